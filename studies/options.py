@@ -1,0 +1,101 @@
+"""What a user asks for on the command line, as one record that every recipe takes.
+
+Names are those of the flags. Nothing is looked up here: whether a model, language or data set
+exists is found out when the plan is made.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, fields
+from typing import get_args
+
+from studies.spec import POOLINGS, Dtype, Model, Pooling, Switches
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """The common flags. An empty tuple or None leaves the choice to the recipe."""
+
+    models: tuple[str, ...] = ()
+    languages: tuple[str, ...] = ()
+    benchmarks: tuple[str, ...] = ()
+    measures: tuple[str, ...] = ()
+    poolings: tuple[str, ...] = ()
+    layers: tuple[int, ...] = ()
+    parallel: str | None = None
+    pairs: int | None = None
+    all_pairs: bool = False
+    pivot: str | None = None
+    limit: int | None = None
+    prompt: str | None = None
+    dtype: str | None = None
+    switches: Switches = field(default_factory=Switches)
+    trust_remote_code: bool = False
+
+
+def models(options: Options, *, default: Iterable[str] = ()) -> tuple[Model, ...]:
+    """The models asked for, each `ID` or `ID@REVISION`, or the recipe's default ones."""
+    dtype = _dtype(options.dtype or "float32")
+    named = options.models or tuple(default)
+    if not named:
+        raise ValueError("no model given: name at least one with --model FOLDER or --model ID")
+    result = []
+    for name in named:
+        identifier, _, revision = name.partition("@")
+        if not identifier:
+            raise ValueError(f"model {name!r} has no name: expected ID or ID@REVISION")
+        result.append(
+            Model(
+                id=identifier,
+                revision=revision or None,
+                dtype=dtype,
+                trust_remote_code=options.trust_remote_code,
+            )
+        )
+    return tuple(result)
+
+
+def poolings(names: Iterable[str]) -> tuple[Pooling, ...]:
+    """The poolings of these names; all where none is named."""
+    named = tuple(names)
+    for name in named:
+        if name not in POOLINGS:
+            raise ValueError(f"unknown pooling {name!r}: expected one of {', '.join(POOLINGS)}")
+    return tuple(pooling for pooling in POOLINGS if not named or pooling in named)
+
+
+def switches(settings: Iterable[str]) -> Switches:
+    """Switches from `name=value` texts, each checked against the values it can take."""
+    chosen: dict[str, object] = {}
+    known = {item.name: item.type for item in fields(Switches)}
+    for setting in settings:
+        name, equals, value = setting.partition("=")
+        if name not in known or not equals:
+            raise ValueError(
+                f"unknown switch {setting!r}: expected NAME=VALUE with one of {', '.join(known)}"
+            )
+        chosen[name] = _switch_value(name, value, kind=known[name])
+    return Switches(**chosen)  # type: ignore[arg-type]  # every value was checked just above
+
+
+def _switch_value(name: str, value: str, *, kind: object) -> object:
+    """One switch's value in its own type."""
+    if kind is bool:
+        if value not in ("true", "false"):
+            raise ValueError(f"switch {name}={value!r}: expected true or false")
+        return value == "true"
+    if kind is int:
+        if not value.isdecimal():
+            raise ValueError(f"switch {name}={value!r}: expected a whole number from 0")
+        return int(value)
+    allowed = get_args(kind)
+    if value not in allowed:
+        raise ValueError(f"switch {name}={value!r}: expected one of {', '.join(allowed)}")
+    return value
+
+
+def _dtype(name: str) -> Dtype:
+    """The dtype of this name."""
+    for dtype in get_args(Dtype):
+        if dtype == name:
+            return dtype  # type: ignore[no-any-return]
+    raise ValueError(f"unknown dtype {name!r}: expected one of {', '.join(get_args(Dtype))}")

@@ -1,0 +1,182 @@
+"""Readings: what a row of each kind of benchmark asks, offers and holds to be right.
+
+One function and one tuple of columns per kind of row, with the column names of the Hugging Face
+data sets. The text is stripped and otherwise as the row has it. How a question is put to a model
+is in prompts.py; which data set has which kind of row is in benchmarks.py.
+"""
+
+from dataclasses import dataclass
+from itertools import takewhile
+
+from studies.prompts import LETTERS, lower_first, without_period
+from studies.spec import Row
+
+MASK = "<mask>"
+READING = (
+    "flores_passage",
+    "question",
+    "mc_answer1",
+    "mc_answer2",
+    "mc_answer3",
+    "mc_answer4",
+    "correct_answer_num",
+)
+SCIENCE = ("instruction", "option_a", "option_b", "option_c", "answer")  # d and e may be null
+INSTRUCTION = ("instruction", "option_a", "option_b", "option_c", "option_d", "answer")
+QUESTION = ("question", "option_a", "option_b", "option_c", "option_d", "answer")
+STORY = (
+    "input_sentence_1",
+    "input_sentence_2",
+    "input_sentence_3",
+    "input_sentence_4",
+    "sentence_quiz1",
+    "sentence_quiz2",
+    "answer_right_ending",
+)
+CAUSE_OR_EFFECT = ("premise", "choice1", "choice2", "question", "label")
+INFERENCE = ("premise", "hypothesis", "label")
+FACTS = ("Prompt", "Ans", "Candidate Ans")
+SPANS = ("context", "question", "answers")
+ARITHMETIC = ("question", "answer_number")
+VERDICTS = ("True", "Neither", "False")  # XNLI: 0 entailment, 1 neutral, 2 contradiction
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """A question before any prompt: the fields of templates, the options, the right one from 0.
+
+    Of a question answered by writing, the options are the answers that count as right.
+    """
+
+    fields: dict[str, str]
+    options: tuple[str, ...]
+    gold: int
+
+
+def reading(row: Row) -> Parts:
+    """Belebele: a passage, a question and four answers, the right one numbered from 1."""
+    return Parts(
+        fields={name: _text(row, name) for name in ("flores_passage", "question")},
+        options=tuple(_text(row, f"mc_answer{number}") for number in range(1, 5)),
+        gold=_number(row, "correct_answer_num") - 1,
+    )
+
+
+def instruction(row: Row) -> Parts:
+    """m_arc, m_mmlu: an instruction, three to five options, the right one by its letter."""
+    return _lettered(row, asks="instruction")
+
+
+def question(row: Row) -> Parts:
+    """Global-MMLU: a question, four options, the right one by its letter."""
+    return _lettered(row, asks="question")
+
+
+def story(row: Row) -> Parts:
+    """XStoryCloze: four sentences and two endings, the right one numbered from 1."""
+    return Parts(
+        fields={f"sentence_{k}": _text(row, f"input_sentence_{k}") for k in range(1, 5)},
+        options=(_text(row, "sentence_quiz1"), _text(row, "sentence_quiz2")),
+        gold=_number(row, "answer_right_ending") - 1,
+    )
+
+
+def cause_or_effect(row: Row) -> Parts:
+    """XCOPA: a premise and two causes or two effects; `question_en` wins over `question`.
+
+    `opening` is the premise without its final full stop, `cut` without its last character.
+    """
+    premise = _text(row, "premise")
+    asks = "question_en" if row.get("question_en") else "question"
+    return Parts(
+        fields={
+            "opening": without_period(premise),
+            "cut": premise[:-1],
+            "question": _text(row, asks),
+        },
+        options=(lower_first(_text(row, "choice1")), lower_first(_text(row, "choice2"))),
+        gold=_number(row, "label"),
+    )
+
+
+def inference(row: Row) -> Parts:
+    """XNLI: does the premise entail the hypothesis; the options are the three verdicts."""
+    return Parts(
+        fields={name: _text(row, name) for name in ("premise", "hypothesis")},
+        options=VERDICTS,
+        gold=_number(row, "label"),
+    )
+
+
+def fact(row: Row) -> Parts | None:
+    """BMLAMA: a sentence with a mask; every option is the whole sentence, the mask filled.
+
+    A few rows have one candidate only, in all languages: they ask nothing.
+    """
+    sentence, answer = _text(row, "Prompt"), _text(row, "Ans")
+    candidates = _text(row, "Candidate Ans").split(", ")
+    if MASK not in sentence:
+        raise ValueError(f"no {MASK} in Prompt {sentence!r}")
+    if answer not in candidates:
+        raise ValueError(
+            f"answer {answer!r} is not among its {len(candidates)} candidates: "
+            "drop this row in every language"
+        )
+    if len(candidates) == 1:
+        return None
+    return Parts(
+        fields={},
+        options=tuple(sentence.replace(MASK, candidate.strip()) for candidate in candidates),
+        gold=candidates.index(answer),
+    )
+
+
+def span(row: Row) -> Parts:
+    """XQuAD: a context, a question and the spans that answer it."""
+    answers = row["answers"]
+    texts = answers.get("text") if isinstance(answers, dict) else None
+    if not isinstance(texts, list) or not texts:
+        raise ValueError(f"answers is {answers!r}, expected {{'text': [...]}} with an answer")
+    return Parts(
+        fields={name: _text(row, name) for name in ("context", "question")},
+        options=tuple(dict.fromkeys(str(text).strip() for text in texts)),
+        gold=0,
+    )
+
+
+def arithmetic(row: Row) -> Parts:
+    """MGSM: a problem and the number that solves it."""
+    answer = row["answer_number"]
+    if not str(answer).strip():
+        raise ValueError("answer_number is empty, expected a number")
+    return Parts(
+        fields={"question": _text(row, "question")}, options=(str(answer).strip(),), gold=0
+    )
+
+
+def _lettered(row: Row, *, asks: str) -> Parts:
+    names = [f"option_{letter}" for letter in "abcd"] + ["option_e"] * bool(row.get("option_e"))
+    present = takewhile(lambda name: row.get(name) is not None, names)
+    options = tuple(_text(row, name) for name in present)
+    answer = _text(row, "answer").upper()
+    if len(answer) != 1 or answer not in LETTERS[: len(options)]:
+        raise ValueError(
+            f"answer is {answer!r}, outside the {len(options)} options "
+            f"A to {LETTERS[len(options) - 1]}"
+        )
+    return Parts(fields={"question": _text(row, asks)}, options=options, gold=LETTERS.index(answer))
+
+
+def _text(row: Row, column: str) -> str:
+    value = row[column]
+    if not isinstance(value, str) or not value.strip():
+        raise ValueError(f"{column} is {value!r}, expected a text")
+    return value.strip()
+
+
+def _number(row: Row, column: str) -> int:
+    """A whole number, which some data sets write as a string."""
+    value = row[column]
+    if isinstance(value, bool) or not str(value).strip().lstrip("-").isdecimal():
+        raise ValueError(f"{column} is {value!r}, expected a whole number")
+    return int(str(value))

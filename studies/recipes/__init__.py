@@ -1,0 +1,14 @@
+"""One study per file: a function that takes the command line's options and returns a `Study`."""
+
+from collections.abc import Callable
+
+from studies.options import Options
+from studies.recipes import demo, neuronxa
+from studies.spec import Study
+
+__all__ = ["RECIPES"]
+
+RECIPES: dict[str, Callable[[Options], Study]] = {
+    "neuronxa": neuronxa.study,
+    "demo": demo.study,
+}

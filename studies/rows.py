@@ -1,0 +1,202 @@
+"""Rows of any data set: the one path by which they arrive, from disk, the hub or the project.
+
+An embedded data set comes from the project; with a data root every other comes from
+`<root>/<data set>/<language>.jsonl` or `.parquet`; without one it comes from the hub. The columns
+are those of the Hugging Face data set wherever the rows lie. What a row means is unknown here.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from studies import languages as codes
+from studies.addresses import Address, address
+from studies.hub import fetch
+from studies.spec import Row
+
+SUFFIXES = (".jsonl", ".parquet")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """Where to look for data sets that are not embedded: a folder, or the hub if None.
+
+    It never bears identity: the content does. For no network at all, set HF_HUB_OFFLINE=1.
+    """
+
+    data_root: Path | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rows:
+    """Rows of one language in their order. `commit` is the hub's, empty for files on disk.
+
+    `origin` and `places` say where each row came from, for messages to people.
+    """
+
+    rows: tuple[Row, ...]
+    commit: str
+    origin: str
+    places: tuple[str, ...]
+
+    def where(self, position: int) -> str:
+        """`path/de.jsonl, line 3`."""
+        return f"{self.origin}, {self.places[position]}"
+
+
+def read(dataset: str, *, language: str, source: Source, columns: Sequence[str] = ()) -> Rows:
+    """All rows of a data set in one language, each with at least `columns`.
+
+    Raises:
+        ValueError: there is no such data set or language, or its rows cannot be read.
+    """
+    place = address(dataset)
+    codes.check((language,))
+    if place.kind == "embedded":
+        found = _embedded(dataset, language=language)
+    elif source.data_root is not None:
+        found = _local(dataset, language=language, root=source.data_root)
+    else:
+        found = _hub(dataset, place, language=language)
+    if not found.rows:
+        raise ValueError(f"{found.origin} is empty: expected at least one row")
+    for position, row in enumerate(found.rows):
+        _check_columns(row, columns=columns, where=found, position=position)
+    return found
+
+
+def languages(dataset: str, *, source: Source) -> tuple[str, ...]:
+    """All languages a data set has where `source` looks, sorted."""
+    place = address(dataset)
+    if place.kind == "embedded":
+        from studies import miniworld
+
+        return tuple(sorted(miniworld.LANGUAGES))
+    if source.data_root is not None:
+        return tuple(sorted(_files(dataset, root=source.data_root)))
+    _check_on_hub(dataset, place)
+    missing = {codes.flores_style(dataset, code) for code in place.absent}
+    return tuple(code for code in codes.known_languages(dataset) if code not in missing)
+
+
+def _check_columns(row: Row, *, columns: Sequence[str], where: Rows, position: int) -> None:
+    lacking = [column for column in columns if column not in row]
+    if lacking:
+        raise ValueError(
+            f"{where.where(position)}: no column {lacking[0]!r}; found {', '.join(row)}; "
+            f"expected {', '.join(columns)}"
+        )
+
+
+def _embedded(dataset: str, *, language: str) -> Rows:
+    from studies import miniworld
+
+    if language not in miniworld.LANGUAGES:
+        raise ValueError(codes.absent(dataset, language=language, present=miniworld.LANGUAGES))
+    rows = tuple(miniworld.rows(dataset, language=language, split="test"))
+    return Rows(rows=rows, commit="", origin=f"{dataset} {language}", places=_numbers(len(rows)))
+
+
+def _hub(dataset: str, place: Address, *, language: str) -> Rows:
+    _check_on_hub(dataset, place)
+    code = codes.source_code(dataset, language)
+    if code in place.absent:
+        present = languages(dataset, source=Source())
+        sentence = codes.absent(dataset, language=language, present=present)
+        raise ValueError(f"{sentence}; this language is on disk only: give --data-root")
+    found = fetch(place, code=code)
+    return Rows(
+        rows=tuple(found.rows),
+        commit=found.commit,
+        origin=found.origin,
+        places=_numbers(len(found.rows)),
+    )
+
+
+def _check_on_hub(dataset: str, place: Address) -> None:
+    if place.kind == "local":
+        raise ValueError(
+            f"{dataset} is not on the hub: give --data-root DIR with DIR/{dataset}/<language>.jsonl"
+            f" (published at {place.origin})"
+        )
+
+
+def _numbers(count: int) -> tuple[str, ...]:
+    return tuple(f"row {number}" for number in range(1, count + 1))
+
+
+def _files(dataset: str, *, root: Path) -> dict[str, Path]:
+    """The file of each language under a data root.
+
+    Raises:
+        ValueError: the folder is missing, a name is no language, or two files are one language.
+    """
+    folder = root / dataset
+    if not root.is_dir():
+        raise ValueError(f"data root {str(root)!r} is not a folder: give the folder of data sets")
+    if not folder.is_dir():
+        held = ", ".join(sorted(path.name for path in root.iterdir() if path.is_dir()))
+        raise ValueError(f"no folder {folder}: expected one file per language; {root} has {held}")
+    found: dict[str, Path] = {}
+    for path in sorted(folder.iterdir()):
+        if path.suffix not in SUFFIXES:
+            continue
+        try:
+            language = codes.flores_style(dataset, path.stem)
+        except ValueError as error:
+            raise ValueError(f"{path} is named after no language: {error}") from error
+        if language in found:
+            raise ValueError(f"{found[language]} and {path} are both {language}: keep one")
+        found[language] = path
+    return found
+
+
+def _local(dataset: str, *, language: str, root: Path) -> Rows:
+    found = _files(dataset, root=root)
+    if language not in found:
+        own = codes.known_languages(dataset)
+        name = codes.source_code(dataset, language) if language in own else language
+        expected = root / dataset / f"{name}.jsonl"
+        absent = codes.absent(dataset, language=language, present=found)
+        raise ValueError(f"no file {expected} (or .parquet): under {root}, {absent}")
+    path = found[language]
+    try:
+        rows, places = _lines(path) if path.suffix == ".jsonl" else _parquet(path)
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read: {error}") from error
+    return Rows(rows=tuple(rows), commit="", origin=str(path), places=tuple(places))
+
+
+def _lines(path: Path) -> tuple[list[Row], Sequence[str]]:
+    rows: list[Row] = []
+    places: list[str] = []
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is not UTF-8 text: {error}") from error
+    # Not splitlines: a JSON string may hold U+2028 or U+0085 as they are.
+    for number, line in enumerate(text.split("\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except json.JSONDecodeError as error:
+            raise ValueError(f"{path}, line {number} is not JSON: {error}") from error
+        if not isinstance(row, dict):
+            raise ValueError(f"{path}, line {number}: expected an object, found {line[:40]!r}")
+        rows.append(row)
+        places.append(f"line {number}")
+    return rows, places
+
+
+def _parquet(path: Path) -> tuple[list[Row], Sequence[str]]:
+    import pyarrow
+    import pyarrow.parquet
+
+    try:
+        # One file, not a data set: a folder like `code=en` must not become a column.
+        rows: list[Row] = pyarrow.parquet.ParquetFile(path).read().to_pylist()
+    except pyarrow.ArrowInvalid as error:
+        raise ValueError(f"{path} is not a parquet file: {error}") from error
+    return rows, _numbers(len(rows))

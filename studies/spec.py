@@ -1,0 +1,279 @@
+"""The records a study is made of, and the key that says when two cells are the same answer.
+
+One line divides every field here: what changes the answer bears identity and enters the key; what
+changes only where or how fast (batch size, device, workers, paths, dates) never does. This file
+knows no tensor, no schedule and no file format.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Literal
+
+Dtype = Literal["float32", "bfloat16", "float16"]
+Pooling = Literal["weighted", "average", "last"]
+Table = Literal["alignment", "items"]
+
+POOLINGS: tuple[Pooling, ...] = ("weighted", "average", "last")
+
+
+def digest(value: object) -> str:
+    """sha256 of the canonical JSON of `value` (sorted keys, no spaces, UTF-8)."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Model:
+    """A model as the user names it. `dtype` bears identity; `id` and `revision` only lead to it."""
+
+    id: str
+    revision: str | None = None
+    dtype: Dtype = "float32"
+    trust_remote_code: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelFacts:
+    """What is known of a model from its files alone, before any weight is loaded.
+
+    `weights` (hash of the local files, or the hub commit), `tokenizer` and `dtype` bear identity.
+    `name` and `revision` are the columns of every table; `folder` is the local folder the files
+    lie in, or the hub id where they are yet to be downloaded, then at `commit`.
+    """
+
+    name: str
+    revision: str
+    folder: str
+    commit: str = ""
+    weights: str
+    tokenizer: str
+    dtype: Dtype
+    layers: int
+    width: int
+    neurons: int
+    context: int
+    bytes: int
+    trust_remote_code: bool = False
+
+    @property
+    def identity(self) -> str:
+        """The part of a key that the model contributes."""
+        return digest([self.weights, self.tokenizer, self.dtype])
+
+    @property
+    def label(self) -> str:
+        """The model as people read it: its name, with the revision unless that is the default."""
+        return self.name if self.revision == "main" else f"{self.name}@{self.revision}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Switches:
+    """Readings of the papers that are open (METHODS tables call them switches). All bear identity.
+
+    Attributes:
+        include_bos: pool over the tokenizer's own prefix tokens too (MEXA's released code does).
+        last_layer: `raw` takes the output of the last block as it is; `normed` takes it after the
+            final norm, as MEXA's released code does. Concerns MEXA at layer L alone.
+        nas_site: the activation whose sign is the neuron's state: `act` is act(gate), `h` is the
+            down projection's input (NeuronXA, section 2.1 against 2.2).
+        nav_site: the activation whose magnitude is taken, same two sites.
+        pair_ids: which sentence pairs: the `first` ones, or `random` ones drawn with `seed`.
+        seed: the seed of that draw; it has no effect under `first`.
+    """
+
+    include_bos: bool = True
+    last_layer: Literal["raw", "normed"] = "raw"
+    nas_site: Literal["act", "h"] = "act"
+    nav_site: Literal["act", "h"] = "h"
+    pair_ids: Literal["first", "random"] = "first"
+    seed: int = 0
+
+    def text(self) -> str:
+        """Canonical JSON of the resolved switches, as rows carry it."""
+        return json.dumps(asdict(self), sort_keys=True, separators=(",", ":"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlignmentGrid:
+    """Alignment of parallel text: languages x measures x poolings x layers, for every model.
+
+    `languages` may be `("all",)`; `layers` None means every layer the measure has.
+    """
+
+    dataset: str
+    languages: tuple[str, ...]
+    pivot: str = "eng_Latn"
+    pairs: int | None = 100
+    measures: tuple[str, ...] = ("mexa", "nasca", "navca")
+    poolings: tuple[Pooling, ...] = POOLINGS
+    layers: tuple[int, ...] | None = None
+    switches: Switches = field(default_factory=Switches)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChoiceGrid:
+    """Accuracy on a benchmark whose items are answered by choosing one of several options.
+
+    `languages` may be `("all",)`; languages that the benchmark lacks are left out and reported by
+    the plan. `limit` keeps the first items of every language; `prompt` None is the default one.
+    """
+
+    benchmark: str
+    languages: tuple[str, ...]
+    limit: int | None = None
+    prompt: str | None = None
+
+
+Grid = AlignmentGrid | ChoiceGrid
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Study:
+    """A name, models and grids. `settings` are the choices that must stay the same for a run."""
+
+    name: str
+    models: tuple[Model, ...]
+    grids: tuple[Grid, ...]
+    settings: Mapping[str, object] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cell:
+    """One point of the grid: the unit of identity, of resuming and of analysis.
+
+    `scope` digests what the coordinates do not say: weights, tokenizer, dtype, the very texts and
+    item ids, prompt, measure version, switches. `model` and `revision` are names for people and
+    stay out of the key, as two names of the same weights are the same answer.
+    """
+
+    table: Table
+    model: str
+    revision: str
+    language: str
+    scope: str
+    dataset: str | None = None
+    benchmark: str | None = None
+    pivot: str | None = None
+    measure: str | None = None
+    pooling: Pooling | None = None
+    layer: int | None = None
+    intervention: str | None = None
+    coefficient: float | None = None
+    key: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Fix the key once, so that a million comparisons cost no hashing."""
+        answer = {
+            "table": self.table,
+            "language": self.language,
+            "scope": self.scope,
+            "dataset": self.dataset,
+            "benchmark": self.benchmark,
+            "pivot": self.pivot,
+            "measure": self.measure,
+            "pooling": self.pooling,
+            "layer": self.layer,
+            "intervention": self.intervention,
+            "coefficient": self.coefficient,
+        }
+        object.__setattr__(self, "key", digest(answer))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bitext:
+    """Aligned sentences of one language and its pivot. The texts and ids bear identity.
+
+    `pivot_texts[i]` and `texts[i]` say the same thing; `ids[i]` names the pair. `commit` is the
+    data set's commit on the hub, empty for local files.
+    """
+
+    dataset: str
+    language: str
+    pivot: str
+    ids: tuple[str, ...]
+    pivot_texts: tuple[str, ...]
+    texts: tuple[str, ...]
+    commit: str = ""
+
+    @property
+    def fingerprint(self) -> str:
+        """Digest of the content, whatever file it came from."""
+        return digest([self.ids, self.pivot_texts, self.texts, self.commit])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChoiceItem:
+    """One question as the model sees it: a context and the continuations it is to rank."""
+
+    id: str
+    context: str
+    options: tuple[str, ...]
+    gold: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChoiceSet:
+    """All items of one benchmark in one language under one prompt. Every field bears identity.
+
+    `normalise` says how an option's log-probability becomes its score: `sum` over its tokens, or
+    `token`, their mean.
+    """
+
+    benchmark: str
+    language: str
+    prompt: str
+    items: tuple[ChoiceItem, ...]
+    normalise: Literal["sum", "token"] = "sum"
+    commit: str = ""
+
+    @property
+    def fingerprint(self) -> str:
+        """Digest of prompts, options, gold answers and the way they are scored."""
+        items = [[item.id, item.context, item.options, item.gold] for item in self.items]
+        return digest([self.prompt, items, self.normalise, self.commit])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlignmentWork:
+    """The input of alignment cells: one bitext per language, under one set of switches."""
+
+    bitexts: tuple[Bitext, ...]
+    switches: Switches
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChoiceWork:
+    """The input of accuracy cells: one set of items per language."""
+
+    sets: tuple[ChoiceSet, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unit:
+    """Cells that share a model and prompts and run in one actor call: the unit of scheduling.
+
+    It carries its texts, so a worker needs no access to the planner's files. `characters` is the
+    size the plan estimates cost from.
+    """
+
+    study: str
+    model: ModelFacts
+    cells: tuple[Cell, ...]
+    work: AlignmentWork | ChoiceWork
+    characters: int
+    allow_truncation: bool = False
+
+    @property
+    def id(self) -> str:
+        """Digest of the cells' keys: the name of the unit's shard."""
+        return digest([cell.key for cell in self.cells])[:32]
+
+    @property
+    def table(self) -> Table:
+        """The one table that this unit's rows belong to."""
+        return self.cells[0].table
+
+
+Row = dict[str, object]
