@@ -1,0 +1,229 @@
+"""The command line: demo, plan, run, status, report.
+
+Commands only join the parts. Bad input ends with one sentence and exit status 2; cells that failed
+end with 1; an interruption with 130.
+"""
+
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from orchestrator import cluster as clusters
+from orchestrator import plan as plans
+from orchestrator import progress, recipe, run
+from orchestrator.flags import Request, with_request
+from orchestrator.store import Store
+
+BAD_INPUT = 2
+CELLS_FAILED = 1
+INTERRUPTED = 130
+
+app = typer.Typer(
+    name="babelscope",
+    help="Studies inside many language models: what languages share, and whether it matters.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+console = Console(soft_wrap=True) if not sys.stdout.isatty() else Console()
+
+RecipeName = Annotated[
+    str, typer.Argument(help="neuronxa, demo, or FILE.py:function.", metavar="RECIPE")
+]
+RunFolders = Annotated[list[Path], typer.Argument(help="Folders of runs.", metavar="RUN...")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the plan and stop.")]
+
+
+@app.command(
+    epilog="Example: [bold]babelscope demo[/bold]   then open runs/demo/report/index.html",
+)
+@with_request
+def demo(asked: Request, *, dry_run: DryRun = False) -> None:
+    """Run the whole path, small and offline, on embedded models and text."""
+    _run("demo", asked, dry_run=dry_run)
+
+
+@app.command(
+    epilog="Example: [bold]babelscope plan neuronxa --model Qwen/Qwen2.5-7B --benchmark belebele "
+    "--language all[/bold]",
+)
+@with_request
+def plan(asked: Request, *, recipe_name: RecipeName) -> None:
+    """Show what a run would do: cells, units, models, bytes. Writes nothing."""
+    store = _store(recipe_name, asked)
+    progress.show_plan(_plan(recipe_name, asked, store=store), console=console)
+
+
+@app.command(
+    "run",
+    epilog="Example: [bold]babelscope run neuronxa --model ./llama --model ./qwen --parallel "
+    "flores200 --benchmark xcopa --language all --data-root data --out runs/first[/bold]   "
+    "The same command again continues; one more --model extends.",
+)
+@with_request
+def run_command(asked: Request, *, recipe_name: RecipeName, dry_run: DryRun = False) -> None:
+    """Run a study: compute the cells that are missing, then write the report."""
+    _run(recipe_name, asked, dry_run=dry_run)
+
+
+@app.command(epilog="Example: [bold]babelscope status runs/demo[/bold]")
+def status(runs: RunFolders) -> None:
+    """Say how far runs are; works while they go on, from any shell."""
+    for root in runs:
+        store = Store(root)
+        manifest = store.manifest()
+        if manifest is None:
+            raise ValueError(f"{root} is not a run folder: it holds no run.json")
+        done, failed = store.count_by_model()
+        totals = manifest["cells"]
+        assert isinstance(totals, dict)
+        console.print(f"{root}: study {manifest['study']}")
+        progress.show_status(
+            [(label, total, done[label], failed[label]) for label, total in totals.items()],
+            console=console,
+        )
+
+
+@app.command(epilog="Example: [bold]babelscope report runs/a runs/b --out report[/bold]")
+def report(
+    runs: RunFolders,
+    out: Annotated[
+        Path | None, typer.Option(help="Where to write (default: RUN/report).", show_default=False)
+    ] = None,
+) -> None:
+    """Write tables, figures and one HTML page from the rows of one or several runs."""
+    if len(runs) > 1 and out is None:
+        raise ValueError("a report of several runs belongs to none of them: say where with --out")
+    _report(tuple(runs), out=out or runs[0] / "report")
+
+
+def _run(name: str, asked: Request, *, dry_run: bool) -> None:
+    """Plan, show, refuse or compute, report."""
+    store = _store(name, asked)
+    planned = _plan(name, asked, store=store)
+    progress.show_plan(planned, console=console)
+    if dry_run:
+        return
+    _refuse_too_long(planned, asked)
+    store.admit(planned.study.name, settings=dict(planned.study.settings), pins=planned.pins)
+    failed = 0
+    if planned.units:
+        failed = _compute(planned, asked, store=store)
+    else:
+        console.print("0 cells to compute: everything is there")
+    if planned.units or not (store.root / "report" / "index.html").is_file():
+        _report((store.root,), out=store.root / "report")
+    else:
+        _print_table((store.root,))
+        console.print(f"report: {store.root / 'report' / 'index.html'}")
+    if failed or planned.failed:
+        raise typer.Exit(CELLS_FAILED)
+
+
+def _compute(planned: plans.Plan, asked: Request, *, store: Store) -> int:
+    """Run the units; returns how many cells failed."""
+    workers = asked.workers or clusters.default_workers(
+        asked.device, models=len(planned.models), units=len(planned.units)
+    )
+    with run.writing(store.root), store.lock():
+        run.prepare(planned, store=store)
+        if asked.retry_errors:
+            cells = [cell.key for unit in planned.units for cell in unit.cells]
+            store.write_errors((), forget=cells)
+        cluster = clusters.connect(asked.cluster, device=asked.device, workers=workers)
+        try:
+            with progress.watcher(planned, console=console) as watcher:
+                outcome = run.run(planned, store=store, cluster=cluster, watcher=watcher)
+        finally:
+            cluster.close()
+    console.print(
+        f"{outcome.cells:,} cells computed in {outcome.units:,} units, {outcome.failed:,} failed, "
+        f"{outcome.seconds:.1f} s"
+    )
+    for error, count in outcome.errors.items():
+        console.print(f"failed: {count:,} cells: {error}", markup=False)
+    if outcome.failed:
+        console.print(f"tracebacks: {store.errors_path}; --retry-errors takes them up again")
+    return outcome.failed
+
+
+def _store(name: str, asked: Request) -> Store:
+    """The run's folder."""
+    default = Path("runs") / (Path(name.partition(":")[0]).stem or "run")
+    return Store(asked.out or default)
+
+
+def _plan(name: str, asked: Request, *, store: Store) -> plans.Plan:
+    """The plan against what the folder holds already."""
+    study = recipe.study(name, asked.options)
+    if asked.cluster not in clusters.NAMES:
+        raise ValueError(
+            f"unknown cluster {asked.cluster!r}: expected one of {', '.join(clusters.NAMES)}"
+        )
+    store.manifest()
+    with console.status("reading models and texts"):
+        done = store.keys()
+        return plans.build(
+            study,
+            source=asked.source,
+            done=done,
+            failed=frozenset() if asked.retry_errors else store.failed() - done,
+            allow_truncation=asked.allow_truncation,
+        )
+
+
+def _refuse_too_long(planned: plans.Plan, asked: Request) -> None:
+    """Texts are never cut in silence."""
+    if not planned.too_long or asked.allow_truncation:
+        return
+    worst = max(planned.too_long, key=lambda item: item.longest)
+    texts = sum(item.texts for item in planned.too_long)
+    raise ValueError(
+        f"{texts:,} texts are longer than the model's context (longest: {worst.longest:,} tokens "
+        f"in {worst.source}/{worst.language}, {worst.model} takes {worst.context:,}): add "
+        "--allow-truncation to cut them, or leave these data out"
+    )
+
+
+def _report(runs: tuple[Path, ...], *, out: Path) -> None:
+    """Write the report and show its main table."""
+    from analysis import report as reports
+
+    began = time.monotonic()
+    with console.status("writing the report"), run.writing(out):
+        files = reports.write(runs, out=out)
+    _print_table(runs)
+    console.print(f"report: {files.index} ({time.monotonic() - began:.1f} s)")
+
+
+def _print_table(runs: tuple[Path, ...]) -> None:
+    """The cross-model table on the terminal."""
+    from analysis import terminal
+
+    console.print(terminal.correlation_table(runs))
+
+
+def main() -> None:
+    """Enter here: translate refusals and interruptions into exit statuses."""
+    try:
+        app()
+    except ValueError as error:
+        if os.environ.get("BABELSCOPE_TRACEBACK"):
+            raise
+        Console(stderr=True, soft_wrap=True).print(f"error: {error}", style="red", markup=False)
+        raise SystemExit(BAD_INPUT) from error
+    except KeyboardInterrupt:
+        Console(stderr=True).print(
+            "interrupted: what was computed is kept; the same command continues"
+        )
+        raise SystemExit(INTERRUPTED) from None
+
+
+if __name__ == "__main__":
+    main()

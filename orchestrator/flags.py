@@ -1,0 +1,159 @@
+"""The flags that the commands share, declared once; the same words as columns and records."""
+
+import inspect
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from studies import options as opt
+from studies.options import Options
+from studies.rows import Source
+
+STUDY = "What is asked"
+WHERE = "Where and how"
+
+Many = list[str] | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What the flags say: the study's options, and everything that bears no identity."""
+
+    options: Options
+    source: Source
+    out: Path | None
+    cluster: str
+    device: str
+    workers: int | None
+    allow_truncation: bool
+    retry_errors: bool
+
+
+def _help(text: str, panel: str, *names: str) -> Any:
+    """One flag."""
+    return typer.Option(*names, help=text, rich_help_panel=panel, show_default=False)
+
+
+def request(
+    *,
+    model: Annotated[
+        Many,
+        _help("Model: folder or hub id, ID or ID@REVISION. Repeatable.", STUDY, "--model", "-m"),
+    ] = None,
+    language: Annotated[
+        Many, _help("Language such as deu_Latn; repeatable or a,b,c; or all.", STUDY)
+    ] = None,
+    benchmark: Annotated[
+        Many, _help("Benchmark such as belebele; repeatable or a,b,c.", STUDY)
+    ] = None,
+    measure: Annotated[Many, _help("mexa, nasca, navca (default: all).", STUDY)] = None,
+    pooling: Annotated[Many, _help("weighted, average, last (default: all).", STUDY)] = None,
+    layer: Annotated[Many, _help("Layer: 0 embeddings, 1..L blocks (default: all).", STUDY)] = None,
+    parallel: Annotated[str | None, _help("Parallel text (default: flores200).", STUDY)] = None,
+    pairs: Annotated[str | None, _help("Sentence pairs, or all (default: 100).", STUDY)] = None,
+    pivot: Annotated[
+        str | None, _help("Language to compare with (default: eng_Latn).", STUDY)
+    ] = None,
+    limit: Annotated[
+        int | None, _help("Only the first items of each benchmark (default: all).", STUDY)
+    ] = None,
+    prompt: Annotated[
+        str | None, _help("Prompt of the benchmarks: letter, cloze (default: each its own).", STUDY)
+    ] = None,
+    switch: Annotated[
+        Many, _help("A reading left open by the papers, NAME=VALUE. Repeatable.", STUDY)
+    ] = None,
+    dtype: Annotated[
+        str | None, _help("float32, bfloat16, float16 (default: float32).", STUDY)
+    ] = None,
+    data_root: Annotated[
+        Path | None,
+        _help("Read DIR/<benchmark>/<language>.jsonl, not the hub.", WHERE, "--data-root"),
+    ] = None,
+    out: Annotated[Path | None, _help("Folder of the run (default: runs/RECIPE).", WHERE)] = None,
+    cluster: Annotated[
+        str, _help("inline (this process) or local (Ray) (default: local).", WHERE)
+    ] = ("local"),
+    device: Annotated[str, _help("auto, cpu, cuda (default: auto).", WHERE)] = "auto",
+    workers: Annotated[
+        int | None, _help("Ray actors at work (default: one per GPU, else per core).", WHERE)
+    ] = None,
+    allow_truncation: Annotated[
+        bool, _help("Cut texts that exceed the model's context.", WHERE, "--allow-truncation")
+    ] = False,
+    retry_errors: Annotated[
+        bool, _help("Compute cells again that failed before.", WHERE, "--retry-errors")
+    ] = False,
+    trust_remote_code: Annotated[
+        bool, _help("Run the model's own Python code.", WHERE, "--trust-remote-code")
+    ] = False,
+) -> Request:
+    """Everything the flags say, checked as far as no file is needed."""
+    if limit is not None and limit < 1:
+        raise ValueError(f"--limit {limit}: expected a whole number from 1")
+    if workers is not None and workers < 1:
+        raise ValueError(f"--workers {workers}: expected a whole number from 1")
+    options = Options(
+        models=_flat(model),
+        languages=_flat(language),
+        benchmarks=_flat(benchmark),
+        measures=_flat(measure),
+        poolings=_flat(pooling),
+        layers=tuple(_whole(name, "--layer", least=0) for name in _flat(layer)),
+        parallel=parallel,
+        pairs=None if pairs in (None, "all") else _whole(str(pairs), "--pairs", least=2),
+        all_pairs=pairs == "all",
+        pivot=pivot,
+        limit=limit,
+        prompt=prompt,
+        dtype=dtype,
+        switches=opt.switches(_flat(switch)),
+        trust_remote_code=trust_remote_code,
+    )
+    return Request(
+        options=options,
+        source=Source(data_root=data_root),
+        out=out,
+        cluster=cluster,
+        device=device,
+        workers=workers,
+        allow_truncation=allow_truncation,
+        retry_errors=retry_errors,
+    )
+
+
+def with_request(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the shared flags; it receives them as one `Request`."""
+    shared = inspect.signature(request, eval_str=True).parameters
+    own = inspect.signature(command, eval_str=True).parameters
+
+    def wrapped(**values: Any) -> None:
+        asked = request(**{name: values.pop(name) for name in shared})
+        command(asked, **values)
+
+    first, *rest = own.values()
+    assert first.name == "asked"
+    parameters = [*rest, *shared.values()]
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    wrapped.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+        [parameter.replace(kind=keyword) for parameter in parameters]
+    )
+    wrapped.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    wrapped.__name__, wrapped.__doc__ = command.__name__, command.__doc__
+    return wrapped
+
+
+def _flat(values: Iterable[str] | None) -> tuple[str, ...]:
+    """Repeated and comma-separated values as one tuple, each once."""
+    parts = (part.strip() for value in values or () for part in value.split(","))
+    return tuple(dict.fromkeys(part for part in parts if part))
+
+
+def _whole(text: str, flag: str, *, least: int) -> int:
+    """A whole number from `least`."""
+    if not text.isdecimal() or int(text) < least:
+        raise ValueError(f"{flag} {text}: expected a whole number from {least}")
+    return int(text)

@@ -1,0 +1,189 @@
+"""Show a plan, the work, and where a run stands; nothing here decides anything."""
+
+import time
+from collections import Counter
+from collections.abc import Iterable
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+
+from orchestrator.plan import Plan
+from orchestrator.run import ROW_BYTES
+
+CHARACTERS_PER_TOKEN = 3
+PLAIN_SECONDS = 10.0
+
+
+class TerminalWatcher:
+    """A bar per model, alive while the work goes on."""
+
+    def __init__(self, plan: Plan, *, console: Console) -> None:
+        """Lay out the bars; cells that are there already count as done."""
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("cells"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[state]}"),
+            console=console,
+        )
+        missing = _missing(plan)
+        self._bars: dict[str, TaskID] = {
+            label: self._progress.add_task(
+                label, total=total, completed=total - missing[label], state=""
+            )
+            for label, total in plan.totals.items()
+        }
+        self._failed: Counter[str] = Counter()
+
+    def __enter__(self) -> "TerminalWatcher":
+        """Begin to draw."""
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Leave the last state on the screen."""
+        self._progress.stop()
+
+    def started(self, workers: int) -> None:
+        """Nothing to add to the bars."""
+
+    def loading(self, worker: int, model: str) -> None:
+        """Say that the model is being loaded."""
+        self._progress.update(self._bars[model], state=f"loading on worker {worker}")
+
+    def kept(self, model: str, *, cells: int, failed: int) -> None:
+        """Move the bar."""
+        self._failed[model] += failed
+        state = f"[red]{self._failed[model]} failed[/red]" if self._failed[model] else ""
+        self._progress.update(self._bars[model], advance=cells + failed, state=state)
+
+
+class PlainWatcher:
+    """A line now and then, for logs and pipes."""
+
+    def __init__(self, plan: Plan, *, console: Console) -> None:
+        """Remember what there is to do."""
+        self._console = console
+        self._total = plan.missing
+        self._done = self._failed = 0
+        self._began = self._spoke = time.monotonic()
+
+    def __enter__(self) -> "PlainWatcher":
+        """Nothing to draw."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Nothing to leave behind."""
+
+    def started(self, workers: int) -> None:
+        """Say that work begins."""
+        self._console.print(f"computing {self._total:,} cells on {workers} worker(s)")
+
+    def loading(self, worker: int, model: str) -> None:
+        """Say which model is loaded where."""
+        self._console.print(f"loading {model} on worker {worker}")
+
+    def kept(self, model: str, *, cells: int, failed: int) -> None:
+        """Say how far the work is, at most every few seconds and at the end."""
+        self._done += cells
+        self._failed += failed
+        now = time.monotonic()
+        finished = self._done + self._failed == self._total
+        if failed or finished or now - self._spoke > PLAIN_SECONDS:
+            self._spoke = now
+            failures = f", {self._failed:,} failed" if self._failed else ""
+            self._console.print(
+                f"{self._done:,} of {self._total:,} cells{failures} "
+                f"after {now - self._began:.0f} s (last: {model})"
+            )
+
+
+def watcher(plan: Plan, *, console: Console) -> TerminalWatcher | PlainWatcher:
+    """Bars on a terminal, lines elsewhere."""
+    kind = TerminalWatcher if console.is_terminal else PlainWatcher
+    return kind(plan, console=console)
+
+
+def show_plan(plan: Plan, *, console: Console) -> None:
+    """Print what a run would do."""
+    missing, units = _missing(plan), Counter(unit.model.label for unit in plan.units)
+    table = Table(title=f"plan of study {plan.study.name}")
+    for column in ("model", "layers", "weights", "dtype", "cells", "there", "to do", "units"):
+        left = column == "model"
+        table.add_column(
+            column, justify="left" if left else "right", overflow="fold" if left else "ellipsis"
+        )
+    for model in plan.models:
+        total, left = plan.totals[model.label], missing[model.label]
+        numbers = (f"{total:,}", f"{total - left:,}", f"{left:,}", f"{units[model.label]:,}")
+        table.add_row(model.label, str(model.layers), size(model.bytes), str(model.dtype), *numbers)
+    console.print(table)
+    console.print(
+        f"{plan.cells:,} cells, {plan.done:,} there already, {plan.missing:,} to compute in "
+        f"{len(plan.units):,} units with {len(plan.models)} model(s); about "
+        f"{plan.characters // CHARACTERS_PER_TOKEN:,} tokens to read and "
+        f"{size(plan.rows * ROW_BYTES)} of rows to write"
+    )
+    if plan.failed:
+        console.print(f"{plan.failed:,} cells failed before: --retry-errors takes them up again")
+    for note in plan.notes:
+        console.print(f"note: {note}")
+    for item in plan.too_long:
+        console.print(
+            f"too long: {item.texts:,} texts of {item.source}/{item.language} exceed the context "
+            f"of {item.context:,} tokens of {item.model} (longest {item.longest:,})"
+        )
+
+
+def show_status(rows: Iterable[tuple[str, int, int, int]], *, console: Console) -> None:
+    """Print, per model, cells in all, done and failed."""
+    table = Table()
+    for column in ("model", "cells", "done", "failed", "to do"):
+        left = column == "model"
+        table.add_column(
+            column, justify="left" if left else "right", overflow="fold" if left else "ellipsis"
+        )
+    for label, total, done, failed in rows:
+        table.add_row(label, *(f"{n:,}" for n in (total, done, failed, total - done - failed)))
+    console.print(table)
+
+
+def size(number: float) -> str:
+    """A number of bytes for people."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if number < 1000:
+            return f"{number:.0f} {unit}" if unit == "B" else f"{number:.1f} {unit}"
+        number /= 1000
+    return f"{number:.1f} TB"
+
+
+def _missing(plan: Plan) -> Counter[str]:
+    """Cells to compute, by model."""
+    missing: Counter[str] = Counter()
+    for unit in plan.units:
+        missing[unit.model.label] += len(unit.cells)
+    return missing

@@ -1,0 +1,112 @@
+"""Sites are found in every family, proven by arithmetic, and a wrong map is refused by name."""
+
+from dataclasses import replace
+
+import pytest
+import tiny
+import torch
+from torch import nn
+from transformers import AutoModelForCausalLM, BloomConfig
+
+from actors.model import load
+from actors.sites import find, first_tensor, prove, watch_input, watch_output
+
+
+@pytest.mark.parametrize("family", tiny.FAMILIES)
+def test_every_family_is_mapped_and_proven(family: str) -> None:
+    loaded = tiny.loaded(family)
+    assert len(loaded.sites.blocks) == len(loaded.sites.mlps) == loaded.facts.layers
+    assert loaded.attention == ("eager" if family == "gemma2" else "sdpa")
+
+
+@pytest.mark.parametrize("family", tiny.FAMILIES)
+def test_a_wrong_map_is_refused_by_the_name_of_its_site(family: str) -> None:
+    loaded = tiny.loaded(family)
+    sites = loaded.sites
+    first, second, *rest = sites.mlps
+    wrong = {
+        "final_norm": replace(sites, final_norm=nn.Identity()),
+        "resid_post": replace(sites, blocks=tuple(reversed(sites.blocks))),
+        "mlp_hidden": replace(sites, mlps=(replace(first, up=second.up), second, *rest)),
+        "mlp_act": replace(sites, mlps=(replace(first, activation=nn.Sigmoid()), second, *rest)),
+    }
+    for site, broken in wrong.items():
+        with pytest.raises(ValueError, match=f"site '{site}'"):
+            prove(loaded.model, broken)
+
+
+def test_forgetting_the_softcap_is_noticed() -> None:
+    loaded = tiny.loaded("gemma2")
+    with pytest.raises(ValueError, match="final_norm"):
+        prove(loaded.model, replace(loaded.sites, softcap=None))
+
+
+def test_a_module_that_takes_no_part_is_noticed() -> None:
+    loaded = tiny.loaded("llama")
+    unused = nn.Embedding(320, 32)
+    with pytest.raises(ValueError, match="'resid_post' cannot be read: its module 'embedding'"):
+        prove(loaded.model, replace(loaded.sites, embedding=unused))
+
+
+def test_embeddings_that_change_on_their_way_are_noticed() -> None:
+    loaded = tiny.loaded("llama")
+    shift = torch.nn.Parameter(torch.randn(32))
+    handle = loaded.sites.blocks[0].register_forward_pre_hook(
+        lambda _module, args: (args[0] + shift, *args[1:])
+    )
+    try:
+        with pytest.raises(ValueError, match="embeddings enter block 1"):
+            prove(loaded.model, loaded.sites)
+    finally:
+        handle.remove()
+
+
+def test_a_model_that_is_not_causal_is_refused() -> None:
+    loaded = load(tiny.make("llama", seed=5), device="cpu")
+    for block in loaded.model.model.layers:
+        block.self_attn.is_causal = False
+    with pytest.raises(ValueError, match="causal"):
+        prove(loaded.model, loaded.sites)
+
+
+def test_the_number_of_blocks_must_be_the_stated_one() -> None:
+    with pytest.raises(ValueError, match="no list of 7 blocks"):
+        find(tiny.loaded("llama").model, layers=7)
+
+
+def test_a_site_that_does_not_exist_says_so() -> None:
+    sites = tiny.loaded("llama").sites
+    with pytest.raises(ValueError, match="'mlp_act' does not exist at layer 0"):
+        sites.check("mlp_act", layer=0)
+    with pytest.raises(ValueError, match="layers 0 to 3"):
+        sites.check("resid_post", layer=4)
+    bloom = AutoModelForCausalLM.from_config(
+        BloomConfig(hidden_size=32, n_layer=2, n_head=4, vocab_size=64)
+    )
+    with pytest.raises(ValueError, match="does not exist in this model: block 1 holds 0"):
+        find(bloom, layers=2).check("mlp_act", layer=1)
+
+
+def test_blocks_may_return_a_tensor_or_a_tuple() -> None:
+    state = torch.ones(2, 3, 4)
+    assert first_tensor(state) is state
+    assert first_tensor((state, None)) is state
+
+
+def test_watching_ends_with_its_context_even_after_an_error() -> None:
+    module = nn.Linear(2, 2)
+    seen: list[torch.Tensor] = []
+    with pytest.raises(ZeroDivisionError), watch_input(module, seen.append):
+        with watch_output(module, seen.append):
+            module(torch.ones(1, 2))
+            raise ZeroDivisionError
+    module(torch.ones(1, 2))
+    assert len(seen) == 2
+
+
+def test_a_folder_that_is_no_model_is_refused_in_one_sentence(tmp_path: object) -> None:
+    facts = tiny.make("llama")
+    with pytest.raises(ValueError, match=r"no config\.json"):
+        load(replace(facts, folder=str(tmp_path)))
+    with pytest.raises(ValueError, match="unknown device"):
+        load(facts, device="graphics")
