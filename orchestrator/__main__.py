@@ -31,22 +31,23 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-console = Console(soft_wrap=True) if not sys.stdout.isatty() else Console()
+console = Console() if sys.stdout.isatty() else Console(width=140, soft_wrap=True)
 
 RecipeName = Annotated[
     str, typer.Argument(help="neuronxa, demo, or FILE.py:function.", metavar="RECIPE")
 ]
 RunFolders = Annotated[list[Path], typer.Argument(help="Folders of runs.", metavar="RUN...")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the plan and stop.")]
+Report = Annotated[bool, typer.Option(help="Write the report when the cells are done.")]
 
 
 @app.command(
     epilog="Example: [bold]babelscope demo[/bold]   then open runs/demo/report/index.html",
 )
 @with_request
-def demo(asked: Request, *, dry_run: DryRun = False) -> None:
+def demo(asked: Request, *, dry_run: DryRun = False, report: Report = True) -> None:
     """Run the whole path, small and offline, on embedded models and text."""
-    _run("demo", asked, dry_run=dry_run)
+    _run("demo", asked, dry_run=dry_run, report=report)
 
 
 @app.command(
@@ -67,9 +68,11 @@ def plan(asked: Request, *, recipe_name: RecipeName) -> None:
     "The same command again continues; one more --model extends.",
 )
 @with_request
-def run_command(asked: Request, *, recipe_name: RecipeName, dry_run: DryRun = False) -> None:
+def run_command(
+    asked: Request, *, recipe_name: RecipeName, dry_run: DryRun = False, report: Report = True
+) -> None:
     """Run a study: compute the cells that are missing, then write the report."""
-    _run(recipe_name, asked, dry_run=dry_run)
+    _run(recipe_name, asked, dry_run=dry_run, report=report)
 
 
 @app.command(epilog="Example: [bold]babelscope status runs/demo[/bold]")
@@ -90,8 +93,11 @@ def status(runs: RunFolders) -> None:
         )
 
 
-@app.command(epilog="Example: [bold]babelscope report runs/a runs/b --out report[/bold]")
-def report(
+@app.command(
+    "report",
+    epilog="Example: [bold]babelscope report runs/a runs/b --out report[/bold]",
+)
+def report_command(
     runs: RunFolders,
     out: Annotated[
         Path | None, typer.Option(help="Where to write (default: RUN/report).", show_default=False)
@@ -103,7 +109,7 @@ def report(
     _report(tuple(runs), out=out or runs[0] / "report")
 
 
-def _run(name: str, asked: Request, *, dry_run: bool) -> None:
+def _run(name: str, asked: Request, *, dry_run: bool, report: bool) -> None:
     """Plan, show, refuse or compute, report."""
     store = _store(name, asked)
     planned = _plan(name, asked, store=store)
@@ -117,11 +123,12 @@ def _run(name: str, asked: Request, *, dry_run: bool) -> None:
         failed = _compute(planned, asked, store=store)
     else:
         console.print("0 cells to compute: everything is there")
-    if planned.units or not (store.root / "report" / "index.html").is_file():
-        _report((store.root,), out=store.root / "report")
-    else:
+    page = store.root / "report" / "index.html"
+    if report and (planned.units or not page.is_file()):
+        _report((store.root,), out=page.parent)
+    elif report:
         _print_table((store.root,))
-        console.print(f"report: {store.root / 'report' / 'index.html'}")
+        console.print(f"report: {page}")
     if failed or planned.failed:
         raise typer.Exit(CELLS_FAILED)
 

@@ -5,13 +5,28 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent
+from tests import world
 
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """The folder with real rows (`data/`) that lies beside the project on some machines."""
-    folder = (ROOT / os.environ.get("BABELSCOPE_SHARED", "../shared")).resolve()
+    folder = (world.ROOT / os.environ.get("BABELSCOPE_SHARED", "../shared")).resolve()
     if not (folder / "data").is_dir():
         pytest.skip(f"no real data at {folder}: set BABELSCOPE_SHARED to a folder that holds data/")
     return folder
+
+
+@pytest.fixture(scope="session")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return world.data_root(tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture(scope="session")
+def undisturbed(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run that every other way of running is compared with."""
+    out = tmp_path_factory.mktemp("runs") / "whole"
+    with pytest.MonkeyPatch.context() as patch:
+        arguments = world.arguments(root, out, models=world.models(), report=True)
+        assert world.run(*arguments, monkeypatch=patch) == 0
+    return out

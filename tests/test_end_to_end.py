@@ -13,45 +13,8 @@ import pandas as pd
 import pytest
 
 from orchestrator import cluster as clusters
-from orchestrator.__main__ import main
 from tests import tiny, world
-
-ROOT = Path(__file__).parents[1]
-
-
-def run(*arguments: str, monkeypatch: pytest.MonkeyPatch) -> int:
-    """The command line in this process; returns its exit status."""
-    monkeypatch.setattr(sys, "argv", ["babelscope", *arguments])
-    with pytest.raises(SystemExit) as ended:
-        main()
-    return int(ended.value.code or 0)
-
-
-def table(out: Path, name: str) -> pd.DataFrame:
-    """A table in an order of its own, so that equal contents are equal frames."""
-    frame = pd.read_parquet(out / "tables" / name)
-    order = ["key", "item"] if "item" in frame else ["key"]
-    return frame.sort_values(order).reset_index(drop=True)
-
-
-def same(one: Path, other: Path) -> None:
-    for name in ("alignment", "items"):
-        pd.testing.assert_frame_equal(table(one, name), table(other, name), check_exact=True)
-
-
-@pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return world.data_root(tmp_path_factory.mktemp("data"))
-
-
-@pytest.fixture(scope="module")
-def undisturbed(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The run that every other way of running is compared with."""
-    out = tmp_path_factory.mktemp("runs") / "whole"
-    with pytest.MonkeyPatch.context() as patch:
-        arguments = world.arguments(root, out, models=world.models())
-        assert run(*arguments, monkeypatch=patch) == 0
-    return out
+from tests.world import ROOT, run, same, table
 
 
 def test_a_study_fills_tables_and_report(undisturbed: Path):

@@ -1,11 +1,14 @@
-"""A small data root on disk: four languages, two models, made in milliseconds."""
+"""A small study as a user runs it: data in four languages, two models, the command line."""
 
 import json
 import random
+import sys
 from pathlib import Path
 
-from tests import tiny
+import pandas as pd
+import pytest
 
+ROOT = Path(__file__).parents[1]
 LANGUAGES = ("eng_Latn", "deu_Latn", "fra_Latn", "swh_Latn")
 PAIRS = 12
 STORIES = 6
@@ -49,14 +52,41 @@ def data_root(folder: Path) -> Path:
 
 def models() -> list[str]:
     """Folders of two tiny models of different families."""
+    from tests import tiny
+
     return [tiny.make(family).folder for family in ("llama", "qwen2")]
 
 
-def arguments(root: Path, out: Path, *extra: str, models: list[str]) -> list[str]:
+def arguments(
+    root: Path, out: Path, *extra: str, models: list[str], report: bool = False
+) -> list[str]:
     """The command line of a small study over that data."""
     named = [part for model in models for part in ("--model", model)]
     return [
         *("run", "neuronxa", *named, "--parallel", "flores200", "--pairs", "8"),
         *("--language", "all", "--benchmark", "xstorycloze", "--data-root", str(root)),
         *("--out", str(out), "--cluster", "inline", *extra),
+        "--report" if report else "--no-report",
     ]
+
+
+def run(*arguments: str, monkeypatch: pytest.MonkeyPatch) -> int:
+    """The command line in this process; returns its exit status."""
+    from orchestrator.__main__ import main
+
+    monkeypatch.setattr(sys, "argv", ["babelscope", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    return int(ended.value.code or 0)
+
+
+def table(out: Path, name: str) -> pd.DataFrame:
+    """A table in an order of its own, so that equal contents are equal frames."""
+    frame = pd.read_parquet(out / "tables" / name)
+    order = ["key", "item"] if "item" in frame else ["key"]
+    return frame.sort_values(order).reset_index(drop=True)
+
+
+def same(one: Path, other: Path) -> None:
+    for name in ("alignment", "items"):
+        pd.testing.assert_frame_equal(table(one, name), table(other, name), check_exact=True)
