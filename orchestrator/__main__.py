@@ -206,14 +206,15 @@ def _report(runs: tuple[Path, ...], *, out: Path) -> None:
     with console.status("writing the report"), run.writing(out):
         files = reports.write(runs, out=out)
     _print_table(runs)
-    console.print(f"report: {files.index} ({time.monotonic() - began:.1f} s)")
+    console.print(f"report: {files.html} ({time.monotonic() - began:.1f} s)")
 
 
 def _print_table(runs: tuple[Path, ...]) -> None:
     """The cross-model table on the terminal."""
     from analysis import terminal
 
-    console.print(terminal.correlation_table(runs))
+    table = terminal.correlation_table(runs)
+    console.print(table or "no correlation: the run holds no accuracies (name a --benchmark)")
 
 
 def main() -> None:

@@ -1,0 +1,1 @@
+"""One file per study: its tables and figures, from tidy rows alone."""

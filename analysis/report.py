@@ -1,0 +1,180 @@
+"""Write the report of one or several runs: one HTML page, with tables and figures as files beside.
+
+The one idea: the page stands alone. Figures, styles and its few lines of script are inside it, so
+it can be mailed or put on any shelf. It does not know what a study means: analysis/pages does.
+"""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import pandas as pd
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from analysis import plots, read
+from analysis.page import Page, Sheet
+from analysis.pages import neuronxa
+
+TEMPLATES = Path(__file__).parent / "templates"
+LONGEST_TEX = 80
+
+
+class ReportFiles(NamedTuple):
+    """What was written: the page, and the files beside it."""
+
+    html: Path
+    tables: tuple[Path, ...]
+    figures: tuple[Path, ...]
+
+
+class Entry(NamedTuple):
+    """One cell of a table on the page; `order` is what sorting compares."""
+
+    text: str
+    small: str
+    order: str
+    number: bool
+
+
+def write(runs: Sequence[Path], *, out: Path) -> ReportFiles:
+    """Write out/index.html, out/tables/*.csv|tex and out/figures/*.svg|png for `runs`."""
+    rows = read.rows(runs)
+    page = neuronxa.build(rows)
+    for folder in (out / "tables", out / "figures"):
+        folder.mkdir(parents=True, exist_ok=True)
+    tables = _write_tables(page, rows, out / "tables")
+    figures: list[Path] = []
+    drawings: dict[str, Markup] = {}
+    for picture in page.pictures:
+        stem = out / "figures" / picture.name
+        drawings[picture.name] = inline(
+            plots.save(picture.figure, stem=stem), name=picture.name, title=picture.caption
+        )
+        figures += [stem.parent / f"{stem.name}.svg", stem.parent / f"{stem.name}.png"]
+    html = out / "index.html"
+    html.write_text(_render(page, rows, drawings), encoding="utf-8")
+    return ReportFiles(html=html, tables=tuple(tables), figures=tuple(figures))
+
+
+def inline(svg: str, *, name: str, title: str) -> Markup:
+    """An SVG element for use among others in a page: its ids made its own, its size left to CSS."""
+    own = re.sub(r"[^A-Za-z0-9]", "", name)
+    text = re.sub(r'\bid="', f'id="{own}_', svg)
+    text = re.sub(r'(href="#|url\(#)', rf"\g<1>{own}_", text)
+    text = re.sub(r"<metadata>.*?</metadata>", "", text, count=1, flags=re.DOTALL)
+    text = re.sub(r"<!--.*?-->", "", text, flags=re.DOTALL)
+    head = Markup('<svg role="img" aria-label="{}" ').format(title)
+    return head + Markup(text.removeprefix("<svg ").strip())
+
+
+def entries(sheet: Sheet) -> list[list[Entry]]:
+    """The cells of a table as the page shows them: three decimals, dashes for what is missing."""
+    small = sheet.small
+    found = []
+    for number, record in enumerate(sheet.frame.to_dict("records")):
+        line = []
+        for column, value in record.items():
+            has_small = small is not None and column in small.columns
+            below = str(small[column].iloc[number]) if small is not None and has_small else ""
+            line.append(_entry(str(column), value, below))
+        found.append(line)
+    return found
+
+
+def _entry(column: str, value: object, small: str) -> Entry:
+    """One cell; numbers are set right and sort as numbers, missing ones last."""
+    if value is None or value is pd.NA or value != value:
+        return Entry(text="–", small=small, order="", number=False)
+    if isinstance(value, bool):
+        return Entry(text="yes" if value else "no", small=small, order=str(value), number=False)
+    if isinstance(value, int):
+        return Entry(text=str(value), small=small, order=str(value), number=True)
+    if isinstance(value, float):
+        return Entry(text=_decimal(column, value), small=small, order=repr(value), number=True)
+    return Entry(text=str(value), small=small, order=str(value), number=False)
+
+
+def _decimal(column: str, value: float) -> str:
+    """Three decimals; a small p as a power of ten."""
+    is_p = column == "p" or column.endswith("_p") or "p_null" in column
+    return f"{value:.0e}" if is_p and 0 < value < 0.001 else f"{value:.3f}"
+
+
+def _write_tables(page: Page, rows: read.Rows, folder: Path) -> list[Path]:
+    """CSV of every table in full precision; LaTeX of those short enough for a paper."""
+    frames = {sheet.name: sheet.frame for sheet in page.sheets} | dict(page.files)
+    if len(rows.errors):
+        frames["errors"] = rows.errors
+    written = []
+    for name, frame in frames.items():
+        path = folder / f"{name}.csv"
+        frame.to_csv(path, index=False)
+        written.append(path)
+    for sheet in page.sheets:
+        if len(sheet.frame) <= LONGEST_TEX:
+            path = folder / f"{sheet.name}.tex"
+            shown = sheet.frame.rename(columns=dict(sheet.heads))
+            path.write_text(
+                shown.to_latex(index=False, escape=True, float_format="%.3f", na_rep="--"),
+                encoding="utf-8",
+            )
+            written.append(path)
+    return written
+
+
+def _render(page: Page, rows: read.Rows, drawings: Mapping[str, Markup]) -> str:
+    """The page as HTML."""
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined,
+        trim_blocks=True, lstrip_blocks=True,
+    )  # fmt: skip
+    environment.globals["entries"] = entries
+    return environment.get_template("report.html").render(
+        page=page,
+        drawings=drawings,
+        runs=[_run(run) for run in rows.runs],
+        notes=list(dict.fromkeys(note for run in rows.runs for note in _notes(run))),
+    )
+
+
+def _run(run: Mapping[str, object]) -> dict[str, object]:
+    """A run.json as the page lists it: name, models as a table, all else flattened to lines."""
+    models = run.get("models")
+    left: tuple[str, ...] = ("run", "notes")
+    frame = pd.DataFrame()
+    if isinstance(models, list) and all(isinstance(model, dict) for model in models):
+        left, frame = (*left, "models"), pd.DataFrame(models)
+    plain = frame.map(lambda value: _text(value) if isinstance(value, list | dict) else value)
+    sheet = Sheet(name="models", caption="models", frame=plain)
+    return {
+        "name": run["run"],
+        "models": sheet,
+        "lines": _flat({key: value for key, value in run.items() if key not in left}),
+    }
+
+
+def _notes(run: Mapping[str, object]) -> list[str]:
+    """The notes that a run carries for its readers."""
+    notes = run.get("notes", [])
+    return [str(note) for note in notes] if isinstance(notes, list) else [str(notes)]
+
+
+def _flat(value: Mapping[str, object], prefix: str = "") -> list[tuple[str, str]]:
+    """Nested objects as dotted names with their values as text."""
+    lines: list[tuple[str, str]] = []
+    for name, part in value.items():
+        if isinstance(part, dict):
+            lines += _flat(part, f"{prefix}{name}.")
+        else:
+            lines.append((f"{prefix}{name}", _text(part)))
+    return lines
+
+
+def _text(value: object) -> str:
+    """A value of run.json in words."""
+    if isinstance(value, list) and all(isinstance(part, str | int | float) for part in value):
+        return ", ".join(str(part) for part in value)
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

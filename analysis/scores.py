@@ -1,0 +1,104 @@
+"""From rows to one number per language: a score over layers, an accuracy over items.
+
+The one idea: every number keeps what qualifies it (pairs, ties, layers, items, chance, interval).
+It does not know which of them will be correlated.
+"""
+
+import json
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy import stats
+
+Floats = npt.NDArray[np.float64]
+
+LAYER_POOLS = ("mean", "max")
+LEVEL = 0.05
+SERIES = ["model", "revision", "dataset", "pivot", "switches", "measure", "pooling"]
+SET = ["model", "revision", "benchmark", "prompt", "language"]
+
+
+def by_language(alignment: pd.DataFrame) -> pd.DataFrame:
+    """One row per series, language and layer pool: `score` is the mean or the maximum over layers.
+
+    Every layer in the rows counts: 0..L for MEXA, as in its code, and 1..L for NASCA and NAVCA.
+    `complete` is false where a language lacks a layer that another language of its series has.
+    """
+    grouped = alignment.groupby([*SERIES, "language"], sort=True)
+    found = grouped.agg(
+        mean=("value", "mean"),
+        max=("value", "max"),
+        layers=("layer", "nunique"),
+        n=("n", "min"),
+        ties=("ties", "sum"),
+        p_null=("p_null", "min"),
+        truncated=("truncated", "max"),
+    ).reset_index()
+    most = alignment.groupby(SERIES)["layer"].nunique().rename("most").reset_index()
+    found = found.merge(most, on=SERIES)
+    found["complete"] = found["layers"] == found["most"]
+    names = [*SERIES, "language", "layers", "complete", "n", "ties", "p_null", "truncated"]
+    return found.melt(
+        id_vars=names, value_vars=list(LAYER_POOLS), var_name="layer_pool", value_name="score"
+    )
+
+
+def accuracies(items: pd.DataFrame) -> pd.DataFrame:
+    """One row per model, benchmark, prompt and language, over the plain (unsteered) items.
+
+    `low` and `high` are Wilson's 95 % interval, `chance` the mean of 1 / options, `p_chance` the
+    exact two-sided binomial p of the accuracy under chance.
+    """
+    plain = items[items["intervention"].isna()]
+    plain = plain.assign(
+        chance=1 / plain["options"].astype(float),
+        hit=plain["correct"].astype(float),
+        cut=plain["truncated"].eq(True).astype(float),
+    )
+    found = (
+        plain.groupby(SET, sort=True)
+        .agg(n=("hit", "size"), hits=("hit", "sum"), chance=("chance", "mean"), cut=("cut", "sum"))
+        .reset_index()
+    )
+    found["accuracy"] = found["hits"] / found["n"]
+    hits, n = found["hits"].to_numpy(float), found["n"].to_numpy(float)
+    found["low"], found["high"] = wilson(hits, n=n)
+    chances = found["chance"].to_numpy(float)
+    found["p_chance"] = [
+        _binomial_p(int(k), n=int(m), chance=float(chance))
+        for k, m, chance in zip(hits, n, chances, strict=True)
+    ]
+    found["truncated"] = found["cut"].astype(int)
+    return found.drop(columns=["hits", "cut"])
+
+
+def wilson(hits: Floats, *, n: Floats) -> tuple[Floats, Floats]:
+    """Wilson's 95 % score interval of a share: lower and upper end."""
+    z = float(stats.norm.ppf(0.975))
+    share = hits / n
+    centre = (share + z**2 / (2 * n)) / (1 + z**2 / n)
+    half = z / (1 + z**2 / n) * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
+    return np.clip(centre - half, 0.0, 1.0), np.clip(centre + half, 0.0, 1.0)
+
+
+def _binomial_p(hits: int, *, n: int, chance: float) -> float:
+    """Exact two-sided binomial p; missing where the number of options is unknown or 1."""
+    if not 0 < chance < 1:
+        return float("nan")
+    return float(stats.binomtest(hits, n, chance).pvalue)
+
+
+def with_short_switches(alignment: pd.DataFrame) -> pd.DataFrame:
+    """Name switches by what varies among the rows: `include_bos=false`, not the whole JSON."""
+    texts = sorted(set(alignment["switches"].dropna()))
+    if len(texts) < 2:
+        return alignment
+    settings = [json.loads(text) for text in texts]
+    names = sorted({name for setting in settings for name in setting})
+    varying = [name for name in names if len({str(s.get(name)) for s in settings}) > 1]
+    short = {
+        text: ", ".join(f"{name}={json.dumps(setting.get(name))}" for name in varying)
+        for text, setting in zip(texts, settings, strict=True)
+    }
+    return alignment.assign(switches=alignment["switches"].map(short))

@@ -1,0 +1,86 @@
+"""The cross-model table: benchmark x pooling x score down, models across, their average last.
+
+The one idea: the last column is the plain mean of the models' coefficients, as the paper prints it
+(not of Fisher's z), over the models that have one. A column that never varies is left out.
+"""
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from analysis.published import AVERAGE
+from analysis.read import label
+
+ALL_BENCHMARKS = "mean of benchmarks"
+MEASURES = ("mexa", "nasca", "navca")
+POOLINGS = ("weighted", "average", "last")
+CONDITIONS = ("dataset", "pivot", "switches", "prompt", "layer_pool")
+ROW = ("benchmark", "pooling", "measure")
+
+
+def cross_model(correlations: pd.DataFrame) -> pd.DataFrame:
+    """Pearson's r, one row per benchmark, pooling and measure and one column per model, then AVG.
+
+    Data set, pivot, switches, prompt and layer pool are columns only where they vary. Several
+    benchmarks are followed by rows of their mean, unless one of them has several prompts.
+    """
+    named = with_label(correlations)
+    models = models_of(correlations)
+    places = [*ROW, *varying(correlations)]
+    wide = named.pivot(index=places, columns="label", values="r").reindex(columns=models)
+    wide = in_order(average_models(wide).reset_index())
+    wide.columns.name = None
+    if correlations["benchmark"].nunique() < 2 or "prompt" in places:
+        return wide
+    return pd.concat([wide, benchmark_means(wide, models=models)], ignore_index=True)
+
+
+def average_models(wide: pd.DataFrame) -> pd.DataFrame:
+    """Add the last column: the arithmetic mean over the models that have a coefficient."""
+    return wide.assign(**{AVERAGE: wide.mean(axis="columns")})
+
+
+def benchmark_means(wide: pd.DataFrame, *, models: Sequence[str]) -> pd.DataFrame:
+    """Rows of the mean over benchmarks, per pooling, measure and whatever else varies.
+
+    A benchmark missing in a column leaves no mean there: it would not be the same mean.
+    """
+    values = [*models, AVERAGE]
+    places = [name for name in wide.columns if name not in (*values, "benchmark")]
+    grouped = wide.groupby(places, sort=False)[values]
+    means = grouped.mean().where(grouped.count().eq(grouped.size(), axis="index"))
+    return means.reset_index().assign(benchmark=ALL_BENCHMARKS)
+
+
+def varying(frame: pd.DataFrame) -> list[str]:
+    """The conditions that take several values (prompts: several within one benchmark)."""
+    found = [name for name in CONDITIONS if name != "prompt" and frame[name].nunique() > 1]
+    if (frame.groupby("benchmark")["prompt"].nunique() > 1).any():
+        found.append("prompt")
+    return found
+
+
+def with_label(frame: pd.DataFrame) -> pd.DataFrame:
+    """The frame with `label`, the model as people read it."""
+    pairs = zip(frame["model"], frame["revision"], strict=True)
+    labels = [label(str(model), revision=str(revision)) for model, revision in pairs]
+    return frame.assign(label=pd.Series(labels, index=frame.index, dtype=object))
+
+
+def models_of(frame: pd.DataFrame) -> list[str]:
+    """The models of a frame as labels, in order."""
+    return sorted(set(with_label(frame)["label"]))
+
+
+def in_order(frame: pd.DataFrame) -> pd.DataFrame:
+    """Rows by benchmark, then pooling and measure in the paper's order, then the rest."""
+    ranks = {name: rank for rank, name in enumerate((*POOLINGS, *MEASURES))}
+    places = [name for name in (*ROW, "label", *CONDITIONS) if name in frame.columns]
+    return frame.sort_values(
+        places, key=lambda column: column.map(lambda value: _rank(value, ranks)), kind="stable"
+    ).reset_index(drop=True)
+
+
+def _rank(value: object, ranks: dict[str, int]) -> str:
+    """A text that sorts known words in their order and unknown ones after, by name."""
+    return f"{ranks.get(str(value), 99):02d}{value}"

@@ -1,0 +1,84 @@
+"""The cross-model table as a terminal shows it.
+
+The one idea: the same numbers as the report, in the width of a screen; no figure is drawn, so
+nothing that draws is imported.
+"""
+
+from collections.abc import Sequence
+from math import isnan
+from pathlib import Path
+
+import pandas as pd
+from rich.table import Table
+
+from analysis import correlate, read, scores, tables
+from analysis.published import AVERAGE
+
+
+def correlation_table(runs: Sequence[Path], *, layer_pool: str = "mean") -> Table | None:
+    """Pearson's r of every score with every accuracy in `runs`, or None where there is none."""
+    rows = read.rows(runs)
+    found = correlate.correlations(
+        scores.by_language(scores.with_short_switches(rows.alignment)),
+        accuracies=scores.accuracies(rows.items),
+    )
+    found = found[found["layer_pool"] == layer_pool]
+    return None if found.empty else as_table(found)
+
+
+def as_table(correlations: pd.DataFrame) -> Table:
+    """A rich table of correlations: a row per benchmark, measure and pooling, a column per model.
+
+    A cell reads `0.87 [.61,.96]`: r and its 95 % interval. AVG is the mean of the row's models.
+    """
+    wide = tables.cross_model(correlations)
+    models = tables.models_of(correlations)
+    places = [name for name in wide.columns if name not in (*models, AVERAGE)]
+    cells = _cells(correlations, places)
+    first = ["benchmark", "measure", "pooling"]
+    heads = first + [name for name in places if name not in first]
+    shown = Table(title="Pearson's r between score and accuracy over languages, 95 % intervals")
+    for name in heads:
+        shown.add_column(name.replace("_", " "), overflow="fold")
+    for name in (*models, AVERAGE):
+        shown.add_column(name, justify="right", overflow="fold")
+    for row in wide.to_dict("records"):
+        place = tuple(row[name] for name in places)
+        values = [cells.get((model, *place)) or _number(row[model]) for model in models]
+        shown.add_row(*(_text(row[name]) for name in heads), *values, _number(row[AVERAGE]))
+    shown.caption = _caption(correlations)
+    return shown
+
+
+def _cells(correlations: pd.DataFrame, places: list[str]) -> dict[tuple[object, ...], str]:
+    """Every coefficient with its interval, by model and place in the table."""
+    found: dict[tuple[object, ...], str] = {}
+    for row in tables.with_label(correlations).to_dict("records"):
+        if not isnan(row["r"]):
+            interval = "" if isnan(row["low"]) else f" [{_end(row['low'])},{_end(row['high'])}]"
+            found[row["label"], *(row[name] for name in places)] = f"{row['r']:.2f}{interval}"
+    return found
+
+
+def _caption(correlations: pd.DataFrame) -> str:
+    """How many languages, and why a coefficient is missing."""
+    counts = correlations["n"]
+    low, high = int(counts.min()), int(counts.max())
+    caption = f"{low} languages" if low == high else f"{low} to {high} languages"
+    missing = correlations.loc[correlations["r"].isna(), "note"].unique()
+    return "; ".join([f"{caption}, the pivot left out", *(str(note) for note in missing)])
+
+
+def _number(value: float) -> str:
+    """Two decimals, or a dash where there is no number."""
+    return "-" if isnan(value) else f"{value:.2f}"
+
+
+def _end(value: float) -> str:
+    """An end of an interval without its leading zero."""
+    return f"{value:.2f}".replace("0.", ".", 1)
+
+
+def _text(value: object) -> str:
+    """A place in the table; empty where a mean over benchmarks has none."""
+    return "" if value is None or value != value else str(value)
