@@ -132,11 +132,7 @@ def show_plan(plan: Plan, *, console: Console) -> None:
     """Print what a run would do."""
     missing, units = _missing(plan), Counter(unit.model.label for unit in plan.units)
     table = Table(title=f"plan of study {plan.study.name}")
-    for column in ("model", "layers", "weights", "dtype", "cells", "there", "to do", "units"):
-        left = column == "model"
-        table.add_column(
-            column, justify="left" if left else "right", overflow="fold" if left else "ellipsis"
-        )
+    _columns(table, "layers", "weights", "dtype", "cells", "there", "to do", "units")
     for model in plan.models:
         total, left = plan.totals[model.label], missing[model.label]
         numbers = (f"{total:,}", f"{total - left:,}", f"{left:,}", f"{units[model.label]:,}")
@@ -162,14 +158,17 @@ def show_plan(plan: Plan, *, console: Console) -> None:
 def show_status(rows: Iterable[tuple[str, int, int, int]], *, console: Console) -> None:
     """Print, per model, cells in all, done and failed."""
     table = Table()
-    for column in ("model", "cells", "done", "failed", "to do"):
-        left = column == "model"
-        table.add_column(
-            column, justify="left" if left else "right", overflow="fold" if left else "ellipsis"
-        )
+    _columns(table, "cells", "done", "failed", "to do")
     for label, total, done, failed in rows:
         table.add_row(label, *(f"{n:,}" for n in (total, done, failed, total - done - failed)))
     console.print(table)
+
+
+def _columns(table: Table, *names: str) -> None:
+    """A column for the model, whose name is never cut, and columns of numbers."""
+    table.add_column("model", overflow="fold")
+    for name in names:
+        table.add_column(name, justify="right", no_wrap=True)
 
 
 def size(number: float) -> str:

@@ -74,7 +74,7 @@ def load(
     if entry.generated:
         raise ValueError(
             f"{benchmark} is answered by generating text, not by choosing: "
-            "use questions(), or a benchmark with options"
+            "choose a benchmark with options"
         )
     name = prompt or next(iter(entry.prompts))
     if name not in entry.prompts:

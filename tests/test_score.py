@@ -91,6 +91,20 @@ def test_a_boundary_that_tokens_do_not_have_is_kept() -> None:
     assert score(loaded, [item])[0].scores == pytest.approx(expected, rel=1e-5)
 
 
+def test_an_option_tokenised_alone_does_not_get_a_second_space() -> None:
+    spaced = tiny.tokenizer(bos=True, space_before=True)
+    loaded = replace(tiny.loaded("llama"), tokenizer=spaced)
+    item = ChoiceItem(id="spaces", context="xyz", options=(" no", " yes"), gold=0)
+    plain = tiny.loaded("llama")
+    context = [0, *plain.tokenise([" xyz"])[0]]
+    assert loaded.tokenise(["xyz no"])[0][: len(context) - 1] != context[1:]
+    expected = [
+        sum(oracle.option_log_probabilities(loaded.model, context, plain.tokenise([option])[0]))
+        for option in item.options
+    ]
+    assert score(loaded, [item])[0].scores == pytest.approx(expected, rel=1e-5)
+
+
 def test_without_any_prefix_the_first_token_is_skipped() -> None:
     loaded = tiny.loaded("qwen2")
     assert loaded.prefix == ()

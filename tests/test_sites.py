@@ -9,7 +9,8 @@ from torch import nn
 from transformers import AutoModelForCausalLM, BloomConfig
 
 from actors.model import load
-from actors.sites import find, first_tensor, prove, watch_input, watch_output
+from actors.proof import prove
+from actors.sites import find, first_tensor, watch_input, watch_output
 
 
 @pytest.mark.parametrize("family", tiny.FAMILIES)
@@ -48,17 +49,28 @@ def test_a_module_that_takes_no_part_is_noticed() -> None:
         prove(loaded.model, replace(loaded.sites, embedding=unused))
 
 
-def test_embeddings_that_change_on_their_way_are_noticed() -> None:
-    loaded = tiny.loaded("llama")
-    shift = torch.nn.Parameter(torch.randn(32))
-    handle = loaded.sites.blocks[0].register_forward_pre_hook(
-        lambda _module, args: (args[0] + shift, *args[1:])
+@pytest.mark.parametrize(
+    ("layer", "claim"), [(1, "embeddings enter block 1"), (2, "what leaves block 1 is what enters")]
+)
+def test_a_stream_that_changes_between_blocks_is_noticed(layer: int, claim: str) -> None:
+    loaded = load(tiny.make("llama", seed=6), device="cpu")
+    shift_D = torch.randn(32)
+    loaded.sites.blocks[layer - 1].register_forward_pre_hook(
+        lambda _module, args: (args[0] + shift_D, *args[1:])
     )
-    try:
-        with pytest.raises(ValueError, match="embeddings enter block 1"):
-            prove(loaded.model, loaded.sites)
-    finally:
-        handle.remove()
+    with pytest.raises(ValueError, match=f"'resid_post' .* {claim}"):
+        prove(loaded.model, loaded.sites)
+
+
+def test_neurons_that_are_scaled_on_their_way_down_are_noticed() -> None:
+    loaded = load(tiny.make("llama", seed=6), device="cpu")
+    down = loaded.sites.mlps[1].down
+    down.register_forward_pre_hook(lambda _module, args: (2 * args[0],))
+    down.register_forward_hook(lambda _module, _args, output: output / 2)
+    with pytest.raises(
+        ValueError, match=r"act\(gate\) \* up enters the down projection of block 2"
+    ):
+        prove(loaded.model, loaded.sites)
 
 
 def test_a_model_that_is_not_causal_is_refused() -> None:
@@ -96,12 +108,18 @@ def test_blocks_may_return_a_tensor_or_a_tuple() -> None:
 def test_watching_ends_with_its_context_even_after_an_error() -> None:
     module = nn.Linear(2, 2)
     seen: list[torch.Tensor] = []
-    with pytest.raises(ZeroDivisionError), watch_input(module, seen.append):
-        with watch_output(module, seen.append):
-            module(torch.ones(1, 2))
-            raise ZeroDivisionError
+
+    def fail(_value: torch.Tensor) -> None:
+        raise ZeroDivisionError
+
+    with (
+        pytest.raises(ZeroDivisionError),
+        watch_input(module, seen.append),
+        watch_output(module, fail),
+    ):
+        module(torch.ones(1, 2))
     module(torch.ones(1, 2))
-    assert len(seen) == 2
+    assert len(seen) == 1
 
 
 def test_a_folder_that_is_no_model_is_refused_in_one_sentence(tmp_path: object) -> None:
