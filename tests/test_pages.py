@@ -3,12 +3,12 @@
 from pathlib import Path
 
 import pandas as pd
-from analysis_rows import alignment_rows, follow, item_rows, planted, write_run
 
 from analysis import read
 from analysis.page import Page, Text
 from analysis.pages import neuronxa, words
 from analysis.terminal import correlation_table
+from tests.analysis_rows import alignment_rows, follow, item_rows, planted, write_run
 
 
 def page_of(run: Path) -> Page:

@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from analysis_rows import LANGUAGES, alignment_rows, planted
 from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox
 
 from analysis import correlate, plots
 from analysis.correlation_plots import Box, forest, free_place, scatter
+from tests.analysis_rows import LANGUAGES, alignment_rows, planted
 
 
 def tick_boxes(figure: Figure) -> list[Bbox]:

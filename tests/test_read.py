@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from analysis_rows import alignment_rows, item_rows, planted, write_run
 
 from analysis import read
+from tests.analysis_rows import alignment_rows, item_rows, planted, write_run
 
 SCORES = {"deu_Latn": 0.5, "fra_Latn": 0.4}
 ACCURACIES = {"deu_Latn": 0.5, "fra_Latn": 0.3, "eng_Latn": 0.8}

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from analysis_rows import alignment_rows, follow, item_rows, planted, write_run
 
 from analysis import report
 from analysis.page import Sheet
+from tests.analysis_rows import alignment_rows, follow, item_rows, planted, write_run
 
 RECORD: dict[str, object] = {
     "study": "neuronxa",

@@ -3,14 +3,13 @@
 from dataclasses import replace
 from pathlib import Path
 
-import oracle
 import pytest
-import tiny
 
 from actors.batching import TokenBudget
 from actors.model import LoadedModel, load
 from actors.score import score
 from studies.spec import ChoiceItem
+from tests import oracle, tiny
 
 MIXED = (
     ChoiceItem(id="long", context="The cat sat", options=(" on the mat.", " up", "!"), gold=0),

@@ -1,16 +1,19 @@
 """Sites are found in every family, proven by arithmetic, and a wrong map is refused by name."""
 
+import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
-import tiny
 import torch
+from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import AutoModelForCausalLM, BloomConfig
 
 from actors.model import load
 from actors.proof import prove
 from actors.sites import find, first_tensor, watch_input, watch_output
+from tests import tiny
 
 
 @pytest.mark.parametrize("family", tiny.FAMILIES)
@@ -122,9 +125,22 @@ def test_watching_ends_with_its_context_even_after_an_error() -> None:
     assert len(seen) == 1
 
 
-def test_a_folder_that_is_no_model_is_refused_in_one_sentence(tmp_path: object) -> None:
+def test_a_folder_that_is_no_model_is_refused_in_one_sentence(tmp_path: Path) -> None:
     facts = tiny.make("llama")
     with pytest.raises(ValueError, match=r"no config\.json"):
         load(replace(facts, folder=str(tmp_path)))
     with pytest.raises(ValueError, match="unknown device"):
         load(facts, device="graphics")
+
+
+def test_a_folder_that_lacks_weights_is_refused(tmp_path: Path) -> None:
+    facts = tiny.make("llama")
+    folder = shutil.copytree(facts.folder, tmp_path / "model")
+    weights = load_file(folder / "model.safetensors")
+    del weights["model.layers.1.mlp.up_proj.weight"]
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(ValueError, match=r"1 weights are missing.*layers\.1\.mlp\.up_proj"):
+        load(replace(facts, folder=str(folder)))
+    (folder / "model.safetensors").write_bytes(b"not weights")
+    with pytest.raises(ValueError, match="cannot be loaded from folder"):
+        load(replace(facts, folder=str(folder)))

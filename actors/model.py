@@ -1,0 +1,202 @@
+"""Load one model and its tokenizer from a folder onto one device, checked before use.
+
+What could silently change an answer is refused or written down: missing weights, the attention
+backend, the tokenizer's own prefix, and the map of sites, which is proven on load. Which texts
+the model will read, and why, is unknown here.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from safetensors import SafetensorError
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    PretrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+from transformers.utils import logging
+
+from actors.batching import TokenBudget
+from actors.proof import prove
+from actors.sites import Sites, find
+from studies.spec import ModelFacts
+
+BATCH_TOKENS = {"cpu": 4096, "cuda": 16384}
+
+DTYPES = {
+    "float32": torch.float32,
+    "bfloat16": torch.bfloat16,
+    "float16": torch.float16,
+}
+
+
+class EncodedTexts(NamedTuple):
+    """Token ids of texts, prefix included, and how many texts were cut to the model's context."""
+
+    sequences: list[list[int]]
+    truncated: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class LoadedModel:
+    """A model ready to read: weights on a device, tokenizer, sites and batch budget.
+
+    `prefix` is what the tokenizer puts before every text by itself (a BOS, mostly). What it may
+    put after a text is never used. `attention` is the backend that was asked for.
+    """
+
+    facts: ModelFacts
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    sites: Sites
+    device: torch.device
+    attention: str
+    prefix: tuple[int, ...]
+    budget: TokenBudget
+
+    def tokenise(self, texts: Sequence[str]) -> list[list[int]]:
+        """Token ids of every text, without prefix."""
+        if not texts:
+            return []
+        encoded = self.tokenizer(list(texts), add_special_tokens=False, verbose=False)
+        return [list(ids) for ids in encoded["input_ids"]]
+
+    def encode(self, texts: Sequence[str], *, allow_truncation: bool) -> EncodedTexts:
+        """Token ids of every text as the model reads it; too long ones are cut from the right.
+
+        Raises:
+            ValueError: a text has no token, or is longer than the context and may not be cut.
+        """
+        sequences = [[*self.prefix, *ids] for ids in self.tokenise(texts)]
+        context = self.facts.context
+        truncated = 0
+        for place, sequence in enumerate(sequences):
+            if not sequence:
+                raise ValueError(f"text {place} ({texts[place]!r}) has no token: leave it out")
+            if len(sequence) > context:
+                if not allow_truncation:
+                    raise ValueError(too_long(f"text {place}", len(sequence), context=context))
+                del sequence[context:]
+                truncated += 1
+        return EncodedTexts(sequences=sequences, truncated=truncated)
+
+
+def too_long(what: str, tokens: int, *, context: int) -> str:
+    """The sentence that says a text exceeds the context."""
+    return (
+        f"{what} has {tokens} tokens and the model's context is {context}: choose a model with a "
+        "longer context, or pass --allow-truncation to cut it"
+    )
+
+
+def load(facts: ModelFacts, *, device: str = "auto", threads: int | None = None) -> LoadedModel:
+    """Load the model that `facts` describe and prove the map of its sites.
+
+    Args:
+        facts: what is known of the model, its folder among it.
+        device: `auto` (a GPU if there is one), `cpu`, `cuda` or `cuda:1`.
+        threads: CPU threads for this process; None leaves them as they are.
+
+    Raises:
+        ValueError: the folder, the device or the model's structure is not usable.
+    """
+    if threads is not None:
+        torch.set_num_threads(threads)
+    place = _choose_device(device)
+    if not (Path(facts.folder) / "config.json").is_file():
+        raise ValueError(
+            f"model {facts.label!r}: no config.json in folder {facts.folder!r}; expected a folder "
+            "with config.json, *.safetensors and a tokenizer"
+        )
+    logging.disable_progress_bar()
+    try:
+        config = AutoConfig.from_pretrained(
+            facts.folder, local_files_only=True, trust_remote_code=facts.trust_remote_code
+        )
+        tokenizer = AutoTokenizer.from_pretrained(
+            facts.folder, local_files_only=True, trust_remote_code=facts.trust_remote_code
+        )
+        model, attention = _load_weights(facts, config)
+    except (OSError, ValueError, SafetensorError) as error:
+        raise ValueError(
+            f"model {facts.label!r} cannot be loaded from folder {facts.folder!r}: "
+            f"{str(error).strip().splitlines()[0]}"
+        ) from error
+    model = model.to(place).eval().requires_grad_(False)
+    sites = find(model, layers=facts.layers)
+    prove(model, sites)
+    return LoadedModel(
+        facts=facts,
+        model=model,
+        tokenizer=tokenizer,
+        sites=sites,
+        device=place,
+        attention=attention,
+        prefix=_prefix(tokenizer),
+        budget=TokenBudget(BATCH_TOKENS.get(place.type, BATCH_TOKENS["cpu"])),
+    )
+
+
+def _choose_device(name: str) -> torch.device:
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise ValueError(f"unknown device {name!r}: expected auto, cpu, cuda or cuda:1") from error
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise ValueError(
+            f"device {name!r} asked for, but this machine shows {torch.cuda.device_count()} GPUs; "
+            "expected auto, cpu or one of those GPUs"
+        )
+    return device
+
+
+def _load_weights(facts: ModelFacts, config: PretrainedConfig) -> tuple[PreTrainedModel, str]:
+    """The model and its attention backend: sdpa, or eager where the family cannot use sdpa."""
+    # sdpa has no softcapping of attention logits; some versions drop it without a word.
+    capped = getattr(config, "attn_logit_softcapping", None) is not None
+    for attention in ("eager",) if capped else ("sdpa", "eager"):
+        try:
+            model, loading = AutoModelForCausalLM.from_pretrained(
+                facts.folder,
+                dtype=DTYPES[facts.dtype],
+                attn_implementation=attention,
+                use_safetensors=True,
+                trust_remote_code=facts.trust_remote_code,
+                local_files_only=True,
+                output_loading_info=True,
+            )
+        except ValueError as error:
+            if attention == "eager" or "scaled_dot_product_attention" not in str(error):
+                raise
+            continue
+        absent = sorted(chain(loading["missing_keys"], loading["mismatched_keys"]))
+        if absent:
+            raise ValueError(
+                f"{len(absent)} weights are missing or of another shape, {absent[0]!r} first; "
+                "expected every weight in the folder's *.safetensors"
+            )
+        return model, attention
+    raise AssertionError("the loop above returns or raises")
+
+
+def _prefix(tokenizer: PreTrainedTokenizerBase) -> tuple[int, ...]:
+    """The special tokens that the tokenizer puts before every text."""
+    text = "a b"
+    plain = list(tokenizer(text, add_special_tokens=False)["input_ids"])
+    full = list(tokenizer(text)["input_ids"])
+    for start in range(len(full) - len(plain) + 1):
+        if full[start : start + len(plain)] == plain:
+            return tuple(full[:start])
+    raise ValueError(
+        f"the tokenizer turns {text!r} into {plain} alone and {full} with special tokens; expected "
+        "the second to contain the first, so its prefix cannot be told from the text"
+    )

@@ -1,0 +1,158 @@
+"""Random tiny models of five families with a byte tokenizer, made from configs: no downloads.
+
+Every model is saved to a folder that lasts as long as the tests. Their weights are noise, larger
+than usual so that nothing is nearly constant; they differ where families differ (embedding scale,
+norm placement, biases, softcapping, sliding window, tied head, a tokenizer with or without BOS).
+"""
+
+import atexit
+import tempfile
+from functools import cache
+from pathlib import Path
+
+import torch
+from tokenizers import Tokenizer, decoders, normalizers, pre_tokenizers, processors
+from tokenizers.models import BPE
+from transformers import (
+    AutoModelForCausalLM,
+    Gemma2Config,
+    LlamaConfig,
+    MistralConfig,
+    Olmo2Config,
+    PretrainedConfig,
+    PreTrainedTokenizerFast,
+    Qwen2Config,
+)
+
+from actors.model import LoadedModel, load
+from studies.spec import ModelFacts
+
+FAMILIES = ("llama", "qwen2", "gemma2", "olmo2", "mistral")
+
+# Texts of one token and of many, in several scripts, two of them the same.
+TEXTS = (
+    "a",
+    "The cat sat on the mat.",
+    "Kedi paspasın üzerinde oturdu ve sonra uzun uzun pencereden dışarı baktı.",
+    "кот",
+    "The cat sat on the mat.",
+    "猫坐在垫子上。",
+    "It rained all day, so the children stayed inside and read to each other.",
+    "zz",
+)
+
+_SHAPE = {
+    "vocab_size": 320,
+    "intermediate_size": 48,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 256,
+    "initializer_range": 0.15,
+    "bos_token_id": 0,
+    "eos_token_id": 1,
+    "pad_token_id": None,
+}
+
+_ROOT = tempfile.TemporaryDirectory(prefix="tiny-models-")
+atexit.register(_ROOT.cleanup)
+
+
+def config(family: str) -> PretrainedConfig:
+    if family == "llama":
+        return LlamaConfig(hidden_size=32, num_hidden_layers=3, tie_word_embeddings=False, **_SHAPE)
+    if family == "qwen2":
+        return Qwen2Config(hidden_size=48, num_hidden_layers=2, tie_word_embeddings=True, **_SHAPE)
+    if family == "gemma2":
+        return Gemma2Config(
+            hidden_size=32,
+            num_hidden_layers=4,
+            head_dim=8,
+            sliding_window=24,
+            query_pre_attn_scalar=8,
+            final_logit_softcapping=3.0,
+            attn_logit_softcapping=5.0,
+            **_SHAPE,
+        )
+    if family == "olmo2":
+        return Olmo2Config(hidden_size=32, num_hidden_layers=2, tie_word_embeddings=False, **_SHAPE)
+    if family == "mistral":
+        return MistralConfig(hidden_size=64, num_hidden_layers=3, sliding_window=24, **_SHAPE)
+    raise AssertionError(family)
+
+
+def tokenizer(*, bos: bool, space_before: bool = False) -> PreTrainedTokenizerFast:
+    """Bytes, with a few merges: " A" to " D" are one token each, and "b" joins "c" and "z" " ".
+
+    With `space_before`, every text gets a space in front, even one that has a space already.
+    """
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    merges = [("Ġ", letter) for letter in "ABCD"] + [("b", "c"), ("z", "Ġ")]
+    pieces = ["<s>", "</s>", *alphabet, *(left + right for left, right in merges)]
+    backend = Tokenizer(
+        BPE(vocab={piece: place for place, piece in enumerate(pieces)}, merges=merges)
+    )
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    backend.decoder = decoders.ByteLevel()
+    if space_before:
+        backend.normalizer = normalizers.Prepend(" ")
+        strip = decoders.Strip(content=" ", left=1, right=0)
+        backend.decoder = decoders.Sequence([decoders.ByteLevel(), strip])
+    if bos:
+        backend.post_processor = processors.TemplateProcessing(
+            single="<s> $A", pair="<s> $A <s> $B", special_tokens=[("<s>", 0)]
+        )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=backend, bos_token="<s>" if bos else None, eos_token="</s>"
+    )
+
+
+@cache
+def make(family: str, *, seed: int = 0, context: int = 256) -> ModelFacts:
+    """Save a random model of `family` and say what is known of it. Qwen2 has no BOS."""
+    settings = config(family)
+    folder = Path(_ROOT.name) / f"{family}-{seed}-{context}"
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        model = AutoModelForCausalLM.from_config(settings, dtype=torch.float32)
+        for parameter in model.parameters():
+            if parameter.ndim == 1:
+                torch.nn.init.uniform_(parameter, 0.5, 1.5)
+    model.save_pretrained(folder)
+    tokenizer(bos=family != "qwen2").save_pretrained(folder)
+    return ModelFacts(
+        name=f"tiny/{family}",
+        revision="main",
+        folder=str(folder),
+        weights=f"weights of {family} {seed}",
+        tokenizer="bytes",
+        dtype="float32",
+        layers=settings.num_hidden_layers,
+        width=settings.hidden_size,
+        neurons=settings.intermediate_size,
+        context=context,
+        bytes=(folder / "model.safetensors").stat().st_size,
+    )
+
+
+@cache
+def loaded(family: str) -> LoadedModel:
+    """A tiny model in memory, shared by the tests: none may change it."""
+    return load(make(family), device="cpu", threads=1)
+
+
+def real_llama(shared: Path) -> ModelFacts:
+    """The smallest real model there is, if it is on this machine."""
+    folder = shared / "models" / "TinyStories-656K"
+    return ModelFacts(
+        name="TinyStories-656K",
+        revision="main",
+        folder=str(folder),
+        weights="real weights",
+        tokenizer="real tokenizer",
+        dtype="float32",
+        layers=2,
+        width=128,
+        neurons=384,
+        context=512,
+        bytes=(folder / "model.safetensors").stat().st_size,
+    )
