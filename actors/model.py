@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
+from huggingface_hub import snapshot_download
 from safetensors import SafetensorError
 from transformers import (
     AutoConfig,
@@ -29,6 +30,9 @@ from actors.sites import Sites, find
 from studies.spec import ModelFacts
 
 BATCH_TOKENS = {"cpu": 4096, "cuda": 16384}
+
+# Copies of the weights in formats that are never read.
+OTHER_WEIGHTS = ["*.bin", "*.pt", "*.pth", "*.gguf", "*.onnx", "*.h5", "*.msgpack", "original/*"]
 
 DTYPES = {
     "float32": torch.float32,
@@ -110,23 +114,19 @@ def load(facts: ModelFacts, *, device: str = "auto", threads: int | None = None)
     if threads is not None:
         torch.set_num_threads(threads)
     place = _choose_device(device)
-    if not (Path(facts.folder) / "config.json").is_file():
-        raise ValueError(
-            f"model {facts.label!r}: no config.json in folder {facts.folder!r}; expected a folder "
-            "with config.json, *.safetensors and a tokenizer"
-        )
+    folder = _folder(facts)
     logging.disable_progress_bar()
     try:
         config = AutoConfig.from_pretrained(
-            facts.folder, local_files_only=True, trust_remote_code=facts.trust_remote_code
+            folder, local_files_only=True, trust_remote_code=facts.trust_remote_code
         )
         tokenizer = AutoTokenizer.from_pretrained(
-            facts.folder, local_files_only=True, trust_remote_code=facts.trust_remote_code
+            folder, local_files_only=True, trust_remote_code=facts.trust_remote_code
         )
-        model, attention = _load_weights(facts, config)
+        model, attention = _load_weights(facts, config, folder=folder)
     except (OSError, ValueError, SafetensorError) as error:
         raise ValueError(
-            f"model {facts.label!r} cannot be loaded from folder {facts.folder!r}: "
+            f"model {facts.label!r} cannot be loaded from folder {folder!r}: "
             f"{str(error).strip().splitlines()[0]}"
         ) from error
     model = model.to(place).eval().requires_grad_(False)
@@ -144,6 +144,20 @@ def load(facts: ModelFacts, *, device: str = "auto", threads: int | None = None)
     )
 
 
+def _folder(facts: ModelFacts) -> str:
+    """The local folder of the model's files; those of a hub model are downloaded at its commit."""
+    if facts.commit:
+        return str(
+            snapshot_download(facts.folder, revision=facts.commit, ignore_patterns=OTHER_WEIGHTS)
+        )
+    if not (Path(facts.folder) / "config.json").is_file():
+        raise ValueError(
+            f"model {facts.label!r}: no config.json in folder {facts.folder!r}; expected a folder "
+            "with config.json, *.safetensors and a tokenizer"
+        )
+    return facts.folder
+
+
 def _choose_device(name: str) -> torch.device:
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -159,14 +173,16 @@ def _choose_device(name: str) -> torch.device:
     return device
 
 
-def _load_weights(facts: ModelFacts, config: PretrainedConfig) -> tuple[PreTrainedModel, str]:
+def _load_weights(
+    facts: ModelFacts, config: PretrainedConfig, *, folder: str
+) -> tuple[PreTrainedModel, str]:
     """The model and its attention backend: sdpa, or eager where the family cannot use sdpa."""
     # sdpa has no softcapping of attention logits; some versions drop it without a word.
     capped = getattr(config, "attn_logit_softcapping", None) is not None
     for attention in ("eager",) if capped else ("sdpa", "eager"):
         try:
             model, loading = AutoModelForCausalLM.from_pretrained(
-                facts.folder,
+                folder,
                 dtype=DTYPES[facts.dtype],
                 attn_implementation=attention,
                 use_safetensors=True,

@@ -135,8 +135,10 @@ def show_plan(plan: Plan, *, console: Console) -> None:
     _columns(table, "layers", "weights", "dtype", "cells", "there", "to do", "units")
     for model in plan.models:
         total, left = plan.totals[model.label], missing[model.label]
-        numbers = (f"{total:,}", f"{total - left:,}", f"{left:,}", f"{units[model.label]:,}")
-        table.add_row(model.label, str(model.layers), size(model.bytes), str(model.dtype), *numbers)
+        weights = size(model.bytes) if model.bytes else "?"
+        counts = (total, total - left, left, units[model.label])
+        numbers = (f"{count:,}" for count in counts)
+        table.add_row(model.label, str(model.layers), weights, str(model.dtype), *numbers)
     console.print(table)
     console.print(
         f"{plan.cells:,} cells, {plan.done:,} there already, {plan.missing:,} to compute in "

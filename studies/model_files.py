@@ -4,23 +4,22 @@ A model is an embedded one, a local folder, or a hub id; a revision is a hub rev
 folder, one of its sub-folders. Everything here is JSON and hashing: tensors are unknown.
 """
 
-import hashlib
 import json
-import math
-import os
-import struct
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from studies.spec import Dtype, Model, ModelFacts, digest
+from studies.weight_files import file_hash, numbers_in, weight_files
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 DTYPE_BYTES: dict[Dtype, int] = {"float32": 4, "bfloat16": 2, "float16": 2}
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "spiece.model", "vocab.json", "vocab.txt")
+SMALL_FILES = ["config.json", "model.safetensors.index.json", "tokenizer_config.json"]
+SMALL_FILES += TOKENIZER_FILES
 NO_LIMIT = 1 << 30
 
 
@@ -79,7 +78,19 @@ def distinct(models: Iterable[ModelFacts]) -> tuple[ModelFacts, ...]:
 
 def count_tokens(model: ModelFacts, texts: Sequence[str]) -> list[int] | None:
     """Tokens per text, special tokens included, or None where only the model's loader can tell."""
-    path = Path(model.folder) / "tokenizer.json"
+    folder = Path(model.folder)
+    if model.commit:
+        from huggingface_hub import snapshot_download
+
+        folder = Path(
+            snapshot_download(
+                model.folder,
+                revision=model.commit,
+                allow_patterns=SMALL_FILES,
+                local_files_only=True,  # the plan has fetched them
+            )
+        )
+    path = folder / "tokenizer.json"
     if not path.is_file():
         return None
     encodings = _tokenizer(str(path)).encode_batch(list(texts))
@@ -114,7 +125,7 @@ def _revision_folder(path: Path, revision: str | None) -> Path:
 def _local_facts(model: Model, folder: Path, *, name: str) -> ModelFacts:
     """Facts from files on this machine."""
     config = _config(folder / "config.json")
-    weights = _weight_files(folder)
+    weights = weight_files(folder)
     tokenizer = [folder / file for file in TOKENIZER_FILES if (folder / file).is_file()]
     if not tokenizer:
         raise ValueError(
@@ -122,7 +133,7 @@ def _local_facts(model: Model, folder: Path, *, name: str) -> ModelFacts:
         )
     settings = folder / "tokenizer_config.json"
     tokenizer += [settings] if settings.is_file() else []
-    numbers = sum(_numbers_in(file) for file in weights)
+    numbers = sum(numbers_in(file) for file in weights)
     shape = _shape(config, where=str(folder))
     hashes = [file_hash(file) for file in (folder / "config.json", *weights)]
     return ModelFacts(
@@ -142,20 +153,20 @@ def _local_facts(model: Model, folder: Path, *, name: str) -> ModelFacts:
 
 
 def _hub_facts(model: Model) -> ModelFacts:
-    """Facts of a model on the hub; where the hub is out of reach, of its local copy."""
-    from huggingface_hub import HfApi, hf_hub_download, snapshot_download
+    """Facts of a model on the hub, at the commit its revision stands for; no weight is fetched.
+
+    Without a network its local copy serves, and the key stays the same: the commit identifies it.
+    """
+    from huggingface_hub import snapshot_download
     from huggingface_hub.errors import (
         GatedRepoError,
-        HfHubHTTPError,
         LocalEntryNotFoundError,
-        OfflineModeIsEnabled,
         RepositoryNotFoundError,
         RevisionNotFoundError,
     )
 
     try:
-        info = HfApi().model_info(model.id, revision=model.revision, files_metadata=True)
-        config_file = hf_hub_download(model.id, "config.json", revision=info.sha)
+        copy = snapshot_download(model.id, revision=model.revision, allow_patterns=SMALL_FILES)
     except GatedRepoError as error:
         raise ValueError(
             f"model {model.id!r} is gated: accept its terms on the hub and run `hf auth login`"
@@ -163,38 +174,41 @@ def _hub_facts(model: Model) -> ModelFacts:
     except (RepositoryNotFoundError, RevisionNotFoundError) as error:
         at = f" at revision {model.revision!r}" if model.revision else ""
         raise ValueError(f"the hub has no model {model.id!r}{at}: check its spelling") from error
-    except (OfflineModeIsEnabled, HfHubHTTPError, OSError) as error:
-        try:
-            copy = snapshot_download(model.id, revision=model.revision, local_files_only=True)
-        except LocalEntryNotFoundError:
-            raise ValueError(
-                f"model {model.id!r} is neither a folder here nor in the local hub cache, and the "
-                "hub cannot be reached: give a folder, or download the model first"
-            ) from error
-        return _local_facts(model, Path(copy), name=model.id)
-    files = {file.rfilename: file.size or 0 for file in info.siblings or ()}
-    size = sum(size for file, size in files.items() if file.endswith(".safetensors"))
-    if not size:
-        raise ValueError(f"model {model.id!r} on the hub has no safetensors weights")
-    config = _config(Path(config_file))
-    stored = str(config.get("dtype") or config.get("torch_dtype") or "float32")
-    scale = DTYPE_BYTES[model.dtype] / (4 if stored == "float32" else 2)
+    except LocalEntryNotFoundError as error:
+        raise ValueError(
+            f"model {model.id!r} is neither a folder here nor in the local hub cache, and the hub "
+            "cannot be reached: give a folder, or download the model first"
+        ) from error
+    folder = Path(copy)
+    config = _config(folder / "config.json")
     shape = _shape(config, where=model.id)
     return ModelFacts(
         name=model.id,
         revision=model.revision or "main",
         folder=model.id,
-        commit=str(info.sha),
-        weights=f"commit:{info.sha}",
-        tokenizer=f"commit:{info.sha}",
+        commit=folder.name,
+        weights=f"commit:{folder.name}",
+        tokenizer=f"commit:{folder.name}",
         dtype=model.dtype,
         layers=shape.layers,
         width=shape.width,
         neurons=shape.neurons,
         context=shape.context,
-        bytes=int(size * scale),
+        bytes=_hub_bytes(folder, config, dtype=model.dtype),
         trust_remote_code=model.trust_remote_code,
     )
+
+
+def _hub_bytes(folder: Path, config: dict[str, object], *, dtype: Dtype) -> int:
+    """Size of the weights in `dtype`, from what is in the cache; 0 where that does not tell."""
+    here = sorted(folder.glob("*.safetensors"))
+    index = folder / "model.safetensors.index.json"
+    if index.is_file():
+        metadata = _config(index).get("metadata")
+        total = metadata.get("total_size", 0) if isinstance(metadata, dict) else 0
+        stored = str(config.get("dtype") or config.get("torch_dtype") or "float32")
+        return int(total) * DTYPE_BYTES[dtype] // (4 if stored == "float32" else 2)
+    return sum(numbers_in(file) for file in here) * DTYPE_BYTES[dtype]
 
 
 def _config(path: Path) -> dict[str, object]:
@@ -234,62 +248,3 @@ def _shape(config: dict[str, object], *, where: str) -> Shape:
         neurons=first("intermediate_size", "n_inner", "ffn_dim") or 4 * width,
         context=first("max_position_embeddings", "n_positions", "seq_length") or NO_LIMIT,
     )
-
-
-def _weight_files(folder: Path) -> list[Path]:
-    """The safetensors files of a folder, complete."""
-    index = folder / "model.safetensors.index.json"
-    if index.is_file():
-        mapping = _config(index).get("weight_map")
-        names = sorted(set(mapping.values())) if isinstance(mapping, dict) else []
-        missing = [name for name in names if not (folder / name).is_file()]
-        if missing:
-            raise ValueError(
-                f"model folder {folder} lacks {missing[0]} ({len(missing)} of {len(names)} weight "
-                "files named in its index are missing): copy the whole folder"
-            )
-        return [folder / name for name in names]
-    single = folder / "model.safetensors"
-    if single.is_file():
-        return [single]
-    others = sorted(file.name for file in folder.glob("*.bin"))
-    found = f" (found {others[0]}, which is not read: convert it to safetensors)" if others else ""
-    raise ValueError(f"model folder {folder} has no weights: expected model.safetensors{found}")
-
-
-def _numbers_in(path: Path) -> int:
-    """How many numbers a safetensors file holds, from its header."""
-    size = path.stat().st_size
-    try:
-        with path.open("rb") as file:
-            (length,) = struct.unpack("<Q", file.read(8))
-            header = json.loads(file.read(length)) if length < size else None
-    except (struct.error, ValueError):
-        header = None
-    if not isinstance(header, dict):
-        raise ValueError(f"{path} is not a safetensors file or is cut short: copy it again")
-    tensors = [entry for name, entry in header.items() if name != "__metadata__"]
-    end = max((entry["data_offsets"][1] for entry in tensors), default=0)
-    if size != 8 + length + end:
-        raise ValueError(
-            f"{path} has {size} bytes where its header promises {8 + length + end}: copy it again"
-        )
-    return sum(math.prod(entry["shape"]) for entry in tensors)
-
-
-def file_hash(path: Path) -> str:
-    """sha256 of a file, remembered by path, size and time of change."""
-    stat = path.stat()
-    mark = f"{path.resolve()}|{stat.st_size}|{stat.st_mtime_ns}"
-    memory = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "babelscope/hashes"
-    note = memory / hashlib.sha256(mark.encode()).hexdigest()[:32]
-    if note.is_file() and len(known := note.read_text()) == 64:
-        return known
-    with path.open("rb") as file:
-        result = hashlib.file_digest(file, "sha256").hexdigest()
-    try:
-        memory.mkdir(parents=True, exist_ok=True)
-        note.write_text(result)
-    except OSError:
-        return result  # a read-only home costs a hash per run, not the run
-    return result

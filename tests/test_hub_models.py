@@ -1,0 +1,55 @@
+"""A model of the hub, read from a hub cache made by hand: planned and loaded without a network."""
+
+import shutil
+from pathlib import Path
+
+import huggingface_hub
+import pytest
+
+from actors.model import load
+from studies.model_files import count_tokens, facts
+from studies.spec import Model
+from tests import tiny
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache that holds `org/tiny` at one commit, called `main` and `step1`."""
+    repository = tmp_path / "models--org--tiny"
+    snapshot = repository / "snapshots" / COMMIT
+    shutil.copytree(tiny.make("llama").folder, snapshot)
+    (repository / "refs").mkdir()
+    for name in ("main", "step1"):
+        (repository / "refs" / name).write_text(COMMIT)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    return snapshot
+
+
+def test_a_cached_model_is_identified_by_its_commit(hub: Path):
+    found = facts(Model(id="org/tiny"))
+    local = facts(Model(id=str(hub)))
+    assert (found.name, found.revision, found.commit) == ("org/tiny", "main", COMMIT)
+    assert found.weights == f"commit:{COMMIT}"
+    assert found.bytes == local.bytes
+    assert (found.layers, found.context) == (3, 256)
+    assert facts(Model(id="org/tiny", revision="step1")).identity == found.identity
+    assert count_tokens(found, ["aaa"]) == [4]
+
+
+def test_a_cached_model_is_loaded_and_reads_as_the_folder_does(hub: Path):
+    found = facts(Model(id="org/tiny"))
+    loaded, direct = (load(which, device="cpu") for which in (found, facts(Model(id=str(hub)))))
+    texts = ["The cat sat."]
+    assert loaded.tokenise(texts) == direct.tokenise(texts)
+    for name, weight in loaded.model.state_dict().items():
+        assert weight.equal(direct.model.state_dict()[name])
+
+
+def test_a_model_that_is_nowhere_is_one_sentence(hub: Path):
+    assert hub.is_dir()
+    for model in (Model(id="org/other"), Model(id="org/tiny", revision="step2")):
+        with pytest.raises(ValueError, match="neither a folder here nor in the local hub cache"):
+            facts(model)
