@@ -7,6 +7,8 @@ wait for whatever happens next. What is in a unit is unknown here.
 import os
 import traceback
 from collections import deque
+from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol
 
@@ -18,7 +20,8 @@ NAMES = ("inline", "local")
 class Event(NamedTuple):
     """What happened on a worker: its model is `open`, its unit is `done`, or either failed.
 
-    `gone` says that the worker's process died with it.
+    `about` describes the loaded model (device, attention backend, ...) when it is open; `gone`
+    says that the worker's process died with the failure.
     """
 
     worker: int
@@ -27,6 +30,7 @@ class Event(NamedTuple):
     error: str = ""
     traceback: str = ""
     gone: bool = False
+    about: Mapping[str, object] = {}
 
 
 class Cluster(Protocol):
@@ -97,7 +101,7 @@ class InlineCluster:
             if isinstance(task, ModelFacts):
                 self._actor = None  # free the old model before the new one takes its memory
                 self._actor = _model_actor(task, device=self._device, threads=None)
-                return Event(0, "open", [])
+                return Event(0, "open", [], about=_about(self._actor))
             return Event(0, "done", self._actor.run(task))
         except Exception as error:  # the boundary of a unit: whatever it was becomes an error row
             kind: Literal["open_failed", "unit_failed"] = (
@@ -140,7 +144,7 @@ class RayCluster:
             num_cpus=1, num_gpus=1 if self._gpus else 0, max_restarts=0, max_task_retries=0
         )
         self._actors[worker] = actor.remote(model, device=self._device, threads=threads)
-        self._pending[self._actors[worker].process.remote()] = (worker, True)
+        self._pending[self._actors[worker].about.remote()] = (worker, True)
 
     def submit(self, worker: int, unit: Unit) -> None:
         """Send the unit to the worker's actor."""
@@ -165,7 +169,9 @@ class RayCluster:
             cause = getattr(error, "cause", None)
             reason = summary(cause) if isinstance(cause, Exception) else _last_line(str(error))
             return Event(worker, kind, [], reason, str(error), gone=True)
-        return Event(worker, "open" if opening else "done", [] if opening else result)
+        if opening:
+            return Event(worker, "open", [], about=result)
+        return Event(worker, "done", result)
 
     def close(self) -> None:
         """End every actor and the private Ray."""
@@ -198,14 +204,19 @@ class _Actor:
     def __init__(self, model: ModelFacts, *, device: str, threads: int | None) -> None:
         self._actor = _model_actor(model, device=device, threads=threads)
 
-    def process(self) -> int:
-        """The process id: the answer comes once the model is loaded."""
-        return os.getpid()
+    def about(self) -> Mapping[str, object]:
+        """How the model runs; the answer comes once it is loaded."""
+        return _about(self._actor)
 
     def run(self, unit: Unit) -> list[Row]:
         """The rows of a unit."""
         rows: list[Row] = self._actor.run(unit)
         return rows
+
+
+def _about(actor: Any) -> Mapping[str, object]:
+    """What a model's actor says of itself, and the process it lives in."""
+    return {**asdict(actor.describe()), "process": os.getpid()}
 
 
 def _model_actor(model: ModelFacts, *, device: str, threads: int | None) -> Any:

@@ -85,6 +85,7 @@ def prepare(plan: Plan, *, store: Store) -> None:
                 "notes": list(plan.notes),
                 "pins": {**_mapping(before.get("pins")), **plan.pins},
                 "provenance": provenance.capture(),
+                "running": _mapping(before.get("running")),
                 "launches": [
                     *(launches if isinstance(launches, list) else []),
                     {"cells": plan.cells, "missing": plan.missing},
@@ -150,6 +151,7 @@ class _Loop:
     def _answer(self, event: Event) -> None:
         """Take note of what a worker reports."""
         if event.kind == "open":
+            self._note(event)
             self._cluster.submit(event.worker, self._waiting.pop(event.worker))
             return
         self._idle.add(event.worker)
@@ -157,6 +159,13 @@ class _Loop:
             self._keep(event)
         else:
             self._give_back(event)
+
+    def _note(self, event: Event) -> None:
+        """Write down how a model runs: numbers may depend on its attention backend."""
+        manifest = self._store.manifest() or {}
+        label = self._schedule.running(event.worker).model.label
+        running = {**_mapping(manifest.get("running")), label: dict(event.about)}
+        self._store.write_manifest({**manifest, "running": running})
 
     def _keep(self, event: Event) -> None:
         """Write a unit's rows; rows that do not fit the table are the unit's failure."""

@@ -31,6 +31,8 @@ def test_a_study_fills_tables_and_report(undisturbed: Path):
     assert manifest["study"] == "neuronxa"
     assert sum(manifest["cells"].values()) == alignment.key.nunique() + items.key.nunique()
     assert manifest["provenance"]["packages"]["torch"]
+    for label in manifest["cells"]:
+        assert manifest["running"][label]["attention"] == "sdpa"
 
 
 def test_the_same_command_again_computes_nothing(
@@ -268,7 +270,7 @@ def test_ray_gives_the_same_rows_even_when_an_actor_is_killed(
     def murderous(self: clusters.RayCluster, worker: int, unit):
         submit(self, worker, unit)
         if not killed:
-            process = self._ray.get(self._actors[worker].process.remote())
+            process = self._ray.get(self._actors[worker].about.remote())["process"]
             os.kill(process, signal.SIGKILL)
             killed.append(process)
 
