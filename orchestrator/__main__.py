@@ -174,7 +174,7 @@ def _plan(name: str, asked: Request, *, store: Store) -> plans.Plan:
             f"unknown cluster {asked.cluster!r}: expected one of {', '.join(clusters.NAMES)}"
         )
     store.manifest()
-    with console.status("reading models and texts"):
+    with console.status("reading what is there") as shown:
         done = store.keys()
         return plans.build(
             study,
@@ -182,6 +182,7 @@ def _plan(name: str, asked: Request, *, store: Store) -> plans.Plan:
             done=done,
             failed=frozenset() if asked.retry_errors else store.failed() - done,
             allow_truncation=asked.allow_truncation,
+            on_progress=lambda what: shown.update(f"reading {what}"),
         )
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from orchestrator import fit
-from studies import benchmarks, languages, model_files, parallel_text
+from studies import benchmarks, languages, miniworld, model_files, parallel_text
 from studies.cells import alignment_cells, choice_cell
 from studies.rows import Source
 from studies.spec import (
@@ -92,8 +92,10 @@ def build(
     """
     models = model_files.distinct(model_files.facts(model) for model in study.models)
     draft = _Draft(pins={f"model {model.label}": model.identity for model in models})
+    if any(_dataset(grid) in miniworld.DATASETS for grid in study.grids):
+        draft.notes.append(miniworld.DESCRIPTION)
     for grid in study.grids:
-        on_progress(grid.dataset if isinstance(grid, AlignmentGrid) else grid.benchmark)
+        on_progress(_dataset(grid))
         if isinstance(grid, AlignmentGrid):
             _alignment(grid, models=models, source=source, draft=draft)
         else:
@@ -119,6 +121,11 @@ def build(
         pins=draft.pins,
         too_long=tuple(fit.too_long((part.model, part.content) for part in missing)),
     )
+
+
+def _dataset(grid: AlignmentGrid | ChoiceGrid) -> str:
+    """The data set that a grid reads."""
+    return grid.dataset if isinstance(grid, AlignmentGrid) else grid.benchmark
 
 
 def _alignment(

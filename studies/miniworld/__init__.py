@@ -10,5 +10,10 @@ from studies.miniworld.lexicon import EXPOSURE, LANGUAGES
 from studies.miniworld.weights import MODELS, model_folder
 
 DATASETS: tuple[str, ...] = tuple(DRAWS)
+DESCRIPTION = (
+    "miniworld is embedded and made up: sentences generated from real words in twelve languages, "
+    "and tiny models trained on them with less and less text per language; its numbers show how "
+    "the method works, not how languages are"
+)
 
-__all__ = ["DATASETS", "EXPOSURE", "LANGUAGES", "MODELS", "model_folder", "rows"]
+__all__ = ["DATASETS", "DESCRIPTION", "EXPOSURE", "LANGUAGES", "MODELS", "model_folder", "rows"]
