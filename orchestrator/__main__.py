@@ -169,10 +169,7 @@ def _store(name: str, asked: Request) -> Store:
 def _plan(name: str, asked: Request, *, store: Store) -> plans.Plan:
     """The plan against what the folder holds already."""
     study = recipe.study(name, asked.options)
-    if asked.cluster not in clusters.NAMES:
-        raise ValueError(
-            f"unknown cluster {asked.cluster!r}: expected one of {', '.join(clusters.NAMES)}"
-        )
+    clusters.check(asked.cluster, device=asked.device)
     store.manifest()
     with console.status("reading what is there") as shown:
         done = store.keys()

@@ -5,6 +5,7 @@ wait for whatever happens next. What is in a unit is unknown here.
 """
 
 import os
+import re
 import traceback
 from collections import deque
 from collections.abc import Mapping
@@ -15,6 +16,7 @@ from typing import Any, Literal, NamedTuple, Protocol
 from studies.spec import ModelFacts, Row, Unit
 
 NAMES = ("inline", "local")
+DEVICES = ("auto", "cpu", "cuda")
 
 
 class Event(NamedTuple):
@@ -51,17 +53,25 @@ class Cluster(Protocol):
         """End all workers."""
 
 
-def connect(name: str, *, device: str, workers: int) -> Cluster:
-    """The cluster of this name.
+def check(name: str, *, device: str) -> None:
+    """Refuse a cluster or device that does not exist, before anything is written.
 
     Raises:
-        ValueError: the name is unknown.
+        ValueError: the name is unknown, or a GPU is asked for where there is none.
     """
+    if name not in NAMES:
+        raise ValueError(f"unknown cluster {name!r}: expected one of {', '.join(NAMES)}")
+    if device not in DEVICES and not re.fullmatch(r"cuda:\d+", device):
+        raise ValueError(f"unknown device {device!r}: expected {', '.join(DEVICES)} or cuda:N")
+    if device.startswith("cuda") and not _gpus():
+        raise ValueError(f"--device {device}: this machine shows no GPU; use --device cpu or auto")
+
+
+def connect(name: str, *, device: str, workers: int) -> Cluster:
+    """The cluster of this name, which `check` has accepted."""
     if name == "inline":
         return InlineCluster(device=device)
-    if name == "local":
-        return RayCluster(device=device, workers=workers)
-    raise ValueError(f"unknown cluster {name!r}: expected one of {', '.join(NAMES)}")
+    return RayCluster(device=device, workers=workers)
 
 
 def default_workers(device: str, *, models: int, units: int) -> int:

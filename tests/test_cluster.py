@@ -17,9 +17,17 @@ from tests import world
 from tests.world import ROOT, run, same
 
 
-def test_an_unknown_cluster_is_refused():
+def test_unknown_clusters_and_devices_are_refused(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     with pytest.raises(ValueError, match="unknown cluster 'moon': expected one of inline, local"):
-        clusters.connect("moon", device="cpu", workers=1)
+        clusters.check("moon", device="cpu")
+    with pytest.raises(ValueError, match="unknown device 'tpu': expected auto, cpu, cuda or cuda:"):
+        clusters.check("inline", device="tpu")
+    with pytest.raises(ValueError, match="--device cuda:1: this machine shows no GPU"):
+        clusters.check("inline", device="cuda:1")
+    clusters.check("local", device="auto")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
+    clusters.check("local", device="cuda")
 
 
 def test_workers_are_as_many_as_there_is_work_for(monkeypatch: pytest.MonkeyPatch):

@@ -151,6 +151,7 @@ def test_a_model_that_does_not_load_fails_alone(
         (["run", "neuronxa", "--model", "LLAMA", "--pairs", "1"], "--pairs 1"),
         (["run", "neuronxa", "--model", "LLAMA", "--switch", "x=1"], "unknown switch"),
         (["run", "neuronxa", "--model", "LLAMA", "--cluster", "mars"], "unknown cluster 'mars'"),
+        (["run", "neuronxa", "--model", "LLAMA", "--device", "tpu"], "unknown device 'tpu'"),
         (["run", "neuronxa", "--model", "LLAMA", "--workers", "0"], "--workers 0"),
         (["run", "neuronxa", "--model", "LLAMA", "--data-root", "nowhere"], "nowhere"),
         (["status", "nowhere"], "not a run folder"),
