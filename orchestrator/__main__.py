@@ -117,7 +117,7 @@ def _run(name: str, asked: Request, *, dry_run: bool, report: bool) -> None:
     if dry_run:
         return
     _refuse_too_long(planned, asked)
-    store.admit(planned.study.name, settings=dict(planned.study.settings), pins=planned.pins)
+    run.refuse(planned, store=store)
     failed = 0
     if planned.units:
         failed = _compute(planned, asked, store=store)

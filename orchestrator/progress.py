@@ -18,7 +18,7 @@ from rich.progress import (
 from rich.table import Table
 
 from orchestrator.plan import Plan
-from orchestrator.run import ROW_BYTES
+from orchestrator.run import result_bytes
 
 CHARACTERS_PER_TOKEN = 3
 PLAIN_SECONDS = 10.0
@@ -144,7 +144,7 @@ def show_plan(plan: Plan, *, console: Console) -> None:
         f"{plan.cells:,} cells, {plan.done:,} there already, {plan.missing:,} to compute in "
         f"{len(plan.units):,} units with {len(plan.models)} model(s); about "
         f"{plan.characters // CHARACTERS_PER_TOKEN:,} tokens to read and "
-        f"{size(plan.rows * ROW_BYTES)} of rows to write"
+        f"{size(result_bytes(plan))} of rows to write"
     )
     if plan.failed:
         console.print(f"{plan.failed:,} cells failed before: --retry-errors takes them up again")
