@@ -4,6 +4,7 @@ Both clusters offer the same few verbs to the loop: open a model on a worker, su
 wait for whatever happens next. What is in a unit is unknown here.
 """
 
+import logging
 import os
 import re
 import traceback
@@ -131,6 +132,7 @@ class RayCluster:
         """Start a private Ray on this machine."""
         import ray
 
+        logging.getLogger("ray").setLevel(logging.ERROR)  # notices about settings, not about us
         self._ray = ray
         self.workers = workers
         self._gpus = 0 if device == "cpu" else _gpus()
