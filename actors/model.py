@@ -14,6 +14,7 @@ from typing import NamedTuple
 import torch
 from huggingface_hub import snapshot_download
 from safetensors import SafetensorError
+from tokenizers import Tokenizer
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
@@ -21,6 +22,7 @@ from transformers import (
     PretrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
+    PreTrainedTokenizerFast,
 )
 from transformers.utils import logging
 
@@ -33,6 +35,15 @@ BATCH_TOKENS = {"cpu": 4096, "cuda": 16384}
 
 # Copies of the weights in formats that are never read.
 OTHER_WEIGHTS = ["*.bin", "*.pt", "*.pth", "*.gguf", "*.onnx", "*.h5", "*.msgpack", "original/*"]
+
+PROBES = (
+    "Anna has 12 cats, doesn't she?",
+    " a leading space",
+    "Анна ест рыбу.",
+    "सारा घर पर है।",
+    "安娜吃鱼。",
+    "تأكل آنا السمك",
+)
 
 DTYPES = {
     "float32": torch.float32,
@@ -120,9 +131,7 @@ def load(facts: ModelFacts, *, device: str = "auto", threads: int | None = None)
         config = AutoConfig.from_pretrained(
             folder, local_files_only=True, trust_remote_code=facts.trust_remote_code
         )
-        tokenizer = AutoTokenizer.from_pretrained(
-            folder, local_files_only=True, trust_remote_code=facts.trust_remote_code
-        )
+        tokenizer = _load_tokenizer(facts, folder=folder)
         model, attention = _load_weights(facts, config, folder=folder)
     except (OSError, ValueError, SafetensorError) as error:
         raise ValueError(
@@ -171,6 +180,28 @@ def _choose_device(name: str) -> torch.device:
             "expected auto, cpu or one of those GPUs"
         )
     return device
+
+
+def _load_tokenizer(facts: ModelFacts, *, folder: str) -> PreTrainedTokenizerBase:
+    """The tokenizer that transformers chooses, unless it reads otherwise than the model's own file.
+
+    Version 5 chooses a class by model type, and some classes rebuild the tokenizer from its
+    vocabulary alone: words then fall apart or vanish without a word of warning.
+    """
+    chosen: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
+        folder, local_files_only=True, trust_remote_code=facts.trust_remote_code
+    )
+    file = Path(folder) / "tokenizer.json"
+    if not file.is_file():
+        return chosen
+    own = Tokenizer.from_file(str(file))
+    own.no_truncation()
+    for text in PROBES:
+        if own.encode(text, add_special_tokens=False).ids != list(
+            chosen(text, add_special_tokens=False)["input_ids"]
+        ):
+            return PreTrainedTokenizerFast.from_pretrained(folder, local_files_only=True)
+    return chosen
 
 
 def _load_weights(

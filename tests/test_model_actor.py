@@ -8,12 +8,16 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
+from tokenizers import Tokenizer
 from torch import Tensor
 
 from actors.alignment import align, chance_of
+from actors.model import load
 from actors.model_actor import ModelActor
 from actors.work import PivotCache, run_unit
+from studies import miniworld
 from studies.measures import MEASURES
+from studies.model_files import facts
 from studies.spec import (
     POOLINGS,
     AlignmentWork,
@@ -22,6 +26,7 @@ from studies.spec import (
     ChoiceItem,
     ChoiceSet,
     ChoiceWork,
+    Model,
     ModelFacts,
     Row,
     Switches,
@@ -286,3 +291,16 @@ def test_real_weights_and_real_languages_equal_the_slow_twin(shared: Path) -> No
                 for code in ("eng_Latn", language)
             )
             assert (found.count, found.ties) == oracle.alignment(left, right), (language, reading)
+
+
+@pytest.mark.parametrize("name", miniworld.MODELS)
+def test_a_model_reads_through_its_own_tokenizer_file(name: str) -> None:
+    """transformers 5 picks a tokenizer class by model type, whatever the folder's file says."""
+    loaded = load(facts(Model(id=name)), device="cpu", threads=1)
+    own = Tokenizer.from_file(str(miniworld.model_folder(name) / "tokenizer.json"))
+    for language in miniworld.LANGUAGES:
+        rows = miniworld.rows("miniworld", language=language)[:20]
+        texts = [str(row["sentence"]) for row in rows]
+        expected = [own.encode(text, add_special_tokens=False).ids for text in texts]
+        assert loaded.tokenise(texts) == expected
+    assert loaded.prefix == (own.token_to_id("<bos>"),)

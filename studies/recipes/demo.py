@@ -10,7 +10,7 @@ from studies.options import Options
 from studies.recipes import neuronxa
 from studies.spec import Study
 
-BENCHMARKS = ("mini_belebele", "mini_xnli", "mini_xstorycloze")
+BENCHMARKS = ("mini_belebele", "mini_xstorycloze")
 LIMIT = 100
 
 
