@@ -14,7 +14,6 @@ from typing import NamedTuple
 import torch
 from huggingface_hub import snapshot_download
 from safetensors import SafetensorError
-from tokenizers import Tokenizer
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
@@ -38,7 +37,6 @@ OTHER_WEIGHTS = ["*.bin", "*.pt", "*.pth", "*.gguf", "*.onnx", "*.h5", "*.msgpac
 
 PROBES = (
     "Anna has 12 cats, doesn't she?",
-    " a leading space",
     "Анна ест рыбу.",
     "सारा घर पर है।",
     "安娜吃鱼。",
@@ -183,25 +181,25 @@ def _choose_device(name: str) -> torch.device:
 
 
 def _load_tokenizer(facts: ModelFacts, *, folder: str) -> PreTrainedTokenizerBase:
-    """The tokenizer that transformers chooses, unless it reads otherwise than the model's own file.
+    """The tokenizer that transformers chooses, unless it loses text that the model's file keeps.
 
     Version 5 chooses a class by model type, and some classes rebuild the tokenizer from its
-    vocabulary alone: words then fall apart or vanish without a word of warning.
+    vocabulary alone: words then vanish without a word of warning.
     """
     chosen: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
         folder, local_files_only=True, trust_remote_code=facts.trust_remote_code
     )
-    file = Path(folder) / "tokenizer.json"
-    if not file.is_file():
+    if not (Path(folder) / "tokenizer.json").is_file():
         return chosen
-    own = Tokenizer.from_file(str(file))
-    own.no_truncation()
-    for text in PROBES:
-        if own.encode(text, add_special_tokens=False).ids != list(
-            chosen(text, add_special_tokens=False)["input_ids"]
-        ):
-            return PreTrainedTokenizerFast.from_pretrained(folder, local_files_only=True)
-    return chosen
+    own = PreTrainedTokenizerFast.from_pretrained(folder, local_files_only=True)
+    lost = any(_keeps(own, text) and not _keeps(chosen, text) for text in PROBES)
+    return own if lost else chosen
+
+
+def _keeps(tokenizer: PreTrainedTokenizerBase, text: str) -> bool:
+    """Whether the text survives being tokenised."""
+    ids = tokenizer(text, add_special_tokens=False)["input_ids"]
+    return str(tokenizer.decode(ids)).strip() == text
 
 
 def _load_weights(
