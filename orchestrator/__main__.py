@@ -147,6 +147,9 @@ def _compute(planned: plans.Plan, asked: Request, *, store: Store) -> int:
         try:
             with progress.watcher(planned, console=console) as watcher:
                 outcome = run.run(planned, store=store, cluster=cluster, watcher=watcher)
+        except KeyboardInterrupt:
+            console.print("interrupted: what was computed is kept; the same command continues")
+            raise typer.Exit(INTERRUPTED) from None
         finally:
             cluster.close()
     console.print(
@@ -212,11 +215,13 @@ def _print_table(runs: tuple[Path, ...]) -> None:
     from analysis import terminal
 
     table = terminal.correlation_table(runs)
-    console.print(table or "no correlation: the run holds no accuracies (name a --benchmark)")
+    console.print(
+        table or "no correlation: no --benchmark has accuracies in the languages compared"
+    )
 
 
 def main() -> None:
-    """Enter here: translate refusals and interruptions into exit statuses."""
+    """Enter here: a refusal becomes one sentence and an exit status."""
     try:
         app()
     except ValueError as error:
@@ -224,11 +229,6 @@ def main() -> None:
             raise
         Console(stderr=True, soft_wrap=True).print(f"error: {error}", style="red", markup=False)
         raise SystemExit(BAD_INPUT) from error
-    except KeyboardInterrupt:
-        Console(stderr=True).print(
-            "interrupted: what was computed is kept; the same command continues"
-        )
-        raise SystemExit(INTERRUPTED) from None
 
 
 if __name__ == "__main__":

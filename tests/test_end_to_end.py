@@ -87,6 +87,33 @@ def test_killed_and_run_again_equals_undisturbed(
     same(out, undisturbed)
 
 
+def test_interrupted_and_run_again_equals_undisturbed(
+    root: Path,
+    undisturbed: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture,
+):
+    """Ctrl-C in the middle: what was computed is kept, and the user is told."""
+    out = tmp_path / "run"
+    arguments = world.arguments(root, out, models=world.models())
+    wait, events = clusters.InlineCluster.wait, []
+
+    def interrupted(self: clusters.InlineCluster, *, seconds: float):
+        events.append(seconds)
+        if len(events) == 4:
+            raise KeyboardInterrupt
+        return wait(self, seconds=seconds)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(clusters.InlineCluster, "wait", interrupted)
+        assert run(*arguments, monkeypatch=patch) == 130
+    assert "the same command continues" in capsys.readouterr().out
+    assert list(out.glob("tables/*/*.parquet"))
+    assert run(*arguments, monkeypatch=monkeypatch) == 0
+    same(out, undisturbed)
+
+
 def test_a_failing_language_becomes_error_rows_and_can_be_retried(
     root: Path,
     undisturbed: Path,
