@@ -13,9 +13,14 @@ def model_folder(name: str, *, revision: str | None = None) -> Path:
     folder = FOLDER / name.removeprefix("miniworld-")
     if revision is None:
         return folder
-    known = sorted(path.name for path in folder.glob("step-*"))
+    known = [path.name for path in sorted(folder.glob("step-*"), key=_step)]
     if revision not in known:
         raise ValueError(
             f"{name} has no revision {revision!r}; it has {', '.join(known) or 'none'}"
         )
     return folder / revision
+
+
+def _step(folder: Path) -> int:
+    """The training step in a checkpoint's name."""
+    return int(folder.name.removeprefix("step-"))
