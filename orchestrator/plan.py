@@ -42,7 +42,11 @@ class Part:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What a run would do. `pins` are facts that every later run in the same folder must share."""
+    """What a run would do.
+
+    `pins` are facts that every later run in the same folder must share; `commits` say where on the
+    hub each data set was read.
+    """
 
     study: Study
     models: tuple[ModelFacts, ...]
@@ -54,6 +58,7 @@ class Plan:
     characters: int
     notes: tuple[str, ...]
     pins: dict[str, object]
+    commits: dict[str, str]
     too_long: tuple[fit.TooLong, ...] = ()
 
     @property
@@ -74,6 +79,13 @@ class _Draft:
     parts: list[Part] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     pins: dict[str, object] = field(default_factory=dict)
+    commits: dict[str, str] = field(default_factory=dict)
+
+    def read(self, content: Bitext | ChoiceSet, *, name: str) -> None:
+        """Take note of what was read, and of the commit if it came from the hub."""
+        self.pins[name] = content.fingerprint
+        if content.commit:
+            self.commits[name] = content.commit
 
 
 def build(
@@ -119,6 +131,7 @@ def build(
         characters=sum(part.characters for part in missing),
         notes=tuple(draft.notes),
         pins=draft.pins,
+        commits=draft.commits,
         too_long=tuple(fit.too_long((part.model, part.content) for part in missing)),
     )
 
@@ -150,7 +163,7 @@ def _alignment(
             seed=grid.switches.seed,
             source=source,
         )
-        draft.pins[f"text {grid.dataset}/{language}-{grid.pivot}"] = bitext.fingerprint
+        draft.read(bitext, name=f"text {grid.dataset}/{language}-{grid.pivot}")
         characters = sum(map(len, bitext.texts))
         for model in models:
             cells = tuple(alignment_cells(grid, model=model, bitext=bitext))
@@ -175,7 +188,7 @@ def _choices(
             grid.benchmark, language=language, source=source, limit=grid.limit, prompt=grid.prompt
         )
         counts.add(len(choices.items))
-        draft.pins[f"items {grid.benchmark}/{language}"] = choices.fingerprint
+        draft.read(choices, name=f"items {grid.benchmark}/{language}")
         characters = sum(len(item.context) + sum(map(len, item.options)) for item in choices.items)
         for model in models:
             cells = (choice_cell(choices, model=model),)

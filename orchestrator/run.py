@@ -94,6 +94,7 @@ def prepare(plan: Plan, *, store: Store) -> None:
             "cells": {**_mapping(before.get("cells")), **plan.totals},
             "notes": list(plan.notes),
             "pins": {**_mapping(before.get("pins")), **plan.pins},
+            "commits": {**_mapping(before.get("commits")), **plan.commits},
             "provenance": provenance.capture(),
             "running": _mapping(before.get("running")),
             "launches": [

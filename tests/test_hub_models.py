@@ -1,15 +1,19 @@
-"""A model of the hub, read from a hub cache made by hand: planned and loaded without a network."""
+"""Models and data of the hub, from a hub cache made by hand: planned, loaded, no network."""
 
+import json
 import shutil
 from pathlib import Path
 
 import huggingface_hub
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from actors.model import load
 from studies.model_files import count_tokens, facts
 from studies.spec import Model
 from tests import tiny
+from tests.world import run, table
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
@@ -46,6 +50,32 @@ def test_a_cached_model_is_loaded_and_reads_as_the_folder_does(hub: Path):
     assert loaded.tokenise(texts) == direct.tokenise(texts)
     for name, weight in loaded.model.state_dict().items():
         assert weight.equal(direct.model.state_dict()[name])
+
+
+def test_a_study_on_hub_data_records_the_commit_it_read(
+    hub: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """sib200 is read from the hub's parquet copy; its commit is written down and in the key."""
+    data = tmp_path / "datasets--Davlan--sib200"
+    for code, texts in (("eng_Latn", ["one", "two"]), ("deu_Latn", ["eins", "zwei"])):
+        folder = data / "snapshots" / COMMIT / code / "test"
+        folder.mkdir(parents=True)
+        rows = [{"index_id": i, "text": text} for i, text in enumerate(texts)]
+        pq.write_table(pa.Table.from_pylist(rows), folder / "0000.parquet")
+    reference = data / "refs" / "refs" / "convert" / "parquet"
+    reference.parent.mkdir(parents=True)
+    reference.write_text(COMMIT)
+    study = [
+        *("run", "neuronxa", "--model", "org/tiny", "--parallel", "sib200", "--pairs", "all"),
+        *("--language", "deu_Latn", "--cluster", "inline", "--no-report"),
+    ]
+    out = tmp_path / "run"
+    assert hub.is_dir()
+    assert run(*study, "--out", str(out), monkeypatch=monkeypatch) == 0
+    assert table(out, "alignment").n.unique().tolist() == [2]
+    manifest = json.loads((out / "run.json").read_text())
+    assert manifest["commits"] == {"text sib200/deu_Latn-eng_Latn": COMMIT}
+    assert manifest["models"][0]["commit"] == COMMIT
 
 
 def test_a_model_that_is_nowhere_is_one_sentence(hub: Path):
