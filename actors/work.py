@@ -15,7 +15,7 @@ from actors.alignment import align
 from actors.capture import Reading, Vectors, capture
 from actors.model import LoadedModel
 from actors.score import score
-from studies.measures import resolve
+from studies.measures import normed, resolve
 from studies.spec import (
     AlignmentWork,
     Bitext,
@@ -128,9 +128,9 @@ def _reading(loaded: LoadedModel, cell: Cell, switches: Switches) -> Reading:
             f"measure {cell.measure!r} has layers {measure.first_layer} to {last} in model "
             f"{loaded.facts.label!r}; layer {cell.layer} was asked for"
         )
-    normed = switches.last_layer == "normed" and cell.layer == last and measure.site == "resid_post"
+    after_norm = normed(measure, layer=cell.layer, last=last, switches=switches)
     return Reading(
-        site="final_norm" if normed else measure.site,
+        site="final_norm" if after_norm else measure.site,
         state=measure.state,
         pooling=cell.pooling,
         layer=cell.layer,

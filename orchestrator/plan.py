@@ -5,7 +5,7 @@ configuration, and no weight is touched. Where and when a unit runs is unknown h
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from orchestrator import fit
 from studies import benchmarks, languages, miniworld, model_files, parallel_text
@@ -214,15 +214,7 @@ def _wanted(named: Iterable[str], *, there: tuple[str, ...]) -> tuple[str, ...]:
 def _remaining(part: Part, gone: Collection[str]) -> Part:
     """The part without the cells that are there already."""
     cells = tuple(cell for cell in part.cells if cell.key not in gone)
-    if len(cells) == len(part.cells):
-        return part
-    return Part(
-        model=part.model,
-        cells=cells,
-        content=part.content,
-        grid=part.grid,
-        characters=part.characters,
-    )
+    return part if len(cells) == len(part.cells) else replace(part, cells=cells)
 
 
 def _units(parts: list[Part], *, study: str, allow_truncation: bool) -> Iterator[Unit]:

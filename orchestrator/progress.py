@@ -2,8 +2,8 @@
 
 import time
 from collections import Counter
-from collections.abc import Iterable
-from types import TracebackType
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 from rich.console import Console
 from rich.progress import (
@@ -18,7 +18,7 @@ from rich.progress import (
 from rich.table import Table
 
 from orchestrator.plan import Plan
-from orchestrator.run import result_bytes
+from orchestrator.run import Watcher, result_bytes
 
 CHARACTERS_PER_TOKEN = 3
 PLAIN_SECONDS = 10.0
@@ -29,7 +29,7 @@ class TerminalWatcher:
 
     def __init__(self, plan: Plan, *, console: Console) -> None:
         """Lay out the bars; cells that are there already count as done."""
-        self._progress = Progress(
+        self.progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
             MofNCompleteColumn(),
@@ -42,39 +42,25 @@ class TerminalWatcher:
         )
         missing = _missing(plan)
         self._bars: dict[str, TaskID] = {
-            label: self._progress.add_task(
+            label: self.progress.add_task(
                 label, total=total, completed=total - missing[label], state=""
             )
             for label, total in plan.totals.items()
         }
         self._failed: Counter[str] = Counter()
 
-    def __enter__(self) -> "TerminalWatcher":
-        """Begin to draw."""
-        self._progress.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Leave the last state on the screen."""
-        self._progress.stop()
-
     def started(self, workers: int) -> None:
         """Nothing to add to the bars."""
 
     def loading(self, worker: int, model: str) -> None:
         """Say that the model is being loaded."""
-        self._progress.update(self._bars[model], state=f"loading on worker {worker}")
+        self.progress.update(self._bars[model], state=f"loading on worker {worker}")
 
     def kept(self, model: str, *, cells: int, failed: int) -> None:
         """Move the bar."""
         self._failed[model] += failed
         state = f"[red]{self._failed[model]} failed[/red]" if self._failed[model] else ""
-        self._progress.update(self._bars[model], advance=cells + failed, state=state)
+        self.progress.update(self._bars[model], advance=cells + failed, state=state)
 
 
 class PlainWatcher:
@@ -86,18 +72,6 @@ class PlainWatcher:
         self._total = plan.missing
         self._done = self._failed = 0
         self._began = self._spoke = time.monotonic()
-
-    def __enter__(self) -> "PlainWatcher":
-        """Nothing to draw."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Nothing to leave behind."""
 
     def started(self, workers: int) -> None:
         """Say that work begins."""
@@ -122,10 +96,15 @@ class PlainWatcher:
             )
 
 
-def watcher(plan: Plan, *, console: Console) -> TerminalWatcher | PlainWatcher:
-    """Bars on a terminal, lines elsewhere."""
-    kind = TerminalWatcher if console.is_terminal else PlainWatcher
-    return kind(plan, console=console)
+@contextmanager
+def watcher(plan: Plan, *, console: Console) -> Iterator[Watcher]:
+    """Bars on a terminal, alive while the context is open; lines elsewhere."""
+    if not console.is_terminal:
+        yield PlainWatcher(plan, console=console)
+        return
+    bars = TerminalWatcher(plan, console=console)
+    with bars.progress:
+        yield bars
 
 
 def show_plan(plan: Plan, *, console: Console) -> None:

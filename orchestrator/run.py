@@ -19,7 +19,7 @@ from orchestrator.cluster import Cluster, Event
 from orchestrator.plan import Plan
 from orchestrator.schedule import Schedule
 from orchestrator.store import Store
-from studies.spec import Unit
+from studies.spec import Unit, label
 
 # Measured on studies of some thousand cells: compressed rows, and what a shard costs by itself.
 ROW_BYTES = 80
@@ -174,8 +174,8 @@ class _Loop:
     def _note(self, event: Event) -> None:
         """Write down how a model runs: numbers may depend on its attention backend."""
         manifest = self._store.manifest() or {}
-        label = self._schedule.running(event.worker).model.label
-        running = {**_mapping(manifest.get("running")), label: dict(event.about)}
+        model = self._schedule.running(event.worker).model
+        running = {**_mapping(manifest.get("running")), model.label: dict(event.about)}
         self._store.write_manifest({**manifest, "running": running})
 
     def _keep(self, event: Event) -> None:
@@ -199,9 +199,9 @@ class _Loop:
         given_up = fail(event.worker, error=event.error, traceback=event.traceback)
         if given_up:
             self._store.write_errors(given_up)
-            model = given_up[0].cell
-            label = model.model if model.revision == "main" else f"{model.model}@{model.revision}"
-            self._watcher.kept(label, cells=0, failed=len(given_up))
+            cell = given_up[0].cell
+            model = label(cell.model, revision=cell.revision)
+            self._watcher.kept(model, cells=0, failed=len(given_up))
 
 
 @contextmanager

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 
 from orchestrator.schedule import CellError
 from orchestrator.tables import ERRORS, SCHEMAS, check, error_row
-from studies.spec import Row, Unit
+from studies.spec import Row, Unit, label
 
 VERSION = 1
 LOCK = "run.lock"
@@ -87,21 +87,16 @@ class Store:
                 f"{self.root} holds the study {manifest['study']!r}, this is {study!r}: choose "
                 "another --out"
             )
-        for label, given, kept in (
-            ("was run with", settings, manifest["settings"]),
-            ("was computed from another", pins, manifest["pins"]),
-        ):
-            assert isinstance(kept, dict)
-            for name, value in given.items():
-                if name in kept and kept[name] != value:
-                    what = (
-                        f"{name} {kept[name]}, this run has {value}"
-                        if given is settings
-                        else (f"{name} than this run would read")
-                    )
-                    raise ValueError(
-                        f"{self.root} {label} {what}: choose another --out, or go back to the same"
-                    )
+        for name, kept, given in _differences(manifest["settings"], settings):
+            raise ValueError(
+                f"{self.root} was run with {name} {kept}, this run has {given}: choose another "
+                "--out, or go back to the same"
+            )
+        for name, _, _ in _differences(manifest["pins"], pins):
+            raise ValueError(
+                f"{self.root} was computed from another {name} than this run would read: choose "
+                "another --out, or go back to the same"
+            )
 
     def keys(self) -> set[str]:
         """The keys of all cells that are done."""
@@ -195,6 +190,14 @@ class Store:
         return sorted((self.root / "tables").glob("*/*.parquet"))
 
 
+def _differences(kept: object, given: Mapping[str, object]) -> Iterator[tuple[str, object, object]]:
+    """Name, kept value and given value wherever both have one and they differ."""
+    assert isinstance(kept, dict)
+    for name, value in given.items():
+        if name in kept and kept[name] != value:
+            yield name, kept[name], value
+
+
 def _rows(path: Path, *, columns: list[str]) -> list[Row]:
     """Some columns of a file, distinct rows only."""
     table = _read(path, columns=columns).group_by(columns).aggregate([])
@@ -203,9 +206,7 @@ def _rows(path: Path, *, columns: list[str]) -> list[Row]:
 
 def _by_model(cells: Iterable[tuple[object, ...]]) -> Counter[str]:
     """How many cells each model has, from (key, model, revision)."""
-    return Counter(
-        str(model) if revision == "main" else f"{model}@{revision}" for _, model, revision in cells
-    )
+    return Counter(label(str(model), revision=str(revision)) for _, model, revision in cells)
 
 
 def _read(path: Path, *, columns: list[str] | None = None) -> pa.Table:

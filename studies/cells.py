@@ -7,8 +7,8 @@ are unknown here.
 
 from collections.abc import Iterator
 
-from studies.measures import Measure, resolve
-from studies.spec import AlignmentGrid, Bitext, Cell, ChoiceSet, ModelFacts, Switches, digest
+from studies.measures import Measure, normed, resolve
+from studies.spec import AlignmentGrid, Bitext, Cell, ChoiceSet, ModelFacts, digest
 
 CHOICE_VERSION = 1
 
@@ -23,8 +23,9 @@ def alignment_cells(grid: AlignmentGrid, *, model: ModelFacts, bitext: Bitext) -
     for name in grid.measures:
         measure = resolve(name, switches=grid.switches)
         for layer in _layers(grid, name=name, measure=measure, model=model):
-            last = layer == model.layers
-            scope = digest([content, *_reading(name, measure, switches=grid.switches, last=last)])
+            after_norm = normed(measure, layer=layer, last=model.layers, switches=grid.switches)
+            reading = (measure.version, measure.site, measure.state, grid.switches.include_bos)
+            scope = digest([content, *reading, after_norm])
             for pooling in grid.poolings:
                 yield Cell(
                     table="alignment",
@@ -50,12 +51,6 @@ def choice_cell(choices: ChoiceSet, *, model: ModelFacts) -> Cell:
         language=choices.language,
         scope=digest([model.identity, choices.fingerprint, CHOICE_VERSION]),
     )
-
-
-def _reading(name: str, measure: Measure, *, switches: Switches, last: bool) -> tuple[object, ...]:
-    """What of a measure and the switches changes the answer at this layer."""
-    normed = name == "mexa" and last and switches.last_layer == "normed"
-    return (measure.version, measure.site, measure.state, switches.include_bos, normed)
 
 
 def _layers(

@@ -5,7 +5,7 @@ is the same for all: mutual nearest neighbours (MEXA; NeuronXA, section 2.3). To
 this kind, add an entry. How activations are read is unknown here.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from studies.spec import Switches
@@ -19,13 +19,15 @@ class Measure:
     """One measure. `first_layer` is 0 where the embeddings count as a layer, else 1.
 
     `state` is taken per token, before pooling: the activation itself (`raw`), whether it is above
-    zero (`positive`, NAS), or its absolute value (`magnitude`, NAV). Bump `version` when the
+    zero (`positive`, NAS), or its absolute value (`magnitude`, NAV). `switch` names the switch that
+    decides between the two neuron sites, if there is one. Bump `version` when the
     meaning of the value changes: it is part of every key.
     """
 
     site: Site
     state: State
     first_layer: int
+    switch: Literal["nas_site", "nav_site"] | None = None
     version: int = 1
 
     def layers(self, last: int) -> range:
@@ -35,8 +37,8 @@ class Measure:
 
 MEASURES: dict[str, Measure] = {
     "mexa": Measure(site="resid_post", state="raw", first_layer=0),
-    "nasca": Measure(site="mlp_act", state="positive", first_layer=1),
-    "navca": Measure(site="mlp_hidden", state="magnitude", first_layer=1),
+    "nasca": Measure(site="mlp_act", state="positive", first_layer=1, switch="nas_site"),
+    "navca": Measure(site="mlp_hidden", state="magnitude", first_layer=1, switch="nav_site"),
 }
 
 NEURON_SITES: dict[str, Site] = {"act": "mlp_act", "h": "mlp_hidden"}
@@ -52,8 +54,11 @@ def resolve(name: str, *, switches: Switches) -> Measure:
         known = ", ".join(MEASURES)
         raise ValueError(f"unknown measure {name!r}: expected one of {known}")
     measure = MEASURES[name]
-    if name == "nasca":
-        return Measure(site=NEURON_SITES[switches.nas_site], state="positive", first_layer=1)
-    if name == "navca":
-        return Measure(site=NEURON_SITES[switches.nav_site], state="magnitude", first_layer=1)
-    return measure
+    if measure.switch is None:
+        return measure
+    return replace(measure, site=NEURON_SITES[getattr(switches, measure.switch)])
+
+
+def normed(measure: Measure, *, layer: int, last: int, switches: Switches) -> bool:
+    """Whether the residual is read after the final norm: the switch, at the last layer alone."""
+    return measure.site == "resid_post" and layer == last and switches.last_layer == "normed"

@@ -18,6 +18,11 @@ Table = Literal["alignment", "items"]
 POOLINGS: tuple[Pooling, ...] = ("weighted", "average", "last")
 
 
+def label(name: str, *, revision: str) -> str:
+    """A model as people read it: its name, with the revision unless that is the default."""
+    return name if revision == "main" else f"{name}@{revision}"
+
+
 def digest(value: object) -> str:
     """sha256 of the canonical JSON of `value` (sorted keys, no spaces, UTF-8)."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
@@ -64,8 +69,8 @@ class ModelFacts:
 
     @property
     def label(self) -> str:
-        """The model as people read it: its name, with the revision unless that is the default."""
-        return self.name if self.revision == "main" else f"{self.name}@{self.revision}"
+        """The model as people read it."""
+        return label(self.name, revision=self.revision)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,12 +8,14 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from studies.benchmarks import load
 from studies.miniworld import DATASETS, EXPOSURE, LANGUAGES, MODELS, model_folder, rows
 from studies.miniworld.benchmarks import items
 from studies.miniworld.choices import CHOICES, reading_choice
 from studies.miniworld.training_text import documents
 from studies.miniworld.weights import FOLDER
 from studies.miniworld.worlds import split_of
+from studies.rows import Source
 
 COLUMNS = {
     "miniworld": {"id", "sentence"},
@@ -99,6 +101,20 @@ def test_only_the_right_option_is_told_in_the_passage() -> None:
         told = {fact.thing for fact in item.facts}
         assert [option in told for option in item.options].count(True) == 1
         assert len({fact.relation for fact in item.facts}) == len(item.facts) == 3
+
+
+PROMPTS = {"reading": "cloze", "letters": "letter", "inference": None, "story": None}
+
+
+@pytest.mark.parametrize("kind", CHOICES)
+def test_models_are_trained_on_the_very_prompts_that_studies_ask_with(kind: str) -> None:
+    dataset, choice = CHOICES[kind]
+    for language in LANGUAGES:
+        asked = load(dataset, language=language, source=Source(), prompt=PROMPTS[kind])
+        for row, item in zip(rows(dataset, language=language), asked.items, strict=True):
+            trained = choice(row)
+            assert (trained.prompt, trained.options) == (item.context, item.options)
+            assert trained.gold == item.gold
 
 
 def test_no_world_of_a_test_item_is_in_another_split() -> None:

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from studies.cells import alignment_cells, choice_cell
+from studies.measures import MEASURES
 from studies.spec import (
     AlignmentGrid,
     Bitext,
@@ -142,6 +143,13 @@ def test_a_switch_changes_the_measures_it_concerns(switches, changed):
 def test_what_changes_a_question_changes_its_key(change):
     before = choice_cell(CHOICES, model=MODEL)
     assert choice_cell(replace(CHOICES, **change), model=MODEL).key != before.key
+
+
+def test_a_new_version_of_a_measure_changes_its_keys_alone(monkeypatch: pytest.MonkeyPatch):
+    before = keys()
+    monkeypatch.setitem(MEASURES, "nasca", replace(MEASURES["nasca"], version=2))
+    after = keys()
+    assert {name[0] for name in before if before[name] != after[name]} == {"nasca"}
 
 
 def test_a_layer_outside_the_model_is_refused():
