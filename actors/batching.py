@@ -85,13 +85,21 @@ class TokenBudget:
         assert tokens > 0
         self.tokens = tokens
 
-    def run(self, lengths: Sequence[int], compute: Callable[[Batch], None]) -> None:
+    def run(
+        self,
+        lengths: Sequence[int],
+        compute: Callable[[Batch], None],
+        *,
+        most: int | None = None,
+    ) -> None:
         """Call `compute` with batches that cover every row, with smaller ones after a failure.
+
+        `most` allows fewer tokens than the budget, where `compute` keeps much for each of them.
 
         Raises:
             ValueError: the device has no memory for a single sequence.
         """
-        batches = deque(plan(lengths, budget=self.tokens))
+        batches = deque(plan(lengths, budget=min(self.tokens, most or self.tokens)))
         while batches:
             batch = batches[0]
             if self._fits(batch, compute):

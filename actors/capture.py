@@ -1,16 +1,15 @@
-"""Read activations of texts as pooled vectors: every site, state, pooling and layer in one pass.
+"""Read activations of texts: pooled vectors of every site, state, pooling and layer in one pass,
+or, on request, the activation of every token.
 
-A forward pass of the model without its head runs under hooks that pool each wanted activation on
-the device, in fp32, the moment it appears; it stops after the last block anyone needs, and one
-copy per batch brings the pooled vectors out. All poolings are always computed, so a vector does
-not depend on what else was asked for. What vectors mean is unknown here.
+Each wanted activation is pooled on the device, in fp32, the moment it appears, and one copy per
+batch brings the pooled vectors out. All poolings are always computed, so a vector does not depend
+on what else was asked for. What vectors mean is unknown here.
 
 Batches carry no attention mask: texts are padded on the right, where a causal model (proven on
 load) never looks, and padding has weight zero in every pooling.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -19,7 +18,8 @@ from torch import Tensor
 
 from actors.batching import Batch, distinct, pad
 from actors.model import LoadedModel
-from actors.sites import SiteName, Sites, watch_input, watch_output
+from actors.observe import Watcher, observe
+from actors.sites import SiteName, Sites
 from studies.measures import State
 from studies.spec import POOLINGS, Pooling
 
@@ -63,10 +63,6 @@ class _Tap(NamedTuple):
     layer: int
 
 
-class _Stop(Exception):  # noqa: N818 - a signal, not an error
-    """Raised from the last hook: nobody needs the rest of the forward pass."""
-
-
 @torch.inference_mode()
 def capture(
     loaded: LoadedModel,
@@ -92,6 +88,11 @@ def capture(
     wanted = tuple(dict.fromkeys(readings))
     for reading in wanted:
         loaded.sites.check(reading.site, layer=reading.layer)
+        if reading.site == "head" and reading.pooling != "last":
+            raise ValueError(
+                f"site 'head' cannot be pooled as {reading.pooling!r}: logits are computed at the "
+                "last token alone; use pooling 'last'"
+            )
     skip = 0 if include_bos else len(loaded.prefix)
     for place, sequence in enumerate(sequences):
         if len(sequence) <= skip:
@@ -117,6 +118,56 @@ def capture(
     )
 
 
+@torch.inference_mode()
+def tokens(
+    loaded: LoadedModel,
+    sequences: Sequence[Sequence[int]],
+    sites: Sequence[tuple[SiteName, int]],
+) -> list[dict[tuple[SiteName, int], Tensor]]:
+    """The activation [T, D] of every token at every (site, layer), per sequence: fp32, on the CPU.
+
+    This is large: a sequence of T tokens takes 4 T D bytes a site. Studies read pooled vectors.
+
+    Raises:
+        ValueError: a site does not exist, a text is empty, or an activation is not finite.
+    """
+    wanted = tuple(dict.fromkeys(sites))
+    for site, layer in wanted:
+        loaded.sites.check(site, layer=layer)
+    for place, sequence in enumerate(sequences):
+        if not sequence:
+            raise ValueError(f"text {place} has no token: leave it out")
+    found: list[dict[tuple[SiteName, int], Tensor]] = [{} for _ in sequences]
+    lengths = [len(sequence) for sequence in sequences]
+
+    def compute(batch: Batch) -> None:
+        def keep(site: SiteName, layer: int) -> Watcher:
+            def look(activation_BTD: Tensor) -> None:
+                if site == "head":
+                    activation_BTD = loaded.sites.logits(activation_BTD)
+                for row, own_TD in zip(batch.rows, activation_BTD.float().cpu(), strict=True):
+                    found[row][site, layer] = _finite(own_TD[: lengths[row]].clone())
+
+            return Watcher(site, layer, look)
+
+        ids_BT = pad(sequences, batch).to(loaded.device)
+        observe(loaded.sites, {"input_ids": ids_BT}, [keep(site, layer) for site, layer in wanted])
+
+    if wanted:
+        loaded.budget.run(lengths, compute)
+    return found
+
+
+def _finite(value: Tensor) -> Tensor:
+    """The value, if nothing in it has overflowed."""
+    if not value.sum(dtype=torch.float64).isfinite():
+        raise ValueError(
+            "an activation is not finite (infinite or not a number): the model overflows in this "
+            "dtype; use --dtype bfloat16 or float32"
+        )
+    return value
+
+
 def _make_pool(lengths: Sequence[int], *, skip: int, like: Tensor) -> Callable[[Tensor], Tensor]:
     """The function that turns one batch's states [B, T, D] into vectors [B, P, D].
 
@@ -128,14 +179,12 @@ def _make_pool(lengths: Sequence[int], *, skip: int, like: Tensor) -> Callable[[
     index_BT = torch.where(counted_BT, place_BT, 0).double()
     weighted_BT = index_BT / index_BT.sum(dim=1, keepdim=True)
     average_BT = counted_BT.double() / (length_B1 - skip)
-    weights_BPT = torch.stack([weighted_BT, average_BT], dim=1).float().to(like.device)
-    rows_B = torch.arange(len(lengths), device=like.device)
-    last_B = (length_B1.squeeze(1) - 1).to(like.device)
+    last_BT = (place_BT == length_B1 - skip).double()
+    weights_BPT = torch.stack([weighted_BT, average_BT, last_BT], dim=1).float().to(like.device)
 
     def pool(state_BTD: Tensor) -> Tensor:
-        means_BPD = torch.bmm(weights_BPT, state_BTD)
-        last_BPD = state_BTD[rows_B, last_B].unsqueeze(1)
-        return torch.cat([means_BPD, last_BPD], dim=1)
+        # On the device of the layer, where a model is spread over several.
+        return torch.bmm(weights_BPT.to(state_BTD.device), state_BTD)
 
     return pool
 
@@ -145,51 +194,24 @@ def _forward(
 ) -> dict[_Tap, Tensor]:
     """Run one batch and pool [B, P, D] on the device for every tap."""
     pooled: dict[_Tap, Tensor] = {}
-    with ExitStack() as stack:
-        for tap in taps:
-            stack.enter_context(_listen(sites, tap, pooled, pool))
-        stack.enter_context(_stop_after(sites, taps))
-        with suppress(_Stop):
-            sites.base(input_ids=ids_BT, use_cache=False)
-    silent = [tap for tap in taps if tap not in pooled]
-    assert not silent, f"hooks that never fired: {silent}"
+
+    def watcher(tap: _Tap) -> Watcher:
+        def look(activation_BTD: Tensor) -> None:
+            if tap.site == "head":
+                normed_BPD = pool(activation_BTD.float())[:, -1:].to(activation_BTD.dtype)
+                logits_BPV = sites.logits(normed_BPD).expand(-1, len(POOLINGS), -1)
+                pooled[tap] = _take_state(logits_BPV, tap.state)
+                return
+            pooled[tap] = pool(_take_state(activation_BTD, tap.state))
+
+        # Whether a neuron fires is tested before its activation, which may round to zero.
+        before = tap.site == "mlp_act" and tap.state == "positive"
+        return Watcher(
+            tap.site, tap.layer, look, sites.mlps[tap.layer - 1].gate if before else None
+        )
+
+    observe(sites, {"input_ids": ids_BT}, [watcher(tap) for tap in taps])
     return pooled
-
-
-def _listen(
-    sites: Sites, tap: _Tap, pooled: dict[_Tap, Tensor], pool: Callable[[Tensor], Tensor]
-) -> AbstractContextManager[None]:
-    """Hook the module that shows the tap's activation."""
-
-    def watcher(activation_BTD: Tensor) -> None:
-        if tap.site == "mlp_act" and tap.state != "positive":
-            # act_fn itself is not hooked: fused kernels go round it.
-            activation_BTD = sites.mlps[tap.layer - 1].activation(activation_BTD)
-        pooled[tap] = pool(_take_state(activation_BTD, tap.state))
-
-    if tap.site == "final_norm":
-        return watch_output(sites.final_norm, watcher)
-    if tap.site == "mlp_act":
-        return watch_output(sites.mlps[tap.layer - 1].gate, watcher)
-    if tap.site == "mlp_hidden":
-        return watch_input(sites.mlps[tap.layer - 1].down, watcher)
-    if tap.layer == 0:
-        return watch_input(sites.blocks[0], watcher)
-    return watch_output(sites.blocks[tap.layer - 1], watcher)
-
-
-def _stop_after(sites: Sites, taps: Sequence[_Tap]) -> AbstractContextManager[None]:
-    """Hook the last module needed; entered after the taps, so that it fires after them."""
-
-    def stop(_activation_BTD: Tensor) -> None:
-        raise _Stop
-
-    if any(tap.site == "final_norm" for tap in taps):
-        return watch_output(sites.final_norm, stop)
-    last = max(tap.layer for tap in taps)
-    if last == 0:
-        return watch_input(sites.blocks[0], stop)
-    return watch_output(sites.blocks[last - 1], stop)
 
 
 def _take_state(activation_BTD: Tensor, state: State) -> Tensor:
@@ -216,14 +238,12 @@ def _store(
         pooled[_Tap(entry.site, entry.state, entry.layer)][:, POOLINGS.index(entry.pooling)]
         for entry in wanted
     ]
-    joined_BD = torch.cat(parts, dim=1).cpu()
-    if not joined_BD.sum(dtype=torch.float64).isfinite():
-        raise ValueError(
-            "an activation is not finite (infinite or not a number): the model overflows in this "
-            "dtype; use --dtype bfloat16 or float32"
-        )
+    if parts[0].device.type == "cpu":
+        columns = [_finite(part) for part in parts]
+    else:  # one copy out, not one for each
+        joined_BD = torch.cat([part.to(parts[0].device) for part in parts], dim=1).cpu()
+        columns = list(torch.split(_finite(joined_BD), [part.shape[1] for part in parts], dim=1))
     rows = torch.tensor(batch.rows)
-    columns = torch.split(joined_BD, [part.shape[1] for part in parts], dim=1)
     for entry, column_BD in zip(wanted, columns, strict=True):
         if entry not in stored:
             stored[entry] = torch.empty(count, column_BD.shape[1])

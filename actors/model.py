@@ -1,4 +1,4 @@
-"""Load one model and its tokenizer from a folder onto one device, checked before use.
+"""Load one model and its tokenizer from a folder onto its device, checked before use.
 
 What could silently change an answer is refused or written down: missing weights, the attention
 backend, the tokenizer's own prefix, and the map of sites, which is proven on load. Which texts
@@ -7,7 +7,6 @@ the model will read, and why, is unknown here.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,18 +15,22 @@ from huggingface_hub import snapshot_download
 from safetensors import SafetensorError
 from transformers import (
     AutoConfig,
-    AutoModelForCausalLM,
     AutoTokenizer,
-    PretrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
     PreTrainedTokenizerFast,
 )
 from transformers.utils import logging
 
+from actors.adapter import merge
 from actors.batching import TokenBudget
+from actors.device import find_place
+from actors.find import find
+from actors.memory import need
 from actors.proof import prove
-from actors.sites import Sites, find
+from actors.sites import Sites
+from actors.weights import load_weights, refuse_unreadable, require_packages
+from studies.model_files import count_weights
 from studies.spec import ModelFacts
 
 BATCH_TOKENS = {"cpu": 4096, "cuda": 16384}
@@ -43,12 +46,6 @@ PROBES = (
     "تأكل آنا السمك",
 )
 
-DTYPES = {
-    "float32": torch.float32,
-    "bfloat16": torch.bfloat16,
-    "float16": torch.float16,
-}
-
 
 class EncodedTexts(NamedTuple):
     """Token ids of texts, prefix included, and how many texts were cut to the model's context."""
@@ -62,7 +59,8 @@ class LoadedModel:
     """A model ready to read: weights on a device, tokenizer, sites and batch budget.
 
     `prefix` is what the tokenizer puts before every text by itself (a BOS, mostly). What it may
-    put after a text is never used. `attention` is the backend that was asked for.
+    put after a text is never used. `attention` is the backend that was asked for. `device` is that
+    of the embeddings, where token ids go; the blocks of a model that is spread lie on several.
     """
 
     facts: ModelFacts
@@ -114,29 +112,38 @@ def load(facts: ModelFacts, *, device: str = "auto", threads: int | None = None)
 
     Args:
         facts: what is known of the model, its folder among it.
-        device: `auto` (a GPU if there is one), `cpu`, `cuda` or `cuda:1`.
+        device: `auto` (GPUs if there are any), `cpu`, `cuda`, `cuda:1` or `spread`; see
+            `device.py`.
         threads: CPU threads for this process; None leaves them as they are.
 
     Raises:
-        ValueError: the folder, the device or the model's structure is not usable.
+        ValueError: the folder, the device or the model's structure is not usable, or the model
+            does not fit.
     """
     if threads is not None:
         torch.set_num_threads(threads)
-    place = _choose_device(device)
+    require_packages(facts)
+    if facts.commit:  # a model that cannot fit is not downloaded
+        find_place(device, need(facts, facts.bytes))
     folder = _folder(facts)
+    refuse_unreadable(facts, folder=folder)
+    place = find_place(device, need(facts, count_weights(Path(folder))))
     logging.disable_progress_bar()
     try:
         config = AutoConfig.from_pretrained(
             folder, local_files_only=True, trust_remote_code=facts.trust_remote_code
         )
         tokenizer = _load_tokenizer(facts, folder=folder)
-        model, attention = _load_weights(facts, config, folder=folder)
-    except (OSError, ValueError, SafetensorError) as error:
+        model, attention = load_weights(facts, config, folder=folder, place=place)
+    except (ImportError, OSError, ValueError, SafetensorError) as error:
         raise ValueError(
             f"model {facts.label!r} cannot be loaded from folder {folder!r}: "
             f"{str(error).strip().splitlines()[0]}"
         ) from error
-    model = model.to(place).eval().requires_grad_(False)
+    if facts.adapter:
+        model = merge(model, facts)
+    model = model.eval().requires_grad_(False)
+    home = model.get_input_embeddings().weight.device
     sites = find(model, layers=facts.layers)
     prove(model, sites)
     return LoadedModel(
@@ -144,10 +151,10 @@ def load(facts: ModelFacts, *, device: str = "auto", threads: int | None = None)
         model=model,
         tokenizer=tokenizer,
         sites=sites,
-        device=place,
+        device=home,
         attention=attention,
         prefix=_prefix(tokenizer),
-        budget=TokenBudget(BATCH_TOKENS.get(place.type, BATCH_TOKENS["cpu"])),
+        budget=TokenBudget(BATCH_TOKENS.get(home.type, BATCH_TOKENS["cpu"])),
     )
 
 
@@ -163,21 +170,6 @@ def _folder(facts: ModelFacts) -> str:
             "with config.json, *.safetensors and a tokenizer"
         )
     return facts.folder
-
-
-def _choose_device(name: str) -> torch.device:
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise ValueError(f"unknown device {name!r}: expected auto, cpu, cuda or cuda:1") from error
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise ValueError(
-            f"device {name!r} asked for, but this machine shows {torch.cuda.device_count()} GPUs; "
-            "expected auto, cpu or one of those GPUs"
-        )
-    return device
 
 
 def _load_tokenizer(facts: ModelFacts, *, folder: str) -> PreTrainedTokenizerBase:
@@ -200,37 +192,6 @@ def _keeps(tokenizer: PreTrainedTokenizerBase, text: str) -> bool:
     """Whether the text survives being tokenised."""
     ids = tokenizer(text, add_special_tokens=False)["input_ids"]
     return str(tokenizer.decode(ids)).strip() == text
-
-
-def _load_weights(
-    facts: ModelFacts, config: PretrainedConfig, *, folder: str
-) -> tuple[PreTrainedModel, str]:
-    """The model and its attention backend: sdpa, or eager where the family cannot use sdpa."""
-    # sdpa has no softcapping of attention logits; some versions drop it without a word.
-    capped = getattr(config, "attn_logit_softcapping", None) is not None
-    for attention in ("eager",) if capped else ("sdpa", "eager"):
-        try:
-            model, loading = AutoModelForCausalLM.from_pretrained(
-                folder,
-                dtype=DTYPES[facts.dtype],
-                attn_implementation=attention,
-                use_safetensors=True,
-                trust_remote_code=facts.trust_remote_code,
-                local_files_only=True,
-                output_loading_info=True,
-            )
-        except ValueError as error:
-            if attention == "eager" or "scaled_dot_product_attention" not in str(error):
-                raise
-            continue
-        absent = sorted(chain(loading["missing_keys"], loading["mismatched_keys"]))
-        if absent:
-            raise ValueError(
-                f"{len(absent)} weights are missing or of another shape, {absent[0]!r} first; "
-                "expected every weight in the folder's *.safetensors"
-            )
-        return model, attention
-    raise AssertionError("the loop above returns or raises")
 
 
 def _prefix(tokenizer: PreTrainedTokenizerBase) -> tuple[int, ...]:

@@ -7,7 +7,6 @@ texts. It is an ordinary class; what makes it remote, and who calls it when, is 
 import platform
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 import transformers
@@ -18,7 +17,7 @@ from actors.score import Choice, score
 from actors.sites import SiteName
 from actors.work import PivotCache, run_unit
 from studies.measures import State
-from studies.spec import POOLINGS, ChoiceItem, ModelFacts, Pooling, Row, Unit
+from studies.spec import POOLINGS, ChoiceItem, ModelFacts, Normalise, Pooling, Row, Unit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +83,7 @@ class ModelActor:
         self,
         items: Sequence[ChoiceItem],
         *,
-        normalise: Literal["sum", "token"] = "sum",
+        normalise: Normalise = "sum",
         allow_truncation: bool = False,
     ) -> list[Choice]:
         """The model's ranking of every item's options."""

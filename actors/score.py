@@ -1,26 +1,21 @@
 """Score the options of multiple-choice items: log-probability of each option given its context.
 
-Where every option of an item is a single token, one row serves them all: its last position's
-logits hold every answer. Otherwise each option is a row of its own. Logits are computed only at
-the positions that predict an option's token. Prompts, gold answers and accuracy are unknown here.
+The options of an item share its context: they are branches of one row, and where every option is a
+single token the last position's logits hold every answer. Prompts, gold answers and accuracy are
+unknown here.
 """
 
 from collections.abc import Sequence
-from itertools import pairwise
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
 from scipy.stats import rankdata
-from torch import Tensor
 
-from actors.batching import Batch, distinct, pad
+from actors.batching import Batch, distinct
+from actors.branches import attention, pack, size
 from actors.model import LoadedModel, too_long
-from studies.spec import ChoiceItem
-
-# Shapes: B rows, T tokens, D width, V vocabulary, N scored positions, J targets of a position
-
-# Logits of this many positions exist at a time: 256 x 256,000 in fp32 is 262 MB.
-POSITIONS_AT_ONCE = 256
+from actors.predict import Question, group, lay_out, log_probabilities
+from studies.spec import ChoiceItem, Normalise
 
 
 class Choice(NamedTuple):
@@ -32,33 +27,18 @@ class Choice(NamedTuple):
     truncated: bool
 
 
-class _Tokens(NamedTuple):
-    """One item as token ids: what precedes, and every option."""
+class Asked(NamedTuple):
+    """One item as token ids, and whether its context was cut."""
 
-    context: list[int]
-    options: list[list[int]]
+    question: Question
     truncated: bool
-
-
-class _Row(NamedTuple):
-    """One sequence to run. Its last `len(targets)` positions predict; each may have several
-    targets, where options share the row."""
-
-    inputs: list[int]
-    targets: list[list[int]]
-
-    @property
-    def flat(self) -> list[int]:
-        """The row as one list of numbers: equal rows have equal lists."""
-        ends = [-1 - len(target) for target in self.targets]
-        return [*self.inputs, *ends, *(token for target in self.targets for token in target)]
 
 
 def score(
     loaded: LoadedModel,
     items: Sequence[ChoiceItem],
     *,
-    normalise: Literal["sum", "token"] = "sum",
+    normalise: Normalise = "sum",
     allow_truncation: bool = False,
 ) -> list[Choice]:
     """Rank every item's options by log-probability.
@@ -66,29 +46,77 @@ def score(
     Args:
         loaded: the model.
         items: what to answer.
-        normalise: `sum` over an option's tokens, or `token`, their mean.
+        normalise: `sum` over an option's tokens, or that divided by its number of tokens
+            (`token`) or of characters (`character`).
         allow_truncation: cut contexts that are too long, from the left.
 
     Raises:
         ValueError: an option has no token to score, or an item exceeds the model's context.
     """
-    tokens = [
-        _fit(loaded, item, entry, allow_truncation=allow_truncation)
-        for item, entry in zip(items, _tokenise(loaded, items), strict=True)
-    ]
-    rows: list[_Row] = []
-    ends = [0]
-    for item, entry in zip(items, tokens, strict=True):
-        rows += _rows(item, entry)
-        ends.append(len(rows))
-    logs = _log_probabilities(loaded, rows)
+    asked = ask(loaded, items, allow_truncation=allow_truncation)
+    logs = read_options(loaded, [entry.question for entry in asked])
     return [
-        _choose(item, logs[start:end], normalise=normalise, truncated=entry.truncated)
-        for item, entry, (start, end) in zip(items, tokens, pairwise(ends), strict=True)
+        choose(item, own, normalise=normalise, truncated=entry.truncated)
+        for item, entry, own in zip(items, asked, logs, strict=True)
     ]
 
 
-def _tokenise(loaded: LoadedModel, items: Sequence[ChoiceItem]) -> list[_Tokens]:
+def ask(
+    loaded: LoadedModel, items: Sequence[ChoiceItem], *, allow_truncation: bool = False
+) -> list[Asked]:
+    """Every item as token ids that fit the context.
+
+    Raises:
+        ValueError: an option has no token to score, or an item exceeds the model's context.
+    """
+    asked = [
+        _fit(loaded, item, question, allow_truncation=allow_truncation)
+        for item, question in zip(items, _tokenise(loaded, items), strict=True)
+    ]
+    for item, (question, _) in zip(items, asked, strict=True):
+        # Without anything before it a text's first token cannot be predicted.
+        needed = 1 if question.prompt else 2
+        for place, option in enumerate(question.options):
+            if len(option) < needed:
+                raise ValueError(
+                    f"item {item.id!r}: option {place} ({item.options[place]!r}) has no token "
+                    "that can be scored; expected at least one after the context"
+                )
+    return asked
+
+
+def read_options(loaded: LoadedModel, questions: Sequence[Question]) -> list[list[list[float]]]:
+    """For every question and option, the log-probabilities of the option's tokens, plain model."""
+    unique = distinct([_flat(question) for question in questions])
+    first_of = {twin: place for place, twin in reversed(list(enumerate(unique.twins)))}
+    todo = [questions[first_of[twin]] for twin in range(len(unique.sequences))]
+    layouts = [lay_out(question) for question in todo]
+    found: list[list[list[float]]] = [[] for _ in todo]
+
+    @torch.inference_mode()
+    def compute(batch: Batch) -> None:
+        packed = pack([layouts[row].row for row in batch.rows], device=loaded.device)
+        with attention(loaded.sites, packed):
+            output = loaded.sites.base(**packed.inputs, use_cache=False)
+        reads = [layouts[row].reads for row in batch.rows]
+        logs = log_probabilities(loaded.sites, output.last_hidden_state, reads)
+        for row, values in zip(batch.rows, logs, strict=True):
+            options = len(todo[row].options)
+            found[row] = group(values, layouts[row].reads, options=options)
+
+    loaded.budget.run([size(layout.row) for layout in layouts], compute)
+    return [found[twin] for twin in unique.twins]
+
+
+def _flat(question: Question) -> list[int]:
+    """The question as one list of numbers: equal questions have equal lists."""
+    flat = [len(question.prompt), *question.prompt]
+    for option in question.options:
+        flat += [len(option), *option]
+    return flat
+
+
+def _tokenise(loaded: LoadedModel, items: Sequence[ChoiceItem]) -> list[Question]:
     """Context and options apart, cut at a boundary that the tokens have too.
 
     The joint text is used where the context's tokens begin it; otherwise the option is tokenised
@@ -98,17 +126,18 @@ def _tokenise(loaded: LoadedModel, items: Sequence[ChoiceItem]) -> list[_Tokens]
     joint = iter(
         loaded.tokenise([item.context + option for item in items for option in item.options])
     )
-    tokens = []
+    questions = []
     for item, context in zip(items, contexts, strict=True):
         options = []
         for option in item.options:
             whole = next(joint)
             if whole[: len(context)] == context and len(whole) > len(context):
-                options.append(whole[len(context) :])
+                options.append(tuple(whole[len(context) :]))
             else:
-                options.append(_tokenise_alone(loaded, option, context=context, whole=whole))
-        tokens.append(_Tokens([*loaded.prefix, *context], options, truncated=False))
-    return tokens
+                alone = _tokenise_alone(loaded, option, context=context, whole=whole)
+                options.append(tuple(alone))
+        questions.append(Question((*loaded.prefix, *context), tuple(options)))
+    return questions
 
 
 def _tokenise_alone(
@@ -127,104 +156,41 @@ def _tokenise_alone(
 
 
 def _fit(
-    loaded: LoadedModel, item: ChoiceItem, tokens: _Tokens, *, allow_truncation: bool
-) -> _Tokens:
+    loaded: LoadedModel, item: ChoiceItem, question: Question, *, allow_truncation: bool
+) -> Asked:
     """Cut the context from the left, behind the prefix, until the longest option fits."""
-    longest = max(len(option) for option in tokens.options)
-    found, context = len(tokens.context) + longest, loaded.facts.context
+    longest = max(len(option) for option in question.options)
+    found, context = len(question.prompt) + longest, loaded.facts.context
     if found <= context:
-        return tokens
+        return Asked(question, truncated=False)
     prefix = len(loaded.prefix)
     kept = context - longest - prefix
     if not allow_truncation or kept < 0:
         cut = "" if kept >= 0 else ", an option alone too long to be cut"
         raise ValueError(too_long(f"item {item.id!r}{cut}", found, context=context))
-    shortened = tokens.context[:prefix] + tokens.context[len(tokens.context) - kept :]
-    return _Tokens(shortened, tokens.options, truncated=True)
+    prompt = question.prompt
+    shortened = prompt[:prefix] + prompt[len(prompt) - kept :]
+    return Asked(Question(shortened, question.options), truncated=True)
 
 
-def _rows(item: ChoiceItem, tokens: _Tokens) -> list[_Row]:
-    """The sequences that answer one item: a shared one, or one per option."""
-    if tokens.context and all(len(option) == 1 for option in tokens.options):
-        return [_Row(tokens.context, [[option[0] for option in tokens.options]])]
-    # Without anything before it a text's first token cannot be predicted, so it is not scored.
-    first = 0 if tokens.context else 1
-    rows = []
-    for place, option in enumerate(tokens.options):
-        if len(option) <= first:
-            raise ValueError(
-                f"item {item.id!r}: option {place} ({item.options[place]!r}) has no token that "
-                "can be scored; expected at least one after the context"
-            )
-        inputs = [*tokens.context, *option[:-1]]
-        rows.append(_Row(inputs, [[token] for token in option[first:]]))
-    return rows
-
-
-@torch.inference_mode()
-def _log_probabilities(loaded: LoadedModel, rows: Sequence[_Row]) -> list[list[list[float]]]:
-    """For every row, its positions and their targets' log-probabilities."""
-    unique = distinct([row.flat for row in rows])
-    first_of = {twin: place for place, twin in reversed(list(enumerate(unique.twins)))}
-    todo = [rows[first_of[twin]] for twin in range(len(unique.sequences))]
-    results: list[list[list[float]]] = [[] for _ in todo]
-
-    def compute(batch: Batch) -> None:
-        scored = _forward(loaded, [todo[row] for row in batch.rows], batch)
-        for row, values in zip(batch.rows, scored, strict=True):
-            results[row] = values
-
-    loaded.budget.run([len(row.inputs) for row in todo], compute)
-    return [results[twin] for twin in unique.twins]
-
-
-def _forward(loaded: LoadedModel, rows: Sequence[_Row], batch: Batch) -> list[list[list[float]]]:
-    """Run one batch: hidden states, then logits at the predicting positions alone."""
-    whole = Batch(rows=tuple(range(len(rows))), width=batch.width)
-    ids_BT = pad([row.inputs for row in rows], whole).to(loaded.device)
-    hidden_BTD = loaded.sites.base(input_ids=ids_BT, use_cache=False).last_hidden_state
-    places = [
-        (line, len(row.inputs) - len(row.targets) + step)
-        for line, row in enumerate(rows)
-        for step in range(len(row.targets))
-    ]
-    targets = [target for row in rows for target in row.targets]
-    width = max(len(target) for target in targets)
-    targets_NJ = torch.tensor([target + [0] * (width - len(target)) for target in targets])
-    line_N, place_N = torch.tensor(places, device=loaded.device).T
-    hidden_ND = hidden_BTD[line_N, place_N]
-    logs_NJ = _log_softmax_at(loaded, hidden_ND, targets_NJ.to(loaded.device)).cpu()
-    values = iter(logs_NJ.tolist())
-    return [[next(values)[: len(target)] for target in row.targets] for row in rows]
-
-
-def _log_softmax_at(loaded: LoadedModel, hidden_ND: Tensor, targets_NJ: Tensor) -> Tensor:
-    """Log-probabilities of the targets in fp32, a few positions' logits at a time."""
-    parts = []
-    for hidden, targets in zip(
-        torch.split(hidden_ND, POSITIONS_AT_ONCE),
-        torch.split(targets_NJ, POSITIONS_AT_ONCE),
-        strict=True,
-    ):
-        logits_NV = loaded.sites.logits(hidden).float()
-        parts.append(logits_NV.gather(1, targets) - logits_NV.logsumexp(dim=1, keepdim=True))
-    return torch.cat(parts)
-
-
-def _choose(
+def choose(
     item: ChoiceItem,
-    rows: Sequence[Sequence[Sequence[float]]],
+    logs: Sequence[Sequence[float]],
     *,
-    normalise: Literal["sum", "token"],
-    truncated: bool,
+    normalise: Normalise,
+    truncated: bool = False,
 ) -> Choice:
-    """Scores, ranks and prediction from one item's rows."""
-    if len(rows) == len(item.options):
-        scores = [sum(position[0] for position in row) for row in rows]
-        if normalise == "token":
-            scores = [total / len(row) for total, row in zip(scores, rows, strict=True)]
-    else:
-        scores = list(rows[0][0])
+    """Scores, ranks and prediction from the log-probabilities of every option's tokens.
+
+    Raises:
+        ValueError: a score is not finite.
+    """
+    scores = [sum(option) for option in logs]
+    if normalise == "token":
+        scores = [total / len(option) for total, option in zip(scores, logs, strict=True)]
+    elif normalise == "character":
+        lengths = [max(1, len(option.strip())) for option in item.options]
+        scores = [total / length for total, length in zip(scores, lengths, strict=True)]
     if not torch.tensor(scores).isfinite().all():
         raise ValueError(
             f"item {item.id!r}: scores {scores} are not finite: the model overflows in this "

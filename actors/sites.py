@@ -1,74 +1,146 @@
-"""Find the named sites of a decoder by its structure, and watch what passes through them.
+"""The named sites of a decoder: which module holds each, and how to watch or change what passes.
 
-The map is read off the modules (a list with one block per layer, a gated MLP in each block, a norm
-beside the list), never off class names, so a new family usually needs nothing. Such a search can be
-wrong, so `proof.py` checks its result by arithmetic. What the sites are read for is unknown here.
+A site is a tensor that every decoder has, under one name in all families; where a family lacks it,
+`missing` says why. How sites are found (`find.py`), proven (`proof.py`) and used is unknown here.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
-from transformers import PreTrainedModel
 
-# Shapes: N positions, D width, V vocabulary
+# Shapes: B rows, T tokens, D width of a site, N positions, V vocabulary
 
-SiteName = Literal["resid_post", "mlp_act", "mlp_hidden", "final_norm"]
+SiteName = Literal[
+    "embed",
+    "resid_post",
+    "attn_out",
+    "mlp_gate",
+    "mlp_act",
+    "mlp_hidden",
+    "mlp_out",
+    "final_norm",
+    "head",
+]
+SITES: tuple[SiteName, ...] = get_args(SiteName)
 
-MLP_PARTS = ("gate_proj", "up_proj", "down_proj", "act_fn")
+MEANING: Mapping[SiteName, str] = {
+    "embed": "what enters block 1",
+    "resid_post": "block output, raw; layer 0 is embed",
+    "attn_out": "what attention adds to the residual stream",
+    "mlp_gate": "gate before its activation",
+    "mlp_act": "act(gate), or act(up) where there is no gate",
+    "mlp_hidden": "what enters the down projection",
+    "mlp_out": "what the MLP adds to the residual stream",
+    "final_norm": "residual stream after the final norm",
+    "head": "logits",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class GatedMLP:
-    """One block's MLP: down(act(gate(x)) * up(x))."""
+class Port:
+    """Where one site of one layer can be read and changed.
+
+    It is what goes into a module or comes out of it; `part` picks its columns where a projection
+    is fused.
+    """
 
     module: nn.Module
-    gate: nn.Module
-    up: nn.Module
+    side: Literal["input", "output"]
+    part: slice | None = None
+
+    def read(self, value: Tensor, *, rows: int) -> Tensor:
+        """The site's tensor [B, T, D] in what the module takes or returns."""
+        if value.ndim == 2:  # OPT's MLP sees all rows as one
+            value = value.view(rows, -1, value.shape[-1])
+        return value if self.part is None else value[..., self.part]
+
+    def write(self, value: Tensor, new_BTD: Tensor) -> Tensor:
+        """`value` with the site's tensor replaced."""
+        if self.part is not None:
+            whole = value.clone()
+            whole[..., self.part] = new_BTD.reshape(*value.shape[:-1], -1)
+            return whole
+        return new_BTD.reshape(value.shape)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class MLP:
+    """One block's MLP: down(act(gate(x)) * up(x)), or down(act(gate(x))) where `up` is None."""
+
+    gate: Port
+    up: Port | None
+    activation: nn.Module
     down: nn.Module
-    activation: Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Sites:
     """The modules behind the site names of one model; layer k is `blocks[k - 1]`.
 
-    `mlps` is empty where the blocks have no single gated MLP, and `missing_mlp` says why.
+    `mlps` is empty where the blocks have no single MLP. `ports` holds one port per layer, the last
+    of them at layer L. `missing` says of every site that a family lacks why it does.
+    `tuples` says that blocks return a tuple.
     """
 
     base: nn.Module
     embedding: nn.Module
     blocks: tuple[nn.Module, ...]
-    mlps: tuple[GatedMLP, ...]
-    missing_mlp: str
+    mlps: tuple[MLP, ...]
+    ports: Mapping[SiteName, tuple[Port, ...]]
+    missing: Mapping[SiteName, str]
     final_norm: nn.Module
     head: nn.Module
     softcap: float | None
+    tuples: bool = False
+
+    def layers(self, site: SiteName) -> range:
+        """The layers that have `site`: those of its ports, which end at the last block's.
+
+        Raises:
+            ValueError: there is no such site, or this family lacks it.
+        """
+        last = len(self.blocks)
+        if site not in SITES:
+            raise ValueError(f"unknown site {site!r}: expected one of {', '.join(SITES)}")
+        if site in self.missing:
+            raise ValueError(
+                f"site {site!r} does not exist in this model: {self.missing[site]}; "
+                f"it has {', '.join(name for name in SITES if name not in self.missing)}"
+            )
+        if site == "embed":
+            return range(1)
+        if site == "head":
+            return range(last, last + 1)
+        return range(last + 1 - len(self.ports[site]), last + 1)
 
     def check(self, site: SiteName, *, layer: int) -> None:
         """Raise ValueError unless this model has `site` at `layer`."""
-        last = len(self.blocks)
-        first = {"resid_post": 0, "mlp_act": 1, "mlp_hidden": 1, "final_norm": last}[site]
-        if not first <= layer <= last:
+        layers = self.layers(site)
+        if layer not in layers:
             raise ValueError(
                 f"site {site!r} does not exist at layer {layer}: this model has it at layers "
-                f"{first} to {last}; ask for one of those"
+                f"{layers[0]} to {layers[-1]}; ask for one of those"
             )
-        if site.startswith("mlp") and not self.mlps:
-            raise ValueError(
-                f"site {site!r} does not exist in this model: {self.missing_mlp}; "
-                "leave out the measures that read neurons"
-            )
+
+    def port(self, site: SiteName, *, layer: int) -> Port:
+        """Where `site` is at `layer`; the head, which the base does not run, has no port."""
+        self.check(site, layer=layer)
+        assert site != "head", "logits are computed from final_norm"
+        return self.ports[site][layer - self.layers(site)[0]]
 
     def logits(self, normed_ND: Tensor) -> Tensor:
         """Logits of positions whose residual has passed the final norm."""
-        logits_NV: Tensor = self.head(normed_ND)
-        if self.softcap is not None:
-            logits_NV = torch.tanh(logits_NV / self.softcap) * self.softcap
-        return logits_NV
+        return self.cap(self.head(normed_ND))
+
+    def cap(self, logits_NV: Tensor) -> Tensor:
+        """Soft-cap logits where the family does (Gemma2: 30 tanh(x / 30))."""
+        if self.softcap is None:
+            return logits_NV
+        return torch.tanh(logits_NV / self.softcap) * self.softcap
 
 
 def first_tensor(value: object) -> Tensor:
@@ -107,61 +179,60 @@ def watch_input(module: nn.Module, watcher: Callable[[Tensor], None]) -> Iterato
         handle.remove()
 
 
-def find(model: PreTrainedModel, *, layers: int) -> Sites:
-    """Map the site names to modules of `model`, which has `layers` blocks.
-
-    Raises:
-        ValueError: a part that every decoder has is not where structure says it should be.
-    """
-    base = getattr(model, model.base_model_prefix)
-    path, blocks = _find_blocks(base, layers=layers)
-    beside = base.get_submodule(path.rpartition(".")[0])
-    norms = [child for child in beside.children() if _is_norm(child)]
-    head = model.get_output_embeddings()
-    if not norms or head is None:
-        absent = "final_norm: no norm beside the blocks" if not norms else "head: no output layer"
-        raise ValueError(f"{type(model).__name__} has no {absent}; it is not a decoder we can read")
-    mlps, missing_mlp = _find_mlps(blocks)
-    return Sites(
-        base=base,
-        embedding=model.get_input_embeddings(),
-        blocks=blocks,
-        mlps=mlps,
-        missing_mlp=missing_mlp,
-        final_norm=norms[-1],
-        head=head,
-        softcap=getattr(model.config, "final_logit_softcapping", None),
-    )
+@contextmanager
+def watch(port: Port, watcher: Callable[[Tensor], None], *, rows: int) -> Iterator[None]:
+    """Show `watcher` the site's tensor [B, T, D] every time it passes; B is `rows`."""
+    watching = watch_input if port.side == "input" else watch_output
+    with watching(port.module, lambda value: watcher(port.read(value, rows=rows))):
+        yield
 
 
-def _find_blocks(base: nn.Module, *, layers: int) -> tuple[str, tuple[nn.Module, ...]]:
-    lists = [
-        (path, module)
-        for path, module in base.named_modules()
-        if isinstance(module, nn.ModuleList) and len(module) == layers
-    ]
-    if not lists:
-        raise ValueError(
-            f"{type(base).__name__} has no list of {layers} blocks, the number its config states; "
-            "expected a decoder with one module per layer"
-        )
-    path, blocks = min(lists, key=lambda entry: entry[0].count("."))
-    return path, tuple(blocks)
+@contextmanager
+def edit(port: Port, editor: Callable[[Tensor], Tensor], *, rows: int) -> Iterator[None]:
+    """Replace the site's tensor [B, T, D] by what `editor` makes of it, every time it passes."""
+
+    def change(value: Tensor) -> Tensor:
+        return port.write(value, editor(port.read(value, rows=rows)))
+
+    def output_hook(_module: nn.Module, _args: object, output: object) -> object:
+        if isinstance(output, tuple):
+            return (change(first_tensor(output)), *output[1:])
+        return change(first_tensor(output))
+
+    def input_hook(
+        _module: nn.Module, args: tuple[object, ...], kwargs: dict[str, object]
+    ) -> tuple[tuple[object, ...], dict[str, object]]:
+        if args:
+            return (change(first_tensor(args)), *args[1:]), kwargs
+        return args, {**kwargs, "hidden_states": change(first_tensor(kwargs["hidden_states"]))}
+
+    module = port.module
+    if port.side == "input":
+        handle = module.register_forward_pre_hook(input_hook, with_kwargs=True)
+    else:
+        handle = module.register_forward_hook(output_hook)
+    try:
+        yield
+    finally:
+        handle.remove()
 
 
-def _is_norm(module: nn.Module) -> bool:
-    parameters = list(module.parameters())
-    return bool(parameters) and all(parameter.ndim == 1 for parameter in parameters)
+@contextmanager
+def skip(sites: Sites, *, blocks: int) -> Iterator[None]:
+    """Let the first `blocks` blocks return what they are given, at no cost."""
 
+    def give_back(hidden_states: Tensor, *_args: object, **_kwargs: object) -> object:
+        return (hidden_states,) if sites.tuples else hidden_states
 
-def _find_mlps(blocks: tuple[nn.Module, ...]) -> tuple[tuple[GatedMLP, ...], str]:
-    mlps = []
-    for layer, block in enumerate(blocks, start=1):
-        gated = [part for part in block.modules() if all(hasattr(part, n) for n in MLP_PARTS)]
-        if len(gated) != 1:
-            reason = f"block {layer} holds {len(gated)} modules with {', '.join(MLP_PARTS)}, not 1"
-            return (), reason
-        parts = [getattr(gated[0], name) for name in MLP_PARTS]
-        gate, up, down, activation = parts
-        mlps.append(GatedMLP(module=gated[0], gate=gate, up=up, down=down, activation=activation))
-    return tuple(mlps), ""
+    skipped = sites.blocks[:blocks]
+    # A model spread over devices has forwards of its own on the instance; they come back as found.
+    before = [vars(block).get("forward") for block in skipped]
+    try:
+        for block in skipped:
+            block.forward = give_back
+        yield
+    finally:
+        for block, forward in zip(skipped, before, strict=True):
+            vars(block).pop("forward", None)
+            if forward is not None:
+                block.forward = forward

@@ -69,6 +69,12 @@ def request(
     dtype: Annotated[
         str | None, _help("float32, bfloat16, float16 (default: float32).", STUDY)
     ] = None,
+    quantise: Annotated[
+        str | None, _help("8bit or 4bit: pack the weights of linear layers.", STUDY)
+    ] = None,
+    adapter: Annotated[
+        str | None, _help("LoRA or its kin for the one --model: folder or hub id.", STUDY)
+    ] = None,
     data_root: Annotated[
         Path | None,
         _help("Read DIR/<benchmark>/<language>.jsonl, not the hub.", WHERE, "--data-root"),
@@ -112,6 +118,8 @@ def request(
         dtype=dtype,
         switches=opt.switches(_flat(switch)),
         trust_remote_code=trust_remote_code,
+        adapter=adapter,
+        quantise=quantise,
     )
     return Request(
         options=options,

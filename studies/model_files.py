@@ -4,40 +4,57 @@ A model is an embedded one, a local folder, or a hub id; a revision is a hub rev
 folder, one of its sub-folders. Everything here is JSON and hashing: tensors are unknown.
 """
 
-import json
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from studies.spec import Dtype, Model, ModelFacts, digest
-from studies.weight_files import file_hash, numbers_in, weight_files
+from studies.adapter_files import find_adapter
+from studies.model_config import Config, Shape, read_config, read_json, refuse_encoders, shape
+from studies.snapshots import snapshot
+from studies.spec import Model, ModelFacts, digest
+from studies.weight_files import Numbers, count_numbers, file_hash, weight_files
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-DTYPE_BYTES: dict[Dtype, int] = {"float32": 4, "bfloat16": 2, "float16": 2}
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "spiece.model", "vocab.json", "vocab.txt")
 SMALL_FILES = ["config.json", "model.safetensors.index.json", "tokenizer_config.json"]
-SMALL_FILES += TOKENIZER_FILES
-NO_LIMIT = 1 << 30
-
-
-class Shape(NamedTuple):
-    """The sizes that a configuration gives."""
-
-    layers: int
-    width: int
-    neurons: int
-    context: int
+SMALL_FILES += ["adapter_config.json", *TOKENIZER_FILES]
 
 
 def facts(model: Model) -> ModelFacts:
     """The facts of one model.
 
     Raises:
-        ValueError: no such folder, or the folder lacks a configuration, weights or a tokenizer.
+        ValueError: no such folder, the folder lacks a configuration, weights or a tokenizer, or
+            the model is not one that can be read as it is asked for.
     """
+    if model.adapter is not None and model.quantisation:
+        raise ValueError(
+            f"adapter {model.adapter!r} cannot be merged into weights in {model.quantisation}: "
+            "leave out the quantisation, or the adapter"
+        )
+    found = _plain_facts(model)
+    if model.quantisation:
+        return replace(
+            found, name=f"{found.name}+{model.quantisation}", quantisation=model.quantisation
+        )
+    if model.adapter is None:
+        return found
+    adapter = find_adapter(model.adapter)
+    return replace(
+        found,
+        name=f"{found.name}+{adapter.name}",
+        adapter=adapter.folder,
+        adapter_commit=adapter.commit,
+        adapter_weights=adapter.weights,
+    )
+
+
+def _plain_facts(model: Model) -> ModelFacts:
+    """The facts of a model, whatever is done to its weights after they are loaded."""
     from studies import miniworld
 
     if model.id in miniworld.MODELS:
@@ -54,6 +71,16 @@ def facts(model: Model) -> ModelFacts:
             f"'Qwen/Qwen2.5-7B', or an embedded model ({embedded})"
         )
     return _hub_facts(model)
+
+
+def count_weights(folder: Path) -> Numbers | int:
+    """How many numbers the weights in a folder are; their bytes where they are stored packed."""
+    config = read_config(folder)
+    files = weight_files(folder)
+    if config.get("quantization_config"):
+        return sum(file.stat().st_size for file in files)
+    vocabulary = shape(config, where=str(folder)).vocabulary
+    return count_numbers(files, vocabulary=vocabulary)
 
 
 def distinct(models: Iterable[ModelFacts]) -> tuple[ModelFacts, ...]:
@@ -122,9 +149,22 @@ def _revision_folder(path: Path, revision: str | None) -> Path:
     )
 
 
+def _read(folder: Path, model: Model, *, where: str) -> tuple[Config, Shape]:
+    """The configuration of a model that can be read as it is asked for, and its sizes."""
+    config = read_config(folder)
+    refuse_encoders(config, where=where)
+    asked = "quantised again" if model.quantisation else "changed by an adapter"
+    if config.get("quantization_config") and (model.quantisation or model.adapter is not None):
+        raise ValueError(
+            f"model {where} is stored quantised (config.json has a quantization_config) and cannot "
+            f"be {asked}: choose the model that it was made from"
+        )
+    return config, shape(config, where=where)
+
+
 def _local_facts(model: Model, folder: Path, *, name: str) -> ModelFacts:
     """Facts from files on this machine."""
-    config = _config(folder / "config.json")
+    _, sizes = _read(folder, model, where=str(folder))
     weights = weight_files(folder)
     tokenizer = [folder / file for file in TOKENIZER_FILES if (folder / file).is_file()]
     if not tokenizer:
@@ -133,8 +173,6 @@ def _local_facts(model: Model, folder: Path, *, name: str) -> ModelFacts:
         )
     settings = folder / "tokenizer_config.json"
     tokenizer += [settings] if settings.is_file() else []
-    numbers = sum(numbers_in(file) for file in weights)
-    shape = _shape(config, where=str(folder))
     hashes = [file_hash(file) for file in (folder / "config.json", *weights)]
     return ModelFacts(
         name=name,
@@ -143,11 +181,11 @@ def _local_facts(model: Model, folder: Path, *, name: str) -> ModelFacts:
         weights=digest(hashes),
         tokenizer=digest([file_hash(file) for file in tokenizer]),
         dtype=model.dtype,
-        layers=shape.layers,
-        width=shape.width,
-        neurons=shape.neurons,
-        context=shape.context,
-        bytes=numbers * DTYPE_BYTES[model.dtype],
+        layers=sizes.layers,
+        width=sizes.width,
+        neurons=sizes.neurons,
+        context=sizes.context,
+        bytes=_bytes(count_weights(folder), model),
         trust_remote_code=model.trust_remote_code,
     )
 
@@ -157,31 +195,8 @@ def _hub_facts(model: Model) -> ModelFacts:
 
     Without a network its local copy serves, and the key stays the same: the commit identifies it.
     """
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import (
-        GatedRepoError,
-        LocalEntryNotFoundError,
-        RepositoryNotFoundError,
-        RevisionNotFoundError,
-    )
-
-    try:
-        copy = snapshot_download(model.id, revision=model.revision, allow_patterns=SMALL_FILES)
-    except GatedRepoError as error:
-        raise ValueError(
-            f"model {model.id!r} is gated: accept its terms on the hub and run `hf auth login`"
-        ) from error
-    except (RepositoryNotFoundError, RevisionNotFoundError) as error:
-        at = f" at revision {model.revision!r}" if model.revision else ""
-        raise ValueError(f"the hub has no model {model.id!r}{at}: check its spelling") from error
-    except LocalEntryNotFoundError as error:
-        raise ValueError(
-            f"model {model.id!r} is neither a folder here nor in the local hub cache, and the hub "
-            "cannot be reached: give a folder, or download the model first"
-        ) from error
-    folder = Path(copy)
-    config = _config(folder / "config.json")
-    shape = _shape(config, where=model.id)
+    folder = snapshot(model.id, revision=model.revision, files=SMALL_FILES, what="model")
+    config, sizes = _read(folder, model, where=model.id)
     return ModelFacts(
         name=model.id,
         revision=model.revision or "main",
@@ -190,61 +205,45 @@ def _hub_facts(model: Model) -> ModelFacts:
         weights=f"commit:{folder.name}",
         tokenizer=f"commit:{folder.name}",
         dtype=model.dtype,
-        layers=shape.layers,
-        width=shape.width,
-        neurons=shape.neurons,
-        context=shape.context,
-        bytes=_hub_bytes(folder, config, dtype=model.dtype),
+        layers=sizes.layers,
+        width=sizes.width,
+        neurons=sizes.neurons,
+        context=sizes.context,
+        bytes=_bytes(_hub_numbers(folder, config, sizes), model),
         trust_remote_code=model.trust_remote_code,
     )
 
 
-def _hub_bytes(folder: Path, config: dict[str, object], *, dtype: Dtype) -> int:
-    """Size of the weights in `dtype`, from what is in the cache; 0 where that does not tell."""
-    here = sorted(folder.glob("*.safetensors"))
+def _bytes(weights: Numbers | int, model: Model) -> int:
+    """What the weights take in memory."""
+    if isinstance(weights, int):
+        return weights
+    return weights.bytes(dtype=model.dtype, quantisation=model.quantisation)
+
+
+def _hub_numbers(folder: Path, config: Config, sizes: Shape) -> Numbers | int:
+    """The size of the weights from what is in the cache; 0 where that does not tell."""
     index = folder / "model.safetensors.index.json"
-    if index.is_file():
-        metadata = _config(index).get("metadata")
-        total = metadata.get("total_size", 0) if isinstance(metadata, dict) else 0
-        stored = str(config.get("dtype") or config.get("torch_dtype") or "float32")
-        return int(total) * DTYPE_BYTES[dtype] // (4 if stored == "float32" else 2)
-    return sum(numbers_in(file) for file in here) * DTYPE_BYTES[dtype]
+    if not index.is_file():
+        here = (folder / "model.safetensors").is_file()
+        return count_weights(folder) if here else 0
+    content = read_json(index)
+    metadata, names = content.get("metadata"), content.get("weight_map")
+    total = int(metadata.get("total_size", 0)) if isinstance(metadata, dict) else 0
+    if config.get("quantization_config"):
+        return total
+    numbers = total // (4 if _stored_dtype(config) == "float32" else 2)
+    names = tuple(names) if isinstance(names, dict) else ()
+    if any(".experts." in name for name in names):
+        return Numbers(0, numbers)
+    heads = 1 + any(name.endswith(("lm_head.weight", "embed_out.weight")) for name in names)
+    other = min(numbers, heads * (sizes.vocabulary or 0) * sizes.width)
+    return Numbers(numbers - other, other)
 
 
-def _config(path: Path) -> dict[str, object]:
-    """The model's configuration as JSON."""
-    if not path.is_file():
-        raise ValueError(
-            f"model folder {path.parent} has no config.json: expected a folder as "
-            "`save_pretrained` writes it"
-        )
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{path} line {error.lineno}: not valid JSON ({error.msg})") from error
-    if not isinstance(content, dict):
-        raise ValueError(f"{path}: expected a JSON object, found {type(content).__name__}")
-    nested = content.get("text_config")
-    return nested if isinstance(nested, dict) else content
-
-
-def _shape(config: dict[str, object], *, where: str) -> Shape:
-    """Layers, width, neurons and context, whatever the family calls them."""
-
-    def first(*names: str) -> int | None:
-        found = [config[name] for name in names if isinstance(config.get(name), int)]
-        return int(str(found[0])) if found else None
-
-    layers = first("num_hidden_layers", "n_layer", "num_layers")
-    width = first("hidden_size", "n_embd", "d_model")
-    if layers is None or width is None:
-        raise ValueError(
-            f"config.json of {where} gives no number of layers or no width: expected the "
-            "configuration of a decoder such as Llama, Qwen2 or Gemma2"
-        )
-    return Shape(
-        layers=layers,
-        width=width,
-        neurons=first("intermediate_size", "n_inner", "ffn_dim") or 4 * width,
-        context=first("max_position_embeddings", "n_positions", "seq_length") or NO_LIMIT,
-    )
+def _stored_dtype(config: Config) -> str:
+    """The dtype of the weights in the files, which a nested configuration may give."""
+    nested = config.get("text_config")
+    found = [config.get("dtype"), config.get("torch_dtype")]
+    found += [nested.get("dtype"), nested.get("torch_dtype")] if isinstance(nested, dict) else []
+    return next((str(name) for name in found if name), "float32")

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
 from typing import get_args
 
-from studies.spec import POOLINGS, Dtype, Model, Pooling, Switches
+from studies.spec import POOLINGS, Dtype, Model, Pooling, Quantisation, Switches
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,14 +30,22 @@ class Options:
     dtype: str | None = None
     switches: Switches = field(default_factory=Switches)
     trust_remote_code: bool = False
+    adapter: str | None = None
+    quantise: str | None = None
 
 
 def models(options: Options, *, default: Iterable[str] = ()) -> tuple[Model, ...]:
     """The models asked for, each `ID` or `ID@REVISION`, or the recipe's default ones."""
     dtype = _dtype(options.dtype or "float32")
+    quantisation = _quantisation(options.quantise)
     named = options.models or tuple(default)
     if not named:
         raise ValueError("no model given: name at least one with --model FOLDER or --model ID")
+    if options.adapter is not None and len(named) > 1:
+        raise ValueError(
+            f"--adapter {options.adapter} with {len(named)} models: an adapter belongs to one "
+            "model; name that one with --model, and run the others by a command without --adapter"
+        )
     result = []
     for name in named:
         identifier, _, revision = name.partition("@")
@@ -49,6 +57,8 @@ def models(options: Options, *, default: Iterable[str] = ()) -> tuple[Model, ...
                 revision=revision or None,
                 dtype=dtype,
                 trust_remote_code=options.trust_remote_code,
+                adapter=options.adapter,
+                quantisation=quantisation,
             )
         )
     return tuple(result)
@@ -99,3 +109,15 @@ def _dtype(name: str) -> Dtype:
         if dtype == name:
             return dtype  # type: ignore[no-any-return]
     raise ValueError(f"unknown dtype {name!r}: expected one of {', '.join(get_args(Dtype))}")
+
+
+def _quantisation(name: str | None) -> Quantisation | None:
+    """The quantisation of this name, if one is asked for."""
+    for quantisation in get_args(Quantisation):
+        if quantisation == name:
+            return quantisation  # type: ignore[no-any-return]
+    if name is None:
+        return None
+    raise ValueError(
+        f"unknown quantisation {name!r}: expected one of {', '.join(get_args(Quantisation))}"
+    )

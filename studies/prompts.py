@@ -12,7 +12,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
-from typing import Literal, NamedTuple
+from typing import NamedTuple
+
+from studies.spec import Normalise
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 FINAL_PERIODS = ".。．｡"
@@ -22,14 +24,13 @@ FINAL_PERIODS = ".。．｡"
 class Prompt:
     """One way to put a question. All of it bears identity, through the rendered text.
 
-    `normalise` says how an option's log-probability becomes its score: `sum`, or the mean per
-    `token`.
+    `normalise` says how an option's log-probability becomes its score (see `ChoiceSet`).
     """
 
     context: str
     option: str
     choice: str = ""
-    normalise: Literal["sum", "token"] = "sum"
+    normalise: Normalise = "sum"
 
 
 class Rendered(NamedTuple):

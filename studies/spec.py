@@ -12,7 +12,9 @@ from dataclasses import asdict, dataclass, field
 from typing import Literal
 
 Dtype = Literal["float32", "bfloat16", "float16"]
+Quantisation = Literal["8bit", "4bit"]
 Pooling = Literal["weighted", "average", "last"]
+Normalise = Literal["sum", "token", "character"]
 Table = Literal["alignment", "items"]
 
 POOLINGS: tuple[Pooling, ...] = ("weighted", "average", "last")
@@ -31,21 +33,29 @@ def digest(value: object) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Model:
-    """A model as the user names it. `dtype` bears identity; `id` and `revision` only lead to it."""
+    """A model as the user names it.
+
+    `dtype` and `quantisation` bear identity; `id`, `revision` and `adapter` (a local folder or a
+    hub id, `ID` or `ID@REVISION`) only lead to it. An adapter is merged into the weights.
+    """
 
     id: str
     revision: str | None = None
     dtype: Dtype = "float32"
     trust_remote_code: bool = False
+    adapter: str | None = None
+    quantisation: Quantisation | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelFacts:
     """What is known of a model from its files alone, before any weight is loaded.
 
-    `weights` (hash of the local files, or the hub commit), `tokenizer` and `dtype` bear identity.
-    `name` and `revision` are the columns of every table; `folder` is the local folder the files
-    lie in, or the hub id where they are yet to be downloaded, then at `commit`.
+    `weights` (hash of the local files, or the hub commit), `tokenizer` and `dtype` bear identity,
+    and so do `adapter_weights` and `quantisation` where there are any. `name` and `revision` are
+    the columns of every table; an adapter and a quantisation are part of the name. `folder` is the
+    local folder the files lie in, or the hub id where they are yet to be downloaded, then at
+    `commit`; `adapter` and `adapter_commit` say the same of the adapter's files.
     """
 
     name: str
@@ -61,11 +71,20 @@ class ModelFacts:
     context: int
     bytes: int
     trust_remote_code: bool = False
+    adapter: str = ""
+    adapter_commit: str = ""
+    adapter_weights: str = ""
+    quantisation: Quantisation | None = None
 
     @property
     def identity(self) -> str:
         """The part of a key that the model contributes."""
-        return digest([self.weights, self.tokenizer, self.dtype])
+        parts: list[object] = [self.weights, self.tokenizer, self.dtype]
+        if self.adapter_weights:
+            parts.append({"adapter": self.adapter_weights})
+        if self.quantisation:
+            parts.append({"quantisation": self.quantisation})
+        return digest(parts)
 
     @property
     def label(self) -> str:
@@ -223,14 +242,14 @@ class ChoiceSet:
     """All items of one benchmark in one language under one prompt. Every field bears identity.
 
     `normalise` says how an option's log-probability becomes its score: `sum` over its tokens, or
-    `token`, their mean.
+    that divided by the number of its tokens (`token`) or of its characters (`character`).
     """
 
     benchmark: str
     language: str
     prompt: str
     items: tuple[ChoiceItem, ...]
-    normalise: Literal["sum", "token"] = "sum"
+    normalise: Normalise = "sum"
     commit: str = ""
 
     @property

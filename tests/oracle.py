@@ -1,49 +1,162 @@
 """The slow, obvious twin of every fast path: one sentence, one forward pass, loops, fp32.
 
 Nothing here pads, batches, stops early or shares work, and nothing is imported from the code that
-it checks. Attribute names are those of the Llama-like families the tests use.
+it checks: where a family keeps what is written down by name, and an MLP is computed again from its
+weights.
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.functional import gelu, linear, relu, silu
 from transformers import PreTrainedModel
 
-# Shapes: T tokens, D width of a site
+# Shapes: T tokens, D width of a site, F neurons
 
 EQUAL = 1e-12  # float64 cannot tell equal cosines apart; the rule is part of the definition
 
 
+class Family(NamedTuple):
+    """Where one family keeps its parts: paths of modules, those of a block from the block on."""
+
+    blocks: str
+    norm: str
+    middle: str | None  # takes the stream between attention and MLP; None: they run side by side
+    gate: str  # what is activated; with `up`, also what the MLP starts with
+    up: str | None  # "" is the second half of `gate`; None: there is no gate
+    down: str
+    activation: Callable[[Tensor], Tensor]
+
+
+gelu_tanh = partial(gelu, approximate="tanh")
+LLAMA = Family(
+    blocks="model.layers",
+    norm="model.norm",
+    middle="post_attention_layernorm",
+    gate="mlp.gate_proj",
+    up="mlp.up_proj",
+    down="mlp.down_proj",
+    activation=silu,
+)
+GEMMA = LLAMA._replace(middle="pre_feedforward_layernorm", activation=gelu_tanh)
+FUSED = LLAMA._replace(gate="mlp.gate_up_proj", up="")
+GPT_NEOX = Family(
+    blocks="gpt_neox.layers",
+    norm="gpt_neox.final_layer_norm",
+    middle=None,
+    gate="mlp.dense_h_to_4h",
+    up=None,
+    down="mlp.dense_4h_to_h",
+    activation=gelu,
+)
+FAMILIES = {
+    "llama": LLAMA,
+    "qwen2": LLAMA,
+    "qwen3": LLAMA,
+    "mistral": LLAMA,
+    "olmo2": LLAMA._replace(middle="mlp"),
+    "gemma2": GEMMA,
+    "gemma3_text": GEMMA,
+    "glm4": FUSED,
+    "phi3": FUSED,
+    "gpt_neox": GPT_NEOX,
+    "bloom": GPT_NEOX._replace(
+        blocks="transformer.h",
+        norm="transformer.ln_f",
+        middle="post_attention_layernorm",
+        activation=gelu_tanh,
+    ),
+    "gpt2": Family(
+        blocks="transformer.h",
+        norm="transformer.ln_f",
+        middle="ln_2",
+        gate="mlp.c_fc",
+        up=None,
+        down="mlp.c_proj",
+        activation=gelu_tanh,
+    ),
+    "opt": Family(
+        blocks="model.decoder.layers",
+        norm="model.decoder.final_layer_norm",
+        middle="final_layer_norm",
+        gate="fc1",
+        up=None,
+        down="fc2",
+        activation=relu,
+    ),
+}
+
+
 def activations(model: PreTrainedModel, ids: Sequence[int]) -> dict[tuple[str, int], Tensor]:
     """Every site at every layer [T, D] for one sentence, keyed by (site, layer)."""
-    blocks = model.model.layers
-    mlp_inputs: dict[int, Tensor] = {}
-    last_raw: list[Tensor] = []
-    handles = [
-        block.mlp.register_forward_hook(
-            lambda _module, args, _output, layer=layer: mlp_inputs.__setitem__(layer, args[0])
-        )
-        for layer, block in enumerate(blocks, start=1)
-    ]
-    handles.append(blocks[-1].register_forward_hook(lambda _m, _a, out: last_raw.append(out)))
+    family = FAMILIES[model.config.model_type]
+    blocks = list(model.get_submodule(family.blocks))
+    last = len(blocks)
+    inputs, outputs = {}, {}
+
+    def note(module: nn.Module, args: tuple, kwargs: dict, output: object) -> None:
+        inputs[module] = args[0] if args else kwargs.get("hidden_states")
+        outputs[module] = output
+
+    handles = [module.register_forward_hook(note, with_kwargs=True) for module in model.modules()]
     with torch.no_grad():
-        states = model(
-            input_ids=torch.tensor([list(ids)]), output_hidden_states=True, use_cache=False
-        ).hidden_states
+        logits = model(input_ids=torch.tensor([list(ids)]), use_cache=False).logits
     for handle in handles:
         handle.remove()
-    found = {("resid_post", layer): states[layer][0] for layer in range(len(blocks))}
-    found["resid_post", len(blocks)] = last_raw[0][0]
-    found["final_norm", len(blocks)] = states[-1][0]
+
+    found = {("head", last): logits[0], ("embed", 0): inputs[blocks[0]][0]}
+    found["final_norm", last] = outputs[model.get_submodule(family.norm)][0]
+    found["resid_post", 0] = inputs[blocks[0]][0]
     for layer, block in enumerate(blocks, start=1):
-        with torch.no_grad():
-            entering = mlp_inputs[layer][0]
-            act = block.mlp.act_fn(block.mlp.gate_proj(entering))
-            found["mlp_act", layer] = act
-            found["mlp_hidden", layer] = act * block.mlp.up_proj(entering)
+        entering = inputs[block][0]
+        leaving = outputs[block][0][0] if isinstance(outputs[block], tuple) else outputs[block][0]
+        into_mlp = inputs[block.get_submodule(family.gate)].reshape(entering.shape)
+        parts = neurons(block, family, into_mlp)
+        found["resid_post", layer] = leaving
+        if family.up is not None:
+            found["mlp_gate", layer] = parts.gate
+        found["mlp_act", layer] = parts.act
+        found["mlp_hidden", layer] = parts.hidden
+        if family.middle is None:
+            found["mlp_out", layer] = project(block.get_submodule(family.down), parts.hidden)
+            found["attn_out", layer] = leaving - entering - found["mlp_out", layer]
+        else:
+            middle = inputs[block.get_submodule(family.middle)].reshape(entering.shape)
+            found["attn_out", layer] = middle - entering
+            found["mlp_out", layer] = leaving - middle
     return found
+
+
+class Neurons(NamedTuple):
+    gate: Tensor
+    act: Tensor
+    hidden: Tensor
+
+
+def neurons(block: nn.Module, family: Family, into_TD: Tensor) -> Neurons:
+    """The inside of a block's MLP [T, F], from its weights."""
+    with torch.no_grad():
+        gate = project(block.get_submodule(family.gate), into_TD)
+        if family.up == "":
+            gate, up = gate[:, : gate.shape[1] // 2], gate[:, gate.shape[1] // 2 :]
+        elif family.up is not None:
+            up = project(block.get_submodule(family.up), into_TD)
+        else:
+            up = torch.ones_like(gate)
+        act = family.activation(gate)
+        return Neurons(gate=gate, act=act, hidden=act * up)
+
+
+def project(module: nn.Module, value: Tensor) -> Tensor:
+    """The value times a linear layer's weight, which GPT-2 stores the other way round."""
+    with torch.no_grad():
+        if isinstance(module, nn.Linear):
+            return linear(value, module.weight, module.bias)
+        return value @ module.weight + module.bias
 
 
 def pool(activation_TD: Tensor, *, state: str, pooling: str, skip: int = 0) -> Tensor:
@@ -117,3 +230,38 @@ def option_log_probabilities(
     logs = logits.log_softmax(dim=-1)
     first = max(len(context), 1)  # nothing predicts the first token of a text
     return [float(logs[place - 1, ids[place]]) for place in range(first, len(ids))]
+
+
+class NeuronSummary(NamedTuple):
+    mean: Tensor
+    mean_abs: Tensor
+    active: Tensor
+    max: Tensor
+    percentiles_PF: Tensor
+
+
+def neuron_statistics(
+    tokens: Sequence[Tensor], *, weight: str, percentiles: Sequence[float]
+) -> NeuronSummary:
+    """Statistics of neurons from every text's activations [T, F], all of them held at once."""
+    texts = [text_TF.double() for text_TF in tokens]
+    if weight == "token":
+        texts = [torch.cat(texts)]
+    summaries = []
+    for text_TF in texts:
+        count = len(text_TF)
+        ordered = text_TF.sort(dim=0).values
+        places = [max(1, math.ceil(percentile * count / 100)) for percentile in percentiles]
+        chosen = [ordered[place - 1] for place in places]
+        summaries.append(
+            NeuronSummary(
+                mean=sum(text_TF) / count,
+                mean_abs=sum(text_TF.abs()) / count,
+                active=sum(text_TF > 0) / count,
+                max=ordered[-1],
+                percentiles_PF=torch.stack(chosen) if chosen else text_TF[:0],
+            )
+        )
+    means = [sum(column) / len(summaries) for column in zip(*summaries, strict=True)]
+    largest = torch.stack([summary.max for summary in summaries]).max(dim=0).values
+    return NeuronSummary(*means)._replace(max=largest)

@@ -8,6 +8,8 @@ import huggingface_hub
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from peft import LoraConfig, get_peft_model
+from transformers import AutoModelForCausalLM
 
 from actors.model import load
 from studies.model_files import count_tokens, facts
@@ -50,6 +52,52 @@ def test_a_cached_model_is_loaded_and_reads_as_the_folder_does(hub: Path):
     assert loaded.tokenise(texts) == direct.tokenise(texts)
     for name, weight in loaded.model.state_dict().items():
         assert weight.equal(direct.model.state_dict()[name])
+
+
+@pytest.fixture
+def lora(hub: Path, tmp_path: Path) -> Path:
+    """The cache holds `org/lora` too, an adapter of that model."""
+    repository = tmp_path / "models--org--lora"
+    snapshot = repository / "snapshots" / COMMIT[::-1]
+    settings = LoraConfig(r=4, target_modules=["q_proj"], init_lora_weights=False)
+    base = AutoModelForCausalLM.from_pretrained(hub)
+    get_peft_model(base, settings).save_pretrained(snapshot)
+    (repository / "refs").mkdir()
+    for name in ("main", "step1"):
+        (repository / "refs" / name).write_text(COMMIT[::-1])
+    return snapshot
+
+
+def test_a_cached_adapter_is_identified_by_its_commit_and_merged(lora: Path):
+    found = facts(Model(id="org/tiny", adapter="org/lora"))
+    assert (found.name, found.adapter) == ("org/tiny+org/lora", "org/lora")
+    assert (found.commit, found.adapter_commit) == (COMMIT, COMMIT[::-1])
+    assert found.identity != facts(Model(id="org/tiny")).identity
+    again = facts(Model(id="org/tiny", adapter="org/lora@step1"))
+    assert (again.label, again.identity) == ("org/tiny+org/lora@step1", found.identity)
+    direct = load(facts(Model(id="org/tiny", adapter=str(lora))), device="cpu").model.state_dict()
+    for name, weight in load(found, device="cpu").model.state_dict().items():
+        assert weight.equal(direct[name])
+    with pytest.raises(ValueError, match="adapter 'org/other' is neither a folder here nor in the"):
+        facts(Model(id="org/tiny", adapter="org/other"))
+    (lora / "adapter_model.safetensors").unlink()
+    with pytest.raises(
+        ValueError, match=r"'org/lora' has no adapter_model\.safetensors on the hub"
+    ):
+        load(found, device="cpu")
+
+
+def test_the_size_of_a_model_on_the_hub_is_read_from_its_index(hub: Path):
+    local = {
+        form: facts(Model(id=str(hub), quantisation=form)).bytes for form in (None, "8bit", "4bit")
+    }
+    content = (hub / "model.safetensors").stat().st_size
+    index = {"metadata": {"total_size": content}, "weight_map": {"lm_head.weight": "one"}}
+    (hub / "model.safetensors.index.json").write_text(json.dumps(index))
+    (hub / "model.safetensors").unlink()
+    for form, expected in local.items():
+        found = facts(Model(id="org/tiny", quantisation=form))
+        assert found.bytes == pytest.approx(expected, rel=0.05)
 
 
 def test_a_study_on_hub_data_records_the_commit_it_read(

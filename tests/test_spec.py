@@ -87,6 +87,8 @@ def test_cells_are_measures_by_poolings_by_layers():
         {"weights": "x" * 64},
         {"tokenizer": "x" * 64},
         {"dtype": "bfloat16"},
+        {"adapter_weights": "x" * 64},
+        {"quantisation": "8bit"},
     ],
 )
 def test_what_changes_the_model_changes_every_key(change):
@@ -95,7 +97,16 @@ def test_what_changes_the_model_changes_every_key(change):
     assert other.key != choice_cell(CHOICES, model=MODEL).key
 
 
-@pytest.mark.parametrize("change", [{"name": "renamed"}, {"folder": "/elsewhere"}, {"bytes": 7}])
+def test_every_adapter_and_quantisation_is_a_model_of_its_own():
+    changes = ({}, {"quantisation": "8bit"}, {"quantisation": "4bit"})
+    changes += ({"adapter_weights": "8bit"}, {"adapter_weights": "other"})
+    assert len({replace(MODEL, **change).identity for change in changes}) == len(changes)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"name": "renamed"}, {"folder": "/elsewhere"}, {"bytes": 7}, {"adapter": "/elsewhere"}],
+)
 def test_where_a_model_lies_and_its_name_are_not_identity(change):
     assert keys(model=replace(MODEL, **change)) == keys()
 

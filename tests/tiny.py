@@ -1,4 +1,4 @@
-"""Random tiny models of five families with a byte tokenizer, made from configs: no downloads.
+"""Random tiny models of thirteen families with a byte tokenizer, made from configs: no downloads.
 
 Every model is saved to a folder that lasts as long as the tests. Their weights are noise, larger
 than usual so that nothing is nearly constant; they differ where families differ (embedding scale,
@@ -7,6 +7,8 @@ norm placement, biases, softcapping, sliding window, tied head, a tokenizer with
 
 import atexit
 import tempfile
+from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -15,19 +17,30 @@ from tokenizers import Tokenizer, decoders, normalizers, pre_tokenizers, process
 from tokenizers.models import BPE
 from transformers import (
     AutoModelForCausalLM,
+    BloomConfig,
     Gemma2Config,
+    Gemma3TextConfig,
+    Glm4Config,
+    GPT2Config,
+    GPTNeoXConfig,
     LlamaConfig,
     MistralConfig,
     Olmo2Config,
+    OPTConfig,
+    Phi3Config,
     PretrainedConfig,
     PreTrainedTokenizerFast,
     Qwen2Config,
+    Qwen3Config,
 )
 
 from actors.model import LoadedModel, load
-from studies.spec import ModelFacts
+from studies.spec import Dtype, ModelFacts
 
-FAMILIES = ("llama", "qwen2", "gemma2", "olmo2", "mistral")
+# With a gate beside the neurons, the up projection; and without one.
+GATED = ("llama", "qwen2", "qwen3", "mistral", "gemma2", "gemma3", "olmo2", "glm4", "phi3")
+UNGATED = ("gpt2", "gpt_neox", "opt", "bloom")
+FAMILIES = GATED + UNGATED
 
 # Texts of one token and of many, in several scripts, two of them the same.
 TEXTS = (
@@ -41,6 +54,7 @@ TEXTS = (
     "zz",
 )
 
+_ENDS = {"bos_token_id": 0, "eos_token_id": 1, "pad_token_id": None}
 _SHAPE = {
     "vocab_size": 320,
     "intermediate_size": 48,
@@ -48,9 +62,7 @@ _SHAPE = {
     "num_key_value_heads": 2,
     "max_position_embeddings": 256,
     "initializer_range": 0.15,
-    "bos_token_id": 0,
-    "eos_token_id": 1,
-    "pad_token_id": None,
+    **_ENDS,
 }
 
 _ROOT = tempfile.TemporaryDirectory(prefix="tiny-models-")
@@ -58,26 +70,77 @@ atexit.register(_ROOT.cleanup)
 
 
 def config(family: str) -> PretrainedConfig:
-    if family == "llama":
-        return LlamaConfig(hidden_size=32, num_hidden_layers=3, tie_word_embeddings=False, **_SHAPE)
-    if family == "qwen2":
-        return Qwen2Config(hidden_size=48, num_hidden_layers=2, tie_word_embeddings=True, **_SHAPE)
-    if family == "gemma2":
-        return Gemma2Config(
-            hidden_size=32,
-            num_hidden_layers=4,
-            head_dim=8,
-            sliding_window=24,
-            query_pre_attn_scalar=8,
-            final_logit_softcapping=3.0,
-            attn_logit_softcapping=5.0,
-            **_SHAPE,
-        )
-    if family == "olmo2":
-        return Olmo2Config(hidden_size=32, num_hidden_layers=2, tie_word_embeddings=False, **_SHAPE)
-    if family == "mistral":
-        return MistralConfig(hidden_size=64, num_hidden_layers=3, sliding_window=24, **_SHAPE)
-    raise AssertionError(family)
+    return _CONFIGS[family]()
+
+
+_CONFIGS: dict[str, Callable[[], PretrainedConfig]] = {
+    "llama": lambda: LlamaConfig(
+        hidden_size=32, num_hidden_layers=3, tie_word_embeddings=False, **_SHAPE
+    ),
+    "qwen2": lambda: Qwen2Config(
+        hidden_size=48, num_hidden_layers=2, tie_word_embeddings=True, **_SHAPE
+    ),
+    "qwen3": lambda: Qwen3Config(
+        hidden_size=32, num_hidden_layers=3, head_dim=16, tie_word_embeddings=True, **_SHAPE
+    ),
+    "gemma2": lambda: Gemma2Config(
+        hidden_size=32,
+        num_hidden_layers=4,
+        head_dim=8,
+        sliding_window=24,
+        query_pre_attn_scalar=8,
+        final_logit_softcapping=3.0,
+        attn_logit_softcapping=5.0,
+        **_SHAPE,
+    ),
+    "gemma3": lambda: Gemma3TextConfig(
+        hidden_size=32,
+        num_hidden_layers=4,
+        head_dim=8,
+        sliding_window=24,
+        query_pre_attn_scalar=8,
+        layer_types=["sliding_attention", "full_attention"] * 2,
+        **_SHAPE,
+    ),
+    "olmo2": lambda: Olmo2Config(
+        hidden_size=32, num_hidden_layers=2, tie_word_embeddings=False, **_SHAPE
+    ),
+    "mistral": lambda: MistralConfig(
+        hidden_size=64, num_hidden_layers=3, sliding_window=24, **_SHAPE
+    ),
+    "glm4": lambda: Glm4Config(hidden_size=32, num_hidden_layers=3, head_dim=8, **_SHAPE),
+    "phi3": lambda: Phi3Config(hidden_size=32, num_hidden_layers=3, sliding_window=24, **_SHAPE),
+    "gpt2": lambda: GPT2Config(
+        vocab_size=320,
+        n_embd=32,
+        n_layer=3,
+        n_head=4,
+        n_inner=48,
+        n_positions=256,
+        initializer_range=0.15,
+        **_ENDS,
+    ),
+    "gpt_neox": lambda: GPTNeoXConfig(
+        hidden_size=32,
+        num_hidden_layers=3,
+        rotary_pct=0.5,
+        **{name: value for name, value in _SHAPE.items() if name != "num_key_value_heads"},
+    ),
+    "opt": lambda: OPTConfig(
+        vocab_size=320,
+        hidden_size=32,
+        word_embed_proj_dim=32,
+        num_hidden_layers=3,
+        num_attention_heads=4,
+        ffn_dim=48,
+        max_position_embeddings=256,
+        init_std=0.15,
+        **_ENDS | {"pad_token_id": 1},
+    ),
+    "bloom": lambda: BloomConfig(
+        vocab_size=320, hidden_size=32, n_layer=3, n_head=4, initializer_range=0.15, **_ENDS
+    ),
+}
 
 
 def tokenizer(*, bos: bool, space_before: bool = False) -> PreTrainedTokenizerFast:
@@ -106,6 +169,13 @@ def tokenizer(*, bos: bool, space_before: bool = False) -> PreTrainedTokenizerFa
     )
 
 
+def neurons(settings: PretrainedConfig) -> int:
+    for name in ("intermediate_size", "n_inner", "ffn_dim"):
+        if hasattr(settings, name):
+            return int(getattr(settings, name))
+    return 4 * int(settings.hidden_size)
+
+
 @cache
 def make(family: str, *, seed: int = 0, context: int = 256) -> ModelFacts:
     """Save a random model of `family` and say what is known of it. Qwen2 has no BOS."""
@@ -128,16 +198,24 @@ def make(family: str, *, seed: int = 0, context: int = 256) -> ModelFacts:
         dtype="float32",
         layers=settings.num_hidden_layers,
         width=settings.hidden_size,
-        neurons=settings.intermediate_size,
+        neurons=neurons(settings),
         context=context,
         bytes=(folder / "model.safetensors").stat().st_size,
     )
 
 
 @cache
-def loaded(family: str) -> LoadedModel:
+def loaded(family: str, *, dtype: Dtype = "float32") -> LoadedModel:
     """A tiny model in memory, shared by the tests: none may change it."""
-    return load(make(family), device="cpu", threads=1)
+    return load(replace(make(family), dtype=dtype), device="cpu", threads=1)
+
+
+def hooks(loaded: LoadedModel) -> int:
+    """How many hooks are on the modules of a model."""
+    return sum(
+        len(module._forward_hooks) + len(module._forward_pre_hooks)
+        for module in loaded.model.modules()
+    )
 
 
 def real_llama(shared: Path) -> ModelFacts:

@@ -1,0 +1,115 @@
+"""Merge an adapter (LoRA and its kin) into a model's weights, and prove that it went in.
+
+After it the model has the modules it had before, so its sites are what they were. The proof is
+that the logits with the adapter beside the weights are those with the adapter in them.
+"""
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+import torch
+from huggingface_hub import snapshot_download
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from studies.adapter_files import CONFIG, WEIGHTS
+from studies.spec import ModelFacts
+
+# Shapes: B rows, T tokens, V vocabulary
+
+PROBE_ROWS, PROBE_TOKENS = 2, 8
+
+# Half precision rounds the sum of two weights, and the sum of two outputs, at different places.
+TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 5e-2, torch.float16: 1e-2}
+
+
+def merge(model: PreTrainedModel, facts: ModelFacts) -> PreTrainedModel:
+    """The model with its adapter in the weights; `model` itself is changed.
+
+    Raises:
+        ValueError: the adapter was made for another model, or cannot be merged.
+    """
+    from peft import PeftConfig, PeftModel
+
+    embedding = model.get_input_embeddings().weight
+    probe = partial(_logits, vocabulary=embedding.shape[0], device=embedding.device)
+    folder = _folder(facts)
+    config = PeftConfig.from_pretrained(folder)
+    config.inference_mode = True
+    with _misfits(facts, made_for=str(config.base_model_name_or_path)):
+        adapted = PeftModel(model, config)
+        found = adapted.load_adapter(folder, "default", torch_device=str(embedding.device))
+        if found.missing_keys:
+            raise ValueError(f"it has no {found.missing_keys[0]!r}")
+        if found.unexpected_keys:
+            raise ValueError(f"the model has no place for its {found.unexpected_keys[0]!r}")
+    adapted.eval()
+    beside_BTV = probe(adapted)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what they warn of is proven below
+            merged: PreTrainedModel = adapted.merge_and_unload()
+    except (NotImplementedError, ValueError, AttributeError) as error:
+        raise ValueError(_unmergeable(facts, _first_line(error))) from error
+    difference = float((probe(merged) - beside_BTV).abs().max() / beside_BTV.abs().max())
+    allowed = TOLERANCE[model.dtype]
+    if not difference <= allowed:
+        reason = f"logits differ by {difference:.1e} (allowed {allowed:.0e})"
+        if model.config.tie_word_embeddings:
+            reason += ", and embeddings and head share their weights"
+        raise ValueError(_unmergeable(facts, reason))
+    return merged
+
+
+def _folder(facts: ModelFacts) -> str:
+    """The local folder of the adapter's files; those of a hub adapter are downloaded."""
+    if not facts.adapter_commit:
+        return facts.adapter
+    folder = snapshot_download(
+        facts.adapter, revision=facts.adapter_commit, allow_patterns=[CONFIG, WEIGHTS]
+    )
+    if not (Path(folder) / WEIGHTS).is_file():
+        raise ValueError(
+            f"adapter {facts.adapter!r} has no {WEIGHTS} on the hub: expected weights in "
+            "safetensors; choose another revision, or convert a local copy"
+        )
+    return str(folder)
+
+
+@contextmanager
+def _misfits(facts: ModelFacts, *, made_for: str) -> Iterator[None]:
+    """Say of every error inside that the adapter and the model do not belong together."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    except (RuntimeError, ValueError, KeyError) as error:
+        misfit = "size mismatch" in str(error)
+        reason = "its weights have other shapes" if misfit else _first_line(error)
+        raise ValueError(
+            f"adapter {facts.adapter!r} does not fit model {facts.label!r}: {reason}; expected the "
+            f"model it was made for, {made_for!r}"
+        ) from error
+
+
+def _unmergeable(facts: ModelFacts, reason: str) -> str:
+    return (
+        f"adapter {facts.adapter!r} cannot be merged into the weights of model {facts.label!r}: "
+        f"{reason}; choose another adapter"
+    )
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+
+
+@torch.inference_mode()
+def _logits(model: nn.Module, *, vocabulary: int, device: torch.device) -> Tensor:
+    """Logits [B, T, V] of a short random input, in fp32."""
+    generator = torch.Generator().manual_seed(0)
+    ids_BT = torch.randint(0, vocabulary, (PROBE_ROWS, PROBE_TOKENS), generator=generator)
+    logits_BTV: Tensor = model(input_ids=ids_BT.to(device), use_cache=False).logits
+    return logits_BTV.float()
