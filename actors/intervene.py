@@ -9,7 +9,7 @@ leaves the activation as it is at coefficient 0. Why one intervenes is unknown h
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple, get_args
 
 import numpy as np
@@ -60,6 +60,18 @@ class Intervention:
         """The coefficient for one prompt."""
         given = self.coefficient
         return given[prompt] if isinstance(given, tuple) else given
+
+    def of_prompts(self, prompts: Sequence[int]) -> "Intervention":
+        """The intervention for these of its prompts, in this order, repeated ones too."""
+        vector, coefficient, where = self.vector, self.coefficient, self.where
+        return replace(
+            self,
+            vector=vector[list(prompts)] if vector.ndim == 2 else vector,
+            coefficient=tuple(coefficient[place] for place in prompts)
+            if isinstance(coefficient, tuple)
+            else coefficient,
+            where=tuple(where[place] for place in prompts) if isinstance(where, tuple) else where,
+        )
 
 
 # Interventions that act together; an empty setting is the plain model.

@@ -7,6 +7,7 @@ that is predicted. At the last layer this is the model's own answer. Options sha
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Literal
 
 import torch
@@ -16,7 +17,7 @@ from actors.batching import Batch
 from actors.branches import attention, pack, size
 from actors.model import LoadedModel
 from actors.observe import Watcher, observe
-from actors.predict import Question, group, lay_out, log_softmax_at, want
+from actors.predict import Question, group, lay_out, log_softmax_at, take_apart, want
 from actors.sites import Sites
 
 # Shapes: N nodes that are read, D width, V vocabulary, K reads
@@ -56,6 +57,8 @@ def lens(
         raise ValueError("no layer to read: expected at least one")
     for layer in chosen:
         loaded.sites.check("resid_post", layer=layer)
+    if not loaded.shares:
+        return _apart(loaded, questions, chosen, norm=norm, head=head, softcap=softcap)
     layouts = [lay_out(question) for question in questions]
     found: list[Latent] = [{} for _ in questions]
 
@@ -93,6 +96,26 @@ def lens(
 
     loaded.budget.run([size(layout.row) for layout in layouts], compute)
     return found
+
+
+def _apart(
+    loaded: LoadedModel,
+    questions: Sequence[Question],
+    layers: Sequence[int],
+    *,
+    norm: LensNorm,
+    head: LensHead,
+    softcap: bool,
+) -> list[Latent]:
+    """The same for a model whose texts cannot share a row: one row for every option."""
+    apart = take_apart(questions)
+    shared = replace(loaded, shares=True)
+    latent = lens(shared, apart.questions, layers=layers, norm=norm, head=head, softcap=softcap)
+    by_layer = {
+        layer: apart.join([own[layer] for own in latent], questions=len(questions))
+        for layer in layers
+    }
+    return [{layer: by_layer[layer][place] for layer in layers} for place in range(len(questions))]
 
 
 def _logits(

@@ -24,6 +24,7 @@ from transformers.utils import logging
 
 from actors.adapter import merge
 from actors.batching import TokenBudget
+from actors.check import can_share, prove_interventions
 from actors.device import find_place
 from actors.find import find
 from actors.memory import need
@@ -61,6 +62,7 @@ class LoadedModel:
     `prefix` is what the tokenizer puts before every text by itself (a BOS, mostly). What it may
     put after a text is never used. `attention` is the backend that was asked for. `device` is that
     of the embeddings, where token ids go; the blocks of a model that is spread lie on several.
+    `shares` says that texts may share their beginning in one row (see `check.py`).
     """
 
     facts: ModelFacts
@@ -71,6 +73,7 @@ class LoadedModel:
     attention: str
     prefix: tuple[int, ...]
     budget: TokenBudget
+    shares: bool = True
 
     def tokenise(self, texts: Sequence[str]) -> list[list[int]]:
         """Token ids of every text, without prefix."""
@@ -107,14 +110,17 @@ def too_long(what: str, tokens: int, *, context: int) -> str:
     )
 
 
-def load(facts: ModelFacts, *, device: str = "auto", threads: int | None = None) -> LoadedModel:
-    """Load the model that `facts` describe and prove the map of its sites.
+def load(
+    facts: ModelFacts, *, device: str = "auto", threads: int | None = None, proof: bool = True
+) -> LoadedModel:
+    """Load the model that `facts` describe, prove the map of its sites and that it can be steered.
 
     Args:
         facts: what is known of the model, its folder among it.
         device: `auto` (GPUs if there are any), `cpu`, `cuda`, `cuda:1` or `spread`; see
             `device.py`.
         threads: CPU threads for this process; None leaves them as they are.
+        proof: False leaves the proof to the caller, who wants to see it.
 
     Raises:
         ValueError: the folder, the device or the model's structure is not usable, or the model
@@ -145,7 +151,9 @@ def load(facts: ModelFacts, *, device: str = "auto", threads: int | None = None)
     model = model.eval().requires_grad_(False)
     home = model.get_input_embeddings().weight.device
     sites = find(model, layers=facts.layers)
-    prove(model, sites)
+    if proof:
+        prove(model, sites)
+        prove_interventions(sites)
     return LoadedModel(
         facts=facts,
         model=model,
@@ -154,6 +162,7 @@ def load(facts: ModelFacts, *, device: str = "auto", threads: int | None = None)
         device=home,
         attention=attention,
         prefix=_prefix(tokenizer),
+        shares=can_share(sites),
         budget=TokenBudget(BATCH_TOKENS.get(home.type, BATCH_TOKENS["cpu"])),
     )
 

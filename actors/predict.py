@@ -64,6 +64,32 @@ def lay_out(question: Question) -> Layout:
     return Layout(tuple(row), tuple(reads))
 
 
+class Apart(NamedTuple):
+    """Questions of one option each, for models whose texts cannot share a row."""
+
+    questions: list[Question]
+    owners: list[int]
+
+    def join(
+        self, answers: Sequence[list[list[float]]], *, questions: int
+    ) -> list[list[list[float]]]:
+        """The answers of the questions that these were, [question][option][token]."""
+        joined: list[list[list[float]]] = [[] for _ in range(questions)]
+        for owner, answer in zip(self.owners, answers, strict=True):
+            joined[owner] += answer
+        return joined
+
+
+def take_apart(questions: Sequence[Question]) -> Apart:
+    """One question for every option, each a text of its own."""
+    pairs = [
+        (Question(question.prompt, (option,)), place)
+        for place, question in enumerate(questions)
+        for option in question.options
+    ]
+    return Apart([question for question, _ in pairs], [owner for _, owner in pairs])
+
+
 def group(values: Sequence[float], reads: Sequence[Read], *, options: int) -> list[list[float]]:
     """The log-probabilities of every option's tokens, in their order."""
     grouped: list[list[float]] = [[] for _ in range(options)]

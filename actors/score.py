@@ -6,6 +6,7 @@ unknown here.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import torch
@@ -14,7 +15,7 @@ from scipy.stats import rankdata
 from actors.batching import Batch, distinct
 from actors.branches import attention, pack, size
 from actors.model import LoadedModel, too_long
-from actors.predict import Question, group, lay_out, log_probabilities
+from actors.predict import Question, group, lay_out, log_probabilities, take_apart
 from studies.spec import ChoiceItem, Normalise
 
 
@@ -87,6 +88,10 @@ def ask(
 
 def read_options(loaded: LoadedModel, questions: Sequence[Question]) -> list[list[list[float]]]:
     """For every question and option, the log-probabilities of the option's tokens, plain model."""
+    if not loaded.shares:
+        apart = take_apart(questions)
+        answers = read_options(replace(loaded, shares=True), apart.questions)
+        return apart.join(answers, questions=len(questions))
     unique = distinct([_flat(question) for question in questions])
     first_of = {twin: place for place, twin in reversed(list(enumerate(unique.twins)))}
     todo = [questions[first_of[twin]] for twin in range(len(unique.sequences))]

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from actors.fork import fork
 from actors.intervene import Setting, check, is_idle
 from actors.model import LoadedModel
-from actors.predict import Question
+from actors.predict import Question, take_apart
 from actors.resume import resume
 from actors.score import Choice, ask, choose
 from studies.spec import ChoiceItem, Normalise
@@ -38,13 +38,25 @@ def sweep(loaded: LoadedModel, questions: Sequence[Question], settings: Sequence
         raise ValueError(f"question {empty} has no prompt token: an intervention needs one")
     for intervention in dict.fromkeys(one for setting in settings for one in setting):
         check(loaded.sites, intervention, lengths=lengths)
+    if not loaded.shares:
+        apart = take_apart(questions)
+        own = [tuple(one.of_prompts(apart.owners) for one in setting) for setting in settings]
+        swept = _sweep(loaded, apart.questions, own)
+        return [apart.join(answers, questions=len(questions)) for answers in swept]
+    return _sweep(loaded, questions, settings)
+
+
+def _sweep(
+    loaded: LoadedModel, questions: Sequence[Question], settings: Sequence[Setting]
+) -> Swept:
+    """Run each setting by the route that it allows."""
     found: Swept = [[[] for _ in questions] for _ in settings]
     idle = [place for place, setting in enumerate(settings) if is_idle(setting)]
     active = {place: setting for place, setting in enumerate(settings) if place not in set(idle)}
     forked = {
         place: setting
         for place, setting in active.items()
-        if all(one.where == "last" for one in setting)
+        if loaded.shares and all(one.where == "last" for one in setting)
     }
     resumed = {place: setting for place, setting in active.items() if place not in forked}
 
