@@ -19,15 +19,16 @@ from actors.alignment import align
 from actors.batching import pad, plan
 from actors.capture import Reading, capture
 from actors.ceiling import Ceiling, count_weights, measure, seconds
+from actors.equalities import Equality, equalities
 from actors.intervene import Intervention, Setting, Where
 from actors.lens import lens
 from actors.model import LoadedModel
 from actors.predict import Question
-from actors.score import read_options
+from actors.score import ask, read_options
 from actors.sites import watch_input
 from actors.sweep import sweep
 from studies.measures import MEASURES
-from studies.spec import POOLINGS
+from studies.spec import POOLINGS, ChoiceItem
 
 LAST_COEFFICIENTS = (-4.0, -3.0, -2.0, -1.0, -0.5, 0.0, 0.5, 1.0, 2.0, 3.0, 4.0)
 ALL_COEFFICIENTS = (-4.0, -3.0, -2.0, -1.0, 0.0, 1.0, 2.0, 3.0, 4.0)
@@ -86,10 +87,13 @@ def bench(
     Raises:
         ValueError: no task has a name in `only`.
     """
-    known = list(TASKS)
     for name in only:
-        if name not in known:
-            raise ValueError(f"unknown task {name!r}: expected one of {', '.join(known)}")
+        if name not in TASKS:
+            raise ValueError(f"unknown task {name!r}: expected one of {', '.join(TASKS)}")
+    return _bench(loaded, rounds=rounds, only=only)
+
+
+def _bench(loaded: LoadedModel, *, rounds: int, only: Sequence[str]) -> Iterator[Measurement]:
     dtype = next(loaded.model.parameters()).dtype
     ceiling = measure(loaded.device, dtype)
     for name, make in TASKS.items():
@@ -203,6 +207,7 @@ def _extract(loaded: LoadedModel) -> Task:
 
 def _questions(loaded: LoadedModel, *, length: int, option: int, tokens: int) -> list[Question]:
     """Questions with four options of `option` tokens each, `tokens` in all prompts together."""
+    length = min(length, loaded.facts.context - option)
     prompts = _random(loaded, [length] * max(2, tokens // length))
     options = _random(loaded, [option] * 4 * len(prompts), seed=1)
     return [
@@ -214,7 +219,7 @@ def _questions(loaded: LoadedModel, *, length: int, option: int, tokens: int) ->
 def _answer(loaded: LoadedModel, *, option: int) -> Task:
     """Four options of a 300-token question."""
     questions = _questions(loaded, length=300, option=option, tokens=loaded.budget.tokens)
-    tokens = len(questions) * (300 + 4 * (option - 1))
+    tokens = sum(len(question.prompt) + 4 * (option - 1) for question in questions)
     return Task(
         "",
         lambda: read_options(loaded, questions),
@@ -229,7 +234,7 @@ def _answer(loaded: LoadedModel, *, option: int) -> Task:
 def _lens(loaded: LoadedModel) -> Task:
     """Four options of a 300-token question at every layer."""
     questions = _questions(loaded, length=300, option=8, tokens=loaded.budget.tokens)
-    tokens = len(questions) * (300 + 4 * 7)
+    tokens = sum(len(question.prompt) + 4 * 7 for question in questions)
     layers = range(1, len(loaded.sites.blocks) + 1)
     return Task(
         "",
@@ -277,7 +282,7 @@ def _sweep(
     questions = _questions(loaded, length=length, option=1, tokens=tokens)
     settings = _steer(loaded, layers, coefficients, where)
     active = [setting for setting in settings if not all(one.idle for one in setting)]
-    last, prompts = len(loaded.sites.blocks), len(questions)
+    last, prompts, length = len(loaded.sites.blocks), len(questions), len(questions[0].prompt)
     after = sum(last - setting[0].layer for setting in active) / last
     unavoidable = prompts * (length + (1 if where == "last" else length) * after)
     ids_BT = torch.tensor([question.prompt for question in questions], device=loaded.device)
@@ -317,6 +322,28 @@ def _sweep_all(loaded: LoadedModel, *, first: float = 0.0) -> Task:
         length=128,
         tokens=loaded.budget.tokens // 4,
     )
+
+
+QUESTIONS = (
+    "a",
+    "The capital of France is",
+    "Anna has twelve cats and one dog. How many animals live in her house?",
+    "Das Wetter ist heute schön, aber morgen soll es den ganzen Tag regnen. Deshalb",
+    "Столица России — это город",
+    "सारा घर पर है और किताब पढ़ रही है। सारा कहाँ है?",
+    "北京是中国的首都。中国的首都是哪里？",
+    "تأكل آنا السمك كل يوم لأنها تعيش بالقرب من البحر.",
+)
+OPTIONS = (" A", " B", " yes", " no, not at all", " Paris")
+
+
+def check(loaded: LoadedModel) -> Iterator[Equality]:
+    """Compare the fast ways with the obvious one on a few questions in several languages."""
+    items = [
+        ChoiceItem(id=str(place), context=context, options=OPTIONS, gold=0)
+        for place, context in enumerate(QUESTIONS)
+    ]
+    yield from equalities(loaded, [entry.question for entry in ask(loaded, items)])
 
 
 TASKS: dict[str, Callable[[LoadedModel], Task]] = {

@@ -16,7 +16,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from actors.batching import Batch, distinct, pad
+from actors.batching import Batch, Distinct, distinct, pad
+from actors.intervene import Edit, Place, Setting, armed, check, gather, tokens_of
 from actors.model import LoadedModel
 from actors.observe import Watcher, observe
 from actors.sites import SiteName, Sites
@@ -70,6 +71,7 @@ def capture(
     readings: Iterable[Reading],
     *,
     include_bos: bool = True,
+    setting: Setting = (),
 ) -> Vectors:
     """Pooled vectors of `sequences` (token ids, prefix included) for every reading.
 
@@ -78,6 +80,7 @@ def capture(
         sequences: one text each.
         readings: what to read; only these layers are touched.
         include_bos: pool over the tokenizer's own prefix too.
+        setting: what to change while reading, in layers that are read or come before.
 
     Raises:
         ValueError: there is no text, a site does not exist, a text is empty without its prefix,
@@ -97,20 +100,38 @@ def capture(
     for place, sequence in enumerate(sequences):
         if len(sequence) <= skip:
             raise ValueError(f"text {place} has no token besides the prefix: leave it out")
-    unique = distinct(sequences)
+    for one in setting:
+        check(loaded.sites, one, lengths=[len(sequence) for sequence in sequences])
+    # Under a setting equal texts may be changed in different ways.
+    unique = Distinct([*map(tuple, sequences)], []) if setting else distinct(sequences)
     lengths = [len(sequence) for sequence in unique.sequences]
     taps = tuple(dict.fromkeys(_Tap(entry.site, entry.state, entry.layer) for entry in wanted))
     stored: dict[Reading, Tensor] = {}
 
+    def edits(batch: Batch) -> list[Edit]:
+        places = [
+            Place(
+                one,
+                text,
+                row,
+                tokens_of(one.where, prompt=text, length=lengths[text], end=lengths[text]),
+                order,
+            )
+            for row, text in enumerate(batch.rows)
+            for order, one in enumerate(setting)
+        ]
+        return gather(places, device=loaded.device)
+
     def compute(batch: Batch) -> None:
         ids_BT = pad(unique.sequences, batch).to(loaded.device)
         pool = _make_pool([lengths[row] for row in batch.rows], skip=skip, like=ids_BT)
-        pooled = _forward(loaded.sites, taps, ids_BT, pool)
+        with armed(loaded.sites, edits(batch), rows=len(batch.rows)):
+            pooled = _forward(loaded.sites, taps, ids_BT, pool)
         _store(stored, wanted, pooled, batch, count=len(lengths))
 
     if wanted:
         loaded.budget.run(lengths, compute)
-    repeated = len(unique.sequences) < len(sequences)
+    repeated = bool(unique.twins) and len(unique.sequences) < len(sequences)
     return Vectors(
         readings={
             entry: stored[entry][unique.twins] if repeated else stored[entry] for entry in wanted

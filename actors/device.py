@@ -49,6 +49,15 @@ def find_place(name: str, needed: Need) -> Place:
     return Place(device=devices[0], shares={_key(devices[n]): free[n] for n in chosen})
 
 
+def first_device(name: str) -> torch.device:
+    """The device of this name, or the first that it stands for.
+
+    Raises:
+        ValueError: there is no such device.
+    """
+    return _devices(name)[0]
+
+
 def _devices(name: str) -> list[torch.device]:
     """The devices that a name stands for."""
     gpus = [torch.device("cuda", number) for number in range(torch.cuda.device_count())]

@@ -269,7 +269,7 @@ def _change(old_KD: Tensor, one: Edit) -> Tensor:
 def armed(
     sites: Sites, edits: Sequence[Edit], *, rows: int, later: Sequence[Edit] = ()
 ) -> Iterator[None]:
-    """Make `edits` in the first forward pass of the base, and `later` in every one after it.
+    """Make `edits` in the first forward pass, and `later` in every one after it.
 
     Raises:
         RuntimeError: on leaving without an error, an intervention was not passed exactly once in
@@ -292,7 +292,8 @@ def armed(
         return change
 
     with ExitStack() as stack:
-        handle = sites.base.register_forward_pre_hook(count)
+        # The embedding: a whole model may pass its base by (OPT goes straight to its decoder).
+        handle = sites.embedding.register_forward_pre_hook(count)
         stack.callback(handle.remove)
         for one in (*edits, *later):
             site, layer = one.intervention.site, one.intervention.layer

@@ -4,42 +4,24 @@ It holds what is expensive to make (the weights, the pivot's vectors) and answer
 texts. It is an ordinary class; what makes it remote, and who calls it when, is unknown here.
 """
 
-import platform
 from collections.abc import Sequence
-from dataclasses import dataclass
-
-import torch
-import transformers
 
 from actors.capture import Reading, Vectors, capture
+from actors.decode import Sampling
+from actors.description import Description, describe
+from actors.generate import Generated, generate
+from actors.intervene import Intervention, Setting
+from actors.lens import Latent, LensHead, LensNorm, lens
 from actors.model import load
-from actors.score import Choice, score
+from actors.neurons import NeuronStatistics, Weight, statistics
+from actors.score import Choice, ask, score
 from actors.sites import SiteName
+from actors.sweep import sweep_choices
+from actors.tally import NeuronSite
+from actors.vectors import SteeringVectors, mean_difference
 from actors.work import PivotCache, run_unit
 from studies.measures import State
 from studies.spec import POOLINGS, ChoiceItem, ModelFacts, Normalise, Pooling, Row, Unit
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Description:
-    """Where and how a model runs. Provenance alone: nothing here enters a key.
-
-    `weight_bytes` is the size of the weights in memory; `peak_bytes` the most that was allocated
-    on the GPU so far, 0 on a CPU.
-    """
-
-    model: str
-    device: str
-    device_name: str
-    dtype: str
-    attention: str
-    threads: int
-    batch_tokens: int
-    weight_bytes: int
-    peak_bytes: int
-    python: str
-    torch: str
-    transformers: str
 
 
 class ModelActor:
@@ -65,19 +47,24 @@ class ModelActor:
         poolings: Sequence[Pooling] = POOLINGS,
         layers: Sequence[int] | None = None,
         include_bos: bool = True,
+        setting: Setting = (),
         allow_truncation: bool = False,
     ) -> Vectors:
-        """Pooled vectors of `texts` at one site; `layers` None means all that the site has."""
-        last = self._loaded.facts.layers
+        """Pooled vectors of `texts` at one site; `layers` None means all that the site has.
+
+        `setting` changes the model while they are read.
+        """
         if layers is None:
-            layers = range({"resid_post": 0, "final_norm": last}.get(site, 1), last + 1)
+            layers = self._loaded.sites.layers(site)
         readings = [
             Reading(site=site, state=state, pooling=pooling, layer=layer)
             for pooling in poolings
             for layer in layers
         ]
         encoded = self._loaded.encode(texts, allow_truncation=allow_truncation)
-        return capture(self._loaded, encoded.sequences, readings, include_bos=include_bos)
+        return capture(
+            self._loaded, encoded.sequences, readings, include_bos=include_bos, setting=setting
+        )
 
     def score(
         self,
@@ -89,23 +76,131 @@ class ModelActor:
         """The model's ranking of every item's options."""
         return score(self._loaded, items, normalise=normalise, allow_truncation=allow_truncation)
 
+    def sweep(
+        self,
+        items: Sequence[ChoiceItem],
+        settings: Sequence[Setting],
+        *,
+        normalise: Normalise = "sum",
+        allow_truncation: bool = False,
+    ) -> list[list[Choice]]:
+        """The ranking of every item's options under every setting: [setting][item]."""
+        return sweep_choices(
+            self._loaded, items, settings, normalise=normalise, allow_truncation=allow_truncation
+        )
+
+    def patch(
+        self,
+        items: Sequence[ChoiceItem],
+        sources: Sequence[str],
+        *,
+        layers: Sequence[int] | None = None,
+        site: SiteName = "resid_post",
+        allow_truncation: bool = False,
+    ) -> dict[int, list[Choice]]:
+        """The ranking of every item's options when, at one layer, the state of its last prompt
+        token is replaced by that of its source: by layer, every layer of the site by default.
+
+        `sources` are prompts, one for each item, such as the same question in English.
+        """
+        if len(sources) != len(items):
+            raise ValueError(f"{len(sources)} sources for {len(items)} items: give one for each")
+        chosen = tuple(self._loaded.sites.layers(site) if layers is None else layers)
+        states = self.extract(
+            sources,
+            site=site,
+            poolings=("last",),
+            layers=chosen,
+            allow_truncation=allow_truncation,
+        )
+        settings = [
+            (
+                Intervention(
+                    site=site,
+                    layer=layer,
+                    operation="replace",
+                    vector=states.get(site, state="raw", pooling="last", layer=layer),
+                    where="last",
+                ),
+            )
+            for layer in chosen
+        ]
+        swept = self.sweep(items, settings, allow_truncation=allow_truncation)
+        return dict(zip(chosen, swept, strict=True))
+
+    def lens(
+        self,
+        items: Sequence[ChoiceItem],
+        *,
+        layers: Sequence[int] | None = None,
+        norm: LensNorm = "final_norm",
+        head: LensHead = "lm_head",
+        softcap: bool = True,
+        allow_truncation: bool = False,
+    ) -> list[Latent]:
+        """Log-probabilities of every option's tokens at every layer, for every item."""
+        asked = ask(self._loaded, items, allow_truncation=allow_truncation)
+        questions = [entry.question for entry in asked]
+        return lens(self._loaded, questions, layers=layers, norm=norm, head=head, softcap=softcap)
+
+    def generate(
+        self,
+        prompts: Sequence[str],
+        *,
+        max_new_tokens: int = 32,
+        setting: Setting = (),
+        sampling: Sampling | None = None,
+        stop: Sequence[str] = (),
+        allow_truncation: bool = False,
+    ) -> list[Generated]:
+        """Continuations of `prompts`, greedy unless `sampling` says otherwise."""
+        return generate(
+            self._loaded,
+            prompts,
+            max_new_tokens=max_new_tokens,
+            setting=setting,
+            sampling=sampling,
+            stop=stop,
+            allow_truncation=allow_truncation,
+        )
+
+    def statistics(
+        self,
+        texts: Sequence[str],
+        *,
+        site: NeuronSite = "mlp_hidden",
+        layers: Sequence[int] | None = None,
+        weight: Weight = "sample",
+        include_bos: bool = True,
+        percentiles: Sequence[float] = (),
+        allow_truncation: bool = False,
+    ) -> NeuronStatistics:
+        """Mean, mean size, share active and percentiles of every neuron over `texts`."""
+        encoded = self._loaded.encode(texts, allow_truncation=allow_truncation)
+        return statistics(
+            self._loaded,
+            encoded.sequences,
+            site=site,
+            layers=layers,
+            weight=weight,
+            include_bos=include_bos,
+            percentiles=percentiles,
+        )
+
+    def steering_vectors(
+        self,
+        toward: Sequence[str],
+        away: Sequence[str],
+        *,
+        layers: Sequence[int],
+        site: SiteName = "resid_post",
+        allow_truncation: bool = False,
+    ) -> SteeringVectors:
+        """Mean difference of the last token's states of two lists of prompts, pair by pair."""
+        first = self._loaded.encode(toward, allow_truncation=allow_truncation).sequences
+        second = self._loaded.encode(away, allow_truncation=allow_truncation).sequences
+        return mean_difference(self._loaded, first, second, layers=layers, site=site)
+
     def describe(self) -> Description:
         """Device, dtype, attention backend, threads, memory and versions."""
-        loaded = self._loaded
-        cuda = loaded.device.type == "cuda"
-        return Description(
-            model=loaded.facts.label,
-            device=str(loaded.device),
-            device_name=torch.cuda.get_device_name(loaded.device) if cuda else platform.machine(),
-            dtype=loaded.facts.dtype,
-            attention=loaded.attention,
-            threads=torch.get_num_threads(),
-            batch_tokens=loaded.budget.tokens,
-            weight_bytes=sum(
-                weight.numel() * weight.element_size() for weight in loaded.model.parameters()
-            ),
-            peak_bytes=torch.cuda.max_memory_allocated(loaded.device) if cuda else 0,
-            python=platform.python_version(),
-            torch=str(torch.__version__),
-            transformers=transformers.__version__,
-        )
+        return describe(self._loaded)

@@ -54,7 +54,9 @@ SHAPES: Mapping[str, Callable[[], PretrainedConfig]] = {
 }
 
 
-def build(name: str, *, device: torch.device, dtype: Dtype) -> LoadedModel:
+def build(
+    name: str, *, device: torch.device, dtype: Dtype, threads: int | None = None
+) -> LoadedModel:
     """A model of the shape called `name` with random weights, made on the device.
 
     Raises:
@@ -62,6 +64,8 @@ def build(name: str, *, device: torch.device, dtype: Dtype) -> LoadedModel:
     """
     if name not in SHAPES:
         raise ValueError(f"unknown shape {name!r}: expected one of {', '.join(SHAPES)}")
+    if threads is not None:
+        torch.set_num_threads(threads)
     config = SHAPES[name]()
     attention = "eager" if getattr(config, "attn_logit_softcapping", None) else "sdpa"
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), device:

@@ -1,4 +1,4 @@
-"""The command line: demo, plan, run, status, report.
+"""The command line: demo, plan, run, status, report, sites, bench.
 
 Commands only join the parts. Bad input ends with one sentence and exit status 2; cells that failed
 end with 1; an interruption with 130.
@@ -18,6 +18,8 @@ from orchestrator import plan as plans
 from orchestrator import progress, recipe, run
 from orchestrator.flags import Request, with_request
 from orchestrator.store import Store
+from studies import options as opt
+from studies.options import Options
 
 BAD_INPUT = 2
 CELLS_FAILED = 1
@@ -37,6 +39,11 @@ RecipeName = Annotated[
     str, typer.Argument(help="neuronxa, demo, or FILE.py:function.", metavar="RECIPE")
 ]
 RunFolders = Annotated[list[Path], typer.Argument(help="Folders of runs.", metavar="RUN...")]
+DtypeName = Annotated[str, typer.Option(help="float32, bfloat16, float16.")]
+DeviceName = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, spread.")]
+RemoteCode = Annotated[
+    bool, typer.Option("--trust-remote-code", help="Run the model's own Python code.")
+]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the plan and stop.")]
 Report = Annotated[bool, typer.Option(help="Write the report when the cells are done.")]
 
@@ -107,6 +114,71 @@ def report_command(
     if len(runs) > 1 and out is None:
         raise ValueError("a report of several runs belongs to none of them: say where with --out")
     _report(tuple(runs), out=out or runs[0] / "report")
+
+
+@app.command(
+    epilog="Example: [bold]babelscope sites miniworld-llama[/bold]   "
+    "[bold]babelscope sites google/gemma-2-9b --dtype bfloat16[/bold]",
+)
+def sites(
+    model: Annotated[str, typer.Argument(help="Folder or hub id: ID or ID@REVISION.")],
+    dtype: DtypeName = "float32",
+    device: DeviceName = "auto",
+    trust_remote_code: RemoteCode = False,
+) -> None:
+    """Show which module each site name means in a model, proven by arithmetic."""
+    from orchestrator.sites import show_sites
+
+    (target,) = opt.models(
+        Options(models=(model,), dtype=dtype, trust_remote_code=trust_remote_code)
+    )
+    if not show_sites(target, device=device, console=console):
+        raise typer.Exit(CELLS_FAILED)
+
+
+@app.command(
+    epilog="Example: [bold]babelscope bench[/bold]   "
+    "[bold]babelscope bench --shape llama-3.1-8b --dtype bfloat16 --json[/bold]   "
+    "[bold]babelscope bench --model ./llama --check[/bold]",
+)
+def bench(
+    model: Annotated[
+        str | None, typer.Option("--model", "-m", help="Folder or hub id.", show_default=False)
+    ] = None,
+    shape: Annotated[
+        str, typer.Option(help="Random weights of this shape, where no --model is given.")
+    ] = "llama-68m",
+    task: Annotated[
+        list[str] | None,
+        typer.Option(help="Only this task; repeatable (default: all).", show_default=False),
+    ] = None,
+    rounds: Annotated[int, typer.Option(min=1, help="Times that everything is timed.")] = 3,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="CPU threads (default: as torch finds it).")
+    ] = None,
+    dtype: DtypeName = "float32",
+    device: DeviceName = "auto",
+    trust_remote_code: RemoteCode = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object per row.")] = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="Compare the fast ways with the obvious one instead.")
+    ] = False,
+) -> None:
+    """Measure what a model achieves on this device, against its ceiling and the naive way."""
+    from orchestrator import bench as benches
+
+    settings = Options(models=(model or shape,), dtype=dtype, trust_remote_code=trust_remote_code)
+    (target,) = opt.models(settings)
+    loaded = benches.open_target(
+        target if model else None, shape=shape, dtype=target.dtype, device=device, threads=threads
+    )
+    if check:
+        if not benches.show_equalities(loaded, as_json=as_json, console=console):
+            raise typer.Exit(CELLS_FAILED)
+        return
+    benches.show_speed(
+        loaded, tasks=tuple(task or ()), rounds=rounds, as_json=as_json, console=console
+    )
 
 
 def _run(name: str, asked: Request, *, dry_run: bool, report: bool) -> None:

@@ -17,7 +17,7 @@ from typing import Any, Literal, NamedTuple, Protocol
 from studies.spec import ModelFacts, Row, Unit
 
 NAMES = ("inline", "local")
-DEVICES = ("auto", "cpu", "cuda")
+DEVICES = ("auto", "cpu", "cuda", "spread")
 
 
 class Event(NamedTuple):
@@ -64,6 +64,11 @@ def check(name: str, *, device: str) -> None:
         raise ValueError(f"unknown cluster {name!r}: expected one of {', '.join(NAMES)}")
     if device not in DEVICES and not re.fullmatch(r"cuda:\d+", device):
         raise ValueError(f"unknown device {device!r}: expected {', '.join(DEVICES)} or cuda:N")
+    if device == "spread" and name != "inline":
+        raise ValueError(
+            f"--device spread with --cluster {name}: a worker there has one GPU; use --cluster "
+            "inline, whose one worker takes them all"
+        )
     if device.startswith("cuda") and not _gpus():
         raise ValueError(f"--device {device}: this machine shows no GPU; use --device cpu or auto")
 

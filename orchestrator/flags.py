@@ -83,7 +83,7 @@ def request(
     cluster: Annotated[
         str, _help("inline (this process) or local (Ray) (default: local).", WHERE)
     ] = ("local"),
-    device: Annotated[str, _help("auto, cpu, cuda (default: auto).", WHERE)] = "auto",
+    device: Annotated[str, _help("auto, cpu, cuda, cuda:1, spread (default: auto).", WHERE)] = "auto",
     workers: Annotated[
         int | None, _help("Ray actors at work (default: one per GPU, else per core).", WHERE)
     ] = None,

@@ -19,6 +19,9 @@ PACKAGES = (
     "numpy",
     "scipy",
     "datasets",
+    "peft",
+    "accelerate",
+    "bitsandbytes",
 )
 
 

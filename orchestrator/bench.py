@@ -1,0 +1,127 @@
+"""Show what a model achieves on a device, and whether its fast ways are exact.
+
+Figures go to a table for people or, one JSON object per row, to a file or another program. It needs
+no cluster. What is measured, and how, is in actors/.
+"""
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Table
+
+from studies.spec import Dtype, Model
+
+if TYPE_CHECKING:
+    from actors.bench import Measurement
+    from actors.equalities import Equality
+    from actors.model import LoadedModel
+
+
+def open_target(
+    model: Model | None, *, shape: str, dtype: Dtype, device: str, threads: int | None
+) -> "LoadedModel":
+    """The model to measure: the one named, or random weights of a well-known shape.
+
+    Raises:
+        ValueError: there is no such model, shape or device.
+    """
+    from actors.device import first_device
+    from actors.model import load
+    from actors.shapes import build
+    from studies.model_files import facts
+
+    if model is not None:
+        return load(facts(model), device=device, threads=threads)
+    return build(shape, device=first_device(device), dtype=dtype, threads=threads)
+
+
+def show_speed(
+    loaded: "LoadedModel", *, tasks: tuple[str, ...], rounds: int, as_json: bool, console: Console
+) -> None:
+    """Measure and print, each row as soon as it is known when it is JSON."""
+    from actors.bench import bench
+
+    measurements = bench(loaded, rounds=rounds, only=tasks)
+    if as_json:
+        for row in measurements:
+            print(json.dumps({**_about(loaded), **asdict(row)}), flush=True)
+        return
+    about = _about(loaded)
+    console.print(", ".join(f"{name} {value}" for name, value in about.items()), markup=False)
+    table = Table("task", title=f"Speed, medians of {rounds} rounds")
+    for heading in ("tokens/s", "ceiling", "fraction", "plain passes", "naive / this", "seconds"):
+        table.add_column(heading, justify="right")
+    for name in ("blocks", "per block"):
+        table.add_column(name, justify="right")
+    with console.status("measuring") as status:
+        for row in measurements:
+            table.add_row(*_cells(row))
+            status.update(f"measured {row.task}")
+    console.print(table)
+    console.print(
+        "tokens/s: through all blocks, only those that cannot be avoided. ceiling: matrix products "
+        "measured here over twice the weights. plain passes: against a bare batched pass over the "
+        "same prompts. naive: one hooked pass per cell, text or option. blocks: computed over "
+        "unavoidable. per block: time for one against the plain pass."
+    )
+
+
+def show_equalities(loaded: "LoadedModel", *, as_json: bool, console: Console) -> bool:
+    """Compare and print; whether everything holds."""
+    from actors.bench import check
+
+    if as_json:
+        found = list(check(loaded))
+        for one in found:
+            row = {**_about(loaded), **one._asdict(), "holds": one.holds}
+            print(json.dumps(row), flush=True)
+        return all(one.holds for one in found)
+    with console.status("comparing"):
+        found = list(check(loaded))
+    console.print(_equality_table(found))
+    return all(one.holds for one in found)
+
+
+def _equality_table(found: Iterable["Equality"]) -> Table:
+    table = Table("equality", title="Fast ways against the obvious one")
+    for heading in ("largest difference", "allowed", "answers changed", "holds"):
+        table.add_column(heading, justify="right")
+    for one in found:
+        changed = f"{one.changed} of {one.answers}" if one.answers else "-"
+        holds = "[green]yes[/green]" if one.holds else "[red]NO[/red]"
+        table.add_row(one.name, f"{one.error:.1e}", f"{one.allowed:.0e}", changed, holds)
+    return table
+
+
+def _cells(row: "Measurement") -> tuple[str, ...]:
+    naive = "-" if row.naive_ratio is None else f"{row.naive_ratio:.1f} x"
+    return (
+        row.task,
+        f"{row.achieved:,.0f}",
+        f"{row.ceiling:,.0f}",
+        f"{row.fraction:.0%}",
+        f"{row.passes:.2f}",
+        naive,
+        f"{row.seconds:.2f}",
+        f"{row.blocks:.2f}",
+        f"{row.per_block:.2f}",
+    )
+
+
+def _about(loaded: "LoadedModel") -> dict[str, object]:
+    """What was measured, where."""
+    from actors.description import describe
+
+    about = describe(loaded)
+    return {
+        "model": about.model,
+        "device": about.device_name,
+        "dtype": about.dtype,
+        "attention": about.attention,
+        "threads": about.threads,
+        "torch": about.torch,
+        "transformers": about.transformers,
+    }

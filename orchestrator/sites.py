@@ -1,0 +1,70 @@
+"""Show which module each site name means in one model, and the arithmetic that proves it."""
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Table
+
+from studies.spec import Model
+
+if TYPE_CHECKING:
+    from actors.site_map import SiteRow
+
+
+def show_sites(model: Model, *, device: str, console: Console) -> bool:
+    """Load the model, print its map and proof; whether every claim holds.
+
+    Raises:
+        ValueError: the model cannot be loaded, or a module took no part in a forward pass.
+    """
+    from actors.check import prove_interventions
+    from actors.model import load
+    from actors.site_map import site_map
+    from studies.model_files import facts
+
+    with console.status("loading the model"):
+        loaded = load(facts(model), device=device, proof=False)
+        rows = site_map(loaded)
+    console.print(_map(rows, title=loaded.facts.label))
+    console.print(_proof(rows))
+    holds = all(claim.holds for row in rows for claim in row.evidence)
+    if not holds:
+        console.print("the map is wrong, so studies refuse this model", style="red")
+        return False
+    prove_interventions(loaded.sites)
+    sharing = "share their beginning in one row" if loaded.shares else "run apart (a mixed state)"
+    console.print(
+        f"{loaded.facts.layers} blocks, width {loaded.facts.width}, {loaded.facts.neurons} neurons "
+        f"a block; {loaded.facts.dtype}, attention backend {loaded.attention}; it can be steered "
+        f"(coefficient 0 changes nothing, another does); texts {sharing}"
+    )
+    return True
+
+
+def _map(rows: Iterable["SiteRow"], *, title: str) -> Table:
+    """Which module holds each site."""
+    table = Table("site", "is", "layers", title=title)
+    table.add_column("module of layer k", overflow="fold")
+    for row in rows:
+        style = None if row.layers else "dim"
+        table.add_row(row.site, row.meaning, row.layers or "none", row.where, style=style)
+    return table
+
+
+def _proof(rows: Iterable["SiteRow"]) -> Table:
+    """What must hold of each site on a short random input, and what was found."""
+    table = Table("site", "must hold", title="Proof")
+    for heading in ("times", "difference", "allowed", "holds"):
+        table.add_column(heading, justify="right")
+    for row in rows:
+        for claim in row.evidence:
+            table.add_row(
+                row.site,
+                claim.text,
+                str(claim.layers),
+                f"{claim.error:.1e}",
+                f"{claim.allowed:.0e}",
+                "[green]yes[/green]" if claim.holds else "[red]NO[/red]",
+            )
+    return table
