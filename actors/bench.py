@@ -360,7 +360,7 @@ def _sweep_all(loaded: LoadedModel, *, first: float = 0.0) -> Task:
         coefficients=ALL_COEFFICIENTS,
         where="all",
         length=128,
-        tokens=loaded.budget.tokens // 4,
+        tokens=loaded.budget.tokens // 2,
     )
 
 

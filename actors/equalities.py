@@ -7,6 +7,7 @@ difference is too large depends on the dtype: different batch shapes round diffe
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+import numpy as np
 import torch
 
 from actors import naive
@@ -104,13 +105,17 @@ def _add(
 
 def _compare(loaded: LoadedModel, name: str, found: Answers, expected: Answers) -> Equality:
     """The largest difference of any token's log-probability, and the answers that changed."""
-    error, changed = 0.0, 0
+    errors, changed = [0.0], 0
     for own, other in zip(found, expected, strict=True):
         for left, right in zip(own, other, strict=True):
-            pairs = zip(left, right, strict=True)
-            error = max([error, *(abs(one - two) for one, two in pairs)])
+            errors += [abs(one - two) for one, two in zip(left, right, strict=True)]
         changed += _best(own) != _best(other)
-    return Equality(name, error, ALLOWED[loaded.facts.dtype], changed, len(found))
+    return Equality(name, _largest(errors), ALLOWED[loaded.facts.dtype], changed, len(found))
+
+
+def _largest(errors: Sequence[float]) -> float:
+    """The largest error, which is not a number as soon as one of them is not."""
+    return float(np.max(errors))
 
 
 def _best(options: Sequence[Sequence[float]]) -> int:
@@ -127,10 +132,12 @@ def _vectors(loaded: LoadedModel, questions: Sequence[Question]) -> Equality:
         Reading(site="resid_post", state="raw", pooling="weighted", layer=layer) for layer in layers
     ]
     captured = capture(loaded, prompts, readings)
-    error = 0.0
+    errors = [0.0]
     for place, prompt in enumerate(prompts):
         for layer, expected_D in zip(layers, naive.vectors(loaded, prompt), strict=False):
             found_D = captured.at(readings[layer])[place]
-            error = max(error, float((found_D - expected_D).norm() / expected_D.norm()))
+            errors.append(float((found_D - expected_D).norm() / expected_D.norm()))
     allowed = ALLOWED_VECTOR[loaded.facts.dtype]
-    return Equality("pooled vectors of a batch equal one pass each", error, allowed, 0, 0)
+    return Equality(
+        "pooled vectors of a batch equal one pass each", _largest(errors), allowed, 0, 0
+    )

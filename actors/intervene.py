@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from actors.sites import SiteName, Sites, edit
+from actors.sites import Port, SiteName, Sites, edit
 
 # Shapes: B rows, T tokens, D width of the site, P prompts, K places in a batch
 
@@ -76,11 +76,6 @@ class Intervention:
 
 # Interventions that act together; an empty setting is the plain model.
 Setting = tuple[Intervention, ...]
-
-
-def is_idle(setting: Setting) -> bool:
-    """Whether a setting leaves the model as it is."""
-    return all(one.idle for one in setting)
 
 
 def start_of(setting: Setting) -> int:
@@ -276,16 +271,19 @@ def armed(
             every forward pass.
     """
     passes = [0]
-    fired: dict[tuple[SiteName, int], int] = {}
+    # By port, not by name: embed is resid_post of layer 0, and both keep their common order.
+    named = {_port(sites, one): one.intervention for one in (*edits, *later)}
+    fired = dict.fromkeys(named, 0)
 
     def count(*_arguments: object) -> None:
         passes[0] += 1
 
-    def editor(site: SiteName, layer: int) -> Callable[[Tensor], Tensor]:
-        now, then = _at(edits, site, layer), _at(later, site, layer)
+    def editor(port: Port) -> Callable[[Tensor], Tensor]:
+        now = [one for one in edits if _port(sites, one) is port]
+        then = [one for one in later if _port(sites, one) is port]
 
         def change(value_BTD: Tensor) -> Tensor:
-            fired[site, layer] += 1
+            fired[port] += 1
             chosen = now if passes[0] == 1 else then
             return apply(value_BTD, chosen) if chosen else value_BTD
 
@@ -295,24 +293,18 @@ def armed(
         # The embedding: a whole model may pass its base by (OPT goes straight to its decoder).
         handle = sites.embedding.register_forward_pre_hook(count)
         stack.callback(handle.remove)
-        for one in (*edits, *later):
-            site, layer = one.intervention.site, one.intervention.layer
-            if (site, layer) not in fired:
-                fired[site, layer] = 0
-                port = sites.port(site, layer=layer)
-                stack.enter_context(edit(port, editor(site, layer), rows=rows))
+        for port in named:
+            stack.enter_context(edit(port, editor(port), rows=rows))
         yield
-    for (site, layer), times in fired.items():
+    for port, times in fired.items():
         if times != passes[0] or not passes[0]:
             raise RuntimeError(
-                f"the intervention at site {site!r} of layer {layer} fired {times} times in "
-                f"{passes[0]} forward passes: expected once in each, so the result is not to be "
-                "trusted"
+                f"the intervention at site {named[port].site!r} of layer {named[port].layer} fired "
+                f"{times} times in {passes[0]} forward passes: expected once in each, so the "
+                "result is not to be trusted"
             )
 
 
-def _at(edits: Sequence[Edit], site: SiteName, layer: int) -> list[Edit]:
-    """The edits at one site of one layer."""
-    return [
-        one for one in edits if (one.intervention.site, one.intervention.layer) == (site, layer)
-    ]
+def _port(sites: Sites, one: Edit) -> Port:
+    """Where an edit is made."""
+    return sites.port(one.intervention.site, layer=one.intervention.layer)

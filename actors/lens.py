@@ -8,7 +8,7 @@ that is predicted. At the last layer this is the model's own answer. Options sha
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
@@ -24,6 +24,8 @@ from actors.sites import Sites
 
 LensNorm = Literal["final_norm", "none"]
 LensHead = Literal["lm_head", "input_embedding"]
+NORMS: tuple[LensNorm, ...] = get_args(LensNorm)
+HEADS: tuple[LensHead, ...] = get_args(LensHead)
 
 # Log-probabilities [option][token] of one question, by layer.
 Latent = Mapping[int, list[list[float]]]
@@ -50,11 +52,15 @@ def lens(
         softcap: cap logits as the model does (Gemma2), if it does.
 
     Raises:
-        ValueError: a layer does not exist, or a value is not finite.
+        ValueError: a layer or a switch does not exist, or a value is not finite.
     """
     chosen = tuple(range(1, len(loaded.sites.blocks) + 1) if layers is None else layers)
     if not chosen:
         raise ValueError("no layer to read: expected at least one")
+    if norm not in NORMS:
+        raise ValueError(f"unknown norm {norm!r}: expected {', '.join(NORMS)}")
+    if head not in HEADS:
+        raise ValueError(f"unknown head {head!r}: expected {', '.join(HEADS)}")
     for layer in chosen:
         loaded.sites.check("resid_post", layer=layer)
     if not loaded.shares:

@@ -122,8 +122,8 @@ def want(reads: Sequence[Sequence[Read]], *, device: torch.device) -> Wanted:
     place_of = {node: place for place, node in enumerate(nodes)}
     flat = [(place_of[row, read.node], read.token) for row, own in enumerate(reads) for read in own]
     return Wanted(
-        torch.tensor(nodes, device=device).view(-1, 2),
-        torch.tensor(flat, device=device).view(-1, 2),
+        torch.tensor(nodes, dtype=torch.long, device=device).view(-1, 2),
+        torch.tensor(flat, dtype=torch.long, device=device).view(-1, 2),
         tuple(len(own) for own in reads),
     )
 

@@ -10,7 +10,7 @@ is swept, and why, is unknown here.
 from collections.abc import Sequence
 
 from actors.fork import fork
-from actors.intervene import Setting, check, is_idle
+from actors.intervene import Setting, check
 from actors.model import LoadedModel
 from actors.predict import Question, take_apart
 from actors.resume import resume
@@ -38,6 +38,7 @@ def sweep(loaded: LoadedModel, questions: Sequence[Question], settings: Sequence
         raise ValueError(f"question {empty} has no prompt token: an intervention needs one")
     for intervention in dict.fromkeys(one for setting in settings for one in setting):
         check(loaded.sites, intervention, lengths=lengths)
+    _check_generated(questions, settings)
     if not loaded.shares:
         apart = take_apart(questions)
         own = [tuple(one.of_prompts(apart.owners) for one in setting) for setting in settings]
@@ -46,13 +47,28 @@ def sweep(loaded: LoadedModel, questions: Sequence[Question], settings: Sequence
     return _sweep(loaded, questions, settings)
 
 
+def _check_generated(questions: Sequence[Question], settings: Sequence[Setting]) -> None:
+    """An option's last token is only predicted: of options of one token, none is run."""
+    lengths = [len(option) for question in questions for option in question.options]
+    named = {one.where for setting in settings for one in setting if not one.idle}
+    if "generated" in named and lengths and max(lengths) < 2:
+        raise ValueError(
+            "an intervention at 'generated' tokens changes nothing here: no option has more than "
+            "one token, and the last is only predicted; use 'last', 'prompt' or 'all'"
+        )
+
+
 def _sweep(
     loaded: LoadedModel, questions: Sequence[Question], settings: Sequence[Setting]
 ) -> Swept:
     """Run each setting by the route that it allows."""
     found: Swept = [[[] for _ in questions] for _ in settings]
-    idle = [place for place, setting in enumerate(settings) if is_idle(setting)]
-    active = {place: setting for place, setting in enumerate(settings) if place not in set(idle)}
+    if not questions:
+        return found
+    # What is idle must not make a setting begin earlier, or at more tokens, than it does.
+    acting = [tuple(one for one in setting if not one.idle) for setting in settings]
+    idle = [place for place, setting in enumerate(acting) if not setting]
+    active = {place: setting for place, setting in enumerate(acting) if setting}
     forked = {
         place: setting
         for place, setting in active.items()

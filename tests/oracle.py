@@ -30,6 +30,9 @@ class Family(NamedTuple):
     up: str | None  # "" is the second half of `gate`; None: there is no gate
     down: str
     activation: Callable[[Tensor], Tensor]
+    act: str  # the module that computes it
+    attn_out: str  # what returns that which attention adds to the stream
+    mlp_out: str  # the same for the MLP
 
 
 gelu_tanh = partial(gelu, approximate="tanh")
@@ -41,9 +44,13 @@ LLAMA = Family(
     up="mlp.up_proj",
     down="mlp.down_proj",
     activation=silu,
+    act="mlp.act_fn",
+    attn_out="self_attn",
+    mlp_out="mlp",
 )
-GEMMA = LLAMA._replace(middle="pre_feedforward_layernorm", activation=gelu_tanh)
-FUSED = LLAMA._replace(gate="mlp.gate_up_proj", up="")
+POST_NORM = {"attn_out": "post_attention_layernorm", "mlp_out": "post_feedforward_layernorm"}
+GEMMA = LLAMA._replace(middle="pre_feedforward_layernorm", activation=gelu_tanh, **POST_NORM)
+FUSED = LLAMA._replace(gate="mlp.gate_up_proj", up="", act="mlp.activation_fn")
 GPT_NEOX = Family(
     blocks="gpt_neox.layers",
     norm="gpt_neox.final_layer_norm",
@@ -52,16 +59,19 @@ GPT_NEOX = Family(
     up=None,
     down="mlp.dense_4h_to_h",
     activation=gelu,
+    act="mlp.act",
+    attn_out="attention",
+    mlp_out="mlp",
 )
 FAMILIES = {
     "llama": LLAMA,
     "qwen2": LLAMA,
     "qwen3": LLAMA,
     "mistral": LLAMA,
-    "olmo2": LLAMA._replace(middle="mlp"),
+    "olmo2": LLAMA._replace(middle="mlp", **POST_NORM),
     "gemma2": GEMMA,
     "gemma3_text": GEMMA,
-    "glm4": FUSED,
+    "glm4": FUSED._replace(attn_out="post_self_attn_layernorm", mlp_out="post_mlp_layernorm"),
     "phi3": FUSED,
     "gpt_neox": GPT_NEOX,
     "bloom": GPT_NEOX._replace(
@@ -69,6 +79,9 @@ FAMILIES = {
         norm="transformer.ln_f",
         middle="post_attention_layernorm",
         activation=gelu_tanh,
+        act="mlp.gelu_impl",
+        attn_out="self_attention.dense",  # its attention and its MLP add the stream themselves
+        mlp_out="mlp.dense_4h_to_h",
     ),
     "gpt2": Family(
         blocks="transformer.h",
@@ -78,6 +91,9 @@ FAMILIES = {
         up=None,
         down="mlp.c_proj",
         activation=gelu_tanh,
+        act="mlp.act",
+        attn_out="attn",
+        mlp_out="mlp",
     ),
     "opt": Family(
         blocks="model.decoder.layers",
@@ -87,6 +103,9 @@ FAMILIES = {
         up=None,
         down="fc2",
         activation=relu,
+        act="activation_fn",
+        attn_out="self_attn",
+        mlp_out="fc2",
     ),
 }
 
@@ -230,6 +249,34 @@ def option_log_probabilities(
     logs = logits.log_softmax(dim=-1)
     first = max(len(context), 1)  # nothing predicts the first token of a text
     return [float(logs[place - 1, ids[place]]) for place in range(first, len(ids))]
+
+
+def latent_log_probabilities(
+    model: PreTrainedModel,
+    context: Sequence[int],
+    option: Sequence[int],
+    *,
+    layer: int,
+    norm: str = "final_norm",
+    head: str = "lm_head",
+    softcap: bool = True,
+) -> list[float]:
+    """log P of every token of `option` if the stream after `layer` were the last one."""
+    ids = [*context, *option]
+    stream_TD = activations(model, ids)["resid_post", layer]
+    cap = getattr(model.config, "final_logit_softcapping", None)
+    logs = []
+    with torch.no_grad():
+        for place in range(max(len(context), 1), len(ids)):
+            state_D = stream_TD[place - 1]
+            if norm == "final_norm":
+                state_D = model.get_submodule(FAMILIES[model.config.model_type].norm)(state_D)
+            output = model.lm_head if head == "lm_head" else model.get_input_embeddings()
+            logits_V = output.weight @ state_D
+            if softcap and cap:
+                logits_V = cap * torch.tanh(logits_V / cap)
+            logs.append(float(logits_V.log_softmax(dim=-1)[ids[place]]))
+    return logs
 
 
 class NeuronSummary(NamedTuple):
