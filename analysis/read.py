@@ -14,6 +14,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from analysis.places import Entry, Place, StorageError
+
+# The newest version of a store (`version` in run.json) whose tables are read here.
+VERSION = 2
 TEXT, WHOLE, REAL = pa.string(), pa.int32(), pa.float64()
 SCHEMAS: Mapping[str, pa.Schema] = {
     "alignment": pa.schema(
@@ -56,10 +60,16 @@ class Rows:
     notes: tuple[str, ...]
 
 
-def rows(runs: Sequence[Path]) -> Rows:
-    """All tables of `runs` together, every answer once."""
+def rows(runs: Sequence[Path | str]) -> Rows:
+    """All tables of `runs` together, every answer once. A run is a folder or an s3:// address.
+
+    Raises:
+        ValueError: there is no run, a newer version wrote it, or a shard of it is damaged.
+    """
+    records = []
     for run in runs:
-        _refuse_no_run(run)
+        _refuse_no_run(Place(run))
+        records.append(_record(Place(run)))
     if not runs:
         raise ValueError("no run was named: expected at least one run folder")
     notes: list[str] = []
@@ -75,15 +85,18 @@ def rows(runs: Sequence[Path]) -> Rows:
         alignment=alignment,
         items=items,
         errors=errors,
-        runs=tuple(_record(run) for run in runs),
+        runs=tuple(records),
         notes=tuple(notes),
     )
 
 
-def table(runs: Sequence[Path], *, name: str) -> pd.DataFrame:
-    """One table of every run, rows as stored; a run without it adds nothing."""
+def table(runs: Sequence[Path | str], *, name: str) -> pd.DataFrame:
+    """One table of every run, rows as stored; a run without it adds nothing.
+
+    A run that goes on may merge its shards while they are read: rows may then come twice.
+    """
     schema = SCHEMAS[name]
-    parts = [_shard(path, schema) for run in runs for path in _shards(run, name)]
+    parts = [shard for run in runs for shard in _shards(Place(run), name, schema)]
     joined = pa.concat_tables([schema.empty_table(), *parts])
     frame: pd.DataFrame = joined.to_pandas()
     return frame
@@ -94,31 +107,66 @@ def label(model: str, *, revision: str) -> str:
     return model if revision in ("main", "") else f"{model}@{revision[:12]}"
 
 
-def _refuse_no_run(run: Path) -> None:
+def _refuse_no_run(run: Place) -> None:
     """Say what is missing where a run was expected."""
-    if not run.is_dir():
-        raise ValueError(f"no run at {run}: there is no such folder; name the --out of a run")
-    if not any((run / part).exists() for part in ("run.json", "tables", "errors.parquet")):
+    if run.is_local and not run.local.is_dir():
         raise ValueError(
-            f"no run at {run}: expected run.json or tables/ in it; name the --out of a run"
+            f"no run at {run.address}: there is no such folder; name the --out of a run"
+        )
+    if not {"run.json", "tables", "errors", "errors.parquet"} & set(run.children()):
+        raise ValueError(
+            f"no run at {run.address}: expected run.json or tables/ in it; name the --out of a run"
         )
 
 
-def _shards(run: Path, name: str) -> list[Path]:
-    """The files of a table, in a fixed order. A shard still being written has another suffix."""
-    if name == "errors":
-        return [path for path in [run / "errors.parquet"] if path.exists()]
-    return sorted((run / "tables" / name).glob("*.parquet"))
+def _shards(run: Place, name: str, schema: pa.Schema) -> list[pa.Table]:
+    """The rows of a table, file by file in the order of their names."""
+    parts = run.gather(
+        lambda: _files(run, name), read=lambda entry: _shard(run, entry, schema=schema)
+    )
+    return [shard for _, shard in sorted(parts, key=lambda part: part[0])]
 
 
-def _shard(path: Path, schema: pa.Schema) -> pa.Table:
-    """One file in the columns of the schema; a column that the file lacks is missing throughout."""
-    file = pq.ParquetFile(path)
+def _files(run: Place, name: str) -> list[Entry]:
+    """The files that hold a table now; errors lie in one file and, while a run goes on, in more."""
+    if name != "errors":
+        return _parquet(run.entries(f"tables/{name}"))
+    whole = run.entry("errors.parquet")
+    return ([whole] if whole else []) + _parquet(run.entries("errors"))
+
+
+def _parquet(entries: list[Entry]) -> list[Entry]:
+    """The Parquet files among some files."""
+    return [entry for entry in entries if entry.name.endswith(".parquet")]
+
+
+def _shard(run: Place, entry: Entry, *, schema: pa.Schema) -> pa.Table:
+    """One file in the columns of the schema; a column that the file lacks is missing throughout.
+
+    Raises:
+        ValueError: the file is damaged.
+    """
+    try:
+        with run.opened(entry) as source:
+            return _columns(
+                pq.ParquetFile(source, pre_buffer=True, page_checksum_verification=True), schema
+            )
+    except (FileNotFoundError, StorageError):
+        raise
+    except (pa.ArrowException, OSError) as error:
+        raise ValueError(
+            f"{run.text(entry.name)} is damaged ({str(error).splitlines()[0]}): move it out of "
+            "tables/ and run the study's command again, which computes its cells anew"
+        ) from error
+
+
+def _columns(file: pq.ParquetFile, schema: pa.Schema) -> pa.Table:
+    """The columns of the schema; where lists are counted, their lengths."""
     present = set(file.schema_arrow.names)
     wanted = [name for name in schema.names if name in present]
     if "options" in schema.names and "scores" in present:
         wanted.append("scores")
-    found = file.read(columns=wanted)
+    found = file.read(columns=wanted, use_threads=False)
     columns = []
     for column in schema:
         if column.name == "options" and "scores" in present:
@@ -163,13 +211,25 @@ def _one_answer(
     return frame[frame["key"].isin(kept["key"])].reset_index(drop=True)
 
 
-def _record(run: Path) -> Mapping[str, object]:
+def _record(run: Place) -> Mapping[str, object]:
     """The run.json of a run as it stands, with the run's folder name; empty where there is none."""
-    path = run / "run.json"
-    content = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    where = run.text("run.json")
+    try:
+        text = run.read("run.json")
+    except FileNotFoundError:
+        text = b"{}"
+    try:
+        content = json.loads(text)
+    except ValueError as error:
+        raise ValueError(f"{where} is not valid JSON: restore it, or leave this run out") from error
     if not isinstance(content, dict):
-        raise ValueError(f"{path} holds {type(content).__name__}: expected a JSON object")
-    return {"run": run.resolve().name, **content}
+        raise ValueError(f"{where} holds {type(content).__name__}: expected a JSON object")
+    if content.get("version", 0) > VERSION:
+        raise ValueError(
+            f"{run.address} was written by a newer Babelscope (store version {content['version']}, "
+            f"this one knows {VERSION}): update, or leave this run out"
+        )
+    return {"run": run.name, **content}
 
 
 def listed(values: Iterable[str], *, most: int = 12) -> str:

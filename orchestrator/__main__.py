@@ -6,6 +6,7 @@ end with 1; an interruption with 130.
 
 import os
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Annotated
@@ -14,9 +15,11 @@ import typer
 from rich.console import Console
 
 from orchestrator import cluster as clusters
+from orchestrator import launch, progress, recipe, stop, viewers
 from orchestrator import plan as plans
-from orchestrator import progress, recipe, run
+from orchestrator.cost import Cost
 from orchestrator.flags import Request, with_request
+from orchestrator.standing import Snapshot
 from orchestrator.store import Store
 from studies import options as opt
 from studies.options import Options
@@ -84,16 +87,21 @@ def run_command(
 
 @app.command(epilog="Example: [bold]babelscope status runs/demo[/bold]")
 def status(runs: RunFolders) -> None:
-    """Say how far runs are; works while they go on, from any shell."""
+    """Say how far runs are; works while they go on, from any shell and machine."""
     for root in runs:
         store = Store(root)
         manifest = store.manifest()
         if manifest is None:
-            raise ValueError(f"{root} is not a run folder: it holds no run.json")
+            raise ValueError(f"{store.address} is not a run folder: it holds no run.json")
+        console.print(f"{store.address}: study {manifest['study']}")
+        holder, written = store.holder(), store.read_status()
+        if holder is not None and written is not None:
+            console.print(f"held by {holder}")
+            console.print(viewers.picture(Snapshot.of_json(written)))
+            continue
         done, failed = store.count_by_model()
         totals = manifest["cells"]
         assert isinstance(totals, dict)
-        console.print(f"{root}: study {manifest['study']}")
         progress.show_status(
             [(label, total, done[label], failed[label]) for label, total in totals.items()],
             console=console,
@@ -189,41 +197,51 @@ def _run(name: str, asked: Request, *, dry_run: bool, report: bool) -> None:
     if dry_run:
         return
     _refuse_too_long(planned, asked)
-    run.refuse(planned, store=store)
+    launch.refuse(planned, store=store)
     failed = 0
     if planned.units:
         failed = _compute(planned, asked, store=store)
     else:
         console.print("0 cells to compute: everything is there")
-    page = store.root / "report" / "index.html"
-    if report and (planned.units or not page.is_file()):
-        _report((store.root,), out=page.parent)
+    page = "report/index.html"
+    if report and (planned.units or store.files.entry(page) is None):
+        _report_in(store)
     elif report:
-        _print_table((store.root,))
-        console.print(f"report: {page}")
+        _print_table((Path(store.address),))
+        console.print(f"report: {store.files.text(page)}")
     if failed or planned.failed:
         raise typer.Exit(CELLS_FAILED)
 
 
 def _compute(planned: plans.Plan, asked: Request, *, store: Store) -> int:
     """Run the units; returns how many cells failed."""
-    workers = asked.workers or clusters.default_workers(
-        asked.device, models=len(planned.models), units=len(planned.units)
-    )
-    with run.writing(store.root), store.lock():
-        run.prepare(planned, store=store)
+    from orchestrator.loop import Loop
+
+    with launch.writing(store.address), store.lock(), stop.listening() as wish:
+        launch.prepare(planned, store=store)
         if asked.retry_errors:
             cells = [cell.key for unit in planned.units for cell in unit.cells]
             store.write_errors((), forget=cells)
-        cluster = clusters.connect(asked.cluster, device=asked.device, workers=workers)
+        cluster = clusters.connect(asked.cluster, device=asked.device)
         try:
-            with progress.watcher(planned, console=console) as watcher:
-                outcome = run.run(planned, store=store, cluster=cluster, watcher=watcher)
+            cost = Cost(device="gpu" if any(node.gpus for node in cluster.nodes()) else "cpu")
+            with viewers.viewer(store, console=console) as viewer:
+                loop = Loop(
+                    planned,
+                    store=store,
+                    cluster=cluster,
+                    viewer=viewer,
+                    wish=wish,
+                    cost=cost,
+                    workers=asked.workers,
+                )
+                outcome = loop.run()
         except KeyboardInterrupt:
             console.print("interrupted: what was computed is kept; the same command continues")
             raise typer.Exit(INTERRUPTED) from None
         finally:
             cluster.close()
+        store.compact()
     console.print(
         f"{outcome.cells:,} cells computed in {outcome.units:,} units, {outcome.failed:,} failed, "
         f"{outcome.seconds:.1f} s"
@@ -231,7 +249,8 @@ def _compute(planned: plans.Plan, asked: Request, *, store: Store) -> int:
     for error, count in outcome.errors.items():
         console.print(f"failed: {count:,} cells: {error}", markup=False)
     if outcome.failed:
-        console.print(f"tracebacks: {store.errors_path}; --retry-errors takes them up again")
+        errors = store.files.text("errors.parquet")
+        console.print(f"tracebacks: {errors}; --retry-errors takes them up again")
     return outcome.failed
 
 
@@ -248,6 +267,8 @@ def _plan(name: str, asked: Request, *, store: Store) -> plans.Plan:
     store.manifest()
     with console.status("reading what is there") as shown:
         done = store.keys()
+        for sentence in store.quarantined:
+            console.print(f"note: {sentence}", style="yellow", markup=False)
         return plans.build(
             study,
             source=asked.source,
@@ -271,12 +292,23 @@ def _refuse_too_long(planned: plans.Plan, asked: Request) -> None:
     )
 
 
+def _report_in(store: Store) -> None:
+    """Write a run's report into the run, by way of this machine where the run lies elsewhere."""
+    if store.files.is_local:
+        _report((store.root,), out=store.root / "report")
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        _report((Path(store.address),), out=Path(folder))
+        store.copy_in(Path(folder), to="report")
+    console.print(f"report: copied to {store.files.text('report/index.html')}")
+
+
 def _report(runs: tuple[Path, ...], *, out: Path) -> None:
     """Write the report and show its main table."""
     from analysis import report as reports
 
     began = time.monotonic()
-    with console.status("writing the report"), run.writing(out):
+    with console.status("writing the report"), launch.writing(out):
         files = reports.write(runs, out=out)
     _print_table(runs)
     console.print(f"report: {files.html} ({time.monotonic() - began:.1f} s)")

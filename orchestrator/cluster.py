@@ -1,251 +1,285 @@
 """Where units run: in this process, or in Ray actors; the only file that knows Ray.
 
-Both clusters offer the same few verbs to the loop: open a model on a worker, submit a unit to it,
-wait for whatever happens next. What is in a unit is unknown here.
+Here Ray is started or joined, given processes to run and asked for their answers. What the answers
+mean is remote.py's business; what is in a unit is unknown here.
 """
 
+import json
 import logging
 import os
-import re
-import traceback
-from collections import deque
-from collections.abc import Mapping
-from dataclasses import asdict
+import threading
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, ClassVar, cast
 
-from studies.spec import ModelFacts, Row, Unit
+from orchestrator.address import HOW_TO_START, reach, refusal
+from orchestrator.address import check as check
+from orchestrator.events import Cluster as Cluster
+from orchestrator.events import Event as Event
+from orchestrator.events import summary as summary
+from orchestrator.inline import InlineCluster as InlineCluster
+from orchestrator.machines import Listed, listed
+from orchestrator.pinned import Pinned
+from orchestrator.remote import Died, Raised, RemoteCluster
+from orchestrator.worker import Worker, studies_folder
+from studies.spec import Model
 
-NAMES = ("inline", "local")
-DEVICES = ("auto", "cpu", "cuda", "spread")
-
-
-class Event(NamedTuple):
-    """What happened on a worker: its model is `open`, its unit is `done`, or either failed.
-
-    `about` describes the loaded model (device, attention backend, ...) when it is open; `gone`
-    says that the worker's process died with the failure.
-    """
-
-    worker: int
-    kind: Literal["open", "done", "open_failed", "unit_failed"]
-    rows: list[Row]
-    error: str = ""
-    traceback: str = ""
-    gone: bool = False
-    about: Mapping[str, object] = {}
+PACKAGES = ("studies", "actors", "orchestrator", "analysis")
+# Environment that must be the same wherever models are loaded; no secret is among it.
+PASSED_ON = ("HF_HUB_OFFLINE",)
+CLOSE_SECONDS = 15.0
+REPLY_SECONDS = 30.0
 
 
-class Cluster(Protocol):
-    """Workers that each hold at most one model and do one thing at a time."""
-
-    workers: int
-
-    def open(self, worker: int, model: ModelFacts) -> None:
-        """Begin to load a model on a worker, in place of what it holds."""
-
-    def submit(self, worker: int, unit: Unit) -> None:
-        """Begin a unit on a worker that holds the unit's model."""
-
-    def wait(self, *, seconds: float) -> Event | None:
-        """The next event, or None after `seconds` without one."""
-
-    def close(self) -> None:
-        """End all workers."""
-
-
-def check(name: str, *, device: str) -> None:
-    """Refuse a cluster or device that does not exist, before anything is written.
+def connect(name: str, *, device: str) -> "InlineCluster | RayCluster":
+    """The cluster of this name, which `check` has accepted.
 
     Raises:
-        ValueError: the name is unknown, or a GPU is asked for where there is none.
+        ValueError: it cannot be reached or joined, or has no machine to work on.
     """
-    if name not in NAMES:
-        raise ValueError(f"unknown cluster {name!r}: expected one of {', '.join(NAMES)}")
-    if device not in DEVICES and not re.fullmatch(r"cuda:\d+", device):
-        raise ValueError(f"unknown device {device!r}: expected {', '.join(DEVICES)} or cuda:N")
-    if device == "spread" and name != "inline":
-        raise ValueError(
-            f"--device spread with --cluster {name}: a worker there has one GPU; use --cluster "
-            "inline, whose one worker takes them all"
-        )
-    if device.startswith("cuda") and not _gpus():
-        raise ValueError(f"--device {device}: this machine shows no GPU; use --device cpu or auto")
-
-
-def connect(name: str, *, device: str, workers: int) -> Cluster:
-    """The cluster of this name, which `check` has accepted."""
     if name == "inline":
         return InlineCluster(device=device)
-    return RayCluster(device=device, workers=workers)
+    return RayCluster(name, device=device)
 
 
-def default_workers(device: str, *, models: int, units: int) -> int:
-    """One worker per GPU, or per CPU core without one, as far as there is work for them."""
-    gpus = 0 if device == "cpu" else _gpus()
-    return max(1, min(gpus or os.cpu_count() or 1, max(units, models)))
+def pin(model: str | Model, *, cluster: str = "local", device: str = "auto") -> Pinned:
+    """A model on a cluster for a person: the methods of `ModelActor`, which run there.
+
+    Args:
+        model: a folder, a hub id or an embedded model, `ID` or `ID@REVISION`, or a full `Model`.
+        cluster: as `--cluster`.
+        device: as `--device`.
+
+    Raises:
+        ValueError: there is no such model, or the cluster cannot be had or cannot hold it.
+    """
+    check(cluster, device=device)
+    return Pinned(model, connect=lambda: connect(cluster, device=device))
 
 
-class InlineCluster:
-    """One worker in this very process: no Ray, no subprocess, errors where they happen."""
+class RayCluster(RemoteCluster):
+    """Ray actors as workers, on this machine (`local`) or on a cluster that runs already."""
 
-    workers = 1
-
-    def __init__(self, *, device: str) -> None:
-        """Remember the device; models are loaded when they are asked for."""
-        self._device = device
-        self._actor: Any = None
-        self._todo: deque[ModelFacts | Unit] = deque()
-
-    def open(self, worker: int, model: ModelFacts) -> None:
-        """Note the model; `wait` loads it."""
-        assert worker == 0
-        self._todo.append(model)
-
-    def submit(self, worker: int, unit: Unit) -> None:
-        """Note the unit; `wait` computes it."""
-        assert worker == 0
-        self._todo.append(unit)
-
-    def wait(self, *, seconds: float) -> Event | None:  # noqa: ARG002  # never idle
-        """Do the next thing noted and say how it went."""
-        if not self._todo:
-            return None
-        task = self._todo.popleft()
-        opening = isinstance(task, ModelFacts)
-        try:
-            if isinstance(task, ModelFacts):
-                self._actor = None  # free the old model before the new one takes its memory
-                self._actor = _model_actor(task, device=self._device, threads=None)
-                return Event(0, "open", [], about=_about(self._actor))
-            return Event(0, "done", self._actor.run(task))
-        except Exception as error:  # the boundary of a unit: whatever it was becomes an error row
-            kind: Literal["open_failed", "unit_failed"] = (
-                "open_failed" if opening else "unit_failed"
-            )
-            return Event(0, kind, [], summary(error), traceback.format_exc())
-
-    def close(self) -> None:
-        """Let go of the model."""
-        self._actor = None
-
-
-class RayCluster:
-    """Ray actors on this machine, each pinned to a GPU where there is one, else to a core."""
-
-    def __init__(self, *, device: str, workers: int) -> None:
-        """Start a private Ray on this machine."""
+    def __init__(self, name: str, *, device: str) -> None:
+        """Start or join Ray and look at its machines."""
         import ray
 
+        super().__init__(RaySession(ray, name, cpu_only=device == "cpu"), device=device)
+
+
+class RaySession:
+    """One user of this process's connection to Ray."""
+
+    _sharing: ClassVar[list["RaySession"]] = []
+    _foreign: ClassVar[bool] = False
+
+    def __init__(self, ray: Any, name: str, *, cpu_only: bool) -> None:
+        """Start a private Ray (`local`), join a running one, or share what this process has.
+
+        Raises:
+            ValueError: it cannot be reached or joined, or this process is in another one.
+        """
         logging.getLogger("ray").setLevel(logging.ERROR)  # notices about settings, not about us
-        self._ray = ray
-        self.workers = workers
-        self._gpus = 0 if device == "cpu" else _gpus()
-        self._device = device
-        self._actors: dict[int, Any] = {}
-        self._pending: dict[Any, tuple[int, bool]] = {}
-        ray.init(
-            address="local",
-            num_cpus=max(workers, os.cpu_count() or 1),
-            include_dashboard=False,
+        self.ray = ray
+        self.name = name
+        self.private = name == "local"
+        self._share_or_join(cpu_only=cpu_only)
+        RaySession._sharing.append(self)
+        self.address = str(ray.get_runtime_context().gcs_address)
+        client = ray.util.client.ray.is_connected()
+        self.home = "" if client else str(ray.get_runtime_context().get_node_id())
+
+    def machines(self) -> tuple[Listed, ...]:
+        """The machines that are alive."""
+        return tuple(listed(entry) for entry in self.ray.nodes() if entry["Alive"])
+
+    def actor(self, machine: str | None, *, gpus: float) -> Any:
+        """A new worker with its share of the machine's GPUs, or a core of it, for itself."""
+        options = {"num_cpus": 0 if gpus else 1, "num_gpus": gpus}
+        options |= {"max_restarts": 0, "max_task_retries": 0, **self._on(machine)}
+        return self.ray.remote(Worker).options(**options).remote()
+
+    def task(self, function: Callable[[], Any], machine: str) -> Any:
+        """Begin to call a function on a machine, beside whatever works there."""
+        options = {"num_cpus": 0, "max_retries": 2, **self._on(machine)}
+        return self.ray.remote(function).options(**options).remote()
+
+    def first(self, calls: Sequence[Any], *, seconds: float) -> Sequence[Any]:
+        """Those calls that are answered, one at least unless the time is up."""
+        try:
+            ready, _ = self.ray.wait(list(calls), num_returns=1, timeout=seconds)
+        except ConnectionError as error:  # of Ray's client alone
+            raise self.lost(str(error)) from error
+        return list(ready)
+
+    def get(self, call: Any) -> Any:
+        """The answer to a call.
+
+        Raises:
+            Raised: the call raised in its process.
+            Died: its process, machine or answer is gone, in whichever way Ray puts it.
+        """
+        try:
+            return self.ray.get(call)
+        except self.ray.exceptions.RayTaskError as error:
+            cause = error.cause if isinstance(error.cause, Exception) else error
+            raise Raised(cause, str(error)) from None
+        except self.ray.exceptions.RayError as error:
+            raise Died(f"{type(error).__name__}: {error}") from error
+        except ConnectionError as error:
+            raise self.lost(str(error)) from error
+
+    def end(self, actor: Any) -> None:
+        """End a worker's process at once."""
+        self.ray.kill(actor, no_restart=True)
+
+    def request(self, bundles: Sequence[Mapping[str, float]]) -> None:
+        """Tell the autoscaler what is to fit at once, in place of what it was told before."""
+        wanted = [dict(bundle) for bundle in bundles]
+        self.ray.get(self.ray.remote(num_cpus=0)(_request).remote(wanted), timeout=REPLY_SECONDS)
+
+    def may_grow(self) -> bool:
+        """Whether machines may come by themselves: False only where Ray says that none will."""
+        if self.private:
+            return False
+        status = self.ray.get(
+            self.ray.remote(num_cpus=0)(_autoscaler_status).remote(), timeout=REPLY_SECONDS
+        )
+        if not status:
+            return True
+        types = json.loads(status)["autoscaler_report"]["node_type_mapping"].values()
+        return not all(kind.startswith("node_") for kind in types)
+
+    def lost(self, why: str) -> ValueError:
+        """The one error of a cluster that is no more."""
+        return ValueError(
+            f"the Ray cluster at {self.address} is lost: {why}; what was computed is kept: when it "
+            "is back, run the same command again, which continues"
+        )
+
+    def close(self, *, broken: bool) -> None:
+        """Let go; the last one ends a private Ray. One that is broken is not waited for."""
+        if self in RaySession._sharing:
+            RaySession._sharing.remove(self)
+        if RaySession._sharing or RaySession._foreign:
+            return
+        ending = threading.Thread(target=self.ray.shutdown, daemon=True)
+        ending.start()
+        ending.join(CLOSE_SECONDS if broken else None)
+
+    def _share_or_join(self, *, cpu_only: bool) -> None:
+        """Make sure that this process is connected, and to what was asked for."""
+        if RaySession._sharing:
+            there = RaySession._sharing[0].name
+            if there != self.name:
+                raise ValueError(
+                    f"this process works on cluster {there!r}: close that before {self.name!r}"
+                )
+            return
+        RaySession._foreign = bool(self.ray.is_initialized())
+        if RaySession._foreign and self.private:
+            raise ValueError(
+                "this process has called ray.init itself: use cluster 'auto' to work there, or "
+                "call ray.shutdown() first"
+            )
+        if self.private:
+            self._init("local", num_gpus=0 if cpu_only else None, include_dashboard=False)
+        elif not RaySession._foreign:
+            self._join()
+
+    def _join(self) -> None:
+        """Join a running cluster and send it the code that this process runs."""
+        address = self._find()
+        reach(address, asked=self.name)
+        self._authenticate(address)
+        try:
+            self._init(address, runtime_env=shipment())
+        except Exception as error:  # Ray raises half a dozen kinds; each becomes one sentence
+            self.ray.shutdown()
+            raise ValueError(refusal(error, address=address)) from error
+
+    def _init(self, address: str, **settings: Any) -> None:
+        self.ray.init(
+            address=address,
             log_to_driver=False,
             logging_level="ERROR",
             configure_logging=False,
+            **settings,
         )
 
-    def open(self, worker: int, model: ModelFacts) -> None:
-        """End the worker's actor, which frees its memory for sure, and start one for the model."""
-        self._kill(worker)
-        threads = None if self._gpus else 1
-        actor = self._ray.remote(_Actor).options(
-            num_cpus=1, num_gpus=1 if self._gpus else 0, max_restarts=0, max_task_retries=0
-        )
-        self._actors[worker] = actor.remote(model, device=self._device, threads=threads)
-        self._pending[self._actors[worker].about.remote()] = (worker, True)
-
-    def submit(self, worker: int, unit: Unit) -> None:
-        """Send the unit to the worker's actor."""
-        self._pending[self._actors[worker].run.remote(unit)] = (worker, False)
-
-    def wait(self, *, seconds: float) -> Event | None:
-        """The next answer of any actor."""
-        if not self._pending:
-            return None
-        ready, _ = self._ray.wait(list(self._pending), num_returns=1, timeout=seconds)
-        if not ready:
-            return None
-        worker, opening = self._pending.pop(ready[0])
-        kind: Literal["open_failed", "unit_failed"] = "open_failed" if opening else "unit_failed"
+    def _find(self) -> str:
+        """The address of the cluster that was asked for."""
+        if self.name != "auto":
+            return self.name
+        if given := os.environ.get("RAY_ADDRESS"):
+            return given
         try:
-            result = self._ray.get(ready[0])
-        except self._ray.exceptions.RayTaskError as error:
-            cause = error.cause if isinstance(error.cause, Exception) else error
-            return Event(worker, kind, [], summary(cause), str(error))
-        except self._ray.exceptions.RayError as error:
-            self._kill(worker)
-            cause = getattr(error, "cause", None)
-            reason = summary(cause) if isinstance(cause, Exception) else _last_line(str(error))
-            return Event(worker, kind, [], reason, str(error), gone=True)
-        if opening:
-            return Event(worker, "open", [], about=result)
-        return Event(worker, "done", result)
+            found = self.ray._private.services.canonicalize_bootstrap_address("auto")
+        except ConnectionError:
+            found = None
+        if found is None:
+            raise ValueError(f"--cluster auto: no Ray cluster runs here: {HOW_TO_START}")
+        return str(found)
 
-    def close(self) -> None:
-        """End every actor and the private Ray."""
-        for worker in list(self._actors):
-            self._kill(worker)
-        self._ray.shutdown()
+    def _authenticate(self, address: str) -> None:
+        """Show this machine's token where the cluster asks for one, and only there: a driver that
+        comes with a token to a cluster without loses its actors (seen with Ray 2.60).
+        """
+        error = None if "://" in address else self._refused(address)
+        if error is None and "://" not in address:
+            return
+        if error is None or "token" in str(error).lower():
+            try:
+                from ray._private.authentication import authentication_token_setup as tokens
+            except ImportError:  # a Ray before tokens
+                return
+            tokens.maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
+            error = error and self._refused(address)
+        if error is not None:
+            raise ValueError(refusal(error, address=address)) from error
 
-    def _kill(self, worker: int) -> None:
-        """End the worker's actor if it has one."""
-        actor = self._actors.pop(worker, None)
-        if actor is not None:
-            self._ray.kill(actor, no_restart=True)
+    def _refused(self, address: str) -> Exception | None:
+        """What the head says to a first question, which costs nothing; None where it answers."""
+        try:
+            self.ray._raylet.GcsClient(address=address)
+        except self.ray.exceptions.RayError as error:
+            return cast("Exception", error)
+        return None
 
-
-def summary(error: BaseException) -> str:
-    """An exception as one line."""
-    text = str(error).strip()
-    return f"{type(error).__name__}: {text.splitlines()[0]}" if text else type(error).__name__
-
-
-def _last_line(text: str) -> str:
-    """The last line that says something."""
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return lines[-1] if lines else "the worker's process died"
-
-
-class _Actor:
-    """A `ModelActor` in a process of its own; the driver that starts it never imports torch."""
-
-    def __init__(self, model: ModelFacts, *, device: str, threads: int | None) -> None:
-        self._actor = _model_actor(model, device=device, threads=threads)
-
-    def about(self) -> Mapping[str, object]:
-        """How the model runs; the answer comes once it is loaded."""
-        return _about(self._actor)
-
-    def run(self, unit: Unit) -> list[Row]:
-        """The rows of a unit."""
-        rows: list[Row] = self._actor.run(unit)
-        return rows
+    def _on(self, machine: str | None) -> dict[str, Any]:
+        """The option that places something on a machine and nowhere else."""
+        if machine is None:
+            return {}
+        strategies = self.ray.util.scheduling_strategies
+        return {
+            "scheduling_strategy": strategies.NodeAffinitySchedulingStrategy(machine, soft=False)
+        }
 
 
-def _about(actor: Any) -> Mapping[str, object]:
-    """What a model's actor says of itself, and the process it lives in."""
-    return {**asdict(actor.describe()), "process": os.getpid()}
+def shipment() -> dict[str, Any] | None:
+    """The packages as this process imports them, for machines that lack them or have others.
+
+    Nothing for a submitted job: its own environment reaches every machine already.
+    """
+    if "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ:
+        return None
+    parent = Path(studies_folder()).parent
+    return {
+        "py_modules": [str(parent / package) for package in PACKAGES],
+        "excludes": ["__pycache__/", "*.pyc"],
+        "env_vars": {name: os.environ[name] for name in PASSED_ON if name in os.environ},
+    }
 
 
-def _model_actor(model: ModelFacts, *, device: str, threads: int | None) -> Any:
-    """Load a model; importing the class brings torch, so it waits until a model is needed."""
-    from actors.model_actor import ModelActor
+def _request(bundles: list[dict[str, float]]) -> None:
+    """Runs on the cluster, as a client cannot ask the autoscaler itself."""
+    from ray.autoscaler.sdk import request_resources
 
-    return ModelActor(model, device=device, threads=threads)
+    request_resources(bundles=bundles)
 
 
-def _gpus() -> int:
-    """GPUs this process may use, as the driver's files and CUDA_VISIBLE_DEVICES tell."""
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if visible is not None:
-        return len([name for name in visible.split(",") if name.strip() not in ("", "-1")])
-    return len(list(Path("/proc/driver/nvidia/gpus").glob("*")))
+def _autoscaler_status() -> bytes:
+    """Runs on the cluster: the last report of its autoscaler as JSON, empty if it has none."""
+    from ray.experimental.internal_kv import _internal_kv_get
+
+    return bytes(_internal_kv_get(b"__autoscaling_status") or b"")

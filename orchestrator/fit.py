@@ -1,10 +1,11 @@
 """Count the texts that are longer than a model's context, before anything runs.
 
 A text is only tokenised where its bytes leave room for doubt, so that this costs nothing for
-models with a long context. What is done with such texts is decided elsewhere.
+models with a long context, and once for all models that share tokenizer and context. What is done
+with such texts is decided elsewhere.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from studies.model_files import count_tokens
@@ -14,6 +15,9 @@ from studies.spec import Bitext, ChoiceSet, ModelFacts
 # and for the special tokens it adds.
 TOKENS_PER_BYTE = 2
 SPECIAL_TOKENS = 8
+
+# Texts tokenised at a time: a tokenizer's own notes on a text are many times its size.
+TEXTS_AT_ONCE = 256
 
 
 class TooLong(NamedTuple):
@@ -27,22 +31,39 @@ class TooLong(NamedTuple):
     context: int
 
 
-def too_long(contents: Iterable[tuple[ModelFacts, Bitext | ChoiceSet]]) -> Iterator[TooLong]:
+def too_long(contents: Sequence[tuple[ModelFacts, Bitext | ChoiceSet]]) -> Iterator[TooLong]:
     """The texts that do not fit, per model, data set and language."""
+    # By id: the sequence holds every content, and hashing one takes longer than measuring it.
+    longest: dict[int, int] = {}
+    counted: dict[tuple[int, str, int], list[int]] = {}
     for model, content in contents:
-        doubtful = [text for text in set(_texts(content)) if _may_exceed(text, model.context)]
-        counts = count_tokens(model, doubtful) if doubtful else []
-        beyond = [count for count in counts or () if count > model.context]
-        if beyond:
+        if id(content) not in longest:
+            longest[id(content)] = _longest(content)
+        if not _may_exceed(longest[id(content)], model.context):
+            continue
+        same = (id(content), model.tokenizer, model.context)
+        if same not in counted:
+            counted[same] = _beyond(model, content)
+        if counted[same]:
             source = content.dataset if isinstance(content, Bitext) else content.benchmark
             yield TooLong(
                 model=model.label,
                 source=source,
                 language=content.language,
-                texts=len(beyond),
-                longest=max(beyond),
+                texts=len(counted[same]),
+                longest=max(counted[same]),
                 context=model.context,
             )
+
+
+def _beyond(model: ModelFacts, content: Bitext | ChoiceSet) -> list[int]:
+    """The numbers of tokens of the texts that are longer than the context."""
+    found = {text for text in _texts(content) if _may_exceed(_size(text), model.context)}
+    doubtful = sorted(found)
+    counts: list[int] = []
+    for start in range(0, len(doubtful), TEXTS_AT_ONCE):
+        counts += count_tokens(model, doubtful[start : start + TEXTS_AT_ONCE]) or []
+    return [count for count in counts if count > model.context]
 
 
 def _texts(content: Bitext | ChoiceSet) -> Iterator[str]:
@@ -55,6 +76,22 @@ def _texts(content: Bitext | ChoiceSet) -> Iterator[str]:
             yield from (item.context + option for option in item.options)
 
 
-def _may_exceed(text: str, context: int) -> bool:
-    """Whether the text's size alone leaves open that it has more tokens than the context."""
-    return TOKENS_PER_BYTE * len(text.encode()) + SPECIAL_TOKENS > context
+def _longest(content: Bitext | ChoiceSet) -> int:
+    """The size of the longest text; a question is not copied for each of its options."""
+    if isinstance(content, Bitext):
+        return max(map(_size, (*content.texts, *content.pivot_texts)), default=0)
+    options = (max(map(_size, item.options), default=0) for item in content.items)
+    sizes = (
+        _size(item.context) + longest for item, longest in zip(content.items, options, strict=True)
+    )
+    return max(sizes, default=0)
+
+
+def _size(text: str) -> int:
+    """Bytes in UTF-8."""
+    return len(text.encode())
+
+
+def _may_exceed(size: int, context: int) -> bool:
+    """Whether the size alone leaves open that a text has more tokens than the context."""
+    return TOKENS_PER_BYTE * size + SPECIAL_TOKENS > context

@@ -79,13 +79,22 @@ def request(
         Path | None,
         _help("Read DIR/<benchmark>/<language>.jsonl, not the hub.", WHERE, "--data-root"),
     ] = None,
-    out: Annotated[Path | None, _help("Folder of the run (default: runs/RECIPE).", WHERE)] = None,
+    out: Annotated[
+        Path | None, _help("Folder of the run, or s3://bucket/run (default: runs/RECIPE).", WHERE)
+    ] = None,
     cluster: Annotated[
-        str, _help("inline (this process) or local (Ray) (default: local).", WHERE)
-    ] = ("local"),
-    device: Annotated[str, _help("auto, cpu, cuda, cuda:1, spread (default: auto).", WHERE)] = "auto",
+        str,
+        _help(
+            "inline (this process), local (Ray here), auto (the Ray that runs), host:port or "
+            "ray://host:port (default: local).",
+            WHERE,
+        ),
+    ] = "local",
+    device: Annotated[
+        str, _help("auto, cpu, cuda, cuda:1, spread (default: auto).", WHERE)
+    ] = "auto",
     workers: Annotated[
-        int | None, _help("Ray actors at work (default: one per GPU, else per core).", WHERE)
+        int | None, _help("Processes at work at most (default: as GPUs or cores allow).", WHERE)
     ] = None,
     allow_truncation: Annotated[
         bool, _help("Cut texts that exceed the model's context.", WHERE, "--allow-truncation")

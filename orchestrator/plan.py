@@ -4,21 +4,21 @@ A plan is made from files alone: names are looked up, texts are read, layers com
 configuration, and no weight is touched. Where and when a unit runs is unknown here.
 """
 
-from collections.abc import Callable, Collection, Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Set
+from dataclasses import dataclass, field
 
 from orchestrator import fit
+from orchestrator.pack import Part, pack, possible
 from studies import benchmarks, languages, miniworld, model_files, parallel_text
 from studies.cells import alignment_cells, choice_cell
 from studies.rows import Source
 from studies.spec import (
     AlignmentGrid,
-    AlignmentWork,
     Bitext,
     Cell,
     ChoiceGrid,
     ChoiceSet,
-    ChoiceWork,
     ModelFacts,
     Study,
     Unit,
@@ -28,16 +28,9 @@ from studies.spec import (
 # that an interruption costs little, large enough that dispatch and files do not matter.
 UNIT_CHARACTERS = 60_000
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Part:
-    """Cells of one model that share their prompts, with the text that they are computed from."""
-
-    model: ModelFacts
-    cells: tuple[Cell, ...]
-    content: Bitext | ChoiceSet
-    grid: AlignmentGrid | ChoiceGrid
-    characters: int
+# A study of more work than this many such units has larger ones, as every unit is a message, a
+# file, and a line of what is there to be read at the next start.
+MOST_UNITS = 10_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +38,8 @@ class Plan:
     """What a run would do.
 
     `pins` are facts that every later run in the same folder must share; `commits` say where on the
-    hub each data set was read.
+    hub each data set was read. `there` are the keys that units need and that are done already:
+    what a unit needs is either one of them or made by a unit before it.
     """
 
     study: Study
@@ -60,6 +54,7 @@ class Plan:
     pins: dict[str, object]
     commits: dict[str, str]
     too_long: tuple[fit.TooLong, ...] = ()
+    there: frozenset[str] = frozenset()
 
     @property
     def cells(self) -> int:
@@ -72,20 +67,69 @@ class Plan:
         return sum(len(unit.cells) for unit in self.units)
 
 
+class _Ledger:
+    """Which keys are there, failed or to be computed.
+
+    Grids may overlap, and takers share what they take: a key counts, and is computed, where it is
+    entered first.
+    """
+
+    def __init__(self, done: Collection[str], failed: Collection[str]) -> None:
+        self.done = 0
+        self._done = done if isinstance(done, Set) else frozenset(done)
+        self._failed = failed if isinstance(failed, Set) else frozenset(failed)
+        self._seen: set[str] = set()
+
+    def __len__(self) -> int:
+        """How many keys the study has so far."""
+        return len(self._seen)
+
+    def missing(self, key: str) -> bool:
+        """Enter a key, and say whether its cell is to be computed."""
+        if key in self._seen:
+            return False
+        self._seen.add(key)
+        if key in self._done:
+            self.done += 1
+            return False
+        return key not in self._failed
+
+
 @dataclass(slots=True)
 class _Draft:
     """What is gathered while the grids are read."""
 
+    ledger: _Ledger
     parts: list[Part] = field(default_factory=list)
+    totals: Counter[str] = field(default_factory=Counter)
     notes: list[str] = field(default_factory=list)
     pins: dict[str, object] = field(default_factory=dict)
     commits: dict[str, str] = field(default_factory=dict)
 
-    def read(self, content: Bitext | ChoiceSet, *, name: str) -> None:
+    def read(self, content: Bitext | ChoiceSet, *, name: str) -> str:
         """Take note of what was read, and of the commit if it came from the hub."""
-        self.pins[name] = content.fingerprint
+        self.pins[name] = fingerprint = content.fingerprint
         if content.commit:
             self.commits[name] = content.commit
+        return fingerprint
+
+    def add(
+        self,
+        cells: Iterable[Cell],
+        *,
+        model: ModelFacts,
+        content: Bitext | ChoiceSet,
+        grid: AlignmentGrid | ChoiceGrid,
+        characters: int,
+    ) -> None:
+        """Keep those `cells` that are missing, which the ledger decides while they are made."""
+        before = len(self.ledger)
+        missing = tuple(cells)
+        self.totals[model.label] += len(self.ledger) - before
+        if missing:
+            self.parts.append(
+                Part(model=model, cells=missing, content=content, grid=grid, characters=characters)
+            )
 
 
 def build(
@@ -99,11 +143,19 @@ def build(
 ) -> Plan:
     """The plan of a study: its cells minus the keys in `done` and `failed`, grouped into units.
 
+    Every text is read once for all models. A cell that is there already is never made, only its
+    key is: a study that is finished costs a million hashes and no million records. Cells that take
+    the result of a failed one count as failed with it.
+
     Raises:
         ValueError: anything in the study that does not exist or does not fit together.
     """
     models = model_files.distinct(model_files.facts(model) for model in study.models)
-    draft = _Draft(pins={f"model {model.label}": model.identity for model in models})
+    draft = _Draft(
+        _Ledger(done, failed),
+        totals=Counter({model.label: 0 for model in models}),
+        pins={f"model {model.label}": model.identity for model in models},
+    )
     if any(_dataset(grid) in miniworld.DATASETS for grid in study.grids):
         draft.notes.append(miniworld.DESCRIPTION)
     for grid in study.grids:
@@ -112,27 +164,26 @@ def build(
             _alignment(grid, models=models, source=source, draft=draft)
         else:
             _choices(grid, models=models, source=source, draft=draft)
-    parts = sorted(draft.parts, key=lambda part: models.index(part.model))
-    totals = {model.label: 0 for model in models}
-    for part in parts:
-        totals[part.model.label] += len(part.cells)
-    gone = {*done, *failed}
-    missing = [part for part in (_remaining(part, gone) for part in parts) if part.cells]
     on_progress("text lengths")
-    units = tuple(_units(missing, study=study.name, allow_truncation=allow_truncation))
+    parts = possible(draft.parts, failed=failed)
+    missing = sum(len(part.cells) for part in parts)
+    characters = sum(part.characters for part in parts)
+    size = max(UNIT_CHARACTERS, characters // MOST_UNITS)
+    units = pack(parts, size=size, study=study.name, allow_truncation=allow_truncation)
     return Plan(
         study=study,
         models=models,
-        units=units,
-        totals=totals,
-        done=sum(cell.key in done for part in parts for cell in part.cells),
-        failed=sum(cell.key in failed for part in parts for cell in part.cells),
-        rows=sum(_rows(part) for part in missing),
-        characters=sum(part.characters for part in missing),
+        units=tuple(units),
+        totals=dict(draft.totals),
+        done=draft.ledger.done,
+        failed=len(draft.ledger) - draft.ledger.done - missing,
+        rows=sum(part.rows for part in parts),
+        characters=characters,
         notes=tuple(draft.notes),
         pins=draft.pins,
         commits=draft.commits,
-        too_long=tuple(fit.too_long((part.model, part.content) for part in missing)),
+        too_long=tuple(fit.too_long([(part.model, part.content) for part in parts])),
+        there=frozenset(need for part in parts for need in part.needs if need in done),
     )
 
 
@@ -163,13 +214,17 @@ def _alignment(
             seed=grid.switches.seed,
             source=source,
         )
-        draft.read(bitext, name=f"text {grid.dataset}/{language}-{grid.pivot}")
+        fingerprint = draft.read(bitext, name=f"text {grid.dataset}/{language}-{grid.pivot}")
         characters = sum(map(len, bitext.texts))
         for model in models:
-            cells = tuple(alignment_cells(grid, model=model, bitext=bitext))
-            draft.parts.append(
-                Part(model=model, cells=cells, content=bitext, grid=grid, characters=characters)
+            cells = alignment_cells(
+                grid,
+                model=model,
+                bitext=bitext,
+                fingerprint=fingerprint,
+                wanted=draft.ledger.missing,
             )
+            draft.add(cells, model=model, content=bitext, grid=grid, characters=characters)
 
 
 def _choices(
@@ -188,13 +243,12 @@ def _choices(
             grid.benchmark, language=language, source=source, limit=grid.limit, prompt=grid.prompt
         )
         counts.add(len(choices.items))
-        draft.read(choices, name=f"items {grid.benchmark}/{language}")
+        fingerprint = draft.read(choices, name=f"items {grid.benchmark}/{language}")
         characters = sum(len(item.context) + sum(map(len, item.options)) for item in choices.items)
         for model in models:
-            cells = (choice_cell(choices, model=model),)
-            draft.parts.append(
-                Part(model=model, cells=cells, content=choices, grid=grid, characters=characters)
-            )
+            cell = choice_cell(choices, model=model, fingerprint=fingerprint)
+            cells = (cell for cell in (cell,) if draft.ledger.missing(cell.key))
+            draft.add(cells, model=model, content=choices, grid=grid, characters=characters)
     if len(counts) > 1:
         draft.notes.append(
             f"{grid.benchmark} has {min(counts)} to {max(counts)} items by language: each accuracy "
@@ -209,48 +263,3 @@ def _wanted(named: Iterable[str], *, there: tuple[str, ...]) -> tuple[str, ...]:
         return there
     languages.check(named)
     return named
-
-
-def _remaining(part: Part, gone: Collection[str]) -> Part:
-    """The part without the cells that are there already."""
-    cells = tuple(cell for cell in part.cells if cell.key not in gone)
-    return part if len(cells) == len(part.cells) else replace(part, cells=cells)
-
-
-def _units(parts: list[Part], *, study: str, allow_truncation: bool) -> Iterator[Unit]:
-    """Pack parts of one model and grid into units of about `UNIT_CHARACTERS`."""
-    group: list[Part] = []
-    for part in parts:
-        new = bool(group) and (group[0].model != part.model or group[0].grid is not part.grid)
-        if new or sum(held.characters for held in group) >= UNIT_CHARACTERS:
-            yield _unit(group, study=study, allow_truncation=allow_truncation)
-            group = []
-        group.append(part)
-    if group:
-        yield _unit(group, study=study, allow_truncation=allow_truncation)
-
-
-def _unit(group: list[Part], *, study: str, allow_truncation: bool) -> Unit:
-    """One unit of the grouped parts."""
-    grid = group[0].grid
-    contents = [part.content for part in group]
-    work: AlignmentWork | ChoiceWork
-    if isinstance(grid, AlignmentGrid):
-        bitexts = tuple(content for content in contents if isinstance(content, Bitext))
-        work = AlignmentWork(bitexts=bitexts, switches=grid.switches)
-    else:
-        sets = tuple(content for content in contents if isinstance(content, ChoiceSet))
-        work = ChoiceWork(sets=sets)
-    return Unit(
-        study=study,
-        model=group[0].model,
-        cells=tuple(cell for part in group for cell in part.cells),
-        work=work,
-        characters=sum(part.characters for part in group),
-        allow_truncation=allow_truncation,
-    )
-
-
-def _rows(part: Part) -> int:
-    """Rows that a part's cells will fill."""
-    return len(part.content.items) if isinstance(part.content, ChoiceSet) else len(part.cells)

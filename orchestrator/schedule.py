@@ -1,20 +1,31 @@
-"""Decide which worker takes which unit next: a pure state machine without clock or processes.
+"""Decide which worker runs which unit, and which model is loaded where: a pure state machine.
 
-An idle worker first takes units of the model it holds; it changes model only when none is left.
-A unit that fails is tried once more, by another worker where there is one, then split by language
-until the failing cells stand alone and are given up. Ray and files are unknown here.
+Events go in, actions come out; the clock is an argument and nothing here waits. An idle worker
+first takes units of the model it holds. Capacity goes to the model that would be done last, where
+that saves more seconds than loading costs (`Openings`). A unit that fails is tried once more in
+another process, then cut by language until what fails stands alone. Ray and files are unknown here.
 """
 
-from collections import Counter, deque
-from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
 
-from studies.spec import AlignmentWork, Cell, ChoiceWork, ModelFacts, Unit
+from orchestrator.actions import Action, Close, Node, Submit
+from orchestrator.backlog import Backlog, Job
+from orchestrator.cost import Cost
+from orchestrator.fleet import Fleet, Worker
+from orchestrator.openings import LOAD_ATTEMPTS, Openings
+from orchestrator.placement import Places
+from orchestrator.split import split
+from orchestrator.stuck import Stuck, stuck, take
+from studies.spec import Cell, ModelFacts, Unit
 
 ATTEMPTS = 2
-# Another copy of a model that is loaded somewhere pays from about this many waiting units on.
-JOINING_UNITS = 4
+# A process that fails so many different units in a row may be what is broken.
+FAILURES_IN_A_ROW = 2
+# Looking for a better use of the machines is worth it after so many finished units, at the latest.
+REVIEW = 16
+# A unit that was too slow once is given more time.
+DEADLINE_GROWTH = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,157 +38,246 @@ class CellError:
     traceback: str
 
 
-class Assignment(NamedTuple):
-    """A unit for a worker; `load` says whether the worker must load the unit's model first."""
-
-    unit: Unit
-    load: bool
-
-
-@dataclass(slots=True)
-class _Job:
-    """A unit with its history."""
-
-    unit: Unit
-    attempts: int = 0
-    failed_on: set[int] = field(default_factory=set)
-
-
 class Schedule:
-    """Which unit is where. Workers are numbers from 0."""
+    """Which unit is where.
 
-    def __init__(self, units: Iterable[Unit], *, workers: int) -> None:
-        """Queue the units; largest first within a model, so that no long one is left to the end."""
-        self.workers = workers
+    A worker's number is never given out again: it is one process. Every method but `actions` and
+    `overdue` tells of an event; after each, `actions` says once what is to be done about it.
+    """
+
+    def __init__(
+        self,
+        units: Iterable[Unit],
+        *,
+        nodes: Iterable[Node],
+        cost: Cost,
+        done: Collection[str] = (),
+        workers: int | None = None,
+    ) -> None:
+        """Queue the units.
+
+        Args:
+            units: what is to be computed.
+            nodes: the machines there are now.
+            cost: estimates, which this run corrects.
+            done: keys of cells whose results are there already.
+            workers: at most so many processes at once; None: as capacity allows.
+        """
         self.errors: list[CellError] = []
-        self._queues: dict[ModelFacts, deque[_Job]] = {}
-        self._holds: dict[int, ModelFacts] = {}
-        self._running: dict[int, _Job] = {}
-        self._load_failures: dict[ModelFacts, int] = {}
-        for unit in sorted(units, key=lambda unit: -unit.characters):
-            self._queues.setdefault(unit.model, deque()).append(_Job(unit))
+        self._cost = cost
+        self._places = Places(nodes, workers=workers)
+        cost.device = "gpu" if self._places.has_gpus else "cpu"
+        self._backlog = Backlog(units, cost=cost, done=done)
+        self._fleet = Fleet(self._places)
+        self._openings = Openings(self._backlog, self._fleet, cost=cost)
+        self._closing: list[int] = []
+        self._awake: set[int] = set()
+        self._review_in = 0
+        self._stuck: list[Stuck] | None = None
 
     @property
     def finished(self) -> bool:
         """Nothing waits and nothing runs."""
-        return not self._running and not any(self._queues.values())
+        return not self._backlog.unfinished
 
-    def next(self, worker: int) -> Assignment | None:
-        """What an idle worker should do now; None where only others' work is left."""
-        assert worker not in self._running, f"worker {worker} is busy"
-        model = self._choose(worker)
-        if model is None:
-            return None
-        queue = self._queues[model]
-        job = next((job for job in queue if worker not in job.failed_on), queue[0])
-        if worker in job.failed_on and self._other_may_take(job, worker):
-            return None
-        queue.remove(job)
-        load = self._holds.get(worker) != model
-        self._holds[worker] = model
-        self._running[worker] = job
-        return Assignment(job.unit, load)
+    def running(self, worker: int) -> Unit | None:
+        """The unit a worker is at; None if it is at none, or gone."""
+        held = self._fleet.workers.get(worker)
+        return held.job.unit if held and held.job else None
 
-    def running(self, worker: int) -> Unit:
-        """The unit a worker is at."""
-        return self._running[worker].unit
+    def model_of(self, worker: int) -> ModelFacts:
+        """The model a worker holds or loads."""
+        return self._fleet.workers[worker].queue.model
 
-    def done(self, worker: int) -> Unit:
+    def actions(self, *, now: float) -> list[Action]:
+        """Everything that should be done now, once: a second call without an event adds nothing."""
+        actions: list[Action] = []
+        for number in sorted(self._closing):
+            actions.append(Close(number))
+            self._fleet.forget(self._fleet.workers[number])
+        self._closing.clear()
+        if self._review_in <= 0:
+            self._awake |= self._fleet.idle
+        for number in sorted(self._awake):
+            actions += self._submit(self._fleet.workers[number], now=now)
+        self._awake.clear()
+        if self._review_in <= 0:
+            self._review_in = REVIEW
+            for opening in self._openings.choose(now=now):
+                actions += [Close(number) for number in opening.closed]
+                actions.append(opening.action)
+        return actions
+
+    def opened(self, worker: int, *, now: float, bytes: int = 0) -> None:
+        """The worker has loaded its model, which took so many bytes of GPU memory (0: unknown)."""
+        held = self._opening(worker)
+        model = held.queue.model
+        self._openings.loaded(model)
+        self._cost.learned_load(model, now - held.since)
+        if bytes and held.spot.gpus:
+            self._cost.learned_bytes(model, bytes, most=self._places.usable(held.spot))
+            self._places.grow(worker, self._cost.bytes(model))
+        self._fleet.rest(held)
+        self._awake.add(worker)
+        self._changed()
+
+    def done(self, worker: int, *, now: float) -> Unit:
         """The worker's unit is computed and kept."""
-        return self._running.pop(worker).unit
+        held = self._fleet.workers[worker]
+        job, crowd = self._fleet.end(held)
+        held.failures = 0
+        self._cost.learn(job.unit, (now - held.since) / crowd)
+        if self._backlog.finish(job):
+            self._review_in = 0
+        self._awake.add(worker)
+        self._review_in -= 1
+        return job.unit
 
-    def lost(self, worker: int) -> None:
-        """The worker no longer holds a model: its process is gone."""
-        self._holds.pop(worker, None)
+    def failed(
+        self, worker: int, *, error: str, traceback: str, gone: bool = False
+    ) -> list[CellError]:
+        """The worker's unit raised, and its process died too if `gone`.
 
-    def failed(self, worker: int, *, error: str, traceback: str) -> list[CellError]:
-        """The worker's unit raised; returns the cells that are given up by this."""
-        job = self._running.pop(worker)
+        Returns the cells given up by this.
+        """
+        held = self._fleet.workers[worker]
+        job, _ = self._fleet.end(held)
+        held.failures += 1
+        if gone:
+            self._fleet.forget(held)
+        elif held.failures >= FAILURES_IN_A_ROW:
+            self._close(held)
+        self._changed()
         job.attempts += 1
-        job.failed_on.add(worker)
-        queue = self._queues[job.unit.model]
-        if job.attempts < ATTEMPTS:
-            queue.appendleft(job)
-            return []
         halves = split(job.unit)
+        if job.attempts < ATTEMPTS and not (job.half and len(halves) > 1):
+            job.tried, job.spot = worker, held.spot
+            job.queue.push(job)
+            return []
         if len(halves) > 1:
-            queue.extendleft(_Job(half) for half in halves)
+            self._backlog.replace(job, halves)
             return []
-        return self._give_up([job.unit], attempts=job.attempts, error=error, traceback=traceback)
+        return self._give_up([job], attempts=job.attempts, error=error, traceback=traceback)
 
-    def model_failed(self, worker: int, *, error: str, traceback: str) -> list[CellError]:
-        """The worker could not load its model; at the second time, all its units are given up."""
-        self.lost(worker)
-        model = self._running[worker].unit.model
-        self._load_failures[model] = self._load_failures.get(model, 0) + 1
-        job = self._running.pop(worker)
-        queue = self._queues[model]
-        if self._load_failures[model] < ATTEMPTS:
-            queue.appendleft(job)
+    def open_failed(
+        self, worker: int, *, error: str, traceback: str, gone: bool = False
+    ) -> list[CellError]:
+        """The worker could not load its model, and its process died too if `gone`.
+
+        Returns the cells given up by this: at the second time all of the model's that wait, unless
+        another worker holds it.
+        """
+        held = self._opening(worker)
+        failures = self._openings.failed(held)
+        if gone:
+            self._fleet.forget(held)
+        else:
+            self._close(held)
+        self._changed()
+        if failures < LOAD_ATTEMPTS or self._fleet.holders[held.queue]:
             return []
-        units = [job.unit, *(waiting.unit for waiting in queue)]
-        queue.clear()
-        return self._give_up(units, attempts=ATTEMPTS, error=error, traceback=traceback)
+        jobs = held.queue.clear()
+        return self._give_up(jobs, attempts=failures, error=error, traceback=traceback)
 
-    def _choose(self, worker: int) -> ModelFacts | None:
-        """The model to work on: the one held, else one nobody holds, else the one most behind."""
-        waiting = {model: queue for model, queue in self._queues.items() if queue}
-        if not waiting:
-            return None
-        held = self._holds.get(worker)
-        if held in waiting:
-            return held
-        holders = Counter(model for other, model in self._holds.items() if other != worker)
-        paying = {
-            model: queue
-            for model, queue in waiting.items()
-            if len(queue) >= JOINING_UNITS * holders[model]
-            or any(job.failed_on and worker not in job.failed_on for job in queue)
-        }
+    def overdue(self, *, now: float) -> list[int]:
+        """Workers whose unit has passed its deadline, by the estimates of now."""
+        return [
+            held.number
+            for held in self._fleet.workers.values()
+            if held.job and now - held.since > self._deadline(held, held.job)
+        ]
 
-        def behind(model: ModelFacts) -> tuple[int, float]:
-            work = sum(job.unit.characters for job in paying[model]) * max(1, model.bytes)
-            return (-holders[model], work / (1 + holders[model]))
+    def joined(self, node: Node) -> None:
+        """A machine is there."""
+        self._places.join(node)
+        self._openings.machines_changed()
+        self._cost.device = "gpu" if self._places.has_gpus else "cpu"
+        self._changed()
 
-        return max(paying, key=behind, default=None)
+    def left(self, name: str) -> list[int]:
+        """A machine is gone; returns the workers lost with it.
 
-    def _other_may_take(self, job: _Job, worker: int) -> bool:
-        """Whether another worker has yet to try the job: idle or busy, it will be asked."""
-        return any(other not in job.failed_on for other in range(self.workers) if other != worker)
+        Their units go back, and this does not count as an attempt.
+        """
+        lost = self._places.leave(name)
+        self._openings.machines_changed()
+        for number in lost:
+            held = self._fleet.workers[number]
+            if held.job:
+                job, _ = self._fleet.end(held)
+                job.queue.push(job)
+            self._fleet.forget(held)
+        self._closing = [number for number in self._closing if number not in lost]
+        self._awake.difference_update(lost)
+        self._changed()
+        return lost
+
+    def stuck(self) -> str | None:
+        """Why units wait that no machine can ever take, in one sentence; None if there are none."""
+        return "; ".join(found.reason for found in self._find_stuck()) or None
+
+    def give_up_stuck(self) -> list[CellError]:
+        """Give up the units that are stuck; returns their cells."""
+        given_up = []
+        for found in self._find_stuck():
+            given_up += self._give_up(take(found), attempts=0, error=found.reason, traceback="")
+        self._changed()
+        return given_up
+
+    def _submit(self, held: Worker, *, now: float) -> list[Submit]:
+        """The next unit of the worker's model, if there is one it may take."""
+        job = self._fleet.next_job(held, cost=self._cost)
+        if job is None:
+            self._review_in = 0
+            return []
+        job.queue.pop(job)
+        seconds = self._deadline(held, job)
+        self._fleet.begin(held, job, now=now)
+        return [Submit(held.number, job.unit, seconds)]
+
+    def _deadline(self, held: Worker, job: Job) -> float:
+        """Seconds until the job is taken for hung: it may have to share the GPU with others."""
+        return self._cost.deadline(job.unit) / held.hands * float(DEADLINE_GROWTH**job.attempts)
+
+    def _opening(self, worker: int) -> Worker:
+        """The worker, which is loading."""
+        held = self._fleet.workers[worker]
+        assert held.state == "opening", f"worker {worker} is {held.state}"
+        return held
+
+    def _close(self, held: Worker) -> None:
+        """End the worker with the next actions."""
+        self._fleet.retire(held)
+        self._closing.append(held.number)
+
+    def _changed(self) -> None:
+        """Something happened that may change what is best."""
+        self._review_in = 0
+        self._stuck = None
+
+    def _find_stuck(self) -> list[Stuck]:
+        """What is stuck, looked for once after each change."""
+        if self._stuck is None:
+            self._stuck = list(stuck(self._backlog, self._places, cost=self._cost))
+        return self._stuck
 
     def _give_up(
-        self, units: list[Unit], *, attempts: int, error: str, traceback: str
+        self, jobs: Iterable[Job], *, attempts: int, error: str, traceback: str
     ) -> list[CellError]:
-        """Record every cell of the units as failed."""
-        given_up = [
-            CellError(cell=cell, attempts=attempts, error=error, traceback=traceback)
-            for unit in units
-            for cell in unit.cells
-        ]
+        """Record every cell of the jobs as failed, and of whatever needs them."""
+        given_up = []
+        for job, cause in self._backlog.abandon(jobs):
+            tries = 0 if cause else max(attempts, job.attempts)
+            why = f"needs {_named(cause)}, which failed: {error}" if cause else error
+            given_up += [
+                CellError(cell=cell, attempts=tries, error=why, traceback=traceback)
+                for cell in job.unit.cells
+            ]
         self.errors += given_up
         return given_up
 
 
-def split(unit: Unit) -> tuple[Unit, ...]:
-    """The unit in two halves by language; a single language's cells share their prompts and stay.
-
-    The halves hold the same cells in all, each with the texts it needs.
-    """
-    work = unit.work
-    contents = work.bitexts if isinstance(work, AlignmentWork) else work.sets
-    if len(contents) < 2:
-        return (unit,)
-    middle = len(contents) // 2
-    halves = []
-    for part in (contents[:middle], contents[middle:]):
-        languages = {content.language for content in part}
-        if isinstance(work, AlignmentWork):
-            half: AlignmentWork | ChoiceWork = replace(
-                work, bitexts=tuple(b for b in work.bitexts if b.language in languages)
-            )
-        else:
-            half = replace(work, sets=tuple(s for s in work.sets if s.language in languages))
-        cells = tuple(cell for cell in unit.cells if cell.language in languages)
-        characters = max(1, unit.characters * len(part) // len(contents))
-        halves.append(replace(unit, cells=cells, work=half, characters=characters))
-    return tuple(halves)
+def _named(cell: Cell) -> str:
+    """A cell as an error names it."""
+    what = cell.measure or cell.benchmark or cell.table
+    return f"{what} {cell.language} (key {cell.key[:12]})"

@@ -1,45 +1,105 @@
-"""Keep every cell's rows once, as Parquet shards whose presence means done.
+"""Keep every cell's rows once, on any file system, as Parquet shards whose presence means done.
 
-A shard holds the rows of one unit; it is written aside and renamed, so a reader never sees half of
-one and a killed run leaves none behind. What a row means is unknown here: only its schema is.
+The one idea: whatever is there is whole, so a run that was killed anywhere is continued by the same
+command. A shard holds the rows of one unit, or of many after compaction; one run writes at a time,
+and any number read meanwhile. What a row means is unknown here: only its schema is.
 """
 
-import errno
-import fcntl
 import json
-import os
+import re
+import time
+import uuid
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
+import pyarrow.compute as pc
 
+from analysis.places import Entry
+from orchestrator import compact as compaction
+from orchestrator import manifest, tables
+from orchestrator.files import Files
+from orchestrator.lease import FOLDER as LEASES
+from orchestrator.lease import Lease, holder
 from orchestrator.schedule import CellError
-from orchestrator.tables import ERRORS, SCHEMAS, check, error_row
+from orchestrator.shards import (
+    ERRORS_FILE,
+    ERRORS_FOLDER,
+    TABLES,
+    Damage,
+    encode,
+    error_files,
+    listed,
+    load,
+    scan,
+    table_of,
+)
 from studies.spec import Row, Unit, label
 
-VERSION = 1
+VERSION = manifest.VERSION
 LOCK = "run.lock"
+STATUS = "status.json"
+ARTIFACTS = "artifacts"
+QUARANTINE = "quarantine"
+MIN_SHARDS = 100
+ARTIFACT_KEY = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]*")
+_CELL = ("key", "model", "revision")
 
 
 class Store:
-    """The folder of one run: `run.json`, `tables/`, `errors.parquet`."""
+    """The folder of one run: `run.json`, `tables/`, `errors.parquet`, `artifacts/`."""
 
-    def __init__(self, root: Path) -> None:
-        """Name the folder; nothing is read or written before it is asked for."""
-        self.root = root
+    def __init__(self, root: Path | str) -> None:
+        """Name the folder or `s3://` address; nothing is read or written before it is asked for."""
+        self.files = Files(root)
+        self._where = root
+        self._damaged: dict[Entry, str] = {}
+        self._lease: Lease | None = None
+
+    @property
+    def address(self) -> str:
+        """Where the store lies, as people read it."""
+        return self.files.address
+
+    @property
+    def root(self) -> Path:
+        """The folder of a store on this machine; one elsewhere has only an `address`.
+
+        Raises:
+            ValueError: the store lies in an object store.
+        """
+        return self.files.local
 
     @property
     def manifest_path(self) -> Path:
         """The study as planned, with its provenance."""
-        return self.root / "run.json"
+        return self.root / manifest.NAME
 
     @property
     def errors_path(self) -> Path:
-        """The failed cells."""
-        return self.root / "errors.parquet"
+        """The failed cells, complete whenever no run goes on."""
+        return self.root / ERRORS_FILE
+
+    @property
+    def errors_address(self) -> str:
+        """Where the failed cells lie, as people read it."""
+        return self.files.text(ERRORS_FILE)
+
+    @property
+    def quarantined(self) -> list[str]:
+        """A sentence for each damaged shard met so far; its cells count as missing.
+
+        The file is moved to `quarantine/` by whoever holds the lock, at the latest when it is
+        taken, and is never deleted.
+        """
+        return [
+            f"{self.files.text(entry.name)} is damaged ({reason}): its cells are computed again, "
+            f"and the file is kept in {QUARANTINE}/"
+            for entry, reason in self._damaged.items()
+        ]
 
     def manifest(self) -> dict[str, object] | None:
         """What `run.json` says, or None for a folder that no run has used.
@@ -47,28 +107,11 @@ class Store:
         Raises:
             ValueError: the folder is something other than a run's, or a newer version wrote it.
         """
-        if not self.manifest_path.is_file():
-            strangers = [name for name in self._names() if name not in (LOCK, "tables")]
-            if strangers:
-                found = min(strangers)
-                raise ValueError(
-                    f"{self.root} is not a run folder (it holds {found!r} and no run.json): "
-                    "choose another --out"
-                )
-            return None
-        try:
-            content = json.loads(self.manifest_path.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise ValueError(
-                f"{self.manifest_path} is not valid JSON: restore it, or choose another --out"
-            ) from error
-        version = content.get("version", 0)
-        if version > VERSION:
-            raise ValueError(
-                f"{self.root} was written by a newer Babelscope (store version {version}, this one "
-                f"knows {VERSION}): update, or choose another --out"
-            )
-        return dict(content)
+        return manifest.read(self.files)
+
+    def write_manifest(self, content: Mapping[str, object]) -> None:
+        """Put `run.json` in place of the one before."""
+        manifest.write(self.files, content)
 
     def admit(
         self, study: str, *, settings: Mapping[str, object], pins: Mapping[str, object]
@@ -79,163 +122,200 @@ class Store:
             ValueError: the folder holds another study, other settings, or other texts or weights
                 under the same names.
         """
-        manifest = self.manifest()
-        if manifest is None:
-            return
-        if manifest["study"] != study:
-            raise ValueError(
-                f"{self.root} holds the study {manifest['study']!r}, this is {study!r}: choose "
-                "another --out"
-            )
-        for name, kept, given in _differences(manifest["settings"], settings):
-            raise ValueError(
-                f"{self.root} was run with {name} {kept}, this run has {given}: choose another "
-                "--out, or go back to the same"
-            )
-        for name, _, _ in _differences(manifest["pins"], pins):
-            raise ValueError(
-                f"{self.root} was computed from another {name} than this run would read: choose "
-                "another --out, or go back to the same"
-            )
+        manifest.admit(self.files, study, settings=settings, pins=pins)
+
+    def check_room(self, needed: int) -> None:
+        """Refuse a place that cannot be written, or a disk with fewer free bytes than `needed`."""
+        self.files.check_room(needed)
 
     def keys(self) -> set[str]:
-        """The keys of all cells that are done."""
+        """The keys of all cells that are done; `quarantined` then tells of damaged shards."""
         found: set[str] = set()
-        for shard in self._shards():
-            found.update(_read(shard, columns=["key"]).column("key").to_pylist())
+        for rows in self._scan(lambda: listed(self.files), columns=["key"]):
+            found.update(rows["key"].to_pylist())
         return found
 
     def failed(self) -> set[str]:
         """The keys of all cells that have an error row."""
-        if not self.errors_path.is_file():
-            return set()
-        return set(_read(self.errors_path, columns=["key"]).column("key").to_pylist())
+        found: set[str] = set()
+        for rows in self._scan(lambda: error_files(self.files), columns=["key"]):
+            found.update(rows["key"].to_pylist())
+        return found
 
     def count_by_model(self) -> tuple[Counter[str], Counter[str]]:
         """Cells done and cells failed, by model as people read it."""
-        columns = ["key", "model", "revision"]
-        done = {
-            tuple(row.values()) for path in self._shards() for row in _rows(path, columns=columns)
-        }
-        failed: set[tuple[object, ...]] = set()
-        if self.errors_path.is_file():
-            failed = {tuple(row.values()) for row in _rows(self.errors_path, columns=columns)}
-        return _by_model(done), _by_model(failed - done)
+        done = self._cells(lambda: listed(self.files))
+        failed = self._cells(lambda: error_files(self.files))
+        answered = pc.is_in(failed["key"], done["key"].combine_chunks())
+        return _by_model(done), _by_model(failed.filter(pc.invert(answered)))
 
-    def write(self, unit: Unit, rows: Sequence[Row]) -> Path:
-        """Keep the rows of one unit, all or nothing.
+    def write(self, unit: Unit, rows: Sequence[Row]) -> str:
+        """Keep the rows of one unit, all or nothing; returns the shard's name in the store.
 
         Raises:
-            ValueError: rows that do not fit the schema, or not exactly those of the unit's cells.
+            WrongRowsError: rows that do not fit the schema, or not exactly those of the unit's
+                cells.
+            LeaseLostError: another run has taken the store.
         """
-        check(unit, rows)
-        folder = self.root / "tables" / unit.table
-        folder.mkdir(parents=True, exist_ok=True)
-        path = folder / f"{unit.id}.parquet"
-        _write(path, pa.Table.from_pylist(list(rows), schema=SCHEMAS[unit.table]))
-        return path
+        tables.check(unit, rows)
+        name = f"{TABLES}/{unit.table}/{unit.id}.parquet"
+        self.files.put(name, encode(tables.to_arrow(rows, table=unit.table)))
+        return name
 
     def write_errors(self, errors: Iterable[CellError], *, forget: Iterable[str] = ()) -> None:
-        """Add failed cells to `errors.parquet`, and drop those whose keys are in `forget`."""
-        new = [error_row(error) for error in errors]
-        dropped = {*forget, *(row["key"] for row in new)}
-        kept: list[Row] = []
-        if self.errors_path.is_file():
-            old = _read(self.errors_path).to_pylist()
-            kept = [row for row in old if row["key"] not in dropped]
-        if new or len(kept) or self.errors_path.is_file():
-            _write(self.errors_path, pa.Table.from_pylist([*kept, *new], schema=ERRORS))
+        """Add failed cells, and drop those whose keys are in `forget`.
 
-    def write_manifest(self, content: Mapping[str, object]) -> None:
-        """Write `run.json` aside and rename it."""
-        self.root.mkdir(parents=True, exist_ok=True)
-        text = json.dumps({"version": VERSION, **content}, indent=1, ensure_ascii=False)
-        with _aside(self.manifest_path) as beside:
-            beside.write_text(text, encoding="utf-8")
+        Additions are small files in `errors/`; they become `errors.parquet` when the lock is let
+        go, so that a million failures do not rewrite a growing file a million times.
+        """
+        new = [tables.error_row(error) for error in errors]
+        if new:
+            name = f"{ERRORS_FOLDER}/{time.time_ns():020d}-{uuid.uuid4().hex[:8]}.parquet"
+            self.files.put(name, encode(pa.Table.from_pylist(new, schema=tables.ERRORS)))
+        dropped = set(forget) - {row["key"] for row in new}
+        if dropped:
+            self._fold(forget=dropped)
+
+    def compact(self, *, min_shards: int = MIN_SHARDS) -> int:
+        """Merge the small shards of tables that have at least `min_shards`; returns how many.
+
+        Readers need not stop. Outside of `lock` it takes the lock for itself.
+        """
+        with nullcontext() if self._lease else self.lock():
+            self._fold()
+            return compaction.compact(self.files, min_shards=min_shards, set_aside=self._meet)
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Hold the folder for this process alone; the system lets go of it when the process ends.
+        """Hold the store for this run alone, among all machines (orchestrator/lease.py says how).
+
+        What killed writers left is removed first, and damaged shards are set aside; errors are
+        gathered in one file last.
 
         Raises:
-            ValueError: another process on this machine is running in this folder.
+            ValueError: another run holds it, or a newer version wrote it.
         """
-        self.root.mkdir(parents=True, exist_ok=True)
-        with (self.root / LOCK).open("a+") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                if error.errno not in (errno.EAGAIN, errno.EACCES):
-                    raise
-                file.seek(0)
+        self.manifest()
+        with self.files.held(LOCK) as free:
+            if not free:
+                who = holder(self.files) or "another process of this machine"
                 raise ValueError(
-                    f"{self.root} is in use by process {file.read().strip() or '?'}: wait for it, "
-                    "or choose another --out"
-                ) from error
-            file.truncate(0)
-            file.write(str(os.getpid()))
-            file.flush()
-            yield
+                    f"{self.address} is in use by {who}: wait for it, or choose another --out"
+                )
+            lease = Lease(Files(self._where))
+            lease.acquire()
+            self._lease, self.files.guard = lease, lease.check
+            try:
+                self._tidy()
+                yield
+                self._fold()
+            except BaseException:
+                # What went wrong matters more than errors left in many files.
+                with suppress(OSError, ValueError):
+                    self._fold()
+                raise
+            finally:
+                self._lease, self.files.guard = None, lambda: None
+                lease.release()
 
-    def _names(self) -> list[str]:
-        """What lies in the folder, leftovers of killed writes aside."""
-        if not self.root.exists():
-            return []
-        if not self.root.is_dir():
-            raise ValueError(f"--out {self.root} is a file: choose a folder")
-        return [child.name for child in self.root.iterdir() if not child.name.startswith(".")]
+    def holder(self) -> str | None:
+        """Who runs in this store now, as far as a reader can tell."""
+        found = holder(self.files)
+        return str(found) if found else None
 
-    def _shards(self) -> list[Path]:
-        """All shards of all tables; leftovers of killed writes have other names."""
-        return sorted((self.root / "tables").glob("*/*.parquet"))
+    def write_status(self, status: Mapping[str, object]) -> None:
+        """Say how far the run is, for other shells and machines: small, and whole at any time."""
+        content = json.dumps(dict(status), ensure_ascii=False).encode()
+        self.files.put(STATUS, content, durable=False)
+
+    def read_status(self) -> dict[str, object] | None:
+        """What the run last said, None where it said nothing."""
+        try:
+            content = json.loads(self.files.read(STATUS))
+        except FileNotFoundError:
+            return None
+        return dict(content)
+
+    def write_artifact(self, key: str, data: bytes) -> None:
+        """Keep a tensor file that others need, under its own key."""
+        self.files.put(_artifact(key), data)
+
+    def read_artifact(self, key: str) -> bytes:
+        """The bytes of an artifact.
+
+        Raises:
+            ValueError: there is none of this key.
+        """
+        try:
+            return self.files.read(_artifact(key))
+        except FileNotFoundError as error:
+            raise ValueError(
+                f"{self.files.text(_artifact(key))} does not exist: run the step that makes it"
+            ) from error
+
+    def has_artifact(self, key: str) -> bool:
+        """Whether there is an artifact of this key."""
+        return self.files.entry(_artifact(key)) is not None
+
+    def copy_in(self, folder: Path, *, to: str) -> None:
+        """Put a folder of this machine, such as a report, under a name in the store."""
+        self.files.copy_in(folder, to=to)
+
+    def _scan(
+        self, list_entries: Callable[[], list[Entry]], *, columns: Collection[str]
+    ) -> Iterator[pa.Table]:
+        """Some columns of every sound shard; damaged ones are noted."""
+        for found in scan(self.files, list_entries, columns=list(columns)):
+            if isinstance(found, Damage):
+                self._meet(found)
+            else:
+                yield found.rows
+
+    def _cells(self, list_entries: Callable[[], list[Entry]]) -> pa.Table:
+        """Key, model and revision of every cell, once."""
+        plain = pa.schema([(name, pa.string()) for name in _CELL])
+        parts = [rows.cast(plain) for rows in self._scan(list_entries, columns=_CELL)]
+        whole = pa.concat_tables([plain.empty_table(), *parts])
+        return whole.group_by(list(_CELL)).aggregate([])
+
+    def _meet(self, damage: Damage) -> None:
+        """Note a damaged shard, and set it aside where the store is ours."""
+        self._damaged[damage.entry] = damage.reason
+        if self._lease:
+            self._set_aside(damage.entry)
+
+    def _set_aside(self, entry: Entry) -> None:
+        """Move a shard to `quarantine/`; the time in its name keeps all that ever bore it."""
+        stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%f")
+        name = entry.name.rpartition("/")[2]
+        with suppress(FileNotFoundError):
+            self.files.move(entry.name, f"{QUARANTINE}/{table_of(entry)}/{stamp}-{name}")
+
+    def _tidy(self) -> None:
+        """Bring the store into order, with the lock taken."""
+        self.files.clear_leftovers((TABLES, ERRORS_FOLDER, ARTIFACTS), shared=(LEASES,))
+        for noted in self._damaged:
+            entry = self.files.entry(noted.name)
+            if entry and isinstance(load(self.files, entry, columns=["key"]), Damage):
+                self._set_aside(entry)
+        compaction.finish(self.files, set_aside=self._meet)
+
+    def _fold(self, *, forget: Collection[str] = ()) -> None:
+        """Gather the errors in one file."""
+        compaction.fold_errors(self.files, forget=forget, set_aside=self._meet)
 
 
-def _differences(kept: object, given: Mapping[str, object]) -> Iterator[tuple[str, object, object]]:
-    """Name, kept value and given value wherever both have one and they differ."""
-    assert isinstance(kept, dict)
-    for name, value in given.items():
-        if name in kept and kept[name] != value:
-            yield name, kept[name], value
+def _by_model(cells: pa.Table) -> Counter[str]:
+    """How many cells each model has."""
+    counts: Counter[str] = Counter()
+    by_name = cells.group_by(["model", "revision"]).aggregate([("key", "count")])
+    for row in by_name.to_pylist():
+        counts[label(row["model"], revision=row["revision"])] += row["key_count"]
+    return counts
 
 
-def _rows(path: Path, *, columns: list[str]) -> list[Row]:
-    """Some columns of a file, distinct rows only."""
-    table = _read(path, columns=columns).group_by(columns).aggregate([])
-    return list(table.select(columns).to_pylist())
-
-
-def _by_model(cells: Iterable[tuple[object, ...]]) -> Counter[str]:
-    """How many cells each model has, from (key, model, revision)."""
-    return Counter(label(str(model), revision=str(revision)) for _, model, revision in cells)
-
-
-def _read(path: Path, *, columns: list[str] | None = None) -> pa.Table:
-    """Read one Parquet file.
-
-    Raises:
-        ValueError: the file is not readable Parquet.
-    """
-    try:
-        return pq.read_table(path, columns=columns, partitioning=None)
-    except (pa.ArrowInvalid, pa.ArrowException) as error:
-        raise ValueError(
-            f"{path} is damaged ({str(error).splitlines()[0]}): delete it and run the same command "
-            "again, which computes its cells anew"
-        ) from error
-
-
-def _write(path: Path, table: pa.Table) -> None:
-    """Write one Parquet file aside and rename it."""
-    with _aside(path) as beside:
-        pq.write_table(table, beside, compression="zstd")
-
-
-@contextmanager
-def _aside(path: Path) -> Iterator[Path]:
-    """A name beside `path` to write to; it becomes `path` on success and vanishes on failure."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        yield beside
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
+def _artifact(key: str) -> str:
+    """The file of an artifact."""
+    if not ARTIFACT_KEY.fullmatch(key):
+        raise ValueError(f"artifact key {key!r}: expected letters, digits and . _ - only")
+    return f"{ARTIFACTS}/{key}.safetensors"

@@ -5,52 +5,87 @@ project: a change to either is a decision that recomputes everything. Batches, d
 are unknown here.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import lru_cache
 
+from studies.keys import keys_of
 from studies.measures import Measure, normed, resolve
 from studies.spec import AlignmentGrid, Bitext, Cell, ChoiceSet, ModelFacts, digest
 
 CHOICE_VERSION = 1
 
 
-def alignment_cells(grid: AlignmentGrid, *, model: ModelFacts, bitext: Bitext) -> Iterator[Cell]:
+def alignment_cells(
+    grid: AlignmentGrid,
+    *,
+    model: ModelFacts,
+    bitext: Bitext,
+    fingerprint: str | None = None,
+    wanted: Callable[[str], bool] = lambda _: True,
+) -> Iterator[Cell]:
     """The cells of one model on one bitext: measures x poolings x layers.
+
+    Args:
+        fingerprint: the bitext's own, where the caller has it: hashing texts takes longer than
+            all the cells of a model on them.
+        wanted: asked once for every key, in order; a cell is only made where it says yes.
 
     Raises:
         ValueError: the grid asks for a layer that a measure does not have in this model.
     """
-    content = digest([model.identity, bitext.fingerprint])
+    content = digest([_identity(model), fingerprint or bitext.fingerprint])
     for name in grid.measures:
         measure = resolve(name, switches=grid.switches)
+        reading = (measure.version, measure.site, measure.state, grid.switches.include_bos)
+        scopes = {norm: digest([content, *reading, norm]) for norm in (False, True)}
         for layer in _layers(grid, name=name, measure=measure, model=model):
-            after_norm = normed(measure, layer=layer, last=model.layers, switches=grid.switches)
-            reading = (measure.version, measure.site, measure.state, grid.switches.include_bos)
-            scope = digest([content, *reading, after_norm])
+            scope = scopes[normed(measure, layer=layer, last=model.layers, switches=grid.switches)]
+            keys = keys_of(
+                table="alignment",
+                language=bitext.language,
+                scope=scope,
+                dataset=bitext.dataset,
+                pivot=bitext.pivot,
+                measure=name,
+            )
             for pooling in grid.poolings:
-                yield Cell(
-                    table="alignment",
-                    model=model.name,
-                    revision=model.revision,
-                    dataset=bitext.dataset,
-                    language=bitext.language,
-                    pivot=bitext.pivot,
-                    measure=name,
-                    pooling=pooling,
-                    layer=layer,
-                    scope=scope,
-                )
+                key = keys.at(layer=layer, pooling=pooling)
+                if wanted(key):
+                    yield Cell(
+                        table="alignment",
+                        model=model.name,
+                        revision=model.revision,
+                        dataset=bitext.dataset,
+                        language=bitext.language,
+                        pivot=bitext.pivot,
+                        measure=name,
+                        pooling=pooling,
+                        layer=layer,
+                        scope=scope,
+                        hashed=key,
+                    )
 
 
-def choice_cell(choices: ChoiceSet, *, model: ModelFacts) -> Cell:
-    """The one cell of a model on a benchmark in a language, without intervention."""
+def choice_cell(choices: ChoiceSet, *, model: ModelFacts, fingerprint: str | None = None) -> Cell:
+    """The one cell of a model on a benchmark in a language, without intervention.
+
+    `fingerprint` is the set's own, where the caller has it.
+    """
+    content = fingerprint or choices.fingerprint
     return Cell(
         table="items",
         model=model.name,
         revision=model.revision,
         benchmark=choices.benchmark,
         language=choices.language,
-        scope=digest([model.identity, choices.fingerprint, CHOICE_VERSION]),
+        scope=digest([_identity(model), content, CHOICE_VERSION]),
     )
+
+
+@lru_cache(maxsize=1024)
+def _identity(model: ModelFacts) -> str:
+    """The model's identity, hashed once and not for every text."""
+    return model.identity
 
 
 def _layers(

@@ -5,11 +5,13 @@ changes only where or how fast (batch size, device, workers, paths, dates) never
 knows no tensor, no schedule and no file format.
 """
 
-import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import InitVar, asdict, dataclass, field
 from typing import Literal
+
+from studies.keys import digest as digest
+from studies.keys import keys_of
 
 Dtype = Literal["float32", "bfloat16", "float16"]
 Quantisation = Literal["8bit", "4bit"]
@@ -23,12 +25,6 @@ POOLINGS: tuple[Pooling, ...] = ("weighted", "average", "last")
 def label(name: str, *, revision: str) -> str:
     """A model as people read it: its name, with the revision unless that is the default."""
     return name if revision == "main" else f"{name}@{revision}"
-
-
-def digest(value: object) -> str:
-    """sha256 of the canonical JSON of `value` (sorted keys, no spaces, UTF-8)."""
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,6 +166,15 @@ class Cell:
     `scope` digests what the coordinates do not say: weights, tokenizer, dtype, the very texts and
     item ids, prompt, measure version, switches. `model` and `revision` are names for people and
     stay out of the key, as two names of the same weights are the same answer.
+
+    A result that other cells take, such as a steering vector, is a cell as well, with the key of
+    what it is made from; its artifact lies under that key. The scope of every cell that takes it
+    digests the key: a vector from other texts makes other answers, and a vector made again from
+    the same ones does not. As a scope comes before its key, no cell can need itself, however far
+    around; which cells a unit takes results from is said in `Unit.needs`.
+
+    `hashed` is the key, from who has just hashed it: `studies.cells` asks about keys before it
+    makes cells. It is not kept, so a copy with another column hashes for itself.
     """
 
     table: Table
@@ -186,23 +191,25 @@ class Cell:
     intervention: str | None = None
     coefficient: float | None = None
     key: str = field(init=False)
+    hashed: InitVar[str | None] = None
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, hashed: str | None) -> None:
         """Fix the key once, so that a million comparisons cost no hashing."""
-        answer = {
-            "table": self.table,
-            "language": self.language,
-            "scope": self.scope,
-            "dataset": self.dataset,
-            "benchmark": self.benchmark,
-            "pivot": self.pivot,
-            "measure": self.measure,
-            "pooling": self.pooling,
-            "layer": self.layer,
-            "intervention": self.intervention,
-            "coefficient": self.coefficient,
-        }
-        object.__setattr__(self, "key", digest(answer))
+        if hashed is not None:
+            object.__setattr__(self, "key", hashed)
+            return
+        keys = keys_of(
+            table=self.table,
+            language=self.language,
+            scope=self.scope,
+            dataset=self.dataset,
+            benchmark=self.benchmark,
+            pivot=self.pivot,
+            measure=self.measure,
+            intervention=self.intervention,
+        )
+        key = keys.at(layer=self.layer, pooling=self.pooling, coefficient=self.coefficient)
+        object.__setattr__(self, "key", key)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -279,7 +286,8 @@ class Unit:
     """Cells that share a model and prompts and run in one actor call: the unit of scheduling.
 
     It carries its texts, so a worker needs no access to the planner's files. `characters` is the
-    size the plan estimates cost from.
+    size the plan estimates cost from. `needs` are the keys of the cells whose results it takes: a
+    plan lists the units that make them first, and a key that none of them makes is there already.
     """
 
     study: str
@@ -288,6 +296,7 @@ class Unit:
     work: AlignmentWork | ChoiceWork
     characters: int
     allow_truncation: bool = False
+    needs: tuple[str, ...] = ()
 
     @property
     def id(self) -> str:

@@ -289,16 +289,23 @@ def test_ray_gives_the_same_rows_even_when_an_actor_is_killed(
     root: Path, undisturbed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     """Two real Ray actors; one is killed with SIGKILL while it holds a model."""
+    processes: dict[int, int] = {}
     killed: list[int] = []
-    submit = clusters.RayCluster.submit
+    submit, wait = clusters.RayCluster.submit, clusters.RayCluster.wait
+
+    def watchful(self: clusters.RayCluster, *, seconds: float):
+        event = wait(self, seconds=seconds)
+        if event is not None and event.kind == "open":
+            processes[event.worker] = int(str(event.about["process"]))
+        return event
 
     def murderous(self: clusters.RayCluster, worker: int, unit):
         submit(self, worker, unit)
         if not killed:
-            process = self._ray.get(self._actors[worker].about.remote())["process"]
-            os.kill(process, signal.SIGKILL)
-            killed.append(process)
+            os.kill(processes[worker], signal.SIGKILL)
+            killed.append(processes[worker])
 
+    monkeypatch.setattr(clusters.RayCluster, "wait", watchful)
     monkeypatch.setattr(clusters.RayCluster, "submit", murderous)
     monkeypatch.setattr("orchestrator.plan.UNIT_CHARACTERS", 100)
     out = tmp_path / "run"

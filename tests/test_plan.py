@@ -1,20 +1,25 @@
 """Planning: cells, units, what is there already, notes, and every refusal before any work."""
 
 import json
+import runpy
 import shutil
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from orchestrator import fit
 from orchestrator import plan as plans
 from studies import options as opt
 from studies.model_files import facts
 from studies.options import Options
 from studies.recipes import RECIPES
 from studies.rows import Source
-from studies.spec import Model
+from studies.spec import AlignmentGrid, ChoiceGrid, Model, Study
 from tests import tiny, world
+
+BENCH = runpy.run_path(str(world.ROOT / "docs" / "benchmarks" / "plan.py"))
 
 
 def build(root: Path, *, done: set[str] | None = None, **settings: object) -> plans.Plan:
@@ -58,6 +63,64 @@ def test_what_is_there_is_not_planned_again(root: Path):
     assert rest.done == len(keys[::2])
     assert {cell.key for unit in rest.units for cell in unit.cells} == set(keys[1::2])
     assert build(root, done=set(keys)).units == ()
+
+
+def test_a_large_study_is_planned_cell_by_cell_and_unit_by_unit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    world = BENCH["make"](tmp_path, cells=50_000, models=5)
+    plan = BENCH["build"](world)
+    cells = [cell for unit in plan.units for cell in unit.cells]
+    keys = [cell.key for cell in cells]
+    assert 50_000 <= len(cells) == len(set(keys)) == plan.cells == plan.missing == world.cells
+    assert len(set(plan.totals.values())) == 1
+    assert len(plan.units) < 500, "thousands of units for a million cells"
+    models = [unit.model.label for unit in plan.units]
+    assert models == sorted(models), "units of one model stand together"
+    texts = Counter(
+        (unit.model.label, bitext.language) for unit in plan.units for bitext in unit.work.bitexts
+    )
+    assert set(texts.values()) == {1}, "a language is never divided"
+    assert len(texts) == 5 * len({cell.language for cell in cells})
+    half = frozenset(keys[::2])
+    rest = BENCH["build"](world, done=half)
+    assert {cell.key for unit in rest.units for cell in unit.cells} == set(keys) - half
+    assert (rest.done, rest.cells) == (len(half), plan.cells)
+    whole = BENCH["build"](world, done=frozenset(keys))
+    assert (whole.units, whole.done, whole.rows) == ((), plan.cells, 0)
+
+
+def test_a_study_of_much_work_has_larger_units_and_no_other_cells(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(plans, "UNIT_CHARACTERS", 1)
+    many = build(root).units
+    monkeypatch.setattr(plans, "MOST_UNITS", 4)
+    few = build(root).units
+    assert len(few) < len(many)
+    assert len(few) <= 4 + 2 * 2, "one more for the rest of every model and grid"
+    assert sorted(cell.key for unit in few for cell in unit.cells) == sorted(
+        cell.key for unit in many for cell in unit.cells
+    )
+
+
+def test_a_cell_that_two_grids_ask_for_is_computed_once(root: Path):
+    alignment = AlignmentGrid(dataset="flores200", languages=("all",), pairs=8)
+    overlapping = (
+        alignment,
+        replace(alignment, measures=("mexa",), layers=(1, 2), languages=("deu_Latn",)),
+        ChoiceGrid(benchmark="xstorycloze", languages=("eng_Latn", "swh_Latn")),
+        ChoiceGrid(benchmark="xstorycloze", languages=("swh_Latn", "spa_Latn")),
+    )
+    models = tuple(Model(id=name) for name in world.models())
+    study = Study(name="twice", models=models, grids=overlapping)
+    plan = plans.build(study, source=Source(data_root=root))
+    keys = [cell.key for unit in plan.units for cell in unit.cells]
+    assert len(keys) == len(set(keys)) == plan.cells == build(root).cells
+    assert sum(plan.totals.values()) == plan.cells
+    again = plans.build(study, source=Source(data_root=root), done=keys[1:], failed=keys[:2])
+    assert (again.done, again.failed, again.missing) == (len(keys) - 1, 1, 0)
 
 
 def test_a_language_that_a_benchmark_lacks_is_a_note(root: Path):
@@ -145,6 +208,25 @@ def test_texts_beyond_the_context_are_counted(root: Path, tmp_path: Path):
     }
     assert {item.context for item in found} == {256}
     assert not build(root).too_long
+
+
+def test_texts_are_tokenised_once_for_all_models_with_a_tokenizer_and_context_in_common(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    count, calls = fit.count_tokens, []
+    monkeypatch.setattr(fit, "count_tokens", lambda *given: calls.append(given) or count(*given))
+    monkeypatch.setattr(fit, "TEXTS_AT_ONCE", 2)
+    folder = Path(tiny.make("llama").folder)
+    twin = Path(shutil.copytree(folder, tmp_path / "twin"))
+    weights = (twin / "model.safetensors").read_bytes()
+    (twin / "model.safetensors").write_bytes(weights[:-1] + bytes([weights[-1] ^ 1]))
+    texts = [json.dumps({"id": id, "sentence": "word " * 60 + str(id)}) for id in range(1, 13)]
+    edited = change(root, tmp_path, "deu_Latn", lambda _: "\n".join(texts))
+    found = build(edited, models=(str(folder), str(twin)), benchmarks=()).too_long
+    assert [item._replace(model="") for item in found[:1]] == [found[1]._replace(model="")]
+    assert (found[0].texts, found[0].longest) == (8, 300 + 1 + 1)
+    assert {model.label for model, _ in calls} == {found[0].model}
+    assert [len(given) for _, given in calls] == [2] * 4
 
 
 def test_model_folders_are_checked_before_anything_runs(tmp_path: Path):

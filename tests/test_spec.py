@@ -1,6 +1,11 @@
 """Identity: what changes a key, what must not, and the one key that pins it all."""
 
-from dataclasses import replace
+import hashlib
+import json
+import pickle
+import random
+import string
+from dataclasses import fields, replace
 
 import pytest
 
@@ -71,6 +76,96 @@ def test_the_key_of_a_sample_cell_is_pinned():
         keys()["nasca", "last", 3]
         == "5efa969dad6562b5bb1250d2de1f6e028faa68d0a899b523e075b2ab82d8dfd9"
     )
+
+
+ANSWER = {field.name for field in fields(Cell)} - {"model", "revision", "key"}
+WORDS = (
+    "deu_Latn",
+    "ไทย",
+    "日本語",
+    'a"b',
+    "back\\slash",
+    "\n",
+    "%s",
+    "%%",
+    "{}",
+    "a\0b",
+    "",
+    "🦜",
+)
+NUMBERS = (-0.5, 1e-05, 2.0, 0.0, -0.0, 1e22, 0.1, 3.0000000000000004, 1, 10**20, 5e-324)
+
+
+def obvious(cell: Cell) -> str:
+    """The key by the definition: sha256 of the canonical JSON of everything that answers."""
+    answer = {name: getattr(cell, name) for name in ANSWER}
+    text = json.dumps(answer, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode("utf-8")).hexdigest()
+
+
+def test_every_key_is_the_digest_of_the_whole_answer():
+    source = random.Random(7)
+
+    def word() -> str:
+        letters = string.printable + "äß\u2028\x7f\u0301한"
+        return source.choice((*WORDS, "".join(source.choices(letters, k=source.randint(1, 9)))))
+
+    def maybe(value: object) -> object:
+        return source.choice((value, None))
+
+    for _ in range(5000):
+        coefficient = source.choice((*NUMBERS, source.uniform(-9, 9), source.gauss(0, 1e-6)))
+        cell = Cell(
+            table=source.choice(("alignment", "items")),
+            model=word(),
+            revision=word(),
+            language=word(),
+            scope=digest(source.random()),
+            dataset=maybe(word()),
+            benchmark=maybe(word()),
+            pivot=maybe(word()),
+            measure=maybe(word()),
+            pooling=maybe(source.choice(("weighted", "average", "last"))),
+            layer=maybe(source.choice((0, 1, 33, 126, -1, 10**6))),
+            intervention=maybe(word()),
+            coefficient=maybe(coefficient),
+        )
+        assert cell.key == obvious(cell) == pickle.loads(pickle.dumps(cell)).key
+
+
+def test_numbers_that_are_equal_and_written_differently_have_keys_of_their_own():
+    """As ever: 1 and 1.0, 0.0 and -0.0 are different JSON. Nothing cached may mix them up."""
+    one = Cell(table="items", model="m", revision="main", language="deu_Latn", scope="0")
+    for values in ((1, 1.0), (0.0, -0.0)):
+        cells = [replace(one, coefficient=value) for value in values]
+        assert [cell.key for cell in cells] == [obvious(cell) for cell in cells]
+        assert cells[0].key != cells[1].key
+
+
+def test_a_copy_with_another_column_has_another_key():
+    cell = next(alignment_cells(GRID, model=MODEL, bitext=BITEXT))
+    copies = [replace(cell, **change) for change in ({}, {"layer": 2}, {"coefficient": 0.5})]
+    assert [copy.key for copy in copies] == [obvious(copy) for copy in copies]
+    assert len({copy.key for copy in copies}) == 3
+    assert copies[0] == cell
+
+
+def test_the_keys_asked_about_are_those_of_the_cells_made():
+    asked: list[str] = []
+    switches = Switches(last_layer="normed")
+    grid = replace(GRID, switches=switches)
+    every = list(alignment_cells(grid, model=MODEL, bitext=BITEXT))
+    made = alignment_cells(
+        grid,
+        model=MODEL,
+        bitext=BITEXT,
+        fingerprint=BITEXT.fingerprint,
+        wanted=lambda key: asked.append(key) or len(asked) % 3 == 0,
+    )
+    assert list(made) == every[2::3]
+    assert asked == [cell.key for cell in every] == [obvious(cell) for cell in every]
+    known = choice_cell(CHOICES, model=MODEL, fingerprint=CHOICES.fingerprint)
+    assert known.key == choice_cell(CHOICES, model=MODEL).key == obvious(known)
 
 
 def test_cells_are_measures_by_poolings_by_layers():

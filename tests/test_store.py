@@ -2,44 +2,24 @@
 
 import json
 import os
+import resource
 import subprocess
-import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from orchestrator.schedule import CellError
+from analysis import read
 from orchestrator.store import Store
-from studies.spec import Row, Unit
-from tests.test_schedule import A, unit
+from tests.stored import choice_unit, error, files, fill, flip, rows, unit
+
+UNIT = unit("deu_Latn", "fra_Latn")
 
 
-def rows(of: Unit) -> list[Row]:
-    return [
-        {
-            "study": of.study,
-            "model": cell.model,
-            "revision": cell.revision,
-            "dataset": cell.dataset,
-            "language": cell.language,
-            "pivot": cell.pivot,
-            "measure": cell.measure,
-            "pooling": cell.pooling,
-            "layer": cell.layer,
-            "n": 2,
-            "value": 0.5,
-            "ties": 0,
-            "p_null": 0.25,
-            "key": cell.key,
-            "switches": "{}",
-            "truncated": 0,
-        }
-        for cell in of.cells
-    ]
-
-
-UNIT = unit(A, "deu_Latn", "fra_Latn")
+def shards(store: Store) -> list[Path]:
+    return sorted(store.root.glob("tables/*/*.parquet"))
 
 
 def test_what_is_written_is_read_and_counted(tmp_path: Path):
@@ -47,13 +27,18 @@ def test_what_is_written_is_read_and_counted(tmp_path: Path):
     assert store.keys() == set()
     store.write(UNIT, rows(UNIT))
     store.write(UNIT, rows(UNIT))
-    assert store.keys() == {cell.key for cell in UNIT.cells}
+    items = choice_unit("deu_Latn", "fra_Latn")
+    store.write(items, rows(items))
+    assert store.keys() == {cell.key for cell in UNIT.cells + items.cells}
     done, failed = store.count_by_model()
-    assert done == {"a": len(UNIT.cells)}
+    assert done == {"a": len(UNIT.cells) + len(items.cells)}
     assert not failed
+    assert store.quarantined == []
 
 
-@pytest.mark.parametrize("spoil", ["missing row", "strange row", "missing column", "more columns"])
+@pytest.mark.parametrize(
+    "spoil", ["missing row", "strange row", "missing column", "more columns", "twice", "half", "x"]
+)
 def test_rows_that_are_not_exactly_the_units_are_refused(tmp_path: Path, spoil: str):
     store, content = Store(tmp_path), rows(UNIT)
     if spoil == "missing row":
@@ -62,57 +47,193 @@ def test_rows_that_are_not_exactly_the_units_are_refused(tmp_path: Path, spoil: 
         content[0]["key"] = "another"
     elif spoil == "missing column":
         del content[0]["value"]
-    else:
+    elif spoil == "more columns":
         content[0]["extra"] = 1
-    with pytest.raises(ValueError, match=r"without a row|differs in column"):
+    elif spoil == "twice":
+        content.append(content[0])
+    else:
+        content[0]["layer"] = 0.5 if spoil == "half" else "x"
+    expected = r"without a row|differs in column|repeat another|whole numbers|does not fit table"
+    with pytest.raises(ValueError, match=expected):
         store.write(UNIT, content)
     assert store.keys() == set()
 
 
-def test_a_failed_write_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+@pytest.fixture(params=["tmpfs", "limit"])
+def full_disk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
+    """A folder that soon takes no more; where mounting is not allowed, files that may not grow."""
+    mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(tmp_path)]
+    if request.param == "tmpfs" and not subprocess.run(mount, capture_output=True).returncode:
+        yield tmp_path
+        subprocess.run(["umount", str(tmp_path)], check=True)
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (7000, hard))
+    try:
+        yield tmp_path
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_full_disk_leaves_what_was_there_and_no_half(full_disk: Path):
+    store, kept = Store(full_disk), set()
+    with store.lock(), pytest.raises(OSError, match=r"No space left|File too large"):  # noqa: PT012
+        for number in range(1, 100):
+            kept |= fill(store, 1, start=number)
+            # Files that may not grow: this one does in the end.
+            large = unit("deu_Latn", layers=number * 10)
+            store.write(large, rows(large))
+            kept |= {cell.key for cell in large.cells}
+    assert kept
+    assert store.keys() == kept
+    assert not [name for name in files(full_disk) if "/." in name]
+    with store.lock():
+        assert store.keys() == kept
+
+
+def test_leftovers_of_killed_writers_are_not_read_and_go_with_the_next_lock(tmp_path: Path):
     store = Store(tmp_path)
-
-    def full(*_: object, **__: object) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(pq, "write_table", full)
-    with pytest.raises(OSError, match="No space"):
+    with store.lock():
         store.write(UNIT, rows(UNIT))
-    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+        store.write_artifact("ab", b"1")
+        store.write_manifest({"study": "test"})
+        sound = {name for name in files(tmp_path) if not name.startswith("leases")}
+    (tmp_path / "tables" / "alignment" / f".{UNIT.id}.parquet.123").write_bytes(b"half a shard")
+    (tmp_path / "artifacts" / ".ab.safetensors.0f").write_bytes(b"half")
+    (tmp_path / ".run.json.9").write_bytes(b"{")
+    (tmp_path / ".my notes").write_bytes(b"mine")
+    old, new = tmp_path / "leases" / ".0.json.0", tmp_path / "leases" / ".1.json.0"
+    for path in (old, new):
+        path.write_bytes(b"{")
+    os.utime(old, (0, 0))
+    assert store.keys() == {cell.key for cell in UNIT.cells}
+    with store.lock():
+        pass
+    # Of a lease that was begun a moment ago the writer may be alive.
+    assert files(tmp_path) == sound | {".my notes", "leases/.1.json.0"}
 
 
-def test_leftovers_of_a_killed_write_are_not_read(tmp_path: Path):
+def spoilt(path: Path, how: str) -> bytes:
+    """A shard's bytes after an accident."""
+    whole = path.read_bytes()
+    if how == "a flipped bit":
+        flip(path, column="key")
+        return path.read_bytes()
+    if how in ("another table", "no key", "another type"):
+        columns = {"key": ["1"], "model": ["a"], "revision": ["main"], "value": [0.5]}
+        if how == "no key":
+            del columns["key"]
+        elif how == "another table":
+            columns["gold"] = [1]
+        else:
+            columns["value"] = ["a half"]
+        pq.write_table(pa.table(columns), path)
+        return path.read_bytes()
+    return {"truncated": whole[:-40], "empty": b"", "garbage": b"\x07" * len(whole)}[how]
+
+
+@pytest.mark.parametrize(
+    "how",
+    ["truncated", "empty", "garbage", "a flipped bit", "another table", "no key", "another type"],
+)
+def test_a_damaged_shard_is_named_set_aside_and_computed_again(tmp_path: Path, how: str):
     store = Store(tmp_path)
-    path = store.write(UNIT, rows(UNIT))
-    path.with_name(f".{path.name}.123").write_bytes(b"half a shard")
-    assert len(store.keys()) == len(UNIT.cells)
+    other = unit("swh_Latn")
+    for each in (UNIT, other):
+        store.write(each, rows(each))
+    path = tmp_path / "tables" / "alignment" / f"{UNIT.id}.parquet"
+    bad = spoilt(path, how)
+    path.write_bytes(bad)
+
+    again = Store(tmp_path)
+    assert again.keys() == {cell.key for cell in other.cells}
+    assert again.count_by_model()[0] == {"a": len(other.cells)}
+    (note,) = again.quarantined
+    assert str(path) in note and "computed again" in note and "quarantine/" in note
+    assert path.read_bytes() == bad, "without the lock nothing is moved"
+
+    with again.lock():
+        again.write(UNIT, rows(UNIT))
+    (kept,) = tmp_path.glob("quarantine/alignment/*.parquet")
+    assert kept.read_bytes() == bad
+    fresh = Store(tmp_path)
+    assert fresh.keys() == {cell.key for cell in UNIT.cells + other.cells}
+    assert fresh.quarantined == []
 
 
-def test_a_damaged_shard_is_named(tmp_path: Path):
+def test_a_flipped_bit_in_a_column_that_no_scan_reads_is_named_by_the_report(tmp_path: Path):
+    store, large = Store(tmp_path), unit("deu_Latn", layers=200)
+    content = [row | {"value": number / 200} for number, row in enumerate(rows(large))]
+    path = tmp_path / store.write(large, content)
+    flip(path, column="value")
+    with pytest.raises(ValueError, match=rf"{path} is damaged .*: move it out of tables/ and run"):
+        read.rows([tmp_path])
+
+
+def test_a_shard_that_was_mended_before_the_lock_stays(tmp_path: Path):
     store = Store(tmp_path)
-    path = store.write(UNIT, rows(UNIT))
-    path.write_bytes(path.read_bytes()[:50])
-    with pytest.raises(ValueError, match=rf"{path} is damaged .* delete it"):
-        store.keys()
+    path = tmp_path / store.write(UNIT, rows(UNIT))
+    whole = path.read_bytes()
+    path.write_bytes(b"")
+    assert store.keys() == set()
+    path.write_bytes(whole)
+    with store.lock():
+        assert store.keys() == {cell.key for cell in UNIT.cells}
+    assert not (tmp_path / "quarantine").exists()
+
+
+def test_a_damaged_shard_met_under_the_lock_is_set_aside_at_once(tmp_path: Path):
+    store = Store(tmp_path)
+    path = tmp_path / store.write(UNIT, rows(UNIT))
+    store.write_errors([error(UNIT.cells[0])])
+    (failures,) = tmp_path.glob("errors/*.parquet")
+    path.write_bytes(b"")
+    failures.write_bytes(b"")
+    with store.lock():
+        assert store.keys() == store.failed() == set()
+        assert not path.exists() and not failures.exists()
+    assert len(list(tmp_path.glob("quarantine/alignment/*"))) == 1
+    assert len(list(tmp_path.glob("quarantine/errors/*"))) == 1
+    assert len(store.quarantined) == 2
 
 
 def test_errors_are_added_forgotten_and_outdone(tmp_path: Path):
     store = Store(tmp_path)
     first, second = UNIT.cells[:2]
-    store.write_errors([CellError(cell=first, attempts=2, error="boom", traceback="Tr")])
-    store.write_errors([CellError(cell=second, attempts=2, error="bang", traceback="Tr")])
-    assert store.failed() == {first.key, second.key}
+    with store.lock():
+        store.write_errors([error(first)])
+        store.write_errors([error(second, "bang")])
+        store.write_errors([error(first, "boom again")])
+        assert store.failed() == {first.key, second.key}
+        assert not store.errors_path.exists(), "no failure rewrites those before"
+        assert sorted(read.table([tmp_path], name="errors")["error"]) == [
+            "bang",
+            "boom",
+            "boom again",
+        ]
     table = pq.read_table(store.errors_path).to_pylist()
     assert [(row["language"], row["error"], row["measure"]) for row in table] == [
-        ("deu_Latn", "boom", "mexa"),
         ("deu_Latn", "bang", "mexa"),
+        ("deu_Latn", "boom again", "mexa"),
     ]
+    assert files(tmp_path) == {"errors.parquet"}
     store.write_errors([], forget=[first.key])
     assert store.failed() == {second.key}
+    assert store.count_by_model() == ({}, {"a": 1})
     store.write(UNIT, rows(UNIT))
     done, failed = store.count_by_model()
     assert done["a"] == len(UNIT.cells)
     assert not failed
+
+
+def test_errors_of_a_killed_run_are_there_for_the_next(tmp_path: Path):
+    Store(tmp_path).write_errors([error(UNIT.cells[0])])
+    store = Store(tmp_path)
+    assert store.failed() == {UNIT.cells[0].key}
+    with store.lock():
+        pass
+    assert files(tmp_path) == {"errors.parquet"}
+    assert store.failed() == {UNIT.cells[0].key}
 
 
 def test_another_study_is_refused(tmp_path: Path):
@@ -136,27 +257,71 @@ def test_folders_that_are_no_runs_are_refused(tmp_path: Path):
         Store(tmp_path).manifest()
     with pytest.raises(ValueError, match="is a file"):
         Store(tmp_path / "thesis.tex").manifest()
-    newer = tmp_path / "newer"
-    newer.mkdir()
-    (newer / "run.json").write_text(json.dumps({"version": 99}))
-    with pytest.raises(ValueError, match="newer Babelscope"):
-        Store(newer).manifest()
-    (newer / "run.json").write_text("{")
-    with pytest.raises(ValueError, match="not valid JSON"):
-        Store(newer).manifest()
+    with pytest.raises(ValueError, match=r"htp://x is no place for runs"):
+        Store("htp://x").manifest()
+    with pytest.raises(ValueError, match="unknown option 'endpoint' in s3://"):
+        Store("s3://bucket/run?endpoint=x").manifest()
 
 
-def test_a_folder_is_held_by_one_process(tmp_path: Path):
-    store = Store(tmp_path / "run")
-    code = (
-        "import sys; from pathlib import Path; from orchestrator.store import Store\n"
-        "with Store(Path(sys.argv[1])).lock(): print('held')"
-    )
-    command = [sys.executable, "-c", code, str(store.root)]
-    root = Path(__file__).parents[1]
+def test_a_newer_store_is_refused_and_an_older_one_is_read(tmp_path: Path):
+    store = Store(tmp_path)
+    store.write(UNIT, rows(UNIT))
+    (tmp_path / "run.json").write_text(json.dumps({"version": 99}))
+    for ask in (store.manifest, lambda: store.lock().__enter__(), lambda: read.rows([tmp_path])):
+        with pytest.raises(ValueError, match=r"newer Babelscope .store version 99, this one knows"):
+            ask()
+    (tmp_path / "run.json").write_text("{")
+    for ask in (store.manifest, lambda: read.rows([tmp_path])):
+        with pytest.raises(ValueError, match="not valid JSON"):
+            ask()
+    # As the first version wrote it: one file of errors, shards without checksums, columns missing.
+    (tmp_path / "run.json").write_text(json.dumps({"version": 1, "study": "test"}))
+    (path,) = shards(store)
+    pq.write_table(pq.read_table(path).drop_columns(["truncated"]), path)
+    store.write_errors([error(unit("tur_Latn").cells[0])])
     with store.lock():
-        other = subprocess.run(command, capture_output=True, text=True, cwd=root, check=False)
-        assert other.returncode != 0
-        assert f"in use by process {os.getpid()}" in other.stderr
-    free = subprocess.run(command, capture_output=True, text=True, cwd=root, check=True)
-    assert free.stdout == "held\n"
+        assert store.keys() == {cell.key for cell in UNIT.cells}
+    assert store.manifest() == {"version": 1, "study": "test"}
+    store.write_manifest({**(store.manifest() or {}), "running": {}})
+    assert store.manifest() == {"version": 2, "study": "test", "running": {}}
+    found = read.rows([tmp_path])
+    assert set(found.alignment["key"]) == {cell.key for cell in UNIT.cells}
+    assert found.alignment["truncated"].isna().all()
+    assert len(found.errors) == 1
+
+
+def test_artifacts_are_kept_under_their_keys(tmp_path: Path):
+    store = Store(tmp_path)
+    assert not store.has_artifact("0ab1")
+    with pytest.raises(ValueError, match=r"artifacts/0ab1\.safetensors does not exist"):
+        store.read_artifact("0ab1")
+    store.write_artifact("0ab1", b"tensors")
+    assert store.has_artifact("0ab1")
+    assert store.read_artifact("0ab1") == b"tensors"
+    assert files(tmp_path) == {"artifacts/0ab1.safetensors"}
+    for key in ("../x", "a/b", ".x", ""):
+        with pytest.raises(ValueError, match="artifact key"):
+            store.write_artifact(key, b"")
+
+
+def test_the_status_is_small_whole_and_anyones_to_read(tmp_path: Path):
+    assert Store(tmp_path).read_status() is None
+    Store(tmp_path).write_status({"done": 3, "model": "añ"})
+    assert Store(tmp_path).read_status() == {"done": 3, "model": "añ"}
+    assert json.loads((tmp_path / "status.json").read_text()) == {"done": 3, "model": "añ"}
+
+
+def test_a_file_address_is_a_folder_of_this_machine(tmp_path: Path):
+    keys = fill(Store(tmp_path / "run"), 1)
+    for address in (f"file://{tmp_path}/run", Path(f"file://{tmp_path}/run")):
+        store = Store(address)
+        assert store.keys() == keys
+        assert store.address == str(store.root) == str(tmp_path / "run")
+
+
+def test_room_is_checked_before_anything_is_written(tmp_path: Path):
+    store = Store(tmp_path / "new" / "run")
+    store.check_room(1000)
+    with pytest.raises(ValueError, match=r"MB free and the study needs about .*choose another"):
+        store.check_room(10**18)
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,144 @@
+"""Time the planning of a study of at least N cells, with nothing there and with all of it.
+
+    python docs/benchmarks/plan.py [--cells 1000000] [--models 60] [--data-root DIR]
+
+The models are folders with a configuration, a tokenizer and one tensor; the parallel text is
+random words in the languages of FLORES-200, or real rows below DIR. Every case is planned in a
+process of its own, so that its peak memory is its own, and what is there is read from a file of
+keys: the store is not part of the measure. What is printed are rows for docs/benchmarks/.
+"""
+
+import argparse
+import json
+import math
+import os
+import random
+import resource
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+from orchestrator import plan as plans
+from studies import parallel_text
+from studies.measures import MEASURES
+from studies.options import Options
+from studies.recipes import neuronxa
+from studies.rows import Source
+from studies.spec import POOLINGS
+
+DATASET, PIVOT, PAIRS = "flores200", "eng_Latn", 100
+TOKENIZER = {"version": "1.0", "model": {"type": "WordLevel", "vocab": {"?": 0}, "unk_token": "?"}}
+
+
+class World(NamedTuple):
+    """Models and texts on disk, and the cells that a study of them has."""
+
+    models: list[str]
+    data_root: Path
+    cells: int
+
+
+def make(folder: Path, *, cells: int, models: int, data_root: Path | None = None) -> World:
+    """Models with as many layers as it takes to reach `cells`, and texts where none are given."""
+    root = data_root or _texts(folder / "data")
+    languages = len(parallel_text.languages(DATASET, source=Source(data_root=root))) - 1
+    each = len(POOLINGS) * languages * models
+    embeddings = sum(measure.first_layer == 0 for measure in MEASURES.values())
+    layers = max(1, math.ceil((math.ceil(cells / each) - embeddings) / len(MEASURES)))
+    folders = [_model(folder / f"model-{number:03d}", layers) for number in range(models)]
+    return World(folders, root, each * (layers * len(MEASURES) + embeddings))
+
+
+def build(world: World, *, done: frozenset[str] = frozenset()) -> plans.Plan:
+    """The plan of the study of everything there is in `world`."""
+    options = Options(models=tuple(world.models), parallel=DATASET, pairs=PAIRS)
+    source = Source(data_root=world.data_root)
+    return plans.build(neuronxa.study(options), source=source, done=done)
+
+
+def _texts(root: Path) -> Path:
+    """Sentences of random words, different in every language, with the same ids."""
+    from studies import languages
+
+    for language in languages.known_languages(DATASET):
+        words = random.Random(language)
+        letters = "abcdefghijklmnop"
+        rows = [
+            {
+                "id": id,
+                "sentence": " ".join("".join(words.choices(letters, k=5)) for _ in range(21)),
+            }
+            for id in range(PAIRS)
+        ]
+        path = root / DATASET / f"{language}.jsonl"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return root
+
+
+def _model(folder: Path, layers: int) -> str:
+    """A folder that is a model to the planner: its one tensor is as good as its name."""
+    folder.mkdir(parents=True)
+    config = {"model_type": "llama", "num_hidden_layers": layers, "hidden_size": 4096}
+    config |= {"max_position_embeddings": 4096, "vocab_size": 32000}
+    (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    (folder / "tokenizer.json").write_text(json.dumps(TOKENIZER), encoding="utf-8")
+    numbers = folder.name.encode().ljust(16)
+    tensor = {"dtype": "F32", "shape": [4], "data_offsets": [0, len(numbers)]}
+    header = json.dumps({"weight": tensor}).encode()
+    content = struct.pack("<Q", len(header)) + header + numbers
+    (folder / "model.safetensors").write_bytes(content)
+    return str(folder)
+
+
+def measure(world: World, *, keys: Path, there: bool) -> None:
+    """Plan once in this process and print a row; without keys, leave them in the file."""
+    done = frozenset(keys.read_text().split()) if there else frozenset()
+    began, worked = time.perf_counter(), time.process_time()
+    planned = build(world, done=done)
+    seconds, busy = time.perf_counter() - began, time.process_time() - worked
+    assert planned.cells == world.cells == planned.done + planned.missing
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    print(
+        f"{planned.cells:,} cells of {len(planned.models)} models, {planned.done:,} there, "
+        f"{planned.missing:,} to do in {len(planned.units):,} units: {seconds:.1f} s "
+        f"({busy:.1f} s of processor), peak {peak / 1e9:.2f} GB",
+        flush=True,
+    )
+    if not there:
+        with keys.open("w") as file:
+            for unit in planned.units:
+                file.writelines(f"{cell.key}\n" for cell in unit.cells)
+
+
+def main() -> None:
+    """Make the world, then plan it in two processes, one after the other."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--cells", type=int, default=1_000_000)
+    parser.add_argument("--models", type=int, default=60)
+    parser.add_argument("--data-root", type=Path)
+    parser.add_argument("--in", dest="place", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--there", action="store_true", help=argparse.SUPPRESS)
+    asked = parser.parse_args()
+    if asked.place is not None:
+        models = sorted(str(path) for path in asked.place.glob("model-*"))
+        root = asked.data_root or asked.place / "data"
+        world = World(models, root, asked.cells)
+        measure(world, keys=asked.place / "keys", there=asked.there)
+        return
+    with tempfile.TemporaryDirectory() as name:
+        place = Path(name)
+        world = make(place, cells=asked.cells, models=asked.models, data_root=asked.data_root)
+        again = [sys.executable, __file__, "--in", name, "--cells", str(world.cells)]
+        again += ["--data-root", str(world.data_root)]
+        own = {**os.environ, "XDG_CACHE_HOME": str(place / "cache")}
+        for case in ([], ["--there"]):
+            subprocess.run([*again, *case], check=True, env=own)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,215 @@
+"""How far a run is: counts by model and what each worker is at, from the loop's own events.
+
+It is told what happens and when, and gives a snapshot that a terminal, a file and a page can show.
+It has no clock of its own and decides nothing.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from studies.spec import Unit
+
+State = Literal["running", "finishing", "finished", "interrupted", "stopped"]
+Doing = Literal["loading", "working", "idle"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelStanding:
+    """One model's cells. `seconds_left` is None while nothing can be said."""
+
+    model: str
+    cells: int
+    done: int
+    failed: int
+    rate: float
+    workers: int
+    seconds_left: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerStanding:
+    """What one worker does, since how many seconds, and what it has done so far."""
+
+    worker: int
+    node: str
+    gpus: float
+    model: str
+    doing: Doing
+    seconds: float
+    units: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """A run at one moment; times are in seconds since the epoch. `usage` says how busy each
+    node's GPUs are, where that is known."""
+
+    study: str
+    state: State
+    started: float
+    now: float
+    cells: int
+    done: int
+    failed: int
+    units: int
+    units_done: int
+    seconds_left: float | None
+    models: tuple[ModelStanding, ...]
+    workers: tuple[WorkerStanding, ...]
+    usage: Mapping[str, str]
+    notes: tuple[str, ...]
+
+    def as_json(self) -> dict[str, object]:
+        """The snapshot as JSON takes it."""
+        return asdict(self)
+
+    @classmethod
+    def of_json(cls, content: Mapping[str, Any]) -> "Snapshot":
+        """The snapshot that `as_json` wrote.
+
+        Raises:
+            ValueError: it was written by another version.
+        """
+        try:
+            models = tuple(ModelStanding(**entry) for entry in content["models"])
+            workers = tuple(WorkerStanding(**entry) for entry in content["workers"])
+            rest = {"models": models, "workers": workers, "notes": tuple(content["notes"])}
+            return cls(**{**content, **rest})
+        except (KeyError, TypeError) as error:
+            raise ValueError(
+                f"status.json does not hold what this version writes ({error}): update, or wait "
+                "for the run to write it again"
+            ) from error
+
+
+@dataclass(slots=True)
+class _Worker:
+    node: str
+    gpus: float
+    model: str
+    doing: Doing
+    since: float
+    units: int = 0
+
+
+@dataclass(slots=True)
+class Standing:
+    """Counts that grow. `totals` are all cells by model, `missing` those that this run computes,
+    and `work` is what these should take in seconds, of which only the proportions matter."""
+
+    study: str
+    totals: Mapping[str, int]
+    missing: Mapping[str, int]
+    failed_before: Mapping[str, int]
+    work: Mapping[str, float]
+    units: int
+    started: float
+    state: State = "running"
+    usage: Mapping[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    _done: Counter[str] = field(default_factory=Counter)
+    _failed: Counter[str] = field(default_factory=Counter)
+    _first: dict[str, float] = field(default_factory=dict)
+    _workers: dict[int, _Worker] = field(default_factory=dict)
+    _units_done: int = 0
+
+    def opening(self, worker: int, *, model: str, node: str, gpus: float, now: float) -> None:
+        """A worker begins to load a model."""
+        self._workers[worker] = _Worker(node, gpus, model, "loading", now)
+
+    def opened(self, worker: int, *, now: float) -> None:
+        """The model is loaded."""
+        self._at(worker, "idle", now)
+
+    def working(self, worker: int, *, now: float) -> None:
+        """A worker begins a unit."""
+        self._first.setdefault(self._workers[worker].model, now)
+        self._at(worker, "working", now)
+
+    def rested(self, worker: int, *, now: float) -> None:
+        """A worker's unit has come back, one way or another."""
+        self._at(worker, "idle", now)
+
+    def closed(self, workers: Iterable[int]) -> None:
+        """Workers are gone."""
+        for worker in workers:
+            self._workers.pop(worker, None)
+
+    def kept(self, worker: int, unit: Unit) -> None:
+        """A unit's rows are kept."""
+        self._done[unit.model.label] += len(unit.cells)
+        self._units_done += 1
+        if worker in self._workers:
+            self._workers[worker].units += 1
+
+    def gave_up(self, model: str, cells: int) -> None:
+        """Cells are given up."""
+        self._failed[model] += cells
+
+    def snapshot(self, *, now: float) -> Snapshot:
+        """Everything at this moment."""
+        models = tuple(self._model(label, now=now) for label in self.totals)
+        return Snapshot(
+            study=self.study,
+            state=self.state,
+            started=self.started,
+            now=now,
+            cells=sum(self.totals.values()),
+            done=sum(model.done for model in models),
+            failed=sum(model.failed for model in models),
+            units=self.units,
+            units_done=self._units_done,
+            seconds_left=self._seconds_left(now=now),
+            models=models,
+            workers=tuple(
+                WorkerStanding(
+                    worker=number,
+                    node=worker.node,
+                    gpus=worker.gpus,
+                    model=worker.model,
+                    doing=worker.doing,
+                    seconds=now - worker.since,
+                    units=worker.units,
+                )
+                for number, worker in sorted(self._workers.items())
+            ),
+            usage=dict(self.usage),
+            notes=tuple(self.notes),
+        )
+
+    def _at(self, worker: int, doing: Doing, now: float) -> None:
+        held = self._workers.get(worker)
+        if held is not None:
+            held.doing, held.since = doing, now
+
+    def _seconds_left(self, *, now: float) -> float | None:
+        """What the rest should take if it goes on as so far; None before anything is done."""
+        total = done = 0.0
+        for label, missing in self.missing.items():
+            a_cell = self.work.get(label, 0.0) / missing if missing else 0.0
+            total += self.work.get(label, 0.0)
+            done += a_cell * (self._done[label] + self._failed[label])
+        if not total:
+            return 0.0
+        since = now - min(self._first.values(), default=now)
+        return (total - done) * since / done if done and since > 0 else None
+
+    def _model(self, label: str, *, now: float) -> ModelStanding:
+        """One model's counts, its rate since its first unit, and what that leaves."""
+        total, missing = self.totals[label], self.missing.get(label, 0)
+        done, failed = self._done[label], self._failed[label]
+        before = total - missing - self.failed_before.get(label, 0)
+        waiting = missing - done - failed
+        seconds = now - self._first.get(label, now)
+        rate = done / seconds if seconds > 0 else 0.0
+        return ModelStanding(
+            model=label,
+            cells=total,
+            done=before + done,
+            failed=failed + self.failed_before.get(label, 0),
+            rate=rate,
+            workers=sum(worker.model == label for worker in self._workers.values()),
+            seconds_left=0.0 if waiting <= 0 else waiting / rate if rate else None,
+        )

@@ -1,0 +1,121 @@
+"""Units and rows small enough to read, for the tests of the store."""
+
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from orchestrator.schedule import CellError
+from orchestrator.store import Store
+from studies.spec import AlignmentWork, Cell, ChoiceWork, ModelFacts, Row, Switches, Unit
+
+MODEL = ModelFacts(
+    name="a", revision="main", folder="a", weights="w", tokenizer="t", dtype="float32",
+    layers=2, width=4, neurons=8, context=64, bytes=1,
+)  # fmt: skip
+
+
+def unit(*languages: str, layers: int = 2) -> Unit:
+    """Alignment cells of some languages."""
+    cells = [
+        Cell(
+            table="alignment", model="a", revision="main", language=language, scope="s",
+            dataset="flores200", pivot="eng_Latn", measure="mexa", pooling="average", layer=layer,
+        )
+        for language in languages
+        for layer in range(layers)
+    ]  # fmt: skip
+    work = AlignmentWork(bitexts=(), switches=Switches())
+    return Unit(study="test", model=MODEL, cells=tuple(cells), work=work, characters=1)
+
+
+def choice_unit(*languages: str) -> Unit:
+    """Accuracy cells of some languages."""
+    cells = [
+        Cell(
+            table="items", model="a", revision="main", language=language, scope="s",
+            benchmark="belebele",
+        )
+        for language in languages
+    ]  # fmt: skip
+    work = ChoiceWork(sets=())
+    return Unit(study="test", model=MODEL, cells=tuple(cells), work=work, characters=1)
+
+
+def rows(of: Unit) -> list[Row]:
+    """The rows of a unit: one for each cell, or three items for each."""
+    if of.table == "items":
+        return [_item(of.study, cell, item=str(item)) for cell in of.cells for item in range(3)]
+    return [
+        {
+            "study": of.study,
+            "model": cell.model,
+            "revision": cell.revision,
+            "dataset": cell.dataset,
+            "language": cell.language,
+            "pivot": cell.pivot,
+            "measure": cell.measure,
+            "pooling": cell.pooling,
+            "layer": cell.layer,
+            "n": 2,
+            "value": 0.5,
+            "ties": 0,
+            "p_null": 0.25,
+            "key": cell.key,
+            "switches": "{}",
+            "truncated": 0,
+        }
+        for cell in of.cells
+    ]
+
+
+def _item(study: str, cell: Cell, *, item: str) -> Row:
+    return {
+        "study": study,
+        "model": cell.model,
+        "revision": cell.revision,
+        "benchmark": cell.benchmark,
+        "language": cell.language,
+        "item": item,
+        "intervention": None,
+        "layer": None,
+        "coefficient": None,
+        "gold": 0,
+        "prediction": 1,
+        "correct": False,
+        "scores": [-1.0, -0.5],
+        "ranks": [2.0, 1.0],
+        "key": cell.key,
+        "prompt": "plain",
+        "truncated": False,
+    }
+
+
+def fill(store: Store, number: int, *, start: int = 0) -> set[str]:
+    """Write many units of two cells each; returns their keys."""
+    keys: set[str] = set()
+    for each in range(start, start + number):
+        one = unit(f"l{each:04d}_Latn")
+        store.write(one, rows(one))
+        keys |= {cell.key for cell in one.cells}
+    return keys
+
+
+def error(cell: Cell, text: str = "boom") -> CellError:
+    return CellError(cell=cell, attempts=2, error=text, traceback="Tr")
+
+
+def files(root: Path) -> set[str]:
+    """All files below a folder, hidden ones included, the lock aside."""
+    found = {str(path.relative_to(root)) for path in root.rglob("*") if path.is_file()}
+    return found - {"run.lock"}
+
+
+def flip(path: Path, *, column: str) -> None:
+    """Turn one bit among the values of a column of a shard."""
+    group = pq.read_metadata(path).row_group(0)
+    chunks = {chunk.path_in_schema: chunk for chunk in map(group.column, range(group.num_columns))}
+    chunk = chunks[column]
+    start = chunk.dictionary_page_offset or chunk.data_page_offset
+    place = start + chunk.total_compressed_size // 2
+    whole = path.read_bytes()
+    path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
