@@ -56,6 +56,8 @@ class Place:
         elif scheme and "://" not in text[: scheme.end() + 1]:
             # A Path has folded the two slashes of a URI into one.
             text = f"{scheme[1]}://{text[scheme.end() :]}"
+        # The whole address, for programs: it may hold a password.
+        self.where = text
         self._uri = "" if self.is_local else text
         self._local = Path(text)
         # No password and no endpoint in what people read.

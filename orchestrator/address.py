@@ -100,7 +100,7 @@ def refusal(error: BaseException, *, address: str) -> str:
 def death(text: str, *, node: str) -> str:
     """Why a worker's process is gone, from Ray's own many lines about it."""
     low = text.lower()
-    if "memory monitor" in low or "running low on memory" in low or "out-of-memory" in low:
+    if "low on memory" in low or "due to oom" in low or "outofmemoryerror" in low:
         return (
             f"OutOfMemoryError: node {node} ran low on memory, and Ray killed the worker: give it "
             "fewer models at a time, or a machine with more"

@@ -8,6 +8,7 @@ import json
 import logging
 import os
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, cast
@@ -135,20 +136,25 @@ class RaySession:
 
     def request(self, bundles: Sequence[Mapping[str, float]]) -> None:
         """Tell the autoscaler what is to fit at once, in place of what it was told before."""
-        wanted = [dict(bundle) for bundle in bundles]
-        self.ray.get(self.ray.remote(num_cpus=0)(_request).remote(wanted), timeout=REPLY_SECONDS)
+        self._near_head(_request, [dict(bundle) for bundle in bundles])
 
-    def may_grow(self) -> bool:
-        """Whether machines may come by themselves: False only where Ray says that none will."""
-        if self.private:
-            return False
-        status = self.ray.get(
-            self.ray.remote(num_cpus=0)(_autoscaler_status).remote(), timeout=REPLY_SECONDS
-        )
-        if not status:
-            return True
-        types = json.loads(status)["autoscaler_report"]["node_type_mapping"].values()
-        return not all(kind.startswith("node_") for kind in types)
+    def may_grow(self, *, patience: float) -> bool:
+        """Whether machines may come by themselves: False only where Ray says that none will.
+
+        A head says so some seconds after its start.
+        """
+        until = time.monotonic() + patience
+        while not self.private:
+            status = self._near_head(_autoscaler_status)
+            report = json.loads(status or "{}").get("autoscaler_report")
+            if report:
+                return not all(
+                    kind.startswith("node_") for kind in report["node_type_mapping"].values()
+                )
+            if time.monotonic() > until:
+                return True
+            time.sleep(0.5)
+        return False
 
     def lost(self, why: str) -> ValueError:
         """The one error of a cluster that is no more."""
@@ -246,6 +252,13 @@ class RaySession:
             return cast("Exception", error)
         return None
 
+    def _near_head(self, function: Callable[..., Any], *given: Any) -> Any:
+        """Call what speaks with the head: here, or there where this is a client outside."""
+        if self.home:
+            return function(*given)
+        call = self.ray.remote(num_cpus=0)(function).remote(*given)
+        return self.ray.get(call, timeout=REPLY_SECONDS)
+
     def _on(self, machine: str | None) -> dict[str, Any]:
         """The option that places something on a machine and nowhere else."""
         if machine is None:
@@ -272,14 +285,14 @@ def shipment() -> dict[str, Any] | None:
 
 
 def _request(bundles: list[dict[str, float]]) -> None:
-    """Runs on the cluster, as a client cannot ask the autoscaler itself."""
+    """Ask the autoscaler."""
     from ray.autoscaler.sdk import request_resources
 
     request_resources(bundles=bundles)
 
 
 def _autoscaler_status() -> bytes:
-    """Runs on the cluster: the last report of its autoscaler as JSON, empty if it has none."""
+    """The last report of the autoscaler as JSON, empty if there is none."""
     from ray.experimental.internal_kv import _internal_kv_get
 
     return bytes(_internal_kv_get(b"__autoscaling_status") or b"")

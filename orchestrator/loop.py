@@ -74,9 +74,9 @@ class Loop:
         try:
             with writing(self._store.address):
                 self._run()
-            self._standing.state = "interrupted" if self._wish.asked else "finished"
+            self._standing.ended("finished" if self._schedule.finished else "interrupted")
         except BaseException:
-            self._standing.state = "interrupted" if self._wish.asked else "stopped"
+            self._standing.ended("interrupted" if self._wish.asked else "stopped")
             raise
         finally:
             self._viewer.show(self._standing.snapshot(now=time.time()), last=True)
@@ -113,7 +113,7 @@ class Loop:
         for action in actions:
             if isinstance(action, Close):
                 self._busy.discard(action.worker)
-                self._standing.closed([action.worker])
+                self._standing.closed(action.worker)
                 self._cluster.kill(action.worker)
             elif isinstance(action, Open):
                 self._busy.add(action.worker)
@@ -142,7 +142,7 @@ class Loop:
             assert event.node is not None
             lost = self._schedule.left(event.node.name)
             self._busy -= set(lost)
-            self._standing.closed(lost)
+            self._standing.closed(*lost)
             return
         worker, now = event.worker, time.monotonic()
         self._busy.discard(worker)
@@ -185,7 +185,7 @@ class Loop:
         fail = self._schedule.open_failed if opening else self._schedule.failed
         given_up = fail(event.worker, error=event.error, traceback=event.traceback, gone=event.gone)
         if event.gone or opening:
-            self._standing.closed([event.worker])
+            self._standing.closed(event.worker)
         else:
             self._standing.rested(event.worker, now=time.time())
         self._give_up(given_up)

@@ -14,9 +14,8 @@ NAME = "run.json"
 # 2: failed cells may lie in errors/ too, and shards may be merged. 1 is read as it is.
 VERSION = 2
 # What a store may hold before its first manifest.
-OURS = frozenset(
-    ("artifacts", "errors", "errors.parquet", "leases", "quarantine", "run.lock", "status.json")
-) | {"tables"}
+OURS = {"artifacts", "errors", "errors.parquet", "leases", "quarantine", "run.lock"}
+OURS |= {"status.html", "status.json", "tables"}
 
 
 def read(place: Place) -> dict[str, object] | None:

@@ -30,7 +30,7 @@ SOON = 2.0
 
 # A model that will be done within this part of the time that all work takes needs no other copy
 # before those models have one that wait for their first.
-EARLY = 0.5
+EARLY = 1.0
 # Of the models that nobody has held yet, so many of each size are looked at: the longest.
 AHEAD = 4
 

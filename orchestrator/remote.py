@@ -23,6 +23,7 @@ from studies.spec import ModelFacts, Unit
 USAGE_SECONDS = 5.0
 LOOK_SECONDS = 60.0
 PLACE_SECONDS = 300.0
+REPORT_SECONDS = 15.0
 # Cloud machines with a GPU take minutes to come, and a shared cluster may be full for a while.
 JOIN_SECONDS = 1200.0
 ENDING_SECONDS = 120.0
@@ -71,8 +72,8 @@ class Session(Protocol):
     def request(self, bundles: Sequence[Mapping[str, float]]) -> None:
         """Tell an autoscaler what is to fit at once."""
 
-    def may_grow(self) -> bool:
-        """Whether machines may come by themselves."""
+    def may_grow(self, *, patience: float) -> bool:
+        """Whether machines may come by themselves; where that is unknown, after `patience`."""
 
     def lost(self, why: str) -> ValueError:
         """The one error of a cluster that is no more."""
@@ -227,7 +228,8 @@ class RemoteCluster:
             self._observe()
         self._machines.settle()
         self._events.clear()
-        self._may_grow = self._session.may_grow()
+        patience = 0.0 if self.nodes() else REPORT_SECONDS
+        self._may_grow = self._session.may_grow(patience=patience)
         if not self.nodes() and not (self._may_grow and not self._machines.faults):
             raise ValueError(f"the cluster {self._session.address} has {self._nothing()}")
 

@@ -6,12 +6,14 @@ that saves more seconds than loading costs (`Openings`). A unit that fails is tr
 another process, then cut by language until what fails stands alone. Ray and files are unknown here.
 """
 
+import heapq
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from orchestrator.actions import Action, Close, Node, Submit
 from orchestrator.backlog import Backlog, Job
-from orchestrator.cost import Cost
+from orchestrator.cost import PATIENCE_SECONDS, Cost
 from orchestrator.fleet import Fleet, Worker
 from orchestrator.openings import LOAD_ATTEMPTS, Openings
 from orchestrator.placement import Places
@@ -36,6 +38,14 @@ class CellError:
     attempts: int
     error: str
     traceback: str
+
+
+class _Check(NamedTuple):
+    """When to look whether a worker is still at a job; no job is looked at before its time."""
+
+    at: float
+    worker: int
+    job: Job
 
 
 class Schedule:
@@ -72,6 +82,7 @@ class Schedule:
         self._openings = Openings(self._backlog, self._fleet, cost=cost)
         self._closing: list[int] = []
         self._awake: set[int] = set()
+        self._checks: list[_Check] = []
         self._review_in = 0
         self._stuck: list[Stuck] | None = None
 
@@ -181,11 +192,19 @@ class Schedule:
 
     def overdue(self, *, now: float) -> list[int]:
         """Workers whose unit has passed its deadline, by the estimates of now."""
-        return [
-            held.number
-            for held in self._fleet.workers.values()
-            if held.job and now - held.since > self._deadline(held, held.job)
-        ]
+        late, checks = [], []
+        while self._checks and self._checks[0].at <= now:
+            check = heapq.heappop(self._checks)
+            held = self._fleet.workers.get(check.worker)
+            if held is None or held.job is not check.job:
+                continue
+            deadline = held.since + self._deadline(held, check.job)
+            if now > deadline:
+                late.append(held.number)
+            checks.append(check._replace(at=max(now, min(deadline, now + PATIENCE_SECONDS))))
+        for check in checks:
+            heapq.heappush(self._checks, check)
+        return sorted(late)
 
     def joined(self, node: Node) -> None:
         """A machine is there."""
@@ -233,6 +252,7 @@ class Schedule:
         job.queue.pop(job)
         seconds = self._deadline(held, job)
         self._fleet.begin(held, job, now=now)
+        heapq.heappush(self._checks, _Check(now + PATIENCE_SECONDS, held.number, job))
         return [Submit(held.number, job.unit, seconds)]
 
     def _deadline(self, held: Worker, job: Job) -> float:

@@ -5,7 +5,7 @@ It has no clock of its own and decides nothing.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
@@ -132,10 +132,15 @@ class Standing:
         """A worker's unit has come back, one way or another."""
         self._at(worker, "idle", now)
 
-    def closed(self, workers: Iterable[int]) -> None:
-        """Workers are gone."""
+    def closed(self, *workers: int) -> None:
+        """These workers are gone."""
         for worker in workers:
             self._workers.pop(worker, None)
+
+    def ended(self, state: State) -> None:
+        """The run is over, and its workers with it."""
+        self.state = state
+        self._workers.clear()
 
     def kept(self, worker: int, unit: Unit) -> None:
         """A unit's rows are kept."""

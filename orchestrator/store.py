@@ -55,7 +55,6 @@ class Store:
     def __init__(self, root: Path | str) -> None:
         """Name the folder or `s3://` address; nothing is read or written before it is asked for."""
         self.files = Files(root)
-        self._where = root
         self._damaged: dict[Entry, str] = {}
         self._lease: Lease | None = None
 
@@ -63,6 +62,11 @@ class Store:
     def address(self) -> str:
         """Where the store lies, as people read it."""
         return self.files.address
+
+    @property
+    def where(self) -> str:
+        """Where the store lies, with all that opens it (`analysis.read` takes it); not for show."""
+        return self.files.where
 
     @property
     def root(self) -> Path:
@@ -202,7 +206,7 @@ class Store:
                 raise ValueError(
                     f"{self.address} is in use by {who}: wait for it, or choose another --out"
                 )
-            lease = Lease(Files(self._where))
+            lease = Lease(Files(self.where))
             lease.acquire()
             self._lease, self.files.guard = lease, lease.check
             try:

@@ -6,7 +6,7 @@ Every viewer is shown a snapshot after every event and throttles itself; none de
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Protocol
 
 from rich.console import Console, Group
@@ -86,9 +86,11 @@ class FileViewer:
         """Write, every few seconds."""
         if last or time.monotonic() - self._wrote >= FILE_SECONDS:
             self._wrote = time.monotonic()
-            self._store.write_status(snapshot.as_json())
             page = status_page.render(snapshot, root=self._store.address)
-            self._store.files.put("status.html", page.encode(), durable=False)
+            # Rows that cannot be written end the run with a sentence; a page never does.
+            with suppress(OSError, ValueError):
+                self._store.write_status(snapshot.as_json())
+                self._store.files.put("status.html", page.encode(), durable=False)
 
 
 class Viewers:

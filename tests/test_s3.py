@@ -126,6 +126,7 @@ def test_the_address_says_where_or_the_environment_does(
             store = Store(address)
             assert len(store.keys()) == 2
             assert len(read.table([address], name="alignment")) == 2
+            assert len(read.table([store.where], name="alignment")) == 2
             assert store.address == f"{bucket}/run", "no secret in what people read"
 
 
