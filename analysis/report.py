@@ -39,7 +39,7 @@ class Entry(NamedTuple):
     number: bool
 
 
-def write(runs: Sequence[Path], *, out: Path) -> ReportFiles:
+def write(runs: Sequence[Path | str], *, out: Path) -> ReportFiles:
     """Write out/index.html, out/tables/*.csv|tex and out/figures/*.svg|png for `runs`."""
     rows = read.rows(runs)
     page = neuronxa.build(rows)

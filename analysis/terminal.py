@@ -15,7 +15,7 @@ from analysis import correlate, read, scores, tables
 from analysis.published import AVERAGE
 
 
-def correlation_table(runs: Sequence[Path], *, layer_pool: str = "mean") -> Table | None:
+def correlation_table(runs: Sequence[Path | str], *, layer_pool: str = "mean") -> Table | None:
     """Pearson's r of every score with every accuracy in `runs`, or None where there is none."""
     rows = read.rows(runs)
     found = correlate.correlations(

@@ -41,7 +41,9 @@ console = Console() if sys.stdout.isatty() else Console(width=140, soft_wrap=Tru
 RecipeName = Annotated[
     str, typer.Argument(help="neuronxa, demo, or FILE.py:function.", metavar="RECIPE")
 ]
-RunFolders = Annotated[list[Path], typer.Argument(help="Folders of runs.", metavar="RUN...")]
+RunFolders = Annotated[
+    list[str], typer.Argument(help="Folders of runs, or s3://bucket/run.", metavar="RUN...")
+]
 DtypeName = Annotated[str, typer.Option(help="float32, bfloat16, float16.")]
 DeviceName = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, spread.")]
 RemoteCode = Annotated[
@@ -121,7 +123,10 @@ def report_command(
     """Write tables, figures and one HTML page from the rows of one or several runs."""
     if len(runs) > 1 and out is None:
         raise ValueError("a report of several runs belongs to none of them: say where with --out")
-    _report(tuple(runs), out=out or runs[0] / "report")
+    if out is not None:
+        _report(tuple(runs), out=out)
+    else:
+        _report_in(Store(runs[0]))
 
 
 @app.command(
@@ -207,7 +212,7 @@ def _run(name: str, asked: Request, *, dry_run: bool, report: bool) -> None:
     if report and (planned.units or store.files.entry(page) is None):
         _report_in(store)
     elif report:
-        _print_table((Path(store.address),))
+        _print_table((store.where,))
         console.print(f"report: {store.files.text(page)}")
     if failed or planned.failed:
         raise typer.Exit(CELLS_FAILED)
@@ -298,12 +303,12 @@ def _report_in(store: Store) -> None:
         _report((store.root,), out=store.root / "report")
         return
     with tempfile.TemporaryDirectory() as folder:
-        _report((Path(store.address),), out=Path(folder))
+        _report((store.where,), out=Path(folder))
         store.copy_in(Path(folder), to="report")
     console.print(f"report: copied to {store.files.text('report/index.html')}")
 
 
-def _report(runs: tuple[Path, ...], *, out: Path) -> None:
+def _report(runs: tuple[Path | str, ...], *, out: Path) -> None:
     """Write the report and show its main table."""
     from analysis import report as reports
 
@@ -314,7 +319,7 @@ def _report(runs: tuple[Path, ...], *, out: Path) -> None:
     console.print(f"report: {files.html} ({time.monotonic() - began:.1f} s)")
 
 
-def _print_table(runs: tuple[Path, ...]) -> None:
+def _print_table(runs: tuple[Path | str, ...]) -> None:
     """The cross-model table on the terminal."""
     from analysis import terminal
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from orchestrator.actions import Node
 from orchestrator.cost import RATES, Cost
-from orchestrator.placement import gpus_for, sharing
+from orchestrator.placement import USABLE, gpus_for
 from studies.spec import Cell, ChoiceSet, ChoiceWork, ModelFacts, Unit
 
 # Twenty models in billions of parameters, in bfloat16.
@@ -65,17 +65,18 @@ class World:
         """Seconds that no schedule can be faster than, whatever it knows.
 
         First, GPU-seconds: in one second all GPUs give `gpus` of them. A unit uses its seconds
-        times its model's GPUs, as a GPU that several share works for one at a time or for each at
-        that much less. A model of more than half a GPU shares it with no other, so while it loads,
-        once at least, its GPUs give nothing. Loads of models that may share are not counted: the
-        others could work meanwhile. Their sum over the number of GPUs is the first bound.
+        times its model's GPUs, which a model on several has to itself; a GPU that models share
+        works for one at a time, or for each at that much less. Where no other model has room
+        beside one, its GPUs give nothing while it loads, once at least; other loads are not
+        counted, as a neighbour could work meanwhile. The sum over `gpus` is the first bound.
 
         Second, a chain: no unit ends before its model has been loaded and it has run.
         """
         work = sum(self.takes(unit) * self.spread(unit.model) for unit in self.units)
-        memory = self.nodes[0].gpu_bytes
-        alone = [m for m in self.models if sharing(Cost().bytes(m), gpu_bytes=memory) == 1]
-        work += sum(self.loads[model] * self.spread(model) for model in alone)
+        room = self.nodes[0].gpu_bytes * USABLE - min(map(Cost().bytes, self.models))
+        for model in self.models:
+            if self.spread(model) > 1 or Cost().bytes(model) > room:
+                work += self.loads[model] * self.spread(model)
         chain = max(self.loads[unit.model] + self.takes(unit) for unit in self.units)
         return max(work / self.gpus, chain)
 

@@ -20,7 +20,7 @@ BILLIONS = (1, 1.5, 3, 7, 8, 13, 32, 70)
 
 
 def small(seed: int) -> World:
-    """A quarter of an hour's glance at the real size: 8 GPUs, 8 models."""
+    """8 GPUs and 8 models."""
     return worlds.make(seed, nodes=NODES, billions=BILLIONS, units=30)
 
 
@@ -49,6 +49,13 @@ def test_thinking_grows_with_the_units_and_no_faster():
     spent = [Simulation(world).run().thinking / len(world.units) for world in (few, many)]
     assert spent[1] < 3 * spent[0]
     assert spent[1] < 0.005
+
+
+def test_many_models_cost_little_more_than_few():
+    world = worlds.make(0, billions=(7,) * 200, units=2)
+    result = Simulation(world).run()
+    assert result.loads < 2 * len(world.models)
+    assert result.thinking / len(world.units) < 0.005
 
 
 @pytest.mark.parametrize("seed", range(4))
