@@ -21,7 +21,8 @@ from orchestrator.events import summary as summary
 from orchestrator.inline import InlineCluster as InlineCluster
 from orchestrator.machines import Listed, listed
 from orchestrator.pinned import Pinned
-from orchestrator.remote import Died, Raised, RemoteCluster
+from orchestrator.remote import RemoteCluster
+from orchestrator.session import Died, Raised
 from orchestrator.worker import Worker, studies_folder
 from studies.spec import Model
 

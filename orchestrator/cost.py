@@ -34,8 +34,10 @@ PATIENCE = 10.0
 PATIENCE_SECONDS = 60.0
 # Until a unit of the kind has been measured, an estimate may be wrong by this much more.
 DOUBT = 10.0
-# And never before so many times the slowest unit of this run, measured against its estimate.
+# Nor before so many times the slowest unit of this run, measured against its own estimate; but no
+# later than this, as waiting for a hung unit costs more than to begin one anew.
 SLOWEST = 3.0
+MOST_PATIENCE = 30.0
 
 # A new measurement counts as one of at most this many: older ones fade.
 MEMORY = 200
@@ -79,11 +81,11 @@ class Cost:
     def deadline(self, unit: Unit) -> float:
         """Seconds after which the unit is taken for hung.
 
-        Ten times the estimate; where this run has seen units even slower, three times as
-        far again; where nothing of the kind is measured yet, ten times longer.
+        Ten times the estimate; up to thirty times where this run has seen units that slow; ten
+        times longer where nothing of the kind is measured yet.
         """
         doubt = 1.0 if self._units.measured((unit.model, type(unit.work))) else DOUBT
-        patience = max(PATIENCE, SLOWEST * self._slowest)
+        patience = min(max(PATIENCE, SLOWEST * self._slowest), MOST_PATIENCE)
         return doubt * max(PATIENCE_SECONDS, patience * self.seconds(unit))
 
     def load_seconds(self, model: ModelFacts) -> float:

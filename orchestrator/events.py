@@ -18,8 +18,9 @@ class Event(NamedTuple):
     joined or left.
 
     After `open_failed` the worker is no more; after `unit_failed` it still holds its model, unless
-    it is `gone`: its process died, by itself, with its node or for want of memory. `about`
-    describes an open model. Events of nodes have no worker (-1). `artifacts` is reserved.
+    it is `gone`: its process died, by itself or for want of memory. With a node that `left`, all
+    its workers are gone without an event of their own. `about` describes an open model. Events of
+    nodes have no worker (-1). `artifacts` is reserved.
     """
 
     worker: int

@@ -20,17 +20,15 @@ from studies.spec import ModelFacts
 # A model that failed to load so often, on another node if there is one, is not tried again.
 LOAD_ATTEMPTS = 2
 # A model should be done so many of its longest waiting units before the others: a straggler among
-# long units would keep everybody waiting at the end, one among short ones hardly.
-TAIL = 8.0
+# long units would keep everybody waiting at the end, one among short ones hardly. Ten times slower,
+# by an estimate that was half of what it should be, makes twenty.
+TAIL = 20.0
 # What a running unit takes in all, over what it has taken so far, once that is beyond its estimate.
 YET_TO_RUN = 1.5
 # A unit within so many times its estimate is expected to end soon.
 SOON = 2.0
 
 
-# A model that will be done within this part of the time that all work takes needs no other copy
-# before those models have one that wait for their first.
-EARLY = 1.0
 # Of the models that nobody has held yet, so many of each size are looked at: the longest.
 AHEAD = 4
 
@@ -160,7 +158,8 @@ class Openings:
             or len(self._failures.get(model, ())) >= LOAD_ATTEMPTS
         ):
             return None
-        early = gain + tail < EARLY * self._share
+        # Done early in any case: models that wait for their first copy go before.
+        early = gain + tail < self._share
         return Candidate(0 if early else -1, -(gain + tail), queue.order, queue, gain, None, False)
 
     def _stranded(self, queue: Queue) -> Job | None:

@@ -14,8 +14,10 @@ from orchestrator.actions import Node
 PARTS = 10_000
 # The rest of a GPU's memory is the driver's, and a margin.
 USABLE = 0.97
-# More processes than this on one GPU only wait for each other.
+# So many processes share a GPU at most. A model that takes more than this part of its memory keeps
+# it busy by itself: two of those share one, so that one computes while the other loads.
 MOST_SHARING = 4
+SMALL = 1 / 16
 GPU_COUNTS = (1, 2, 4, 8)
 
 
@@ -305,8 +307,9 @@ def gpus_for(bytes: int, *, gpu_bytes: int) -> int | None:
 
 
 def sharing(bytes: int, *, gpu_bytes: int) -> int:
-    """How many workers that need so many bytes each can share one GPU."""
-    return max(1, min(MOST_SHARING, int(gpu_bytes * USABLE) // max(1, bytes)))
+    """How many workers that need so many bytes each should share one GPU at most."""
+    most = MOST_SHARING if bytes <= gpu_bytes * SMALL else 2
+    return max(1, min(most, int(gpu_bytes * USABLE) // max(1, bytes)))
 
 
 def _processes(node: Node) -> int:

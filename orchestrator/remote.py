@@ -1,22 +1,23 @@
 """Workers in processes elsewhere: what each is at, what it answers, and what its death means.
 
-Whatever dies, the loop hears of each lost piece of work exactly once; what is to be done then is
-the schedule's business. How a process is started or asked is the session's (cluster.py): Ray is
-unknown here, and so is what is in a unit.
+Whatever dies, the loop hears of each lost piece of work exactly once: by the failure of its worker,
+or by its node's having left. What is to be done then is the schedule's business. How a process is
+started or asked is the session's (cluster.py): Ray is unknown here, and so is what is in a unit.
 """
 
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 from orchestrator.actions import Node
 from orchestrator.address import death
 from orchestrator.events import Event, summary
 from orchestrator.gpus import GpuUse
 from orchestrator.listing import LOST_SECONDS, OBSERVE_SECONDS, Listing
-from orchestrator.machines import Listed, Machines
+from orchestrator.machines import Machines
+from orchestrator.session import Died, Raised, Session
 from orchestrator.worker import Order, look, studies_folder
 from studies.spec import ModelFacts, Unit
 
@@ -24,62 +25,12 @@ USAGE_SECONDS = 5.0
 LOOK_SECONDS = 60.0
 PLACE_SECONDS = 300.0
 REPORT_SECONDS = 15.0
+REFRESH_SECONDS = 2.0
 # Cloud machines with a GPU take minutes to come, and a shared cluster may be full for a while.
 JOIN_SECONDS = 1200.0
 ENDING_SECONDS = 120.0
 
 Call = Literal["hello", "load", "run"]
-
-
-class Raised(Exception):  # noqa: N818  # it is no error of ours
-    """A call raised in its process, which lives on: `cause` is what it raised."""
-
-    def __init__(self, cause: Exception, text: str) -> None:
-        """Keep the cause, and its traceback as text."""
-        super().__init__(text)
-        self.cause = cause
-
-
-class Died(Exception):  # noqa: N818  # it is no error of ours
-    """A call's process, machine or answer is gone."""
-
-
-class Session(Protocol):
-    """A connection to machines on which processes can be started."""
-
-    address: str
-    home: str
-    private: bool
-
-    def machines(self) -> tuple[Listed, ...]:
-        """The machines that are alive."""
-
-    def actor(self, machine: str | None, *, gpus: float) -> Any:
-        """A new worker on a machine, or on any, with its share of the GPUs there."""
-
-    def task(self, function: Any, machine: str) -> Any:
-        """Begin to call a function on a machine."""
-
-    def first(self, calls: Sequence[Any], *, seconds: float) -> Sequence[Any]:
-        """Those calls that are answered, one at least unless the time is up."""
-
-    def get(self, call: Any) -> Any:
-        """The answer to a call; raises `Raised` or `Died`."""
-
-    def end(self, actor: Any) -> None:
-        """End a worker's process at once."""
-
-    def request(self, bundles: Sequence[Mapping[str, float]]) -> None:
-        """Tell an autoscaler what is to fit at once."""
-
-    def may_grow(self, *, patience: float) -> bool:
-        """Whether machines may come by themselves; where that is unknown, after `patience`."""
-
-    def lost(self, why: str) -> ValueError:
-        """The one error of a cluster that is no more."""
-
-    def close(self, *, broken: bool) -> None:
-        """Let go; what is broken is not waited for."""
 
 
 @dataclass(slots=True)
@@ -105,6 +56,7 @@ class RemoteCluster:
         self._session = session
         self._device = device
         self._processes: dict[int, _Process] = {}
+        self._lost: dict[int, str] = {}
         self._ending: dict[str, list[tuple[int, float]]] = {}
         self._looks: dict[Any, str] = {}
         self._events: deque[Event] = deque()
@@ -139,8 +91,9 @@ class RemoteCluster:
         self.kill(worker)
         machine = self._machines.id(node)
         if node and machine is None:
-            error = f"NodeDiedError: node {node} has left the cluster"
-            self._events.append(Event(worker, "open_failed", error=error, gone=True))
+            if not self._lost_with(node, worker):
+                error = f"NodeDiedError: node {node} has left the cluster"
+                self._events.append(Event(worker, "open_failed", error=error, gone=True))
             return
         actor = self._session.actor(machine, gpus=gpus)
         order = Order(
@@ -156,24 +109,18 @@ class RemoteCluster:
         self._processes[worker] = _Process(actor, node, calls)
 
     def submit(self, worker: int, unit: Unit) -> None:
-        """Send the unit to the worker's actor; one that died while idle fails it now."""
+        """Send the unit to the worker's actor; where there is none any more it fails now."""
         process = self._processes.get(worker)
-        if process is None:
-            error = "NodeDiedError: the worker's node died or was taken away"
-            self._events.append(Event(worker, "unit_failed", error=error, gone=True))
-        else:
+        if process is not None:
             process.calls[process.actor.run.remote(unit)] = "run"
+        elif worker not in self._lost:
+            error = "WorkerCrashedError: the worker's process had ended"
+            self._events.append(Event(worker, "unit_failed", error=error, gone=True))
 
     def kill(self, worker: int) -> None:
         """End the worker's process and forget all that it has to say."""
-        number = self.process(worker)
-        process = self._processes.pop(worker, None)
+        self._end(worker)
         self._events = deque(event for event in self._events if event.worker != worker)
-        if process is None:
-            return
-        if number and process.node:
-            self._ending.setdefault(process.node, []).append((number, time.monotonic()))
-        self._session.end(process.actor)
 
     def wait(self, *, seconds: float) -> Event | None:
         """The next event of any worker or machine."""
@@ -184,7 +131,7 @@ class RemoteCluster:
             if not self._events:
                 self._collect(max(0.0, min(left, OBSERVE_SECONDS)))
             if self._events:
-                return self._events.popleft()
+                return self._deliver()
             if left <= 0:
                 return None
 
@@ -248,14 +195,23 @@ class RemoteCluster:
             time.sleep(2 * OBSERVE_SECONDS)  # the watch may only have had no turn
         if self._listing.lost:
             raise self._session.lost(f"its head has not answered for {LOST_SECONDS:.0f} s")
+        self._come_and_go()
+        self._refuse_waiting_for_ever()
+
+    def _come_and_go(self) -> None:
+        """Machines that are new are looked at; what ran on those that went is lost."""
         machines = self._listing.machines
         if self._session.home and self._session.home not in {there.id for there in machines}:
             raise self._session.lost("the Ray node of this machine died")
         for there in self._machines.arrived(machines):
             self._look_at(there.id)
         for node in self._machines.departed(machines):
-            self._leave(node)
-        self._refuse_waiting_for_ever()
+            self._events.append(Event(-1, "left", node=node))
+            self._ending.pop(node.name, None)
+            for worker, process in list(self._processes.items()):
+                if process.node == node.name:
+                    self._end(worker)
+                    self._lost[worker] = node.name
 
     def _refuse_waiting_for_ever(self) -> None:
         """No machine at all, or no room on one that should have some."""
@@ -274,19 +230,6 @@ class RemoteCluster:
                     "jobs may hold its GPUs or cores (`ray status` tells)"
                 )
                 self._fail(worker, "load", error, gone=True)
-
-    def _leave(self, node: Node) -> None:
-        """A machine is gone, and with it every worker there."""
-        for worker, process in list(self._processes.items()):
-            if process.node == node.name:
-                call: Call = "run" if "run" in process.calls.values() else "load"
-                if process.calls:
-                    error = f"NodeDiedError: node {node.name} died or was taken away"
-                    self._fail(worker, call, error, gone=True)
-                else:
-                    self.kill(worker)
-        self._ending.pop(node.name, None)
-        self._events.append(Event(-1, "left", node=node))
 
     def _look_at(self, machine: str) -> None:
         """Begin to look at a machine."""
@@ -326,8 +269,12 @@ class RemoteCluster:
         except Raised as error:
             self._fail(worker, kind, summary(error.cause), traceback=str(error))
         except Died as error:
-            reason = death(str(error), node=process.node)
-            self._fail(worker, kind, reason, traceback=str(error), gone=True)
+            # Ray tells of the deaths on a node before the listing does: `left` says it all.
+            self._listing.refresh(seconds=REFRESH_SECONDS)
+            self._come_and_go()
+            if worker in self._processes:
+                reason = death(str(error), node=process.node)
+                self._fail(worker, kind, reason, traceback=str(error), gone=True)
         else:
             if kind == "hello":
                 process.process = result
@@ -348,6 +295,32 @@ class RemoteCluster:
         self._events.append(
             Event(worker, kind, error=error, traceback=traceback or error, gone=gone)
         )
+
+    def _end(self, worker: int) -> None:
+        """End a worker's process, and remember it until it will surely have ended."""
+        number = self.process(worker)
+        process = self._processes.pop(worker, None)
+        if process is None:
+            return
+        if number and process.node:
+            self._ending.setdefault(process.node, []).append((number, time.monotonic()))
+        self._session.end(process.actor)
+
+    def _deliver(self) -> Event:
+        """The next event; with `left`, the workers lost there are known to be lost."""
+        event = self._events.popleft()
+        if event.kind == "left" and event.node is not None:
+            name = event.node.name
+            self._lost = {worker: node for worker, node in self._lost.items() if node != name}
+        return event
+
+    def _lost_with(self, node: str, worker: int) -> bool:
+        """Whether a worker is lost by an event that is yet to be delivered, with its node."""
+        for event in self._events:
+            if event.kind == "left" and event.node is not None and event.node.name == node:
+                self._lost[worker] = node
+                return True
+        return False
 
     def process(self, worker: int) -> int:
         """The number of a worker's process on its machine, 0 while it has none."""

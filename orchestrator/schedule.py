@@ -76,7 +76,8 @@ class Schedule:
         self.errors: list[CellError] = []
         self._cost = cost
         self._places = Places(nodes, workers=workers)
-        cost.device = "gpu" if self._places.has_gpus else "cpu"
+        # Stays for this run, as queues are ordered by it; what is measured corrects it.
+        cost.device = "gpu" if self._places.has_gpus or not self._places.nodes else "cpu"
         self._backlog = Backlog(units, cost=cost, done=done)
         self._fleet = Fleet(self._places)
         self._openings = Openings(self._backlog, self._fleet, cost=cost)
@@ -210,7 +211,6 @@ class Schedule:
         """A machine is there."""
         self._places.join(node)
         self._openings.machines_changed()
-        self._cost.device = "gpu" if self._places.has_gpus else "cpu"
         self._changed()
 
     def left(self, name: str) -> list[int]:
