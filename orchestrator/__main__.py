@@ -223,13 +223,16 @@ def _compute(planned: plans.Plan, asked: Request, *, store: Store) -> int:
     from orchestrator.loop import Loop
 
     with launch.writing(store.address), store.lock(), stop.listening() as wish:
-        launch.prepare(planned, store=store)
-        if asked.retry_errors:
-            cells = [cell.key for unit in planned.units for cell in unit.cells]
-            store.write_errors((), forget=cells)
         cluster = clusters.connect(asked.cluster, device=asked.device)
         try:
-            cost = Cost(device="gpu" if any(node.gpus for node in cluster.nodes()) else "cpu")
+            launch.prepare(planned, store=store)
+            if asked.retry_errors:
+                cells = [cell.key for unit in planned.units for cell in unit.cells]
+                store.write_errors((), forget=cells)
+            cluster.need(launch.wanted(planned, device=asked.device, workers=asked.workers))
+            there = cluster.nodes()
+            on_cpu = asked.device == "cpu" or (there and not any(node.gpus for node in there))
+            cost = Cost(device="cpu" if on_cpu else "gpu")
             with viewers.viewer(store, console=console) as viewer:
                 loop = Loop(
                     planned,

@@ -16,6 +16,8 @@ from orchestrator.store import Store
 # Measured on studies of some thousand cells: compressed rows, and what a shard costs by itself.
 ROW_BYTES = 80
 SHARD_BYTES = 6000
+# Weights that one GPU of a machine yet to be started is taken to hold.
+GPU_BYTES = 60_000_000_000
 _CONTINUE = "free some space and run the same command again, which continues"
 REFUSALS = {
     errno.ENOSPC: f"the disk is full: {_CONTINUE}",
@@ -42,6 +44,16 @@ def refuse(plan: Plan, *, store: Store) -> None:
     store.admit(plan.study.name, settings=dict(plan.study.settings), pins=plan.pins)
     with writing(store.address):
         store.check_room(result_bytes(plan))
+
+
+def wanted(plan: Plan, *, device: str, workers: int | None) -> list[float]:
+    """How many GPUs each worker would take if every model had one worker: what a cluster that
+    starts machines on demand is asked for."""
+    models = {unit.model for unit in plan.units}
+    each = [
+        0.0 if device == "cpu" else float(-(-model.bytes // GPU_BYTES) or 1) for model in models
+    ]
+    return sorted(each, reverse=True)[:workers]
 
 
 def prepare(plan: Plan, *, store: Store) -> None:

@@ -129,7 +129,8 @@ class Loop:
                 self._busy.add(action.worker)
                 self._standing.working(action.worker, now=time.time())
                 self._cluster.submit(action.worker, action.unit)
-        if not actions and not self._busy and self._schedule.stuck() is not None:
+        idle = not actions and not self._busy and not self._cluster.growing()
+        if idle and self._schedule.stuck() is not None:
             self._give_up(self._schedule.give_up_stuck())
 
     def _answer(self, event: Event) -> None:
