@@ -19,6 +19,7 @@ from orchestrator import launch, progress, recipe, stop, viewers
 from orchestrator import plan as plans
 from orchestrator.cost import Cost
 from orchestrator.flags import Request, with_request
+from orchestrator.gpus import visible_gpus
 from orchestrator.standing import Snapshot
 from orchestrator.store import Store
 from studies import options as opt
@@ -70,7 +71,7 @@ def demo(asked: Request, *, dry_run: DryRun = False, report: Report = True) -> N
 def plan(asked: Request, *, recipe_name: RecipeName) -> None:
     """Show what a run would do: cells, units, models, bytes. Writes nothing."""
     store = _store(recipe_name, asked)
-    progress.show_plan(_plan(recipe_name, asked, store=store), console=console)
+    _show(_plan(recipe_name, asked, store=store), asked)
 
 
 @app.command(
@@ -198,7 +199,7 @@ def _run(name: str, asked: Request, *, dry_run: bool, report: bool) -> None:
     """Plan, show, refuse or compute, report."""
     store = _store(name, asked)
     planned = _plan(name, asked, store=store)
-    progress.show_plan(planned, console=console)
+    _show(planned, asked)
     if dry_run:
         return
     _refuse_too_long(planned, asked)
@@ -216,6 +217,13 @@ def _run(name: str, asked: Request, *, dry_run: bool, report: bool) -> None:
         console.print(f"report: {store.files.text(page)}")
     if failed or planned.failed:
         raise typer.Exit(CELLS_FAILED)
+
+
+def _show(planned: plans.Plan, asked: Request) -> None:
+    """Print the plan, with what it should take on the device that would be used."""
+    here = asked.cluster in ("inline", "local")
+    on_cpu = asked.device == "cpu" or (here and not visible_gpus())
+    progress.show_plan(planned, cost=Cost(device="cpu" if on_cpu else "gpu"), console=console)
 
 
 def _compute(planned: plans.Plan, asked: Request, *, store: Store) -> int:

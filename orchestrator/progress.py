@@ -6,14 +6,15 @@ from collections.abc import Iterable
 from rich.console import Console
 from rich.table import Table
 
+from orchestrator.cost import Cost
 from orchestrator.launch import result_bytes
 from orchestrator.plan import Plan
 
 CHARACTERS_PER_TOKEN = 3
 
 
-def show_plan(plan: Plan, *, console: Console) -> None:
-    """Print what a run would do."""
+def show_plan(plan: Plan, *, cost: Cost, console: Console) -> None:
+    """Print what a run would do, and about how long one device would take for it."""
     missing, units = cells_missing(plan), Counter(unit.model.label for unit in plan.units)
     table = Table(title=f"plan of study {plan.study.name}")
     columns(table, "layers", "weights", "dtype", "cells", "there", "to do", "units")
@@ -30,6 +31,10 @@ def show_plan(plan: Plan, *, console: Console) -> None:
         f"{plan.characters // CHARACTERS_PER_TOKEN:,} tokens to read and "
         f"{size(result_bytes(plan))} of rows to write"
     )
+    if plan.units:
+        device = "GPU" if cost.device == "gpu" else "core"
+        seconds = 3600 * cost.hours(plan.units)
+        console.print(f"about {span(seconds)} of one {device}, loading included, before measuring")
     if plan.failed:
         console.print(f"{plan.failed:,} cells failed before: --retry-errors takes them up again")
     for note in plan.notes:

@@ -16,6 +16,7 @@ def test_the_demo_needs_nothing_and_says_what_miniworld_is(
     assert run("demo", *small, "--dry-run", monkeypatch=monkeypatch) == 0
     assert not out.exists()
     planned = capsys.readouterr().out
+    assert "of one " in planned
     for model in ("miniworld-llama", "miniworld-qwen2", "miniworld-gemma2"):
         assert model in planned
     chosen = ["--model", "miniworld-llama,miniworld-llama@step-300", "--measure", "mexa"]
