@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from actors.batching import Batch, Distinct, distinct, pad
-from actors.intervene import Edit, Place, Setting, armed, check, gather, tokens_of
+from actors.intervene import Edit, Setting, armed, check, gather, places_of
 from actors.model import LoadedModel
 from actors.observe import Watcher, observe
 from actors.sites import SiteName, Sites
@@ -110,15 +110,11 @@ def capture(
 
     def edits(batch: Batch) -> list[Edit]:
         places = [
-            Place(
-                one,
-                text,
-                row,
-                tokens_of(one.where, prompt=text, length=lengths[text], end=lengths[text]),
-                order,
-            )
+            place
             for row, text in enumerate(batch.rows)
-            for order, one in enumerate(setting)
+            for place in places_of(
+                setting, prompt=text, row=row, length=lengths[text], end=lengths[text]
+            )
         ]
         return gather(places, device=loaded.device)
 

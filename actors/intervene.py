@@ -231,6 +231,15 @@ def tokens_of(where: Where | tuple[int, ...], *, prompt: int, length: int, end: 
     return range(where[prompt], where[prompt] + 1)
 
 
+def places_of(setting: Setting, *, prompt: int, row: int, length: int, end: int) -> list[Place]:
+    """Where a setting acts on one prompt: in `row` of a batch, whose first `length` of `end`
+    tokens are the prompt's."""
+    return [
+        Place(one, prompt, row, tokens_of(one.where, prompt=prompt, length=length, end=end), order)
+        for order, one in enumerate(setting)
+    ]
+
+
 def apply(value_BTD: Tensor, edits: Sequence[Edit]) -> Tensor:
     """A copy of the activations with every edit made, in fp32 at its places."""
     changed_BTD = value_BTD.clone()

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from actors.intervene import Place, Setting, armed, gather, tokens_of
+from actors.intervene import Setting, armed, gather, places_of
 from actors.model import LoadedModel
 from actors.predict import Question
 
@@ -28,16 +28,7 @@ def answer(
     answers = []
     for option in question.options:
         ids = [*question.prompt, *option]
-        places = [
-            Place(
-                one,
-                prompt,
-                0,
-                tokens_of(one.where, prompt=prompt, length=length, end=len(ids)),
-                order,
-            )
-            for order, one in enumerate(setting)
-        ]
+        places = places_of(setting, prompt=prompt, row=0, length=length, end=len(ids))
         with armed(loaded.sites, gather(places, device=loaded.device), rows=1):
             logits_TV = _logits(loaded, ids)
         logs_TV = logits_TV.float().log_softmax(dim=-1)
@@ -51,9 +42,9 @@ def hooked(loaded: LoadedModel, ids_BT: Tensor, setting: Setting) -> Tensor:
     """Log-probabilities [B, V] after prompts of one length: a whole pass, all logits computed."""
     rows, length = ids_BT.shape
     places = [
-        Place(one, row, row, tokens_of(one.where, prompt=row, length=length, end=length), order)
+        place
         for row in range(rows)
-        for order, one in enumerate(setting)
+        for place in places_of(setting, prompt=row, row=row, length=length, end=length)
     ]
     with armed(loaded.sites, gather(places, device=loaded.device), rows=rows):
         logits_BTV = loaded.model(input_ids=ids_BT, use_cache=False).logits

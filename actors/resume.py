@@ -17,7 +17,7 @@ from torch import Tensor
 from actors.batching import Batch
 from actors.branches import Packed, attention, pack, size
 from actors.fork import Keep
-from actors.intervene import Edit, Place, Setting, apply, armed, gather, start_of, tokens_of
+from actors.intervene import Edit, Setting, apply, armed, gather, places_of, start_of
 from actors.model import LoadedModel
 from actors.observe import Watcher, observe
 from actors.predict import Layout, Question, group, lay_out, log_probabilities
@@ -108,9 +108,7 @@ def _gather(
         for line, (prompt, layout) in enumerate(zip(block.prompts, block.layouts, strict=True)):
             length, end = len(questions[prompt].prompt), size(layout.row)
             row = turn * len(block.prompts) + line
-            for order, one in enumerate(setting):
-                tokens = tokens_of(one.where, prompt=prompt, length=length, end=end)
-                places.append(Place(one, prompt, row, tokens, order))
+            places += places_of(setting, prompt=prompt, row=row, length=length, end=end)
     return gather(places, device=loaded.device)
 
 
