@@ -28,6 +28,8 @@ REPORT_SECONDS = 15.0
 REFRESH_SECONDS = 2.0
 # Cloud machines with a GPU take minutes to come, and a shared cluster may be full for a while.
 JOIN_SECONDS = 1200.0
+# How often a head is asked whether machines may come by themselves.
+GROWTH_SECONDS = 2.0
 ENDING_SECONDS = 120.0
 
 Call = Literal["hello", "load", "run"]
@@ -65,6 +67,7 @@ class RemoteCluster:
         self._listing = Listing(session.machines)
         self._worked = self._asked = self._changed = time.monotonic()
         self._may_grow = False
+        self._asked_growth = 0.0
         try:
             self._first_look()
         except BaseException:
@@ -83,8 +86,15 @@ class RemoteCluster:
             self._changed = time.monotonic()
 
     def growing(self) -> bool:
-        """Whether an autoscaler may still bring machines: some minutes after the last change."""
-        return self._may_grow and time.monotonic() - self._changed < JOIN_SECONDS
+        """Whether an autoscaler may still bring machines: some minutes after the last change.
+
+        A head that is busy says late whether it has one, so it is asked again.
+        """
+        now = time.monotonic()
+        if self._may_grow and now - self._asked_growth > GROWTH_SECONDS:
+            self._asked_growth = now
+            self._may_grow = self._session.may_grow(patience=0)
+        return self._may_grow and now - self._changed < JOIN_SECONDS
 
     def open(self, worker: int, model: ModelFacts, *, node: str, gpus: float) -> None:
         """Start an actor on the node, or on any where its name is empty, and have it load."""

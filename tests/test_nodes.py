@@ -119,7 +119,10 @@ def test_a_head_without_gpus_is_not_worked_on(machines: Machines):
     nodes = machines.there.nodes()
     assert sorted((node.gpus, node.cpus) for node in nodes) == [(1, 1), (2, 1)]
     assert len({node.name for node in nodes}) == 2
-    assert not machines.there.growing(), "Ray says that no machine comes by itself here"
+    deadline = time.monotonic() + SECONDS
+    while machines.there.growing():  # a busy head says late that no machine comes by itself
+        assert time.monotonic() < deadline
+        time.sleep(0.5)
 
 
 def test_workers_share_gpus_and_a_killed_one_makes_room(machines: Machines):
