@@ -19,7 +19,7 @@ import pytest
 from tests import world
 from tests.world import ROOT, same
 
-ROUNDS = int(os.environ.get("BABELSCOPE_CHAOS_ROUNDS", "4"))
+ROUNDS = int(os.environ.get("BABELSCOPE_CHAOS_ROUNDS", "3"))
 FAULTS = ("driver", "actor", "raylet", "poison", "memory", "disk", "terminate")
 PATIENCE = 240.0
 
