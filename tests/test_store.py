@@ -2,9 +2,8 @@
 
 import json
 import os
-import resource
 import subprocess
-from collections.abc import Iterator
+import sys
 from pathlib import Path
 
 import pyarrow as pa
@@ -14,6 +13,7 @@ import pytest
 from analysis import read
 from orchestrator.store import Store
 from tests.stored import choice_unit, error, files, fill, flip, rows, unit
+from tests.world import ROOT
 
 UNIT = unit("deu_Latn", "fra_Latn")
 
@@ -59,24 +59,9 @@ def test_rows_that_are_not_exactly_the_units_are_refused(tmp_path: Path, spoil: 
     assert store.keys() == set()
 
 
-@pytest.fixture(params=["tmpfs", "limit"])
-def full_disk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
-    """A folder that soon takes no more; where mounting is not allowed, files that may not grow."""
-    mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(tmp_path)]
-    if request.param == "tmpfs" and not subprocess.run(mount, capture_output=True).returncode:
-        yield tmp_path
-        subprocess.run(["umount", str(tmp_path)], check=True)
-        return
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (7000, hard))
-    try:
-        yield tmp_path
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-
-
-def test_a_full_disk_leaves_what_was_there_and_no_half(full_disk: Path):
-    store, kept = Store(full_disk), set()
+def overfill(folder: Path) -> None:
+    """Write to a folder that soon takes no more, and look at what is left."""
+    store, kept = Store(folder), set()
     with store.lock(), pytest.raises(OSError, match=r"No space left|File too large"):  # noqa: PT012
         for number in range(1, 100):
             kept |= fill(store, 1, start=number)
@@ -86,9 +71,34 @@ def test_a_full_disk_leaves_what_was_there_and_no_half(full_disk: Path):
             kept |= {cell.key for cell in large.cells}
     assert kept
     assert store.keys() == kept
-    assert not [name for name in files(full_disk) if "/." in name]
+    assert not [name for name in files(folder) if "/." in name]
     with store.lock():
         assert store.keys() == kept
+
+
+def test_a_full_disk_leaves_what_was_there_and_no_half(tmp_path: Path):
+    """Where mounting is not allowed, the test below shows the same with files that may not grow."""
+    mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(tmp_path)]
+    if subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("mounting a small file system is not allowed here")
+    try:
+        overfill(tmp_path)
+    finally:
+        subprocess.run(["umount", str(tmp_path)], check=True)
+
+
+def test_files_that_may_not_grow_leave_what_was_there_and_no_half(tmp_path: Path):
+    """In a process of its own: the limit holds for all its files, its own output among them."""
+    code = (
+        "import pathlib, resource, sys, tests.test_store as tests\n"
+        "_, hard = resource.getrlimit(resource.RLIMIT_FSIZE)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (7000, hard))\n"
+        "tests.overfill(pathlib.Path(sys.argv[1]))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-B", "-c", code, str(tmp_path)], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
 
 
 def test_leftovers_of_killed_writers_are_not_read_and_go_with_the_next_lock(tmp_path: Path):
