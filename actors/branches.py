@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from actors.sites import Sites
+from actors.structure.sites import Sites
 
 # Shapes: B rows, T nodes of the longest row (queries), S the same (keys), H heads
 

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from actors.branches import Segment, attention, pack
-from actors.intervene import Intervention, Place, armed, gather
-from actors.probe import probe_ids
-from actors.sites import Sites
+from actors.intervention.intervene import Intervention, Place, armed, gather
+from actors.structure.probe import probe_ids
+from actors.structure.sites import Sites
 
 # Shapes: B rows, T tokens, D width
 

@@ -22,15 +22,15 @@ from transformers import (
 )
 from transformers.utils import logging
 
-from actors.adapter import merge
 from actors.batching import TokenBudget
 from actors.check import can_share, prove_interventions
-from actors.device import find_place
-from actors.find import find
-from actors.memory import need
-from actors.proof import prove
-from actors.sites import Sites
-from actors.weights import load_weights, refuse_unreadable, require_packages
+from actors.loading.adapter import merge
+from actors.loading.device import find_place
+from actors.loading.memory import need
+from actors.loading.weights import load_weights, refuse_unreadable, require_packages
+from actors.structure.find import find
+from actors.structure.proof import prove
+from actors.structure.sites import Sites
 from studies.model_files import count_weights
 from studies.spec import ModelFacts
 

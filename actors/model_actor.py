@@ -6,19 +6,19 @@ texts. It is an ordinary class; what makes it remote, and who calls it when, is 
 
 from collections.abc import Sequence
 
-from actors.capture import Reading, Vectors, capture
-from actors.decode import Sampling
 from actors.description import Description, describe
-from actors.generate import Generated, generate
-from actors.intervene import Intervention, Setting
-from actors.lens import Latent, LensHead, LensNorm, lens
+from actors.extraction.capture import Reading, Vectors, capture
+from actors.extraction.lens import Latent, LensHead, LensNorm, lens
+from actors.extraction.neurons import NeuronStatistics, Weight, statistics
+from actors.extraction.tally import NeuronSite
+from actors.extraction.vectors import SteeringVectors, mean_difference
+from actors.intervention.intervene import Intervention, Setting
+from actors.intervention.sweep import sweep_choices
 from actors.model import load
-from actors.neurons import NeuronStatistics, Weight, statistics
-from actors.score import Choice, ask, score
-from actors.sites import SiteName
-from actors.sweep import sweep_choices
-from actors.tally import NeuronSite
-from actors.vectors import SteeringVectors, mean_difference
+from actors.prediction.decode import Sampling
+from actors.prediction.generate import Generated, generate
+from actors.prediction.score import Choice, ask, score
+from actors.structure.sites import SiteName
 from actors.work import PivotCache, run_unit
 from studies.measures import State
 from studies.spec import POOLINGS, ChoiceItem, ModelFacts, Normalise, Pooling, Row, Unit

@@ -12,9 +12,9 @@ from typing import NamedTuple
 import torch
 
 from actors.alignment import align
-from actors.capture import Reading, Vectors, capture
+from actors.extraction.capture import Reading, Vectors, capture
 from actors.model import LoadedModel
-from actors.score import score
+from actors.prediction.score import score
 from studies.measures import normed, resolve
 from studies.spec import (
     AlignmentWork,

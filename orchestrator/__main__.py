@@ -15,13 +15,14 @@ import typer
 from rich.console import Console
 
 from orchestrator import cluster as clusters
-from orchestrator import launch, progress, recipe, stop, viewers
+from orchestrator import launch, recipe, stop
 from orchestrator import plan as plans
-from orchestrator.cost import Cost
 from orchestrator.flags import Request, with_request
-from orchestrator.gpus import visible_gpus
-from orchestrator.standing import Snapshot
-from orchestrator.store import Store
+from orchestrator.scheduling.cost import Cost
+from orchestrator.showing import progress, viewers
+from orchestrator.showing.standing import Snapshot
+from orchestrator.storage.store import Store
+from orchestrator.workers.gpus import visible_gpus
 from studies import options as opt
 from studies.options import Options
 

@@ -15,8 +15,8 @@ from rich.table import Table
 from studies.spec import Dtype, Model
 
 if TYPE_CHECKING:
-    from actors.bench import Measurement
-    from actors.equalities import Equality
+    from actors.measuring.bench import Measurement
+    from actors.measuring.equalities import Equality
     from actors.model import LoadedModel
 
 
@@ -28,9 +28,9 @@ def open_target(
     Raises:
         ValueError: there is no such model, shape or device.
     """
-    from actors.device import first_device
+    from actors.loading.device import first_device
+    from actors.measuring.shapes import build
     from actors.model import load
-    from actors.shapes import build
     from studies.model_files import facts
 
     if model is not None:
@@ -42,7 +42,7 @@ def show_speed(
     loaded: "LoadedModel", *, tasks: tuple[str, ...], rounds: int, as_json: bool, console: Console
 ) -> None:
     """Measure and print, each row as soon as it is known when it is JSON."""
-    from actors.bench import bench
+    from actors.measuring.bench import bench
 
     measurements = bench(loaded, rounds=rounds, only=tasks)
     if as_json:
@@ -71,7 +71,7 @@ def show_speed(
 
 def show_equalities(loaded: "LoadedModel", *, as_json: bool, console: Console) -> bool:
     """Compare and print; whether everything holds."""
-    from actors.bench import check
+    from actors.measuring.bench import check
 
     if as_json:
         found = list(check(loaded))

@@ -13,17 +13,17 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, cast
 
-from orchestrator.address import HOW_TO_START, reach, refusal
-from orchestrator.address import check as check
-from orchestrator.events import Cluster as Cluster
-from orchestrator.events import Event as Event
-from orchestrator.events import summary as summary
-from orchestrator.inline import InlineCluster as InlineCluster
-from orchestrator.machines import Listed, listed
-from orchestrator.pinned import Pinned
-from orchestrator.remote import RemoteCluster
-from orchestrator.session import Died, Raised
-from orchestrator.worker import Worker, studies_folder
+from orchestrator.workers.address import HOW_TO_START, reach, refusal
+from orchestrator.workers.address import check as check
+from orchestrator.workers.events import Cluster as Cluster
+from orchestrator.workers.events import Event as Event
+from orchestrator.workers.events import summary as summary
+from orchestrator.workers.inline import InlineCluster as InlineCluster
+from orchestrator.workers.machines import Listed, listed
+from orchestrator.workers.pinned import Pinned
+from orchestrator.workers.remote import RemoteCluster
+from orchestrator.workers.session import Died, Raised
+from orchestrator.workers.worker import Worker, studies_folder
 from studies.spec import Model
 
 PACKAGES = ("studies", "actors", "orchestrator", "analysis")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from orchestrator import provenance
 from orchestrator.plan import Plan
-from orchestrator.store import Store
+from orchestrator.storage.store import Store
 
 # Measured on studies of some thousand cells: compressed rows, and what a shard costs by itself.
 ROW_BYTES = 80

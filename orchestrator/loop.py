@@ -10,18 +10,18 @@ import time
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from orchestrator.actions import Close, Open, Submit
-from orchestrator.cost import Cost
-from orchestrator.events import Cluster, Event
-from orchestrator.gpus import GpuUse
 from orchestrator.launch import writing
 from orchestrator.plan import Plan
-from orchestrator.schedule import CellError, Schedule
-from orchestrator.standing import Standing
+from orchestrator.scheduling.actions import Close, Open, Submit
+from orchestrator.scheduling.cost import Cost
+from orchestrator.scheduling.schedule import CellError, Schedule
+from orchestrator.showing.standing import Standing
+from orchestrator.showing.viewers import Viewer
 from orchestrator.stop import Wish
-from orchestrator.store import Store
-from orchestrator.tables import WrongRowsError
-from orchestrator.viewers import Viewer
+from orchestrator.storage.store import Store
+from orchestrator.storage.tables import WrongRowsError
+from orchestrator.workers.events import Cluster, Event
+from orchestrator.workers.gpus import GpuUse
 from studies.spec import label
 
 POLL_SECONDS = 0.5

@@ -9,7 +9,7 @@ from rich.table import Table
 from studies.spec import Model
 
 if TYPE_CHECKING:
-    from actors.site_map import SiteRow
+    from actors.structure.site_map import SiteRow
 
 
 def show_sites(model: Model, *, device: str, console: Console) -> bool:
@@ -20,7 +20,7 @@ def show_sites(model: Model, *, device: str, console: Console) -> bool:
     """
     from actors.check import prove_interventions
     from actors.model import load
-    from actors.site_map import site_map
+    from actors.structure.site_map import site_map
     from studies.model_files import facts
 
     with console.status("loading the model"):

@@ -2,7 +2,7 @@
 
 import torch
 
-from actors.predict import Question
+from actors.prediction.predict import Question
 
 
 def ids(count: int, *, seed: int = 0) -> tuple[int, ...]:

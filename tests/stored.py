@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from orchestrator.schedule import CellError
-from orchestrator.store import Store
+from orchestrator.scheduling.schedule import CellError
+from orchestrator.storage.store import Store
 from studies.spec import AlignmentWork, Cell, ChoiceWork, ModelFacts, Row, Switches, Unit
 
 MODEL = ModelFacts(

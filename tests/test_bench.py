@@ -6,9 +6,9 @@ import math
 import pytest
 import torch
 
-from actors import bench, shapes
-from actors.ceiling import Ceiling, count_weights
-from actors.site_map import site_map
+from actors.measuring import bench, shapes
+from actors.measuring.ceiling import Ceiling, count_weights
+from actors.structure.site_map import site_map
 from tests import tiny
 from tests.world import run
 

@@ -9,9 +9,9 @@ import torch
 
 from actors.alignment import align
 from actors.batching import TokenBudget
-from actors.capture import Reading, capture, tokens
+from actors.extraction.capture import Reading, capture, tokens
 from actors.model import LoadedModel, load
-from actors.sites import SITES, SiteName, watch, watch_input
+from actors.structure.sites import SITES, SiteName, watch, watch_input
 from studies.measures import State
 from studies.spec import POOLINGS
 from tests import oracle, tiny

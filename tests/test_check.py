@@ -10,13 +10,13 @@ import torch
 from torch import Tensor, nn
 
 from actors.check import can_share, prove_interventions
-from actors.equalities import Equality, equalities
-from actors.intervene import Intervention
-from actors.lens import lens
+from actors.extraction.lens import lens
+from actors.intervention.intervene import Intervention
+from actors.intervention.sweep import sweep
+from actors.measuring.equalities import Equality, equalities
 from actors.model import LoadedModel
-from actors.score import read_options
-from actors.sites import first_tensor
-from actors.sweep import sweep
+from actors.prediction.score import read_options
+from actors.structure.sites import first_tensor
 from studies.spec import Dtype
 from tests import oracle, oracle_interventions, tiny
 from tests.questions import QUESTIONS

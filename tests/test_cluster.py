@@ -17,11 +17,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from orchestrator import address, gpus, worker
 from orchestrator import cluster as clusters
-from orchestrator.actions import Node
-from orchestrator.machines import Listed, Machines
-from orchestrator.worker import Look
+from orchestrator.scheduling.actions import Node
+from orchestrator.workers import address, gpus, worker
+from orchestrator.workers.machines import Listed, Machines
+from orchestrator.workers.worker import Look
 from studies.model_files import facts
 from studies.spec import Model
 from tests import world

@@ -12,17 +12,17 @@ import pyarrow.parquet as pq
 import pytest
 
 from analysis import read
-from orchestrator import compact
-from orchestrator.files import Files
-from orchestrator.store import Store
+from orchestrator.storage import compact
+from orchestrator.storage.files import Files
+from orchestrator.storage.store import Store
 from tests.stored import choice_unit, error, files, fill, flip, rows, unit
 from tests.world import ROOT
 
 # Writes, compacts and removes without end, in steps small enough to meet a reader at each.
 CHURN = """
 import sys
-from orchestrator import compact
-from orchestrator.store import Store
+from orchestrator.storage import compact
+from orchestrator.storage.store import Store
 from tests.stored import error, fill, unit
 compact.SETTLE_SECONDS = 0.2
 store = Store(sys.argv[1])
@@ -159,7 +159,7 @@ def test_a_compaction_killed_at_any_step_costs_nothing(
         store.write_errors([error(cell)])
     monkeypatch.setattr(compact, "ThreadPoolExecutor", OneAtATime)
     with monkeypatch.context() as patch:
-        patch.setattr("orchestrator.files.ThreadPoolExecutor", OneAtATime)
+        patch.setattr("orchestrator.storage.files.ThreadPoolExecutor", OneAtATime)
         killed_at(step, patch)
         with pytest.raises(KilledError), store.lock():
             store.compact(min_shards=2)

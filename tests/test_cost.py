@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from orchestrator.cost import RATES, UNIT_SECONDS, Cost, parameters
+from orchestrator.scheduling.cost import RATES, UNIT_SECONDS, Cost, parameters
 from studies.spec import ChoiceWork
 from tests.test_schedule import GB, model, seconds_of_work, unit, units
 

@@ -10,9 +10,9 @@ import torch
 from scipy.stats import chisquare
 from torch import Tensor, nn
 
-from actors.decode import Chooser, Sampling
-from actors.generate import generate, generate_tokens
 from actors.model import LoadedModel, load
+from actors.prediction.decode import Chooser, Sampling
+from actors.prediction.generate import generate, generate_tokens
 from tests import oracle, tiny
 
 # Shapes: B rows, T tokens, V vocabulary

@@ -2,7 +2,7 @@
 
 import pytest
 
-from orchestrator.actions import Close, Submit
+from orchestrator.scheduling.actions import Close, Submit
 from tests.test_schedule import (
     LANGUAGES,
     A,

@@ -13,12 +13,12 @@ import torch
 from torch import Tensor, nn
 from transformers import GenerationConfig, PreTrainedModel
 
-import actors.generate
+import actors.prediction.generate
 from actors.batching import TokenBudget
-from actors.decode import Sampling
-from actors.generate import Generated, generate, generate_tokens
-from actors.intervene import Intervention, Setting
+from actors.intervention.intervene import Intervention, Setting
 from actors.model import LoadedModel, load
+from actors.prediction.decode import Sampling
+from actors.prediction.generate import Generated, generate, generate_tokens
 from tests import oracle, tiny
 
 # Shapes: T tokens, D width of a site, V vocabulary
@@ -302,7 +302,7 @@ def test_hooks_are_gone_afterwards_and_after_an_error() -> None:
 def test_prompts_that_are_split_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     loaded = tiny.loaded("llama")
     chunks = partial(GenerationConfig, prefill_chunk_size=4)
-    monkeypatch.setattr(actors.generate, "GenerationConfig", chunks)
+    monkeypatch.setattr(actors.prediction.generate, "GenerationConfig", chunks)
     assert tokens(generate(loaded, PROMPTS, max_new_tokens=STEPS)) == plain("llama")
     with pytest.raises(RuntimeError, match=r"4 tokens a row where 8\d were expected"):
         generate(loaded, PROMPTS, setting=(add(loaded),))

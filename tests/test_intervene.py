@@ -10,7 +10,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from actors.intervene import (
+from actors.extraction.observe import Watcher, observe
+from actors.intervention.intervene import (
     OPERATIONS,
     WHERES,
     Edit,
@@ -25,8 +26,7 @@ from actors.intervene import (
     width_of,
 )
 from actors.model import LoadedModel
-from actors.observe import Watcher, observe
-from actors.sites import SiteName, skip
+from actors.structure.sites import SiteName, skip
 from tests import oracle, oracle_interventions, tiny
 from tests.questions import ids
 

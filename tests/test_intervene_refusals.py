@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from actors.intervene import Intervention, check, width_of
+from actors.intervention.intervene import Intervention, check, width_of
 from actors.model import LoadedModel
 from tests import tiny
 

@@ -107,3 +107,22 @@ def test_packages_are_listed_for_installation():
         for path in (ROOT / package).rglob("__init__.py")
     }
     assert set(listed) == found
+
+
+def test_data_files_are_listed_for_installation():
+    """What is read at run time must be in the wheel, not only in a checkout."""
+    import tomllib
+
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+    patterns = settings["package-data"]
+    listed = set()
+    for package in settings["packages"]:
+        for pattern in [*patterns["*"], *patterns.get(package, ())]:
+            listed.update((ROOT / package.replace(".", "/")).glob(pattern))
+    found = {
+        path
+        for package in PACKAGES
+        for path in (ROOT / package).rglob("*")
+        if path.is_file() and path.suffix not in {".py", ".pyc"}
+    }
+    assert not {str(path.relative_to(ROOT)) for path in found - listed}

@@ -12,24 +12,24 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator import lease as leases
-from orchestrator import process
-from orchestrator.files import Files
-from orchestrator.lease import Lease, LeaseLostError, holder
-from orchestrator.process import Process
-from orchestrator.store import Store
+from orchestrator.storage import lease as leases
+from orchestrator.storage import process
+from orchestrator.storage.files import Files
+from orchestrator.storage.lease import Lease, LeaseLostError, holder
+from orchestrator.storage.process import Process
+from orchestrator.storage.store import Store
 from tests.stored import files, fill
 from tests.world import ROOT
 
 HOLD = (
-    "import sys, time; from orchestrator.store import Store\n"
+    "import sys, time; from orchestrator.storage.store import Store\n"
     "with Store(sys.argv[1]).lock(): print('held', flush=True); time.sleep(float(sys.argv[2]))"
 )
 # Everyone tries every store at the same moment; who gets it holds it for a while.
 RACE = """
 import json, sys, time
-from orchestrator import files, lease
-from orchestrator.store import Store
+from orchestrator.storage import files, lease
+from orchestrator.storage.store import Store
 stores, start, flock = json.loads(sys.argv[1]), float(sys.argv[2]), sys.argv[3] == "flock"
 lease.BEAT_SECONDS, lease.READ_BACK_SECONDS = 0.2, 0.1
 if not flock:
@@ -121,7 +121,7 @@ def test_a_killed_holder_is_recognised_at_once(
     tmp_path: Path, flock: bool, monkeypatch: pytest.MonkeyPatch
 ):
     if not flock:
-        monkeypatch.setattr("orchestrator.files.fcntl.flock", lambda *_: None)
+        monkeypatch.setattr("orchestrator.storage.files.fcntl.flock", lambda *_: None)
     store = Store(tmp_path)
     other = start(HOLD, str(tmp_path), "60")
     assert other.stdout and other.stdout.readline() == "held\n"
@@ -140,7 +140,7 @@ def test_a_stopped_process_of_this_machine_keeps_its_store(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     """It may go on at any moment, so no age makes its lease stale."""
-    monkeypatch.setattr("orchestrator.files.fcntl.flock", lambda *_: None)
+    monkeypatch.setattr("orchestrator.storage.files.fcntl.flock", lambda *_: None)
     other = start(HOLD, str(tmp_path), "60")
     assert other.stdout and other.stdout.readline() == "held\n"
     other.send_signal(signal.SIGSTOP)
@@ -250,7 +250,7 @@ def test_a_lease_that_its_lost_owner_wrote_again_is_removed_and_the_heir_stays(
 def test_a_run_that_lost_its_store_writes_no_more(
     tmp_path: Path, quick: None, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("orchestrator.files.fcntl.flock", lambda *_: None)
+    monkeypatch.setattr("orchestrator.storage.files.fcntl.flock", lambda *_: None)
     store = Store(tmp_path)
     with pytest.raises(LeaseLostError, match="was taken over by"), store.lock():  # noqa: PT012
         kept = fill(store, 2)
@@ -341,7 +341,7 @@ def test_a_file_system_without_locks_is_no_obstacle(
     def unknown(*_: object) -> None:
         raise OSError(95, "Operation not supported")
 
-    monkeypatch.setattr("orchestrator.files.fcntl.flock", unknown)
+    monkeypatch.setattr("orchestrator.storage.files.fcntl.flock", unknown)
     with Store(tmp_path).lock(), pytest.raises(ValueError, match="in use by"):  # noqa: SIM117
         with Store(tmp_path).lock():
             pass

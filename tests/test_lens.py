@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from actors.batching import TokenBudget
-from actors.lens import LensHead, LensNorm, lens
-from actors.predict import NODES_AT_ONCE, Question
-from actors.score import read_options
+from actors.extraction.lens import LensHead, LensNorm, lens
+from actors.prediction.predict import NODES_AT_ONCE, Question
+from actors.prediction.score import read_options
 from tests import oracle, tiny
 from tests.questions import QUESTIONS, ids
 

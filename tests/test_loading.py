@@ -15,11 +15,11 @@ from peft import LoraConfig, PeftConfig, get_peft_model
 from torch import Tensor, nn
 from transformers import AutoModelForCausalLM
 
-from actors.device import Place
-from actors.find import find
+from actors.loading.device import Place
+from actors.loading.weights import load_weights, quantiser
 from actors.model import load
-from actors.proof import prove
-from actors.weights import load_weights, quantiser
+from actors.structure.find import find
+from actors.structure.proof import prove
 from studies.model_files import facts
 from studies.spec import Model, ModelFacts
 from tests import tiny, world

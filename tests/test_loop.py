@@ -10,15 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.standing import Snapshot, Standing
-from orchestrator.status_page import render
+from orchestrator.showing.standing import Snapshot, Standing
+from orchestrator.showing.status_page import render
 from orchestrator.stop import listening
 from tests import world
 from tests.world import ROOT, run, same
 
 SLOW = (
     "import time, orchestrator.plan as plan; plan.UNIT_CHARACTERS = 1\n"
-    "import orchestrator.inline as inline\n"
+    "import orchestrator.workers.inline as inline\n"
     "wait = inline.InlineCluster.wait\n"
     "def slowly(self, *, seconds):\n"
     "    time.sleep(0.3)\n"
@@ -96,8 +96,8 @@ def test_a_hung_unit_is_ended_and_done_elsewhere(
     root: Path, undisturbed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     """The first unit never comes back: its deadline passes, its worker is ended."""
-    import orchestrator.inline as inline
-    from orchestrator import schedule
+    import orchestrator.workers.inline as inline
+    from orchestrator.scheduling import schedule
 
     class Hung(inline.InlineCluster):
         swallowed = 0

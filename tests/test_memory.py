@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from actors import memory
-from actors.device import find_place
-from actors.memory import Need, available_memory, choose, need
+from actors.loading import memory
+from actors.loading.device import find_place
+from actors.loading.memory import Need, available_memory, choose, need
 from actors.model import load
 from studies.model_files import count_weights, facts
 from studies.spec import Model, ModelFacts

@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from actors.batching import TokenBudget
-from actors.capture import tokens
+from actors.extraction.capture import tokens
+from actors.extraction.neurons import NeuronSite, NeuronStatistics, Weight, merge, statistics
 from actors.model import LoadedModel, load
-from actors.neurons import NeuronSite, NeuronStatistics, Weight, merge, statistics
-from actors.sites import watch_input
+from actors.structure.sites import watch_input
 from studies.spec import Dtype
 from tests import oracle, tiny
 

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from orchestrator import cluster as clusters
-from orchestrator.events import Event
+from orchestrator.workers.events import Event
 from studies.cells import alignment_cells
 from studies.model_files import facts
 from studies.spec import AlignmentGrid, AlignmentWork, Bitext, Model, Switches, Unit
@@ -266,7 +266,8 @@ LOST = """
 import json, os, signal, time
 from ray._raylet import GcsClient
 from ray.cluster_utils import Cluster
-from orchestrator import cluster as clusters, listing
+from orchestrator import cluster as clusters
+from orchestrator.workers import listing
 listing.LOST_SECONDS = 3.0
 local = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
 head = GcsClient(address=local.address)

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from actors.observe import Watcher, observe
-from actors.sites import SITES, SiteName
+from actors.extraction.observe import Watcher, observe
+from actors.structure.sites import SITES, SiteName
 from tests import oracle, tiny
 from tests.questions import ids
 

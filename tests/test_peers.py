@@ -16,9 +16,9 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from actors import capture
+from actors.extraction import capture
 from actors.model import LoadedModel
-from actors.sites import SITES, SiteName
+from actors.structure.sites import SITES, SiteName
 from tests import tiny
 
 Place = tuple[SiteName, int]

@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 from actors.model import LoadedModel, load
-from actors.proof import prove
-from actors.sites import (
+from actors.structure.proof import prove
+from actors.structure.sites import (
     MLP,
     Port,
     SiteName,

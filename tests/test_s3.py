@@ -16,17 +16,17 @@ from pyarrow import fs
 
 from analysis import read
 from analysis.places import Place, StorageError
-from orchestrator import compact
-from orchestrator import lease as leases
-from orchestrator.lease import Lease, LeaseLostError
-from orchestrator.store import Store
+from orchestrator.storage import compact
+from orchestrator.storage import lease as leases
+from orchestrator.storage.lease import Lease, LeaseLostError
+from orchestrator.storage.store import Store
 from tests.stored import choice_unit, error, fill, rows, unit
 from tests.test_lease import race, start
 
 KILLED = """
 import sys, time
-from orchestrator import lease
-from orchestrator.store import Store
+from orchestrator.storage import lease
+from orchestrator.storage.store import Store
 lease.BEAT_SECONDS, lease.READ_BACK_SECONDS = 0.5, 0.1
 with Store(sys.argv[1]).lock():
     print('held', flush=True)

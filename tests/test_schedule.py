@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from orchestrator.actions import Close, Node, Open, Submit
-from orchestrator.cost import Cost
-from orchestrator.schedule import Schedule
-from orchestrator.split import split
+from orchestrator.scheduling.actions import Close, Node, Open, Submit
+from orchestrator.scheduling.cost import Cost
+from orchestrator.scheduling.schedule import Schedule
+from orchestrator.scheduling.split import split
 from studies.cells import alignment_cells
 from studies.spec import AlignmentGrid, AlignmentWork, Bitext, ModelFacts, Switches, Unit
 from tests.test_spec import BITEXT, MODEL

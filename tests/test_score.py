@@ -7,7 +7,7 @@ import pytest
 
 from actors.batching import TokenBudget
 from actors.model import LoadedModel, load
-from actors.score import score
+from actors.prediction.score import score
 from studies.spec import ChoiceItem
 from tests import oracle, tiny
 

@@ -5,13 +5,13 @@ from collections import Counter
 
 import pytest
 
-from orchestrator import baselines
-from orchestrator import world as worlds
-from orchestrator.actions import Action, Close, Node, Open, Submit
-from orchestrator.cost import Cost
-from orchestrator.schedule import Schedule
-from orchestrator.simulate import Faults, Simulation
-from orchestrator.world import World
+from orchestrator.scheduling.actions import Action, Close, Node, Open, Submit
+from orchestrator.scheduling.cost import Cost
+from orchestrator.scheduling.schedule import Schedule
+from orchestrator.simulation import baselines
+from orchestrator.simulation import world as worlds
+from orchestrator.simulation.simulate import Faults, Simulation
+from orchestrator.simulation.world import World
 from studies.spec import Unit
 from tests.test_schedule import GB, model, unit
 

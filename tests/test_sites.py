@@ -9,10 +9,10 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from actors.find import find
 from actors.model import LoadedModel, load
-from actors.proof import claims, prove
-from actors.sites import (
+from actors.structure.find import find
+from actors.structure.proof import claims, prove
+from actors.structure.sites import (
     SITES,
     Port,
     edit,

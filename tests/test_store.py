@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from analysis import read
-from orchestrator.store import Store
+from orchestrator.storage.store import Store
 from tests.stored import choice_unit, error, files, fill, flip, rows, unit
 from tests.world import ROOT
 

@@ -10,14 +10,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from actors import fork
 from actors.batching import TokenBudget
-from actors.intervene import Intervention, Setting, width_of
+from actors.intervention import fork
+from actors.intervention.intervene import Intervention, Setting, width_of
+from actors.intervention.sweep import Swept, sweep, sweep_choices
 from actors.model import LoadedModel
-from actors.predict import Question
-from actors.score import read_options, score
-from actors.sites import SiteName
-from actors.sweep import Swept, sweep, sweep_choices
+from actors.prediction.predict import Question
+from actors.prediction.score import read_options, score
+from actors.structure.sites import SiteName
 from studies.spec import ChoiceItem
 from tests import oracle, oracle_interventions, tiny
 from tests.questions import QUESTIONS, ids

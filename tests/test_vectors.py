@@ -11,14 +11,14 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from actors.model import LoadedModel
-from actors.vectors import (
+from actors.extraction.vectors import (
     SteeringVectors,
     load_vectors,
     mean_difference,
     orthogonal_to,
     random_like,
 )
+from actors.model import LoadedModel
 from tests import oracle, tiny
 
 ENGLISH = ("The cat sat.", "It rained all day.", "zz", "A dog ran home.", "Yes, and no.")

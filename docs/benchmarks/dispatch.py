@@ -13,16 +13,16 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from orchestrator.actions import Node
-from orchestrator.cost import Cost
-from orchestrator.events import Event
-from orchestrator.gpus import GpuUse
 from orchestrator.loop import Loop
 from orchestrator.plan import Plan
+from orchestrator.scheduling.actions import Node
+from orchestrator.scheduling.cost import Cost
+from orchestrator.showing.viewers import FileViewer
 from orchestrator.stop import Wish
-from orchestrator.store import Store
-from orchestrator.tables import SCHEMAS
-from orchestrator.viewers import FileViewer
+from orchestrator.storage.store import Store
+from orchestrator.storage.tables import SCHEMAS
+from orchestrator.workers.events import Event
+from orchestrator.workers.gpus import GpuUse
 from studies.spec import Cell, ChoiceSet, ChoiceWork, ModelFacts, Row, Study, Unit
 
 

@@ -3,9 +3,9 @@
     python docs/benchmarks/schedule.py [--seeds 20]
 
 64 GPUs of 80 GB in 8 nodes and 20 models of 1 to 72 billion parameters in bfloat16
-(orchestrator/world.py says what is drawn, orchestrator/simulate.py what happens). The lower bound
-is proven in `World.lower_bound`: nothing is faster, even knowing what every unit will take. Needs
-neither GPU nor torch nor Ray. What is printed last are rows for docs/benchmarks/.
+(orchestrator/simulation/world.py says what is drawn, simulate.py beside it what happens). The
+lower bound is proven in `World.lower_bound`: nothing is faster, even knowing what every unit will
+take. Needs neither GPU nor torch nor Ray. What is printed last are rows for docs/benchmarks/.
 """
 
 import argparse
@@ -14,10 +14,10 @@ import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from orchestrator import baselines
-from orchestrator import world as worlds
-from orchestrator.simulate import Faults, Simulation
-from orchestrator.world import World
+from orchestrator.simulation import baselines
+from orchestrator.simulation import world as worlds
+from orchestrator.simulation.simulate import Faults, Simulation
+from orchestrator.simulation.world import World
 
 FAILING = Faults(fail=0.02, kill=0.01, load=0.02)
 HANGING = Faults(hang=0.002)

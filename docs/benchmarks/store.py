@@ -11,7 +11,7 @@ import time
 from argparse import ArgumentParser
 from collections.abc import Callable
 
-from orchestrator.store import Store
+from orchestrator.storage.store import Store
 from studies.spec import AlignmentWork, Cell, ModelFacts, Row, Switches, Unit
 
 SWITCHES = Switches()

@@ -1,0 +1,174 @@
+"""The file of steering vectors: safetensors, with metadata that say what the vectors are.
+
+Vectors are easy to mistake: one layer off, added where they should be projected, read at another
+token, from another model. So a file says all of it, and one that contradicts itself is refused.
+How vectors are made is unknown here.
+"""
+
+import json
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from actors.structure.sites import SiteName
+from studies.spec import Pooling
+
+# Shapes: D width of the site
+
+FORMAT = "babelscope steering vectors"
+VERSION = "1"
+OPERATION = "add"
+LAYERS = "1-based: output of block k; 0 = embeddings"
+DTYPE = "float32"
+POSITIONS: Mapping[Pooling, str] = {
+    "last": "last token of the prompt",
+    "average": "mean over all tokens",
+    "weighted": "mean over all tokens, weighted by place",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class About:
+    """Everything a file of vectors says of itself; one entry of `norms` and the like per layer.
+
+    `model`, `revision` and `identity` are those of the model they were read from, in `model_dtype`;
+    `toward` and `away` label the two sides (languages); `data` digests their token ids, and `ids`
+    names the pairs. `reliability` is the cosine of the vectors of two halves of the pairs, drawn
+    with `seed`; None where it is undefined. `control` is empty for the real thing.
+    """
+
+    model: str
+    revision: str
+    identity: str
+    model_dtype: str
+    site: SiteName
+    pooling: Pooling
+    position: str
+    operation: str
+    layer_convention: str
+    layers: tuple[int, ...]
+    width: int
+    dtype: str
+    toward: str
+    away: str
+    pairs: int
+    ids: tuple[str, ...]
+    data: str
+    seed: int
+    norms: tuple[float, ...]
+    reliability: tuple[float | None, ...]
+    control: str = ""
+
+
+def norms(vectors: Mapping[int, Tensor]) -> tuple[float, ...]:
+    """The Euclidean norm of every vector, as `About` carries it."""
+    return tuple(float(vector_D.double().norm()) for vector_D in vectors.values())
+
+
+def write(path: Path, about: About, vectors: Mapping[int, Tensor]) -> None:
+    """Write vectors [D] per layer; the file appears whole or not at all."""
+    metadata = {name: json.dumps(value) for name, value in asdict(about).items()}
+    metadata |= {"format": FORMAT, "version": VERSION}
+    tensors = {str(layer): vector_D.contiguous() for layer, vector_D in vectors.items()}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        save_file(tensors, aside, metadata=metadata)
+        aside.replace(path)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def read(path: Path) -> tuple[About, dict[int, Tensor]]:
+    """What `write` wrote.
+
+    Raises:
+        ValueError: it is no such file, is of another version, lacks metadata, or its tensors are
+            not what the metadata says; the message names the file.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = dict(file.metadata() or {})
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (OSError, SafetensorError) as error:
+        raise ValueError(
+            f"{path} cannot be read as steering vectors ({error}): give a file that was saved whole"
+        ) from error
+    try:
+        about = _about(metadata)
+        return about, _vectors(about, tensors)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+def _about(metadata: Mapping[str, str]) -> About:
+    """The record in a file's metadata."""
+    if metadata.get("format") != FORMAT:
+        raise ValueError(f"metadata 'format' is {metadata.get('format')!r}: expected {FORMAT!r}")
+    if metadata.get("version") != VERSION:
+        raise ValueError(
+            f"unknown format version {metadata.get('version')!r}: expected {VERSION!r}; make the "
+            "vectors again, or use the release that wrote them"
+        )
+    names = [field.name for field in fields(About)]
+    absent = [name for name in names if name not in metadata]
+    if absent:
+        raise ValueError(f"metadata lacks {', '.join(absent)}: expected a file as it was saved")
+    said: dict[str, Any] = {}
+    for name in names:
+        try:
+            value = json.loads(metadata[name])
+        except json.JSONDecodeError as error:
+            raise ValueError(
+                f"metadata {name!r} is {metadata[name]!r}: expected JSON, as it was saved"
+            ) from error
+        said[name] = tuple(value) if isinstance(value, list) else value
+    about = About(**said)
+    fixed = {"operation": OPERATION, "layer_convention": LAYERS, "dtype": DTYPE}
+    fixed["position"] = POSITIONS.get(about.pooling, f"that of pooling {about.pooling!r}")
+    for name, expected in fixed.items():
+        if said[name] != expected:
+            raise ValueError(f"metadata {name!r} is {said[name]!r}: expected {expected!r}")
+    return about
+
+
+def _vectors(about: About, tensors: Mapping[str, Tensor]) -> dict[int, Tensor]:
+    """A file's tensors by layer, if they are what the metadata says."""
+    for name in ("layers", "norms", "reliability"):
+        value = getattr(about, name)
+        if not isinstance(value, tuple) or len(value) != len(tensors):
+            raise ValueError(
+                f"metadata {name!r} is {value!r} for {len(tensors)} vectors: expected one each"
+            )
+    if {str(layer) for layer in about.layers} != set(tensors):
+        raise ValueError(
+            f"vectors of layers {', '.join(sorted(tensors))} and metadata of layers "
+            f"{', '.join(map(str, about.layers))}: expected the same"
+        )
+    for layer, norm in zip(about.layers, about.norms, strict=True):
+        vector_D = tensors[str(layer)]
+        if vector_D.dtype != torch.float32 or list(vector_D.shape) != [about.width]:
+            raise ValueError(
+                f"the vector of layer {layer} is {vector_D.dtype} {list(vector_D.shape)}: expected "
+                f"float32 [{about.width}], as the metadata says"
+            )
+        if not vector_D.isfinite().all():
+            raise ValueError(
+                f"the vector of layer {layer} is not finite (infinite or not a number): make the "
+                "vectors again"
+            )
+        found = float(vector_D.double().norm())
+        if not math.isclose(found, norm, rel_tol=1e-6, abs_tol=1e-12):
+            raise ValueError(
+                f"the vector of layer {layer} has norm {found:g} and the metadata say {norm:g}: it "
+                "was changed after it was saved, make the vectors again"
+            )
+    return {layer: tensors[str(layer)] for layer in about.layers}

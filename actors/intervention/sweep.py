@@ -1,0 +1,111 @@
+"""Sweep interventions over prompts without recomputing what they cannot change.
+
+The caller states questions and settings; where a setting acts decides how it runs. One that acts on
+the last prompt token alone leaves all earlier tokens as they are, so it is a branch of the prompt's
+row (`fork.py`). Any other leaves everything up to its first layer as it is, so it resumes there
+(`resume.py`). A setting that changes nothing is the plain pass, which both routes make once. What
+is swept, and why, is unknown here.
+"""
+
+from collections.abc import Sequence
+
+from actors.intervention.fork import fork
+from actors.intervention.intervene import Setting, check
+from actors.intervention.resume import resume
+from actors.model import LoadedModel
+from actors.prediction.predict import Question, take_apart
+from actors.prediction.score import Choice, ask, choose
+from studies.spec import ChoiceItem, Normalise
+
+# Log-probabilities [setting][question][option][token].
+Swept = list[list[list[list[float]]]]
+
+
+def sweep(loaded: LoadedModel, questions: Sequence[Question], settings: Sequence[Setting]) -> Swept:
+    """Log-probabilities of every option's tokens, for every setting and question.
+
+    Args:
+        loaded: the model.
+        questions: prompts and the options that may continue them, as `score.ask` makes them.
+        settings: what to change; a vector per prompt has one row per question.
+
+    Raises:
+        ValueError: a setting cannot act on these questions.
+    """
+    lengths = [len(question.prompt) for question in questions]
+    if not all(lengths):
+        empty = lengths.index(0)
+        raise ValueError(f"question {empty} has no prompt token: an intervention needs one")
+    for intervention in dict.fromkeys(one for setting in settings for one in setting):
+        check(loaded.sites, intervention, lengths=lengths)
+    _check_generated(questions, settings)
+    if not loaded.shares:
+        apart = take_apart(questions)
+        own = [tuple(one.of_prompts(apart.owners) for one in setting) for setting in settings]
+        swept = _sweep(loaded, apart.questions, own)
+        return [apart.join(answers, questions=len(questions)) for answers in swept]
+    return _sweep(loaded, questions, settings)
+
+
+def _check_generated(questions: Sequence[Question], settings: Sequence[Setting]) -> None:
+    """An option's last token is only predicted: of options of one token, none is run."""
+    lengths = [len(option) for question in questions for option in question.options]
+    named = {one.where for setting in settings for one in setting if not one.idle}
+    if "generated" in named and lengths and max(lengths) < 2:
+        raise ValueError(
+            "an intervention at 'generated' tokens changes nothing here: no option has more than "
+            "one token, and the last is only predicted; use 'last', 'prompt' or 'all'"
+        )
+
+
+def _sweep(
+    loaded: LoadedModel, questions: Sequence[Question], settings: Sequence[Setting]
+) -> Swept:
+    """Run each setting by the route that it allows."""
+    found: Swept = [[[] for _ in questions] for _ in settings]
+    if not questions:
+        return found
+    # What is idle must not make a setting begin earlier, or at more tokens, than it does.
+    acting = [tuple(one for one in setting if not one.idle) for setting in settings]
+    idle = [place for place, setting in enumerate(acting) if not setting]
+    active = {place: setting for place, setting in enumerate(acting) if setting}
+    forked = {
+        place: setting
+        for place, setting in active.items()
+        if loaded.shares and all(one.where == "last" for one in setting)
+    }
+    resumed = {place: setting for place, setting in active.items() if place not in forked}
+
+    def keep(places: Sequence[int], question: int, logs: list[list[float]]) -> None:
+        for place in places:
+            found[place][question] = logs
+
+    if forked:
+        fork(loaded, questions, forked, plain=idle, keep=keep)
+    if resumed or (idle and not forked):
+        resume(loaded, questions, resumed, plain=() if forked else idle, keep=keep)
+    return found
+
+
+def sweep_choices(
+    loaded: LoadedModel,
+    items: Sequence[ChoiceItem],
+    settings: Sequence[Setting],
+    *,
+    normalise: Normalise = "sum",
+    allow_truncation: bool = False,
+) -> list[list[Choice]]:
+    """The ranking of every item's options under every setting: [setting][item].
+
+    Raises:
+        ValueError: as `sweep` and `score.ask` do.
+    """
+    asked = ask(loaded, items, allow_truncation=allow_truncation)
+    found = sweep(loaded, [entry.question for entry in asked], settings)
+    return [
+        [
+            choose(item, logs, normalise=normalise, truncated=entry.truncated)
+            for item, entry, logs in zip(items, asked, own, strict=True)
+        ]
+        for own in found
+    ]

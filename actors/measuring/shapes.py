@@ -1,0 +1,102 @@
+"""Models of well-known shapes with random weights, for measuring where no weights are at hand.
+
+They have the sizes of the models they are named after and compute as long; what they say is noise.
+"""
+
+from collections.abc import Callable, Mapping
+
+import torch
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from transformers import (
+    AutoModelForCausalLM,
+    Gemma2Config,
+    LlamaConfig,
+    PretrainedConfig,
+    PreTrainedTokenizerFast,
+)
+
+from actors.batching import TokenBudget
+from actors.loading.weights import DTYPES
+from actors.model import BATCH_TOKENS, LoadedModel
+from actors.structure.find import find
+from actors.structure.proof import prove
+from studies.spec import Dtype, ModelFacts
+
+SHAPES: Mapping[str, Callable[[], PretrainedConfig]] = {
+    "llama-68m": lambda: LlamaConfig(
+        vocab_size=32000,
+        hidden_size=512,
+        intermediate_size=1376,
+        num_hidden_layers=12,
+        num_attention_heads=8,
+        max_position_embeddings=2048,
+    ),
+    "llama-3.1-8b": lambda: LlamaConfig(
+        vocab_size=128256,
+        hidden_size=4096,
+        intermediate_size=14336,
+        num_hidden_layers=32,
+        num_attention_heads=32,
+        num_key_value_heads=8,
+        max_position_embeddings=8192,
+    ),
+    "gemma-2-9b": lambda: Gemma2Config(
+        vocab_size=256000,
+        hidden_size=3584,
+        intermediate_size=14336,
+        num_hidden_layers=42,
+        num_attention_heads=16,
+        num_key_value_heads=8,
+        head_dim=256,
+        max_position_embeddings=8192,
+    ),
+}
+
+
+def build(
+    name: str, *, device: torch.device, dtype: Dtype, threads: int | None = None
+) -> LoadedModel:
+    """A model of the shape called `name` with random weights, made on the device.
+
+    Raises:
+        ValueError: no shape has that name.
+    """
+    if name not in SHAPES:
+        raise ValueError(f"unknown shape {name!r}: expected one of {', '.join(SHAPES)}")
+    if threads is not None:
+        torch.set_num_threads(threads)
+    config = SHAPES[name]()
+    attention = "eager" if getattr(config, "attn_logit_softcapping", None) else "sdpa"
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), device:
+        torch.manual_seed(0)
+        model = AutoModelForCausalLM.from_config(
+            config, dtype=DTYPES[dtype], attn_implementation=attention
+        )
+    model = model.eval().requires_grad_(False)
+    sites = find(model, layers=config.num_hidden_layers)
+    prove(model, sites)
+    numbers = sum(weight.numel() for weight in model.parameters())
+    facts = ModelFacts(
+        name=f"random {name}",
+        revision="main",
+        folder="",
+        weights="random",
+        tokenizer="none",
+        dtype=dtype,
+        layers=config.num_hidden_layers,
+        width=config.hidden_size,
+        neurons=config.intermediate_size,
+        context=config.max_position_embeddings,
+        bytes=numbers * DTYPES[dtype].itemsize,
+    )
+    return LoadedModel(
+        facts=facts,
+        model=model,
+        tokenizer=PreTrainedTokenizerFast(tokenizer_object=Tokenizer(WordLevel({"?": 0}, "?"))),
+        sites=sites,
+        device=device,
+        attention=attention,
+        prefix=(),
+        budget=TokenBudget(BATCH_TOKENS[device.type]),
+    )

@@ -1,0 +1,248 @@
+"""Write on from prompts, greedily or by sampling, with the model plain or changed.
+
+The loop, the cache and the masks are transformers' own; this file says what goes in, where an
+intervention acts, and refuses what would act elsewhere. Rows are padded on the left and know
+nothing of each other: a text does not depend on its batch. What texts are for is unknown here.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from transformers import GenerationConfig, PreTrainedModel
+
+from actors.batching import Batch
+from actors.intervention.intervene import Edit, Place, Setting, armed, check, gather, tokens_of
+from actors.model import LoadedModel, too_long
+from actors.prediction.decode import Chooser, Sampling, Stopped, Stopper
+from actors.structure.sites import Sites, watch_output
+
+# Shapes: B rows, T tokens, D width
+
+Prompt = tuple[int, ...]
+
+
+class Generated(NamedTuple):
+    """What a model wrote after one prompt, and whether the prompt was cut.
+
+    `text` ends before a stop string or an end-of-text token, `tokens` behind it. The tokens'
+    `log_probability` is that of the model as it was changed, before any temperature.
+    """
+
+    text: str
+    tokens: tuple[int, ...]
+    stopped: Stopped
+    log_probability: float
+    truncated: bool
+
+
+def generate(
+    loaded: LoadedModel,
+    prompts: Sequence[str],
+    *,
+    max_new_tokens: int = 32,
+    setting: Setting = (),
+    sampling: Sampling | None = None,
+    stop: Sequence[str] = (),
+    allow_truncation: bool = False,
+) -> list[Generated]:
+    """What the model writes after every prompt; all else is as in `generate_tokens`."""
+    return generate_tokens(
+        loaded,
+        [(*loaded.prefix, *ids) for ids in loaded.tokenise(prompts)],
+        max_new_tokens=max_new_tokens,
+        setting=setting,
+        sampling=sampling,
+        stop=stop,
+        allow_truncation=allow_truncation,
+    )
+
+
+def generate_tokens(
+    loaded: LoadedModel,
+    sequences: Sequence[Sequence[int]],
+    *,
+    max_new_tokens: int = 32,
+    setting: Setting = (),
+    sampling: Sampling | None = None,
+    stop: Sequence[str] = (),
+    allow_truncation: bool = False,
+) -> list[Generated]:
+    """What the model writes after every prompt, given as token ids, prefix included.
+
+    Args:
+        loaded: the model.
+        sequences: the prompts.
+        max_new_tokens: how long a text may be.
+        setting: what to change. `generated` acts on new tokens as they are fed back: what the first
+            of them is follows from the last prompt token, which `last`, `prompt` and `all` change.
+        sampling: how to draw tokens; None takes the most probable.
+        stop: strings that end a text.
+        allow_truncation: cut prompts that are too long, from the left, behind the prefix.
+
+    Raises:
+        ValueError: the request cannot be met, or logits are not finite.
+    """
+    active = tuple(one for one in setting if not one.idle)
+    _check_request(active, max_new_tokens=max_new_tokens, stop=stop)
+    prompts = [
+        _fit(loaded, place, tuple(ids), max_new_tokens, allow_truncation=allow_truncation)
+        for place, ids in enumerate(sequences)
+    ]
+    cut = [len(prompt) < len(ids) for prompt, ids in zip(prompts, sequences, strict=True)]
+    if any(cut) and not all(isinstance(one.where, str) for one in setting):
+        raise ValueError(
+            f"prompt {cut.index(True)} would be cut, and positions in it no longer hold: shorten "
+            "it yourself, or say where to act by name, such as 'last'"
+        )
+    for one in setting:
+        check(loaded.sites, one, lengths=[len(prompt) for prompt in prompts])
+    found: dict[int, Generated] = {}
+
+    def compute(batch: Batch) -> None:
+        own = [prompts[row] for row in batch.rows]
+        width = max(len(prompt) for prompt in own)
+        chooser = Chooser(sampling, own)
+        stopper = Stopper(loaded, stop, prompt_tokens=width)
+        edits = _place(loaded, active, batch.rows, own)
+        written = _write(loaded, own, edits, chooser, stopper, most=max_new_tokens)
+        logs = chooser.log_probabilities()
+        for line, (row, new) in enumerate(zip(batch.rows, written, strict=True)):
+            text, tokens, stopped = stopper.finish(line, before=prompts[row][-1], new=new)
+            total = _total(logs[line][: len(tokens)], prompt=row)
+            found[row] = Generated(text, tokens, stopped, total, cut[row])
+
+    # What a row keeps in memory is its cache: of the prompt, and of all that may follow.
+    loaded.budget.run([len(prompt) + max_new_tokens for prompt in prompts], compute)
+    return [found[row] for row in range(len(prompts))]
+
+
+def _check_request(active: Setting, *, max_new_tokens: int, stop: Sequence[str]) -> None:
+    if isinstance(stop, str) or not all(stop):
+        raise ValueError(f"stop is {stop!r}: expected a list of strings, none of them empty")
+    if max_new_tokens < 1 + any(one.where == "generated" for one in active):
+        raise ValueError(
+            f"max_new_tokens is {max_new_tokens}: expected at least 1, and 2 for an intervention "
+            "at 'generated' tokens, which acts as they are fed back"
+        )
+
+
+def _fit(
+    loaded: LoadedModel, place: int, ids: Prompt, new: int, *, allow_truncation: bool
+) -> Prompt:
+    """The prompt, cut if it must be, so that it and `new` tokens fit the context."""
+    if not ids:
+        raise ValueError(f"prompt {place} has no token: expected at least one to go on from")
+    total, context = len(ids) + new, loaded.facts.context
+    if total <= context:
+        return ids
+    prefix = loaded.prefix if ids[: len(loaded.prefix)] == loaded.prefix else ()
+    kept = context - new - len(prefix)
+    if kept < 1:
+        raise ValueError(
+            f"max_new_tokens is {new}: the model's context of {context} leaves no room for prompt "
+            f"{place}; ask for fewer"
+        )
+    if not allow_truncation:
+        raise ValueError(too_long(f"prompt {place} and {new} new tokens", total, context=context))
+    return (*prefix, *ids[-kept:])
+
+
+def _total(logs: Sequence[float], *, prompt: int) -> float:
+    if not math.isfinite(total := sum(logs)):
+        raise ValueError(
+            f"prompt {prompt}: the logits of what follows are not finite, as the model overflows: "
+            "use --dtype bfloat16 or float32, or a smaller coefficient where it is changed"
+        )
+    return total
+
+
+class _Edits(NamedTuple):
+    """What changes in the pass over the prompts, and in those over one new token of each."""
+
+    prompts: list[Edit]
+    later: list[Edit]
+
+
+def _place(
+    loaded: LoadedModel, setting: Setting, places: Sequence[int], prompts: Sequence[Prompt]
+) -> _Edits:
+    """Where a setting acts in rows padded on the left; `places` are theirs among all prompts."""
+    width = max(len(prompt) for prompt in prompts)
+    now, later = [], []
+    for row, (place, prompt) in enumerate(zip(places, prompts, strict=True)):
+        length, start = len(prompt), width - len(prompt)
+        for order, one in enumerate(setting):
+            own = tokens_of(one.where, prompt=place, length=length, end=length)
+            now.append(Place(one, place, row, range(start + own.start, start + own.stop), order))
+            if one.where in ("generated", "all"):
+                later.append(Place(one, place, row, range(1), order))
+    return _Edits(gather(now, device=loaded.device), gather(later, device=loaded.device))
+
+
+@torch.inference_mode()
+def _write(
+    loaded: LoadedModel,
+    prompts: Sequence[Prompt],
+    edits: _Edits,
+    chooser: Chooser,
+    stopper: Stopper,
+    *,
+    most: int,
+) -> list[list[int]]:
+    """At most so many new tokens of each row; where it was done early, padding is behind them."""
+    width = max(len(prompt) for prompt in prompts)
+    ids_BT = torch.zeros(len(prompts), width, dtype=torch.long)  # any id will do as padding
+    mask_BT = torch.zeros_like(ids_BT)
+    for row, prompt in enumerate(prompts):
+        ids_BT[row, width - len(prompt) :] = torch.tensor(prompt)
+        mask_BT[row, width - len(prompt) :] = 1
+    ends = stopper.ends or None
+    settings = GenerationConfig(
+        max_new_tokens=most, do_sample=False, use_cache=True, eos_token_id=ends, pad_token_id=0
+    )
+    with (
+        _bare(loaded.model),
+        _one_prefill(loaded.sites, width=width) if any(edits) else nullcontext(),
+        armed(loaded.sites, edits.prompts, rows=len(prompts), later=edits.later),
+    ):
+        output_BT = loaded.model.generate(
+            ids_BT.to(loaded.device),
+            attention_mask=mask_BT.to(loaded.device),
+            generation_config=settings,
+            logits_processor=[chooser],
+            stopping_criteria=[stopper],
+        )
+    new: list[list[int]] = output_BT[:, width:].tolist()
+    return new
+
+
+@contextmanager
+def _bare(model: PreTrainedModel) -> Iterator[None]:
+    """Set aside the folder's own settings, from which transformers fills all that is not given."""
+    held, model.generation_config = model.generation_config, GenerationConfig()
+    try:
+        yield
+    finally:
+        model.generation_config = held
+
+
+@contextmanager
+def _one_prefill(sites: Sites, *, width: int) -> Iterator[None]:
+    """Raise RuntimeError unless prompts pass whole, and every new token by itself."""
+    expected = [width]
+
+    def look(embedded_BTD: Tensor) -> None:
+        found = embedded_BTD.shape[1]
+        if found != expected[0]:
+            raise RuntimeError(
+                f"a forward pass has {found} tokens a row where {expected[0]} were expected: an "
+                "intervention would act on the wrong ones, so generate without it"
+            )
+        expected[0] = 1
+
+    with watch_output(sites.embedding, look):
+        yield

@@ -1,0 +1,151 @@
+"""Log-probabilities of chosen tokens after chosen nodes: logits exist only where they are read.
+
+A question is a trunk and options that continue it; `lay_out` says as which rows it runs and where
+its options' tokens are predicted. What the options mean is unknown here.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from actors.branches import Row, Segment
+from actors.structure.sites import Sites
+
+# Shapes: B rows, T nodes, D width, V vocabulary, N nodes where something is read, K reads
+
+# Logits of this many nodes exist at a time: 256 x 256,000 in fp32 is 262 MB.
+NODES_AT_ONCE = 256
+
+
+class Question(NamedTuple):
+    """A prompt's tokens (prefix included) and those of every option that may continue it."""
+
+    prompt: tuple[int, ...]
+    options: tuple[tuple[int, ...], ...]
+
+
+class Read(NamedTuple):
+    """The token of an option whose log-probability is read after node `node`."""
+
+    node: int
+    token: int
+    option: int
+
+
+class Layout(NamedTuple):
+    """One row and what is read from it."""
+
+    row: Row
+    reads: tuple[Read, ...]
+
+
+def lay_out(question: Question) -> Layout:
+    """One row for a question: its options are branches, and a last token needs no node.
+
+    Equal options share their branch, so that they tie exactly. The first token of a text cannot
+    be predicted, so without a prompt it is not read.
+    """
+    prompt, options = question
+    row = [Segment(-1, prompt)] if prompt else []
+    reads: list[Read] = []
+    starts: dict[tuple[int, ...], int] = {}
+    end = len(prompt)
+    for place, option in enumerate(options):
+        inner = option[:-1]
+        if inner and inner not in starts:
+            starts[inner] = end
+            row.append(Segment(len(prompt) - 1, inner))
+            end += len(inner)
+        if prompt:
+            reads.append(Read(len(prompt) - 1, option[0], place))
+        reads += [Read(starts[inner] + step, token, place) for step, token in enumerate(option[1:])]
+    return Layout(tuple(row), tuple(reads))
+
+
+class Apart(NamedTuple):
+    """Questions of one option each, for models whose texts cannot share a row."""
+
+    questions: list[Question]
+    owners: list[int]
+
+    def join(
+        self, answers: Sequence[list[list[float]]], *, questions: int
+    ) -> list[list[list[float]]]:
+        """The answers of the questions that these were, [question][option][token]."""
+        joined: list[list[list[float]]] = [[] for _ in range(questions)]
+        for owner, answer in zip(self.owners, answers, strict=True):
+            joined[owner] += answer
+        return joined
+
+
+def take_apart(questions: Sequence[Question]) -> Apart:
+    """One question for every option, each a text of its own."""
+    pairs = [
+        (Question(question.prompt, (option,)), place)
+        for place, question in enumerate(questions)
+        for option in question.options
+    ]
+    return Apart([question for question, _ in pairs], [owner for _, owner in pairs])
+
+
+def group(values: Sequence[float], reads: Sequence[Read], *, options: int) -> list[list[float]]:
+    """The log-probabilities of every option's tokens, in their order."""
+    grouped: list[list[float]] = [[] for _ in range(options)]
+    for value, read in zip(values, reads, strict=True):
+        grouped[read.option].append(value)
+    return grouped
+
+
+class Wanted(NamedTuple):
+    """What is read from a batch: nodes as (row, node), and reads as (place among them, token)."""
+
+    nodes_N2: Tensor
+    reads_K2: Tensor
+    counts: tuple[int, ...]
+
+    def take(self, state_BTD: Tensor) -> Tensor:
+        """The states [N, D] of the nodes where something is read."""
+        nodes_N2 = self.nodes_N2.to(state_BTD.device)
+        return state_BTD[nodes_N2[:, 0], nodes_N2[:, 1]]
+
+    def by_row(self, logs: Sequence[float]) -> list[list[float]]:
+        """One list of values [K] as a list for every row."""
+        values = iter(logs)
+        return [[next(values) for _ in range(count)] for count in self.counts]
+
+
+def want(reads: Sequence[Sequence[Read]], *, device: torch.device) -> Wanted:
+    """Prepare the reads of a batch's rows; a node is looked up once, however many reads it has."""
+    nodes = sorted({(row, read.node) for row, own in enumerate(reads) for read in own})
+    place_of = {node: place for place, node in enumerate(nodes)}
+    flat = [(place_of[row, read.node], read.token) for row, own in enumerate(reads) for read in own]
+    return Wanted(
+        torch.tensor(nodes, dtype=torch.long, device=device).view(-1, 2),
+        torch.tensor(flat, dtype=torch.long, device=device).view(-1, 2),
+        tuple(len(own) for own in reads),
+    )
+
+
+@torch.inference_mode()
+def log_probabilities(
+    sites: Sites, normed_BTD: Tensor, reads: Sequence[Sequence[Read]]
+) -> list[list[float]]:
+    """For every row, the log-probability of each read, from states after the final norm."""
+    wanted = want(reads, device=normed_BTD.device)
+    logs_K = log_softmax_at(sites.logits, wanted.take(normed_BTD), wanted.reads_K2)
+    return wanted.by_row(logs_K.tolist())
+
+
+def log_softmax_at(head: Callable[[Tensor], Tensor], normed_ND: Tensor, reads_K2: Tensor) -> Tensor:
+    """Log-softmax [K] in fp32 of the logits at (place in N, token), a few places at a time."""
+    logs_K = torch.empty(len(reads_K2), dtype=torch.float32, device=normed_ND.device)
+    reads_K2 = reads_K2.to(normed_ND.device)
+    for start in range(0, len(normed_ND), NODES_AT_ONCE):
+        logits_NV = head(normed_ND[start : start + NODES_AT_ONCE]).float().to(normed_ND.device)
+        total_N = logits_NV.logsumexp(dim=1)
+        here_K = (reads_K2[:, 0] >= start) & (reads_K2[:, 0] < start + NODES_AT_ONCE)
+        place_K, token_K = reads_K2[here_K].T
+        logs_K[here_K] = logits_NV[place_K - start, token_K] - total_N[place_K - start]
+    return logs_K

@@ -1,0 +1,210 @@
+"""Score the options of multiple-choice items: log-probability of each option given its context.
+
+The options of an item share its context: they are branches of one row, and where every option is a
+single token the last position's logits hold every answer. Prompts, gold answers and accuracy are
+unknown here.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+import torch
+from scipy.stats import rankdata
+
+from actors.batching import Batch, distinct
+from actors.branches import attention, pack, size
+from actors.model import LoadedModel, too_long
+from actors.prediction.predict import Question, group, lay_out, log_probabilities, take_apart
+from studies.spec import ChoiceItem, Normalise
+
+
+class Choice(NamedTuple):
+    """The model's answer to one item. Rank 1 is most probable; equal scores share their rank."""
+
+    scores: tuple[float, ...]
+    ranks: tuple[float, ...]
+    prediction: int
+    truncated: bool
+
+
+class Asked(NamedTuple):
+    """One item as token ids, and whether its context was cut."""
+
+    question: Question
+    truncated: bool
+
+
+def score(
+    loaded: LoadedModel,
+    items: Sequence[ChoiceItem],
+    *,
+    normalise: Normalise = "sum",
+    allow_truncation: bool = False,
+) -> list[Choice]:
+    """Rank every item's options by log-probability.
+
+    Args:
+        loaded: the model.
+        items: what to answer.
+        normalise: `sum` over an option's tokens, or that divided by its number of tokens
+            (`token`) or of characters (`character`).
+        allow_truncation: cut contexts that are too long, from the left.
+
+    Raises:
+        ValueError: an option has no token to score, or an item exceeds the model's context.
+    """
+    asked = ask(loaded, items, allow_truncation=allow_truncation)
+    logs = read_options(loaded, [entry.question for entry in asked])
+    return [
+        choose(item, own, normalise=normalise, truncated=entry.truncated)
+        for item, entry, own in zip(items, asked, logs, strict=True)
+    ]
+
+
+def ask(
+    loaded: LoadedModel, items: Sequence[ChoiceItem], *, allow_truncation: bool = False
+) -> list[Asked]:
+    """Every item as token ids that fit the context.
+
+    Raises:
+        ValueError: an option has no token to score, or an item exceeds the model's context.
+    """
+    asked = [
+        _fit(loaded, item, question, allow_truncation=allow_truncation)
+        for item, question in zip(items, _tokenise(loaded, items), strict=True)
+    ]
+    for item, (question, _) in zip(items, asked, strict=True):
+        # Without anything before it a text's first token cannot be predicted.
+        needed = 1 if question.prompt else 2
+        for place, option in enumerate(question.options):
+            if len(option) < needed:
+                raise ValueError(
+                    f"item {item.id!r}: option {place} ({item.options[place]!r}) has no token "
+                    "that can be scored; expected at least one after the context"
+                )
+    return asked
+
+
+def read_options(loaded: LoadedModel, questions: Sequence[Question]) -> list[list[list[float]]]:
+    """For every question and option, the log-probabilities of the option's tokens, plain model."""
+    if not loaded.shares:
+        apart = take_apart(questions)
+        answers = read_options(replace(loaded, shares=True), apart.questions)
+        return apart.join(answers, questions=len(questions))
+    unique = distinct([_flat(question) for question in questions])
+    first_of = {twin: place for place, twin in reversed(list(enumerate(unique.twins)))}
+    todo = [questions[first_of[twin]] for twin in range(len(unique.sequences))]
+    layouts = [lay_out(question) for question in todo]
+    found: list[list[list[float]]] = [[] for _ in todo]
+
+    @torch.inference_mode()
+    def compute(batch: Batch) -> None:
+        packed = pack([layouts[row].row for row in batch.rows], device=loaded.device)
+        with attention(loaded.sites, packed):
+            output = loaded.sites.base(**packed.inputs, use_cache=False)
+        reads = [layouts[row].reads for row in batch.rows]
+        logs = log_probabilities(loaded.sites, output.last_hidden_state, reads)
+        for row, values in zip(batch.rows, logs, strict=True):
+            options = len(todo[row].options)
+            found[row] = group(values, layouts[row].reads, options=options)
+
+    loaded.budget.run([size(layout.row) for layout in layouts], compute)
+    return [found[twin] for twin in unique.twins]
+
+
+def _flat(question: Question) -> list[int]:
+    """The question as one list of numbers: equal questions have equal lists."""
+    flat = [len(question.prompt), *question.prompt]
+    for option in question.options:
+        flat += [len(option), *option]
+    return flat
+
+
+def _tokenise(loaded: LoadedModel, items: Sequence[ChoiceItem]) -> list[Question]:
+    """Context and options apart, cut at a boundary that the tokens have too.
+
+    The joint text is used where the context's tokens begin it; otherwise the option is tokenised
+    by itself, so that no token of the context changes from option to option.
+    """
+    contexts = loaded.tokenise([item.context for item in items])
+    joint = iter(
+        loaded.tokenise([item.context + option for item in items for option in item.options])
+    )
+    questions = []
+    for item, context in zip(items, contexts, strict=True):
+        options = []
+        for option in item.options:
+            whole = next(joint)
+            if whole[: len(context)] == context and len(whole) > len(context):
+                options.append(tuple(whole[len(context) :]))
+            else:
+                alone = _tokenise_alone(loaded, option, context=context, whole=whole)
+                options.append(tuple(alone))
+        questions.append(Question((*loaded.prefix, *context), tuple(options)))
+    return questions
+
+
+def _tokenise_alone(
+    loaded: LoadedModel, option: str, *, context: list[int], whole: list[int]
+) -> list[int]:
+    """The option's tokens such that, after the context's, they read as the joint text does.
+
+    Some tokenizers put a space before every text, so that " yes" by itself would get two.
+    """
+    readings = loaded.tokenise([option, option.removeprefix(" ")])
+    text = loaded.tokenizer.decode(whole)
+    for ids in readings:
+        if ids and loaded.tokenizer.decode([*context, *ids]) == text:
+            return ids
+    return readings[0]
+
+
+def _fit(
+    loaded: LoadedModel, item: ChoiceItem, question: Question, *, allow_truncation: bool
+) -> Asked:
+    """Cut the context from the left, behind the prefix, until the longest option fits."""
+    longest = max(len(option) for option in question.options)
+    found, context = len(question.prompt) + longest, loaded.facts.context
+    if found <= context:
+        return Asked(question, truncated=False)
+    prefix = len(loaded.prefix)
+    kept = context - longest - prefix
+    if not allow_truncation or kept < 0:
+        cut = "" if kept >= 0 else ", an option alone too long to be cut"
+        raise ValueError(too_long(f"item {item.id!r}{cut}", found, context=context))
+    prompt = question.prompt
+    shortened = prompt[:prefix] + prompt[len(prompt) - kept :]
+    return Asked(Question(shortened, question.options), truncated=True)
+
+
+def choose(
+    item: ChoiceItem,
+    logs: Sequence[Sequence[float]],
+    *,
+    normalise: Normalise,
+    truncated: bool = False,
+) -> Choice:
+    """Scores, ranks and prediction from the log-probabilities of every option's tokens.
+
+    Raises:
+        ValueError: a score is not finite.
+    """
+    scores = [sum(option) for option in logs]
+    if normalise == "token":
+        scores = [total / len(option) for total, option in zip(scores, logs, strict=True)]
+    elif normalise == "character":
+        lengths = [max(1, len(option.strip())) for option in item.options]
+        scores = [total / length for total, length in zip(scores, lengths, strict=True)]
+    if not torch.tensor(scores).isfinite().all():
+        raise ValueError(
+            f"item {item.id!r}: scores {scores} are not finite: the model overflows in this "
+            "dtype; use --dtype bfloat16 or float32"
+        )
+    ranks = rankdata([-value for value in scores], method="average")
+    return Choice(
+        scores=tuple(scores),
+        ranks=tuple(float(rank) for rank in ranks),
+        prediction=scores.index(max(scores)),
+        truncated=truncated,
+    )

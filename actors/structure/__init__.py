@@ -1,0 +1,1 @@
+"""Where the named sites of a decoder are, and the arithmetic that proves it."""

@@ -1,0 +1,176 @@
+"""Estimate what units and models take, in seconds and bytes, and learn from what they took.
+
+The first estimate is arithmetic: tokens times parameters over a stated rate, weights over a stated
+disk. Every finished unit then corrects the estimates of its model, and, until those have been
+measured themselves, of the others. Clocks, machines and queues are unknown here.
+"""
+
+import math
+from collections.abc import Hashable, Iterable
+from typing import Literal
+
+from orchestrator.scheduling.placement import gpus_for
+from studies.spec import ModelFacts, Unit
+
+Device = Literal["cpu", "gpu"]
+
+# Tokens x parameters per second: about 100 TFLOP/s of a GPU, 60 GFLOP/s of a core.
+RATES: dict[Device, float] = {"gpu": 5e13, "cpu": 3e10}
+# Dispatch, tokenising and writing a shard cost this much however little a unit computes.
+UNIT_SECONDS = 0.1
+CHARACTERS_PER_TOKEN = 3
+BYTES_PER_NUMBER = {"float32": 4.0, "bfloat16": 2.0, "float16": 2.0, "8bit": 1.0, "4bit": 0.5}
+
+# A process that imports torch and finds its device, then reads the weights.
+START_SECONDS = 8.0
+DISK_BYTES_PER_SECOND = 1e9
+
+# Activations beside the weights (batches shrink to what is left), and what a process takes itself.
+ACTIVATIONS = 0.1
+PROCESS_BYTES = 1_000_000_000
+
+# A unit is hung after so many times its estimate, but never before so many seconds.
+PATIENCE = 10.0
+PATIENCE_SECONDS = 60.0
+# Until a unit of the kind has been measured, an estimate may be wrong by this much more.
+DOUBT = 10.0
+# Nor before so many times the slowest unit of this run, measured against its own estimate; but no
+# later than this, as waiting for a hung unit costs more than to begin one anew.
+SLOWEST = 3.0
+MOST_PATIENCE = 30.0
+
+# A new measurement counts as one of at most this many: older ones fade.
+MEMORY = 200
+# A measurement further off than this from what is expected is taken as this far off.
+OUTLIER = 20.0
+
+
+class Cost:
+    """Estimates, corrected by `learn`, `learned_load` and `learned_bytes`."""
+
+    def __init__(self, *, device: Device = "gpu") -> None:
+        """Begin with the stated rates of a device; the schedule sets `device` from its nodes."""
+        self.device: Device = device
+        self._units: _Ratios = _Ratios()
+        self._loads: _Ratios = _Ratios()
+        self._bytes: dict[ModelFacts, tuple[int, int]] = {}
+        self._measured: dict[ModelFacts, int] = {}
+        self._slowest = 1.0
+
+    def stated(self, unit: Unit) -> float:
+        """Seconds by the stated rate alone: never changes, so queues may be ordered by it."""
+        tokens = getattr(unit, "tokens", 0) or unit.characters / CHARACTERS_PER_TOKEN
+        return UNIT_SECONDS + tokens * parameters(unit.model) / RATES[self.device]
+
+    def factor(self, model: ModelFacts, work: type) -> float:
+        """By how much units of this model and kind of work take longer than stated."""
+        return self._units.of((model, work))
+
+    def common_factor(self) -> float:
+        """By how much units of a model that is not measured yet take longer than stated."""
+        return self._units.of(None)
+
+    def measurements(self, model: ModelFacts) -> int:
+        """How many finished units of the model its estimates rest on."""
+        return self._measured.get(model, 0)
+
+    def seconds(self, unit: Unit) -> float:
+        """Seconds that the unit takes on a worker."""
+        return self.stated(unit) * self.factor(unit.model, type(unit.work))
+
+    def deadline(self, unit: Unit) -> float:
+        """Seconds after which the unit is taken for hung.
+
+        Ten times the estimate; up to thirty times where this run has seen units that slow; ten
+        times longer where nothing of the kind is measured yet.
+        """
+        doubt = 1.0 if self._units.measured((unit.model, type(unit.work))) else DOUBT
+        patience = min(max(PATIENCE, SLOWEST * self._slowest), MOST_PATIENCE)
+        return doubt * max(PATIENCE_SECONDS, patience * self.seconds(unit))
+
+    def load_seconds(self, model: ModelFacts) -> float:
+        """Seconds from starting a process until it has loaded the model."""
+        return self._stated_load(model) * self._loads.of(model)
+
+    def bytes(self, model: ModelFacts) -> int:
+        """GPU memory the model needs in all: weights, as measured if they are, and activations."""
+        weights, most = self._bytes.get(model, (model.bytes, 0))
+        needed = round(weights * (1 + ACTIVATIONS)) + PROCESS_BYTES
+        return min(needed, most) if most else needed
+
+    def learn(self, unit: Unit, seconds: float) -> None:
+        """The unit took so many seconds."""
+        kind = (unit.model, type(unit.work))
+        if self._units.measured(kind):
+            self._slowest = max(self._slowest * 0.999, seconds / self.seconds(unit))
+        self._units.learn(kind, seconds / self.stated(unit))
+        self._measured[unit.model] = min(MEMORY, self.measurements(unit.model) + 1)
+
+    def learned_load(self, model: ModelFacts, seconds: float) -> None:
+        """Loading the model took so many seconds."""
+        self._loads.learn(model, seconds / self._stated_load(model))
+
+    def learned_bytes(self, model: ModelFacts, count: int, *, most: int = 0) -> None:
+        """The loaded model took so many bytes of GPU memory; the most of all its loads counts.
+
+        `most` (0 if unknown) is what the GPUs hold on which it was loaded, so it needs no more.
+        """
+        before, bound = self._bytes.get(model, (0, 0))
+        self._bytes[model] = (max(count, before), max(most, bound))
+
+    def hours(self, units: Iterable[Unit], *, gpus: int = 1, gpu_bytes: int = 0) -> float:
+        """Hours that the units take on so many GPUs (or cores) kept busy, each model loaded once.
+
+        With `gpu_bytes` a model too big for one GPU counts for as many as it is spread over.
+        """
+        seconds: dict[ModelFacts, float] = {}
+        for unit in units:
+            loaded = seconds.get(unit.model)
+            before = self.load_seconds(unit.model) if loaded is None else loaded
+            seconds[unit.model] = before + self.seconds(unit)
+        total = sum(
+            taken * (gpus_for(self.bytes(model), gpu_bytes=gpu_bytes) or 1)
+            for model, taken in seconds.items()
+        )
+        return total / max(1, gpus) / 3600
+
+    def _stated_load(self, model: ModelFacts) -> float:
+        """Seconds of a load before any is measured."""
+        return START_SECONDS + model.bytes / DISK_BYTES_PER_SECOND
+
+
+def parameters(model: ModelFacts) -> float:
+    """How many numbers the model's weights are, from their bytes."""
+    return model.bytes / BYTES_PER_NUMBER[model.quantisation or model.dtype]
+
+
+class _Ratios:
+    """Measured over stated seconds, by name: a mean that leans on the other names' at first."""
+
+    def __init__(self) -> None:
+        """Nothing is measured: every ratio is 1."""
+        self._means: dict[Hashable, tuple[float, int]] = {}
+        self._logarithms = 0.0
+
+    def measured(self, name: Hashable) -> bool:
+        """Whether there is a measurement of this name itself."""
+        return name in self._means
+
+    def of(self, name: Hashable) -> float:
+        """What to expect: the mean, with what the others show weighing as one measurement."""
+        others = math.exp(self._logarithms / max(1, len(self._means)))
+        mean, count = self._means.get(name, (1.0, 0))
+        return (others + mean * count) / (1 + count)
+
+    def learn(self, name: Hashable, ratio: float) -> None:
+        """Take in one measurement; one that is far off moves the mean only so far."""
+        ratio = max(ratio, 1e-9)
+        before = self._means.get(name)
+        if before is None:
+            mean, count = ratio, 1
+        else:
+            old, count = before[0], min(before[1] + 1, MEMORY)
+            mean = old + (min(max(ratio, old / OUTLIER), old * OUTLIER) - old) / count
+            self._logarithms -= math.log(old)
+        self._means[name] = (mean, count)
+        self._logarithms += math.log(mean)

@@ -1,0 +1,91 @@
+"""Show a plan and where a run stands, as tables for people; nothing here decides anything."""
+
+from collections import Counter
+from collections.abc import Iterable
+
+from rich.console import Console
+from rich.table import Table
+
+from orchestrator.launch import result_bytes
+from orchestrator.plan import Plan
+from orchestrator.scheduling.cost import Cost
+
+CHARACTERS_PER_TOKEN = 3
+
+
+def show_plan(plan: Plan, *, cost: Cost, console: Console) -> None:
+    """Print what a run would do, and about how long one device would take for it."""
+    missing, units = cells_missing(plan), Counter(unit.model.label for unit in plan.units)
+    table = Table(title=f"plan of study {plan.study.name}")
+    columns(table, "layers", "weights", "dtype", "cells", "there", "to do", "units")
+    for model in plan.models:
+        total, left = plan.totals[model.label], missing[model.label]
+        weights = size(model.bytes) if model.bytes else "?"
+        counts = (total, total - left, left, units[model.label])
+        numbers = (f"{count:,}" for count in counts)
+        table.add_row(model.label, str(model.layers), weights, str(model.dtype), *numbers)
+    console.print(table)
+    console.print(
+        f"{plan.cells:,} cells, {plan.done:,} there already, {plan.missing:,} to compute in "
+        f"{len(plan.units):,} units with {len(plan.models)} model(s); about "
+        f"{plan.characters // CHARACTERS_PER_TOKEN:,} tokens to read and "
+        f"{size(result_bytes(plan))} of rows to write"
+    )
+    if plan.units:
+        device = "GPU" if cost.device == "gpu" else "core"
+        seconds = 3600 * cost.hours(plan.units)
+        console.print(f"about {span(seconds)} of one {device}, loading included, before measuring")
+    if plan.failed:
+        console.print(f"{plan.failed:,} cells failed before: --retry-errors takes them up again")
+    for note in plan.notes:
+        console.print(f"note: {note}")
+    for item in plan.too_long:
+        console.print(
+            f"too long: {item.texts:,} texts of {item.source}/{item.language} exceed the context "
+            f"of {item.context:,} tokens of {item.model} (longest {item.longest:,})"
+        )
+
+
+def show_status(rows: Iterable[tuple[str, int, int, int]], *, console: Console) -> None:
+    """Print, per model, cells in all, done and failed."""
+    table = Table()
+    columns(table, "cells", "done", "failed", "to do")
+    for label, total, done, failed in rows:
+        table.add_row(label, *(f"{n:,}" for n in (total, done, failed, total - done - failed)))
+    console.print(table)
+
+
+def columns(table: Table, *names: str) -> None:
+    """A column for the model, whose name is never cut, and columns of numbers."""
+    table.add_column("model", overflow="fold")
+    for name in names:
+        table.add_column(name, justify="right", no_wrap=True)
+
+
+def size(number: float) -> str:
+    """A number of bytes for people."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if number < 1000:
+            return f"{number:.0f} {unit}" if unit == "B" else f"{number:.1f} {unit}"
+        number /= 1000
+    return f"{number:.1f} TB"
+
+
+def span(seconds: float) -> str:
+    """A length of time for people."""
+    seconds = max(0, round(seconds))
+    if seconds < 60:
+        return f"{seconds} s"
+    minutes, seconds = divmod(seconds, 60)
+    if minutes < 60:
+        return f"{minutes} min {seconds:02d} s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02d} min"
+
+
+def cells_missing(plan: Plan) -> Counter[str]:
+    """Cells to compute, by model."""
+    missing: Counter[str] = Counter()
+    for unit in plan.units:
+        missing[unit.model.label] += len(unit.cells)
+    return missing
