@@ -20,7 +20,11 @@ from tests import world
 from tests.world import ROOT, same
 
 ROUNDS = int(os.environ.get("BABELSCOPE_CHAOS_ROUNDS", "3"))
-FAULTS = ("driver", "actor", "raylet", "poison", "memory", "disk", "terminate")
+# Those come first that no other test brings about.
+FAULTS = ("memory", "disk", "raylet", "allocation", "poison", "driver", "actor", "terminate")
+IN_WORKERS = ("poison", "memory", "allocation")
+# Ray ends processes once so much more of the machine's memory is in use than before the tests.
+ROOM = 0.15
 PATIENCE = 240.0
 
 # Small units make many chances to be hit.
@@ -31,7 +35,9 @@ DRIVER = (
 
 # Loaded by every Python on the nodes: spoils units as a file says, once that file names a language.
 SABOTAGE = """
-import importlib.abc, importlib.machinery, os, sys
+import importlib.abc, importlib.machinery, os, resource, sys, time
+
+LARGEST = int(os.environ.get("CHAOS_CHUNKS", "0"))
 
 class Finder(importlib.abc.MetaPathFinder):
     def find_spec(self, name, path, target=None):
@@ -59,8 +65,19 @@ def spoil(unit):
         return
     if kind == "poison":
         raise RuntimeError("a poisoned language")
-    os.remove(os.environ["CHAOS_FILE"])  # once: memory is short, then there is enough
-    os.kill(os.getpid(), 9)
+    os.rename(os.environ["CHAOS_FILE"], os.environ["CHAOS_FILE"] + ".struck")  # only once
+    if kind == "memory":  # real pages, until somebody ends this process
+        held, until = [], time.monotonic() + 60
+        while time.monotonic() < until:
+            if len(held) < LARGEST:
+                held.append(b"x" * 2**26)
+            else:
+                time.sleep(0.1)
+        raise RuntimeError("nobody ended a process that took all the memory")
+    # From here on this process gets no memory to speak of: every unit fails or ends it.
+    line = next(line for line in open("/proc/self/status") if line.startswith("VmData"))
+    limit = int(line.split()[1]) * 1024 + 2**16
+    resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
 
 sys.meta_path.insert(0, Finder())
 """
@@ -98,6 +115,11 @@ def nodes(tmp_path_factory: pytest.TempPathFactory, chaos_file: Path) -> Iterato
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(folder), prepend=os.pathsep)
         patch.setenv("CHAOS_FILE", str(chaos_file))
+        whole, used = _memory()
+        assert used + 2 * ROOM * whole < whole, "too little memory is free for running out of it"
+        patch.setenv("CHAOS_CHUNKS", str(int(2 * ROOM * whole / 2**26)))
+        patch.setenv("RAY_memory_usage_threshold", str(used / whole + ROOM))
+        patch.setenv("RAY_memory_monitor_refresh_ms", "100")
         started = Nodes()
         yield started
         started.close()
@@ -134,10 +156,12 @@ def _round(
     arguments = world.arguments(root, out, "--workers", "2", models=world.models())
     arguments[arguments.index("inline")] = nodes.address
     language = source.choice(world.LANGUAGES[1:])
-    if fault in ("poison", "memory"):
+    struck = chaos_file.with_name(chaos_file.name + ".struck")
+    struck.unlink(missing_ok=True)
+    if fault in IN_WORKERS:
         chaos_file.write_text(f"{fault} {language}")
     driver = _start(arguments, log=out.parent / "first.log")
-    if fault not in ("poison", "memory"):
+    if fault not in IN_WORKERS:
         _wait_for_shards(driver, out, count=source.randint(0, 6))
         time.sleep(source.uniform(0, 1))
         _strike(fault, driver, out, nodes)
@@ -150,8 +174,9 @@ def _round(
         assert errors.error.str.contains("a poisoned language").all()
         chaos_file.unlink()
         arguments.append("--retry-errors")
-    elif fault in ("actor", "raylet", "memory"):
+    elif fault in ("actor", "raylet", "memory", "allocation"):
         assert status == 0, log
+        assert struck.exists() == (fault in IN_WORKERS), log
     ballast = out.parent / "ballast"
     ballast.unlink(missing_ok=True)
     again = _start(arguments, log=out.parent / "again.log")
@@ -204,6 +229,14 @@ def _small_disk(folder: Path) -> Path:
     if mounted.returncode:
         pytest.skip("a small disk cannot be mounted here: this user may not mount")
     return folder
+
+
+def _memory() -> tuple[int, int]:
+    """The machine's memory and how much of it is in use, in bytes."""
+    lines = Path("/proc/meminfo").read_text().splitlines()
+    kilobytes = {line.split(":")[0]: int(line.split()[1]) for line in lines}
+    whole, free = kilobytes["MemTotal"], kilobytes["MemAvailable"]
+    return 1024 * whole, 1024 * (whole - free)
 
 
 def _workers() -> list[int]:
