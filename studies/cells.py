@@ -36,7 +36,17 @@ def alignment_cells(
     content = digest([_identity(model), fingerprint or bitext.fingerprint])
     for name in grid.measures:
         measure = resolve(name, switches=grid.switches)
-        reading = (measure.version, measure.site, measure.state, grid.switches.include_bos)
+        reading: list[object] = [
+            measure.version,
+            measure.site,
+            measure.state,
+            grid.switches.include_bos,
+        ]
+        if measure.pooled_state != "raw":
+            reading.append(measure.pooled_state)
+        if measure.score != "mutual_nearest":
+            reading.append(measure.score)
+        reading += measure.settings
         scopes = {norm: digest([content, *reading, norm]) for norm in (False, True)}
         for layer in _layers(grid, name=name, measure=measure, model=model):
             scope = scopes[normed(measure, layer=layer, last=model.layers, switches=grid.switches)]

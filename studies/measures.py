@@ -1,17 +1,18 @@
-"""The alignment measures: which activation each reads, what it makes of it, and its version.
+"""The measures over parallel text: what each reads of a model, what it makes of it, its version.
 
-A measure here is a reading of activations (site and state); the score over two languages' vectors
-is the same for all: mutual nearest neighbours (MEXA; NeuronXA, section 2.3). To add a measure of
-this kind, add an entry. How activations are read is unknown here.
+A measure is a reading of activations (site and state) and a score over two languages' vectors:
+mutual nearest neighbours (MEXA; NeuronXA, section 2.3) or one of the paper's baselines (CKA, SVCCA,
+ANC). To add a measure of either kind, add an entry. How activations are read is unknown here.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Literal
 
 from studies.spec import Switches
 
 Site = Literal["resid_post", "mlp_act", "mlp_hidden"]
 State = Literal["raw", "positive", "magnitude"]
+Score = Literal["mutual_nearest", "cka", "svcca", "anc"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,15 +20,20 @@ class Measure:
     """One measure. `first_layer` is 0 where the embeddings count as a layer, else 1.
 
     `state` is taken per token, before pooling: the activation itself (`raw`), whether it is above
-    zero (`positive`, NAS), or its absolute value (`magnitude`, NAV). `switch` names the switch that
-    decides between the two neuron sites, if there is one. Bump `version` when the
-    meaning of the value changes: it is part of every key.
+    zero (`positive`, NAS), or its absolute value (`magnitude`, NAV); `pooled_state` is taken of the
+    pooled vector instead, where a switch asks for that order. `score` compares the two languages'
+    vectors. `switches` are those that change its value; `settings` are the ones set to another
+    than the usual reading, by name. Bump `version` when the meaning of the value changes: it is
+    part of every key.
     """
 
     site: Site
     state: State
     first_layer: int
-    switch: Literal["nas_site", "nav_site"] | None = None
+    score: Score = "mutual_nearest"
+    switches: tuple[str, ...] = ()
+    pooled_state: State = "raw"
+    settings: tuple[tuple[str, object], ...] = ()
     version: int = 1
 
     def layers(self, last: int) -> range:
@@ -36,16 +42,47 @@ class Measure:
 
 
 MEASURES: dict[str, Measure] = {
-    "mexa": Measure(site="resid_post", state="raw", first_layer=0),
-    "nasca": Measure(site="mlp_act", state="positive", first_layer=1, switch="nas_site"),
-    "navca": Measure(site="mlp_hidden", state="magnitude", first_layer=1, switch="nav_site"),
+    "mexa": Measure(site="resid_post", state="raw", first_layer=0, switches=("tie_rule",)),
+    "nasca": Measure(
+        site="mlp_act",
+        state="positive",
+        first_layer=1,
+        switches=("nas_site", "nas_order", "tie_rule"),
+    ),
+    "navca": Measure(
+        site="mlp_hidden",
+        state="magnitude",
+        first_layer=1,
+        switches=("nav_site", "nas_order", "tie_rule"),
+    ),
+    "cka": Measure(
+        site="resid_post", state="raw", first_layer=0, score="cka", switches=("sim_features", "cka")
+    ),
+    "svcca": Measure(
+        site="resid_post",
+        state="raw",
+        first_layer=0,
+        score="svcca",
+        switches=("sim_features", "svcca_keep"),
+    ),
+    "anc": Measure(
+        site="resid_post",
+        state="raw",
+        first_layer=0,
+        score="anc",
+        switches=("sim_features", "anc_abs"),
+    ),
 }
 
 NEURON_SITES: dict[str, Site] = {"act": "mlp_act", "h": "mlp_hidden"}
+FEATURES = {"hidden": "mexa", "nas": "nasca", "nav": "navca"}
+# What these decide is a site or a state, and in the key as such.
+_DECIDED = ("nas_site", "nav_site", "sim_features", "nas_order")
+_USUAL = {item.name: item.default for item in fields(Switches)}
 
 
 def resolve(name: str, *, switches: Switches) -> Measure:
-    """The measure called `name` with the switches applied to its site.
+    """The measure called `name` as the switches read it.
 
     Raises:
         ValueError: no measure has that name.
@@ -54,9 +91,27 @@ def resolve(name: str, *, switches: Switches) -> Measure:
         known = ", ".join(MEASURES)
         raise ValueError(f"unknown measure {name!r}: expected one of {known}")
     measure = MEASURES[name]
-    if measure.switch is None:
-        return measure
-    return replace(measure, site=NEURON_SITES[getattr(switches, measure.switch)])
+    if "sim_features" in measure.switches:
+        # The neurons' own switches then say which neurons.
+        features = resolve(FEATURES[switches.sim_features], switches=switches)
+        measure = replace(
+            measure,
+            site=features.site,
+            state=features.state,
+            pooled_state=features.pooled_state,
+            first_layer=features.first_layer,
+        )
+    for switch in ("nas_site", "nav_site"):
+        if switch in measure.switches:
+            measure = replace(measure, site=NEURON_SITES[getattr(switches, switch)])
+    if "nas_order" in measure.switches and switches.nas_order == "pool_then_state":
+        measure = replace(measure, state="raw", pooled_state=measure.state)
+    settings = tuple(
+        (switch, getattr(switches, switch))
+        for switch in measure.switches
+        if switch not in _DECIDED and getattr(switches, switch) != _USUAL[switch]
+    )
+    return replace(measure, settings=settings)
 
 
 def normed(measure: Measure, *, layer: int, last: int, switches: Switches) -> bool:

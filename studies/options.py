@@ -93,6 +93,14 @@ def _switch_value(name: str, value: str, *, kind: object) -> object:
         if value not in ("true", "false"):
             raise ValueError(f"switch {name}={value!r}: expected true or false")
         return value == "true"
+    if kind is float:
+        try:
+            number = float(value)
+        except ValueError:
+            number = 0.0
+        if not 0 < number < float("inf"):
+            raise ValueError(f"switch {name}={value!r}: expected a number above 0")
+        return number
     if kind is int:
         if not value.isdecimal():
             raise ValueError(f"switch {name}={value!r}: expected a whole number from 0")

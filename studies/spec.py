@@ -94,19 +94,33 @@ class Switches:
 
     Attributes:
         include_bos: pool over the tokenizer's own prefix tokens too (MEXA's released code does).
-        last_layer: `raw` takes the output of the last block as it is; `normed` takes it after the
-            final norm, as MEXA's released code does. Concerns MEXA at layer L alone.
+        last_layer: `normed` takes layer L after the final norm, as MEXA's released code does;
+            `raw` takes the output of the last block as it is. Concerns residual states alone.
+        tie_rule: `strict` wants a pair to be more similar than every competitor; `equal` lets one
+            pass that is exactly as similar.
         nas_site: the activation whose sign is the neuron's state: `act` is act(gate), `h` is the
             down projection's input (NeuronXA, section 2.1 against 2.2).
         nav_site: the activation whose magnitude is taken, same two sites.
+        nas_order: whether neuron states are taken per token and then pooled (NeuronXA, equation
+            3), or taken of pooled activations.
+        sim_features: what CKA, SVCCA and ANC compare: `hidden` states, or neuron states.
+        cka: the plain estimator, or the one without bias where items are few.
+        svcca_keep: directions kept of each language, or below 1 the share of variance they hold.
+        anc_abs: average the size of each neuron's correlation, not its signed value.
         pair_ids: which sentence pairs: the `first` ones, or `random` ones drawn with `seed`.
         seed: the seed of that draw; it has no effect under `first`.
     """
 
     include_bos: bool = True
-    last_layer: Literal["raw", "normed"] = "raw"
+    last_layer: Literal["normed", "raw"] = "normed"
+    tie_rule: Literal["strict", "equal"] = "strict"
     nas_site: Literal["act", "h"] = "act"
     nav_site: Literal["act", "h"] = "h"
+    nas_order: Literal["state_then_pool", "pool_then_state"] = "state_then_pool"
+    sim_features: Literal["hidden", "nas", "nav"] = "hidden"
+    cka: Literal["biased", "debiased"] = "biased"
+    svcca_keep: float = 20.0
+    anc_abs: bool = False
     pair_ids: Literal["first", "random"] = "first"
     seed: int = 0
 
@@ -268,10 +282,14 @@ class ChoiceSet:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AlignmentWork:
-    """The input of alignment cells: one bitext per language, under one set of switches."""
+    """The input of alignment cells: one bitext per language, under one set of switches.
+
+    `pairs` is how many sentence pairs were asked for, None for all there are.
+    """
 
     bitexts: tuple[Bitext, ...]
     switches: Switches
+    pairs: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,10 +1,12 @@
 """Mutual nearest neighbours: strict, symmetric, exact about ties, with the right null."""
 
+import math
+
 import pytest
 import torch
 
 from actors.alignment import align, chance_of, mutual_nearest
-from tests import oracle
+from tests import oracle, oracle_similarity
 
 
 def test_identity_is_one_constant_is_zero_permutation_counts_fixed_points() -> None:
@@ -21,8 +23,11 @@ def test_symmetric_and_unchanged_by_a_monotone_transform() -> None:
         similarity_NN = torch.rand(12, 12, generator=random).double()
         similarity_NN += 0.3 * torch.eye(12)
         found = mutual_nearest(similarity_NN)
-        assert found == mutual_nearest(similarity_NN.T)
-        assert found == mutual_nearest(similarity_NN.exp() * 5 - 2)
+        other_way = mutual_nearest(similarity_NN.T)
+        assert found[:4] == other_way[:4]
+        assert (found.forward, found.backward) == (other_way.backward, other_way.forward)
+        assert found.margin == pytest.approx(other_way.margin)
+        assert found[:6] == mutual_nearest(similarity_NN.exp() * 5 - 2)[:6]
 
 
 def test_one_pair_has_no_rival_and_is_refused() -> None:
@@ -57,6 +62,14 @@ def test_counts_and_ties_equal_the_loops() -> None:
         found = align(pivot_ND, language_ND)
         assert (found.count, found.ties) == oracle.alignment(list(pivot_ND), list(language_ND))
         assert found.value == found.count / 9
+        loops = oracle_similarity.retrieval(list(pivot_ND), list(language_ND))
+        assert (found.forward, found.backward) == loops[:2]
+        assert found.margin == pytest.approx(loops[2], abs=1e-12)
+        lenient = align(pivot_ND, language_ND, ties_pass=True)
+        assert (
+            lenient.count == found.count + found.ties == found.ties + lenient.count - lenient.ties
+        )
+        assert found.value <= min(found.forward, found.backward)
         seen_ties += found.ties
     assert seen_ties > 20
 
@@ -74,7 +87,9 @@ def test_a_zero_vector_is_never_aligned_and_no_rival() -> None:
     other_ND[1] = 0
     found = align(vectors_ND, other_ND)
     assert (found.count, found.ties) == (3, 0)
-    assert align(torch.zeros(3, 2), torch.zeros(3, 2)) == (0.0, 0, 0, 1.0)
+    nothing = align(torch.zeros(3, 2), torch.zeros(3, 2))
+    assert nothing[:6] == (0.0, 0, 0, 1.0, 0.0, 0.0)
+    assert math.isnan(nothing.margin)
 
 
 def test_a_near_tie_is_decided_and_rounding_is_not() -> None:
@@ -84,3 +99,11 @@ def test_a_near_tie_is_decided_and_rounding_is_not() -> None:
     similarity_NN[0, 1] = 1 + 1e-15
     found = mutual_nearest(similarity_NN)
     assert (found.count, found.ties) == (1, 2)
+
+
+def test_directions_and_margin_of_a_matrix_worked_out_by_hand() -> None:
+    similarity_NN = torch.tensor([[0.9, 0.1, 0.2], [0.8, 0.5, 0.4], [0.3, 0.6, 0.7]]).double()
+    found = mutual_nearest(similarity_NN)
+    # Rows: 0.9 and 0.7 are the largest, 0.5 is not. Columns: 0.9 and 0.7 are, 0.5 is not (0.6).
+    assert (found.forward, found.backward, found.value) == (2 / 3, 2 / 3, 2 / 3)
+    assert found.margin == pytest.approx((0.1 - 0.3 + 0.1) / 3)

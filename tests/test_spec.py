@@ -150,9 +150,31 @@ def test_a_copy_with_another_column_has_another_key():
     assert copies[0] == cell
 
 
+@pytest.mark.parametrize(
+    ("switches", "changed"),
+    [
+        (Switches(cka="debiased"), {"cka"}),
+        (Switches(svcca_keep=0.99), {"svcca"}),
+        (Switches(svcca_keep=20), set()),
+        (Switches(anc_abs=True), {"anc"}),
+        (Switches(tie_rule="equal"), set()),
+        (Switches(sim_features="nas"), {"cka", "svcca", "anc"}),
+        (Switches(sim_features="nav"), {"cka", "svcca", "anc"}),
+        (Switches(nas_site="h"), set()),
+    ],
+)
+def test_a_switch_changes_the_similarities_it_concerns(switches, changed):
+    grid = replace(GRID, measures=("cka", "svcca", "anc"))
+    before, after = keys(grid), keys(replace(grid, switches=switches))
+    assert {name for name, *_ in before.keys() | after.keys()} == set(grid.measures)
+    same = {name for name in before.keys() & after.keys() if before[name] == after[name]}
+    assert {name for name, *_ in before.keys() - same} == changed
+    assert {name for name, *_ in after.keys() - same} == changed
+
+
 def test_the_keys_asked_about_are_those_of_the_cells_made():
     asked: list[str] = []
-    switches = Switches(last_layer="normed")
+    switches = Switches(last_layer="raw")
     grid = replace(GRID, switches=switches)
     every = list(alignment_cells(grid, model=MODEL, bitext=BITEXT))
     made = alignment_cells(
@@ -225,15 +247,18 @@ def test_what_changes_the_texts_changes_every_key(change):
         (Switches(include_bos=False), {"mexa", "nasca", "navca"}),
         (Switches(nas_site="h"), {"nasca"}),
         (Switches(nav_site="act"), {"navca"}),
-        (Switches(last_layer="normed"), {"mexa"}),
+        (Switches(last_layer="raw"), {"mexa"}),
+        (Switches(tie_rule="equal"), {"mexa", "nasca", "navca"}),
+        (Switches(nas_order="pool_then_state"), {"nasca", "navca"}),
         (Switches(pair_ids="random", seed=3), set()),
+        (Switches(cka="debiased", svcca_keep=0.99, anc_abs=True, sim_features="nas"), set()),
     ],
 )
 def test_a_switch_changes_the_measures_it_concerns(switches, changed):
     before, after = keys(), keys(replace(GRID, switches=switches))
     different = {name for name in before if before[name] != after[name]}
     assert {measure for measure, *_ in different} == changed
-    if switches.last_layer == "normed":
+    if switches.last_layer == "raw":
         assert {layer for *_, layer in different} == {MODEL.layers}
 
 
