@@ -10,7 +10,6 @@ import math
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
@@ -20,6 +19,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from actors.model import LoadedModel, too_long
+from studies.contents import FineTuning
 
 if TYPE_CHECKING:
     from peft import LoraConfig, PeftModel
@@ -29,24 +29,7 @@ if TYPE_CHECKING:
 FORMAT = "babelscope adapter 1"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FineTuning:
-    """How an adapter is trained. Every field bears identity.
-
-    The learning rate rises over the first tenth of the steps and falls along a cosine to 0. `rank`
-    and `scale` are LoRA's r and alpha, on all linear layers but the head; gradients are clipped to
-    length 1 (Hu et al. 2021; the paper of NeuronXA states neither rank nor rate nor epochs).
-    """
-
-    rank: int = 8
-    scale: float = 16.0
-    learning_rate: float = 1e-4
-    epochs: int = 1
-    batch: int = 16
-    seed: int = 0
-
-
-class Example(NamedTuple):
+class Lesson(NamedTuple):
     """Token ids of a prompt, prefix included, and of what should follow it."""
 
     prompt: tuple[int, ...]
@@ -60,15 +43,15 @@ class Trained(NamedTuple):
     losses: tuple[float, ...]
 
 
-def finetune(loaded: LoadedModel, examples: Sequence[Example], *, how: FineTuning) -> Trained:
+def finetune(loaded: LoadedModel, lessons: Sequence[Lesson], *, how: FineTuning) -> Trained:
     """Train an adapter to write each answer after its prompt.
 
     Raises:
         ValueError: nothing to learn from, an example too long for the context, or a setting that
             trains nothing.
     """
-    _check(loaded, examples, how)
-    steps = math.ceil(len(examples) / how.batch) * how.epochs
+    _check(loaded, lessons, how)
+    steps = math.ceil(len(lessons) / how.batch) * how.epochs
     generator = torch.Generator().manual_seed(how.seed)
     losses: list[float] = []
     with _attached(loaded, _config(how), seed=how.seed) as beside, torch.enable_grad():
@@ -76,9 +59,9 @@ def finetune(loaded: LoadedModel, examples: Sequence[Example], *, how: FineTunin
         optimizer = torch.optim.AdamW(trained, lr=how.learning_rate, weight_decay=0.0)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step, steps))
         for _ in range(how.epochs):
-            order = torch.randperm(len(examples), generator=generator).tolist()
+            order = torch.randperm(len(lessons), generator=generator).tolist()
             for start in range(0, len(order), how.batch):
-                chosen = [examples[place] for place in order[start : start + how.batch]]
+                chosen = [lessons[place] for place in order[start : start + how.batch]]
                 optimizer.zero_grad()
                 losses.append(_backward(loaded, chosen))
                 torch.nn.utils.clip_grad_norm_(trained, 1.0)
@@ -148,14 +131,14 @@ def _config(how: FineTuning) -> "LoraConfig":
     )
 
 
-def _check(loaded: LoadedModel, examples: Sequence[Example], how: FineTuning) -> None:
+def _check(loaded: LoadedModel, lessons: Sequence[Lesson], how: FineTuning) -> None:
     """Refuse what trains nothing or does not fit."""
-    if not examples:
+    if not lessons:
         raise ValueError("no examples to fine-tune on: expected at least one")
     for name in ("rank", "epochs", "batch", "learning_rate"):
         if not getattr(how, name) > 0:
             raise ValueError(f"fine-tuning with {name} {getattr(how, name)}: expected more than 0")
-    for place, (prompt, answer) in enumerate(examples):
+    for place, (prompt, answer) in enumerate(lessons):
         if not prompt or not answer:
             raise ValueError(f"example {place} has no {'answer' if prompt else 'prompt'} to learn")
         if len(prompt) + len(answer) > loaded.facts.context:
@@ -163,11 +146,11 @@ def _check(loaded: LoadedModel, examples: Sequence[Example], how: FineTuning) ->
             raise ValueError(too_long(f"example {place}", tokens, context=loaded.facts.context))
 
 
-def _backward(loaded: LoadedModel, chosen: Sequence[Example]) -> float:
+def _backward(loaded: LoadedModel, chosen: Sequence[Lesson]) -> float:
     """Gradients of the mean loss per answer token of a batch, in parts that fit the memory."""
-    answered = sum(len(example.answer) for example in chosen)
+    answered = sum(len(lesson.answer) for lesson in chosen)
     total = 0.0
-    rows = sorted(chosen, key=lambda example: len(example.prompt) + len(example.answer))
+    rows = sorted(chosen, key=lambda lesson: len(lesson.prompt) + len(lesson.answer))
     width = len(rows[-1].prompt) + len(rows[-1].answer)
     # What a step keeps for its gradients is several times what a plain pass keeps.
     size = max(1, loaded.budget.tokens // (4 * width))
@@ -178,7 +161,7 @@ def _backward(loaded: LoadedModel, chosen: Sequence[Example]) -> float:
     return total
 
 
-def _loss(loaded: LoadedModel, rows: Sequence[Example]) -> Tensor:
+def _loss(loaded: LoadedModel, rows: Sequence[Lesson]) -> Tensor:
     """Summed negative log-probability of all answer tokens."""
     width = max(len(prompt) + len(answer) for prompt, answer in rows)
     ids_BT = torch.zeros(len(rows), width, dtype=torch.long)

@@ -6,18 +6,19 @@ import pytest
 import torch
 
 from actors.batching import TokenBudget
-from actors.finetune import Example, FineTuning, adapted, finetune
+from actors.finetune import Lesson, adapted, finetune
+from studies.contents import FineTuning
 from tests import tiny
 
 FAMILIES = ("llama", "qwen2", "gemma2", "olmo2", "gpt2")
 HOW = FineTuning(rank=4, learning_rate=2e-2, epochs=6, batch=4)
 
 
-def examples(*, answer: tuple[int, ...] = (7, 9)) -> list[Example]:
+def examples(*, answer: tuple[int, ...] = (7, 9)) -> list[Lesson]:
     generator = torch.Generator().manual_seed(0)
     lengths = torch.randint(2, 9, (12,), generator=generator).tolist()
     prompts = [torch.randint(20, 60, (length,), generator=generator) for length in lengths]
-    return [Example(tuple(prompt.tolist()), answer) for prompt in prompts]
+    return [Lesson(tuple(prompt.tolist()), answer) for prompt in prompts]
 
 
 @torch.no_grad()
@@ -110,7 +111,7 @@ def test_what_trains_nothing_is_refused():
         finetune(loaded, examples(), how=FineTuning(rank=0))
     with pytest.raises(ValueError, match="example 0 has no answer"):
         finetune(loaded, examples(answer=()), how=FineTuning())
-    long = [Example(tuple([5] * loaded.facts.context), (7,))]
+    long = [Lesson(tuple([5] * loaded.facts.context), (7,))]
     with pytest.raises(ValueError, match=r"example 0 has .* tokens and the model's context is"):
         finetune(loaded, long, how=FineTuning())
     with pytest.raises(ValueError, match="diverged at step"):

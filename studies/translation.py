@@ -1,0 +1,61 @@
+"""Translation prompts from parallel text: a few pairs as examples, then a sentence to translate.
+
+Pairs shown as examples are never translated. Languages are named in English, as the table of
+languages names them. What writes the translation is unknown here.
+"""
+
+from studies import languages
+from studies.contents import GenerationItem, GenerationSet
+from studies.spec import Bitext
+
+SHOTS = 4
+MAX_NEW_TOKENS = 256
+STOP = ("\n",)
+
+
+def translations(
+    bitext: Bitext, *, shots: int = SHOTS, max_new_tokens: int = MAX_NEW_TOKENS
+) -> GenerationSet:
+    """Prompts that ask for a bitext's language, given its pivot's sentences.
+
+    Args:
+        bitext: parallel sentences; the first `shots` pairs are examples, the others the task.
+        shots: how many examples stand in every prompt.
+        max_new_tokens: where a translation is cut off at the latest; it ends at a line's end.
+
+    Raises:
+        ValueError: no pair is left to translate.
+    """
+    if shots < 0 or len(bitext.ids) <= shots:
+        raise ValueError(
+            f"{bitext.dataset} {bitext.language}: {len(bitext.ids)} pairs with {shots} of them as "
+            "examples leave none to translate; ask for more pairs or fewer examples"
+        )
+    names = [languages.language(code).name for code in (bitext.pivot, bitext.language)]
+    pairs = list(zip(map(_line, bitext.pivot_texts), map(_line, bitext.texts), strict=True))
+    shown = "".join(
+        f"{names[0]}: {source}\n{names[1]}: {target}\n\n" for source, target in pairs[:shots]
+    )
+    items = tuple(
+        GenerationItem(
+            id=id,
+            prompt=f"{shown}{names[0]}: {source}\n{names[1]}:",
+            references=(target,),
+        )
+        for id, (source, target) in zip(bitext.ids[shots:], pairs[shots:], strict=True)
+    )
+    return GenerationSet(
+        benchmark=bitext.dataset,
+        language=bitext.language,
+        pivot=bitext.pivot,
+        prompt=f"translate, {shots}-shot",
+        items=items,
+        max_new_tokens=max_new_tokens,
+        stop=STOP,
+        commit=bitext.commit,
+    )
+
+
+def _line(text: str) -> str:
+    """A text on one line: a line's end is where a translation ends."""
+    return " ".join(text.split())
