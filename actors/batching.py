@@ -19,6 +19,9 @@ from torch import Tensor
 BUSY_TOKENS = 1024
 SHORTEST_SHARE = 0.75
 
+# What to do about numbers that are not finite.
+OVERFLOW = "the model overflows in this dtype; use --dtype bfloat16 or float32"
+
 OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
 
 

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from actors.branches import Segment, attention, pack
-from actors.intervention.intervene import Intervention, Place, armed, gather
+from actors.intervention.intervene import Place, armed, gather
+from actors.intervention.setting import Intervention
 from actors.structure.probe import probe_ids
 from actors.structure.sites import Sites
 
@@ -33,7 +34,7 @@ def prove_interventions(sites: Sites) -> None:
     Raises:
         ValueError: coefficient 0 is not the plain run, or another changes nothing.
     """
-    ids_BT = probe_ids(sites, tokens=PROBE_TOKENS)
+    ids_BT = probe_ids(sites.embedding_weight, tokens=PROBE_TOKENS)
     layer = (len(sites.blocks) + 1) // 2
     plain_BTD = sites.base(input_ids=ids_BT, use_cache=False).last_hidden_state
     width = int(plain_BTD.shape[-1])
@@ -67,11 +68,9 @@ def can_share(sites: Sites) -> bool:
     So other words in the first branch must leave every token of the second as it is, and the
     second, which is not where its text would be, may differ only a little more than the first.
     """
-    parts = probe_ids(sites, tokens=PROBE_TOKENS * 4)[0].view(4, -1).tolist()
+    parts = probe_ids(sites.embedding_weight, tokens=PROBE_TOKENS * 4)[0].view(4, -1).tolist()
     trunk, first, second, other = (tuple(part) for part in parts)
-    weight = sites.embedding.weight
-    assert isinstance(weight, Tensor)
-    dtype, device = weight.dtype, weight.device
+    dtype, device = sites.embedding_weight.dtype, sites.embedding_weight.device
     try:
         first_TD, second_TD = _branches(sites, trunk, (first, second), device=device)
         _, again_TD = _branches(sites, trunk, (other, second), device=device)

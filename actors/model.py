@@ -191,11 +191,11 @@ def _load_tokenizer(facts: ModelFacts, *, folder: str) -> PreTrainedTokenizerBas
     chosen: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
         folder, local_files_only=True, trust_remote_code=facts.trust_remote_code
     )
-    if not (Path(folder) / "tokenizer.json").is_file():
+    lost = [text for text in PROBES if not _keeps(chosen, text)]
+    if not lost or not (Path(folder) / "tokenizer.json").is_file():
         return chosen
     own = PreTrainedTokenizerFast.from_pretrained(folder, local_files_only=True)
-    lost = any(_keeps(own, text) and not _keeps(chosen, text) for text in PROBES)
-    return own if lost else chosen
+    return own if any(_keeps(own, text) for text in lost) else chosen
 
 
 def _keeps(tokenizer: PreTrainedTokenizerBase, text: str) -> bool:

@@ -4,24 +4,26 @@ It holds what is expensive to make (the weights, the pivot's vectors) and answer
 texts. It is an ordinary class; what makes it remote, and who calls it when, is unknown here.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+from actors.answer import Answer
 from actors.description import Description, describe
 from actors.extraction.capture import Reading, Vectors, capture
 from actors.extraction.lens import Latent, LensHead, LensNorm, lens
 from actors.extraction.neurons import NeuronStatistics, Weight, statistics
 from actors.extraction.tally import NeuronSite
 from actors.extraction.vectors import SteeringVectors, mean_difference
-from actors.intervention.intervene import Intervention, Setting
+from actors.intervention.setting import Intervention, Setting
 from actors.intervention.sweep import sweep_choices
 from actors.model import load
 from actors.prediction.decode import Sampling
-from actors.prediction.generate import Generated, generate
+from actors.prediction.generate import Generated, generate_tokens
 from actors.prediction.score import Choice, ask, score
 from actors.structure.sites import SiteName
-from actors.work import PivotCache, run_unit
+from actors.tasks.given import PivotCache
+from actors.work import run_unit
 from studies.measures import State
-from studies.spec import POOLINGS, ChoiceItem, ModelFacts, Normalise, Pooling, Row, Unit
+from studies.spec import POOLINGS, ChoiceItem, ModelFacts, Normalise, Pooling, Unit
 
 
 class ModelActor:
@@ -34,9 +36,9 @@ class ModelActor:
         self._loaded = load(facts, device=device, threads=threads)
         self._pivots = PivotCache()
 
-    def run(self, unit: Unit) -> list[Row]:
-        """The rows of every cell in `unit`."""
-        return run_unit(self._loaded, unit, pivots=self._pivots)
+    def run(self, unit: Unit, artifacts: Mapping[str, bytes] = {}) -> Answer:
+        """The rows of every cell in `unit`, from the `artifacts` of the cells it needs."""
+        return run_unit(self._loaded, unit, artifacts=artifacts, pivots=self._pivots)
 
     def extract(
         self,
@@ -154,9 +156,10 @@ class ModelActor:
         allow_truncation: bool = False,
     ) -> list[Generated]:
         """Continuations of `prompts`, greedy unless `sampling` says otherwise."""
-        return generate(
+        prefix = self._loaded.prefix
+        return generate_tokens(
             self._loaded,
-            prompts,
+            [(*prefix, *ids) for ids in self._loaded.tokenise(prompts)],
             max_new_tokens=max_new_tokens,
             setting=setting,
             sampling=sampling,

@@ -8,6 +8,7 @@ import os
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -285,15 +286,21 @@ def _plan(name: str, asked: Request, *, store: Store) -> plans.Plan:
     with console.status("reading what is there") as shown:
         done = store.keys()
         for sentence in store.quarantined:
-            console.print(f"note: {sentence}", style="yellow", markup=False)
-        return plans.build(
+            _note(sentence)
+        build = partial(
+            plans.build,
             study,
             source=asked.source,
-            done=done,
             failed=frozenset() if asked.retry_errors else store.failed() - done,
             allow_truncation=asked.allow_truncation,
             on_progress=lambda what: shown.update(f"reading {what}"),
         )
+        return launch.complete(lambda keys: build(done=keys), done=done, store=store, tell=_note)
+
+
+def _note(sentence: str) -> None:
+    """Say something that is no error but should be known."""
+    console.print(f"note: {sentence}", style="yellow", markup=False)
 
 
 def _refuse_too_long(planned: plans.Plan, asked: Request) -> None:

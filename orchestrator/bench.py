@@ -71,7 +71,7 @@ def show_speed(
 
 def show_equalities(loaded: "LoadedModel", *, as_json: bool, console: Console) -> bool:
     """Compare and print; whether everything holds."""
-    from actors.measuring.bench import check
+    from actors.measuring.equalities import check
 
     if as_json:
         found = list(check(loaded))

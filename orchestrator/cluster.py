@@ -62,11 +62,12 @@ def pin(model: str | Model, *, cluster: str = "local", device: str = "auto") -> 
 class RayCluster(RemoteCluster):
     """Ray actors as workers, on this machine (`local`) or on a cluster that runs already."""
 
-    def __init__(self, name: str, *, device: str) -> None:
-        """Start or join Ray and look at its machines."""
+    def __init__(self, name: str, *, device: str, worker: type[Worker] = Worker) -> None:
+        """Start or join Ray and look at its machines; `worker` is what runs in each process."""
         import ray
 
-        super().__init__(RaySession(ray, name, cpu_only=device == "cpu"), device=device)
+        session = RaySession(ray, name, cpu_only=device == "cpu", worker=worker)
+        super().__init__(session, device=device)
 
 
 class RaySession:
@@ -75,7 +76,7 @@ class RaySession:
     _sharing: ClassVar[list["RaySession"]] = []
     _foreign: ClassVar[bool] = False
 
-    def __init__(self, ray: Any, name: str, *, cpu_only: bool) -> None:
+    def __init__(self, ray: Any, name: str, *, cpu_only: bool, worker: type[Worker]) -> None:
         """Start a private Ray (`local`), join a running one, or share what this process has.
 
         Raises:
@@ -83,6 +84,7 @@ class RaySession:
         """
         logging.getLogger("ray").setLevel(logging.ERROR)  # notices about settings, not about us
         self.ray = ray
+        self._worker = worker
         self.name = name
         self.private = name == "local"
         self._share_or_join(cpu_only=cpu_only)
@@ -99,12 +101,20 @@ class RaySession:
         """A new worker with its share of the machine's GPUs, or a core of it, for itself."""
         options = {"num_cpus": 0 if gpus else 1, "num_gpus": gpus}
         options |= {"max_restarts": 0, "max_task_retries": 0, **self._on(machine)}
-        return self.ray.remote(Worker).options(**options).remote()
+        return self.ray.remote(self._worker).options(**options).remote()
 
-    def task(self, function: Callable[[], Any], machine: str) -> Any:
+    def task(self, function: Callable[..., Any], machine: str, *given: Any) -> Any:
         """Begin to call a function on a machine, beside whatever works there."""
         options = {"num_cpus": 0, "max_retries": 2, **self._on(machine)}
-        return self.ray.remote(function).options(**options).remote()
+        return self.ray.remote(function).options(**options).remote(*given)
+
+    def cancel(self, call: Any) -> None:
+        """End a task, wherever it is at."""
+        self.ray.cancel(call, force=True)
+
+    def put(self, value: bytes) -> Any:
+        """What stands for a value as an argument of many calls; machines get it once each."""
+        return self.ray.put(value)
 
     def first(self, calls: Sequence[Any], *, seconds: float) -> Sequence[Any]:
         """Those calls that are answered, one at least unless the time is up."""

@@ -8,8 +8,10 @@ with such texts is decided elsewhere.
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from orchestrator.pack import Content
+from studies.contents import GenerationSet, TrainingSet
 from studies.model_files import count_tokens
-from studies.spec import Bitext, ChoiceSet, ModelFacts
+from studies.spec import Bitext, ModelFacts
 
 # A tokenizer never makes more tokens than bytes, but for normalisation that expands a character
 # and for the special tokens it adds.
@@ -31,7 +33,7 @@ class TooLong(NamedTuple):
     context: int
 
 
-def too_long(contents: Sequence[tuple[ModelFacts, Bitext | ChoiceSet]]) -> Iterator[TooLong]:
+def too_long(contents: Sequence[tuple[ModelFacts, Content]]) -> Iterator[TooLong]:
     """The texts that do not fit, per model, data set and language."""
     # By id: the sequence holds every content, and hashing one takes longer than measuring it.
     longest: dict[int, int] = {}
@@ -39,7 +41,7 @@ def too_long(contents: Sequence[tuple[ModelFacts, Bitext | ChoiceSet]]) -> Itera
     for model, content in contents:
         if id(content) not in longest:
             longest[id(content)] = _longest(content)
-        if not _may_exceed(longest[id(content)], model.context):
+        if not _may_exceed(longest[id(content)], _room(model, content)):
             continue
         same = (id(content), model.tokenizer, model.context)
         if same not in counted:
@@ -52,34 +54,47 @@ def too_long(contents: Sequence[tuple[ModelFacts, Bitext | ChoiceSet]]) -> Itera
                 language=content.language,
                 texts=len(counted[same]),
                 longest=max(counted[same]),
-                context=model.context,
+                context=_room(model, content),
             )
 
 
-def _beyond(model: ModelFacts, content: Bitext | ChoiceSet) -> list[int]:
+def _beyond(model: ModelFacts, content: Content) -> list[int]:
     """The numbers of tokens of the texts that are longer than the context."""
-    found = {text for text in _texts(content) if _may_exceed(_size(text), model.context)}
+    room = _room(model, content)
+    found = {text for text in _texts(content) if _may_exceed(_size(text), room)}
     doubtful = sorted(found)
     counts: list[int] = []
     for start in range(0, len(doubtful), TEXTS_AT_ONCE):
         counts += count_tokens(model, doubtful[start : start + TEXTS_AT_ONCE]) or []
-    return [count for count in counts if count > model.context]
+    return [count for count in counts if count > room]
 
 
-def _texts(content: Bitext | ChoiceSet) -> Iterator[str]:
+def _room(model: ModelFacts, content: Content) -> int:
+    """The tokens that a text may have: what is to be written has to fit behind it."""
+    written = content.max_new_tokens if isinstance(content, GenerationSet) else 0
+    return model.context - written
+
+
+def _texts(content: Content) -> Iterator[str]:
     """Every text as the model would read it."""
     if isinstance(content, Bitext):
         yield from content.texts
         yield from content.pivot_texts
+    elif isinstance(content, GenerationSet):
+        yield from (item.prompt for item in content.items)
+    elif isinstance(content, TrainingSet):
+        yield from (example.context + example.answer for example in content.examples)
     else:
         for item in content.items:
             yield from (item.context + option for option in item.options)
 
 
-def _longest(content: Bitext | ChoiceSet) -> int:
+def _longest(content: Content) -> int:
     """The size of the longest text; a question is not copied for each of its options."""
     if isinstance(content, Bitext):
         return max(map(_size, (*content.texts, *content.pivot_texts)), default=0)
+    if isinstance(content, GenerationSet | TrainingSet):
+        return max(map(_size, _texts(content)), default=0)
     options = (max(map(_size, item.options), default=0) for item in content.items)
     sizes = (
         _size(item.context) + longest for item, longest in zip(content.items, options, strict=True)

@@ -49,19 +49,38 @@ def request(
     benchmark: Annotated[
         Many, _help("Benchmark such as belebele; repeatable or a,b,c.", STUDY)
     ] = None,
-    measure: Annotated[Many, _help("mexa, nasca, navca (default: all).", STUDY)] = None,
+    measure: Annotated[
+        Many, _help("mexa, nasca, navca, cka, svcca, anc (default: all).", STUDY)
+    ] = None,
     pooling: Annotated[Many, _help("weighted, average, last (default: all).", STUDY)] = None,
     layer: Annotated[Many, _help("Layer: 0 embeddings, 1..L blocks (default: all).", STUDY)] = None,
-    parallel: Annotated[str | None, _help("Parallel text (default: flores200).", STUDY)] = None,
+    parallel: Annotated[
+        Many, _help("Parallel text (default: flores200). Repeatable.", STUDY)
+    ] = None,
     pairs: Annotated[str | None, _help("Sentence pairs, or all (default: 100).", STUDY)] = None,
     pivot: Annotated[
-        str | None, _help("Language to compare with (default: eng_Latn).", STUDY)
+        Many, _help("Language to compare with (default: eng_Latn). Repeatable.", STUDY)
     ] = None,
+    pair: Annotated[
+        Many, _help("Two languages to compare, such as deu_Latn:fra_Latn. Repeatable.", STUDY)
+    ] = None,
+    part: Annotated[
+        Many, _help("Part of the study, such as scores, retrieval, robustness.", STUDY)
+    ] = None,
+    paper: Annotated[
+        bool, _help("All that the paper shows, where other flags leave it open.", STUDY, "--paper")
+    ] = False,
     limit: Annotated[
         int | None, _help("Only the first items of each benchmark (default: all).", STUDY)
     ] = None,
     prompt: Annotated[
         str | None, _help("Prompt of the benchmarks: letter, cloze (default: each its own).", STUDY)
+    ] = None,
+    fewshot: Annotated[
+        int | None, _help("Examples before each question of harness/... (default: 5).", STUDY)
+    ] = None,
+    finetune: Annotated[
+        Many, _help("How to fine-tune, NAME=VALUE: rank, epochs, examples ...", STUDY)
     ] = None,
     switch: Annotated[
         Many, _help("A reading left open by the papers, NAME=VALUE. Repeatable.", STUDY)
@@ -109,6 +128,8 @@ def request(
     """Everything the flags say, checked as far as no file is needed."""
     if limit is not None and limit < 1:
         raise ValueError(f"--limit {limit}: expected a whole number from 1")
+    if fewshot is not None and fewshot < 0:
+        raise ValueError(f"--fewshot {fewshot}: expected a whole number from 0")
     if workers is not None and workers < 1:
         raise ValueError(f"--workers {workers}: expected a whole number from 1")
     options = Options(
@@ -118,12 +139,17 @@ def request(
         measures=_flat(measure),
         poolings=_flat(pooling),
         layers=tuple(_whole(name, "--layer", least=0) for name in _flat(layer)),
-        parallel=parallel,
+        parallels=_flat(parallel),
         pairs=None if pairs in (None, "all") else _whole(str(pairs), "--pairs", least=2),
         all_pairs=pairs == "all",
-        pivot=pivot,
+        pivots=_flat(pivot),
+        language_pairs=tuple(_two(name) for name in _flat(pair)),
+        parts=_flat(part),
+        paper=paper,
         limit=limit,
         prompt=prompt,
+        fewshot=fewshot,
+        how=opt.fine_tuning(_flat(finetune)),
         dtype=dtype,
         switches=opt.switches(_flat(switch)),
         trust_remote_code=trust_remote_code,
@@ -167,6 +193,14 @@ def _flat(values: Iterable[str] | None) -> tuple[str, ...]:
     """Repeated and comma-separated values as one tuple, each once."""
     parts = (part.strip() for value in values or () for part in value.split(","))
     return tuple(dict.fromkeys(part for part in parts if part))
+
+
+def _two(text: str) -> tuple[str, str]:
+    """Two languages."""
+    first, colon, second = text.partition(":")
+    if not (first and colon and second) or first == second:
+        raise ValueError(f"--pair {text}: expected two languages, such as deu_Latn:fra_Latn")
+    return first, second
 
 
 def _whole(text: str, flag: str, *, least: int) -> int:

@@ -4,7 +4,7 @@ How its cells are computed is in `loop.py`.
 """
 
 import errno
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Set
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -33,6 +33,28 @@ REFUSALS = {
 def result_bytes(plan: Plan) -> int:
     """About what the plan's rows will take on disk."""
     return plan.rows * ROW_BYTES + len(plan.units) * SHARD_BYTES
+
+
+def complete(
+    build: Callable[[Set[str]], Plan],
+    *,
+    done: Set[str],
+    store: Store,
+    tell: Callable[[str], None],
+) -> Plan:
+    """The plan that `build` makes of the keys that are done, every need of its units met.
+
+    A cell whose rows are there but whose artifact is gone is not done for those that take it.
+    """
+    plan = build(done)
+    while plan.there and (lost := plan.there - store.artifact_keys()):
+        tell(
+            f"{len(lost)} artifacts that other cells take are no longer in {store.address}: the "
+            "cells that make them are computed again"
+        )
+        done = done - lost
+        plan = build(done)
+    return plan
 
 
 def refuse(plan: Plan, *, store: Store) -> None:

@@ -1,8 +1,8 @@
 """The loop that joins plan, schedule, cluster and store.
 
 Every event of a worker is answered at once: rows are kept, failures are scheduled again or
-recorded, and whatever the schedule wants done next is done. A unit that has passed its deadline
-is hung: its worker is ended and the unit counts as failed there. How progress looks is the
+recorded, and whatever the schedule wants done next is done. A unit or a load that has passed its
+deadline is hung: its worker is ended, and it counts as failed there. How progress looks is the
 viewer's business.
 """
 
@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from orchestrator.launch import writing
 from orchestrator.plan import Plan
-from orchestrator.scheduling.actions import Close, Open, Submit
+from orchestrator.scheduling.actions import Close, Fetch, Open, Submit
 from orchestrator.scheduling.cost import Cost
 from orchestrator.scheduling.schedule import CellError, Schedule
 from orchestrator.showing.standing import Standing
@@ -20,12 +20,14 @@ from orchestrator.showing.viewers import Viewer
 from orchestrator.stop import Wish
 from orchestrator.storage.store import Store
 from orchestrator.storage.tables import WrongRowsError
-from orchestrator.workers.events import Cluster, Event
+from orchestrator.workers.events import Cluster, Event, Kind
 from orchestrator.workers.gpus import GpuUse
 from studies.spec import label
 
 POLL_SECONDS = 0.5
+SHOW_SECONDS = 0.2
 USAGE_SECONDS = 5.0
+HUNG = "hung: not done long after its estimated time, so its worker was ended"
 
 
 class Outcome(NamedTuple):
@@ -62,6 +64,7 @@ class Loop:
         self._busy: set[int] = set()
         self._cells = 0
         self._asked_usage = 0.0
+        self._shown = 0.0
 
     def run(self) -> Outcome:
         """Act, wait, answer, until nothing is left or somebody wants the end.
@@ -125,10 +128,13 @@ class Loop:
                     now=time.time(),
                 )
                 self._cluster.open(action.worker, action.model, node=action.node, gpus=action.gpus)
+            elif isinstance(action, Fetch):
+                self._cluster.fetch(action.model, node=action.node)
             elif isinstance(action, Submit):
                 self._busy.add(action.worker)
                 self._standing.working(action.worker, now=time.time())
-                self._cluster.submit(action.worker, action.unit)
+                artifacts = self._store.artifacts(action.unit.needs)
+                self._cluster.submit(action.worker, action.unit, artifacts)
         idle = not actions and not self._busy and not self._cluster.growing()
         if idle and self._schedule.stuck() is not None:
             self._give_up(self._schedule.give_up_stuck())
@@ -200,43 +206,44 @@ class Loop:
             self._standing.gave_up(label(one.cell.model, revision=one.cell.revision), 1)
 
     def _end_hung(self) -> None:
-        """End the workers whose unit should long have been done."""
+        """End the workers whose unit should long have been done, or whose model be loaded."""
         for worker in self._schedule.overdue(now=time.monotonic()):
+            kind: Kind = "unit_failed" if self._schedule.running(worker) else "open_failed"
             self._cluster.kill(worker)
             self._busy.discard(worker)
-            error = "hung: not done long after its estimated time, so its worker was ended"
-            self._give_back(Event(worker, "unit_failed", error=error, traceback=error, gone=True))
+            self._give_back(Event(worker, kind, error=HUNG, traceback=HUNG, gone=True))
 
     def _show(self) -> None:
         """Let the viewer see where the run stands."""
         now = time.time()
+        if now - self._shown < SHOW_SECONDS:
+            return
+        self._shown = now
         if now - self._asked_usage > USAGE_SECONDS:
             self._asked_usage = now
             self._standing.usage = {
-                node: _busy(gpus) for node, gpus in self._cluster.usage().items() if gpus
+                node: _in_words(gpus) for node, gpus in self._cluster.usage().items() if gpus
             }
         self._viewer.show(self._standing.snapshot(now=now))
 
 
 def standing_of(plan: Plan, *, cost: Cost) -> Standing:
     """Where a run stands before anything is done."""
-    missing: dict[str, int] = dict.fromkeys(plan.totals, 0)
     work: dict[str, float] = dict.fromkeys(plan.totals, 0.0)
     for unit in plan.units:
-        missing[unit.model.label] += len(unit.cells)
         work[unit.model.label] += cost.seconds(unit)
     return Standing(
         study=plan.study.name,
         totals=plan.totals,
-        missing=missing,
-        failed_before={},
+        missing=plan.missing_by_model,
+        failed_before=plan.failed_by_model,
         work=work,
         units=len(plan.units),
         started=time.time(),
     )
 
 
-def _busy(gpus: Sequence[GpuUse]) -> str:
+def _in_words(gpus: Sequence[GpuUse]) -> str:
     """How busy and full a node's GPUs are, in words."""
     return ", ".join(
         f"GPU {place} {gpu.busy:.0%} busy, {gpu.used_bytes / 1e9:.1f} of {gpu.bytes / 1e9:.1f} GB"

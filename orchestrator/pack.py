@@ -8,17 +8,24 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
+from studies.contents import GenerationSet, TrainingSet
 from studies.spec import (
-    AlignmentGrid,
     AlignmentWork,
     Bitext,
     Cell,
-    ChoiceGrid,
     ChoiceSet,
     ChoiceWork,
+    GenerationWork,
     ModelFacts,
+    TrainingWork,
     Unit,
+    Work,
 )
+from studies.study import AlignmentGrid, Grid
+
+Content = Bitext | ChoiceSet | GenerationSet | TrainingSet
+# Checks of one score; and a picture has a point for every sentence of both languages.
+CHECKS = 7
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,16 +37,21 @@ class Part:
 
     model: ModelFacts
     cells: tuple[Cell, ...]
-    content: Bitext | ChoiceSet
-    grid: AlignmentGrid | ChoiceGrid
+    content: Content
+    grid: Grid
     characters: int
     needs: tuple[str, ...] = ()
 
     @property
     def rows(self) -> int:
         """Rows that the cells will fill."""
-        items = len(self.content.items) if isinstance(self.content, ChoiceSet) else 1
-        return items * len(self.cells)
+        content, table = self.content, self.cells[0].table
+        each = 1
+        if isinstance(content, ChoiceSet | GenerationSet):
+            each = len(content.items)
+        elif isinstance(content, Bitext) and table != "alignment":
+            each = CHECKS if table == "robustness" else 2 * len(content.ids)
+        return each * len(self.cells)
 
 
 def possible(parts: Sequence[Part], *, failed: Collection[str]) -> list[Part]:
@@ -103,15 +115,7 @@ def _depths(parts: Sequence[Part]) -> list[int]:
 
 def _unit(group: list[Part], *, study: str, allow_truncation: bool) -> Unit:
     """One unit of the grouped parts."""
-    grid = group[0].grid
-    contents = [part.content for part in group]
-    work: AlignmentWork | ChoiceWork
-    if isinstance(grid, AlignmentGrid):
-        bitexts = tuple(content for content in contents if isinstance(content, Bitext))
-        work = AlignmentWork(bitexts=bitexts, switches=grid.switches)
-    else:
-        sets = tuple(content for content in contents if isinstance(content, ChoiceSet))
-        work = ChoiceWork(sets=sets)
+    work = _work(group)
     return Unit(
         study=study,
         model=group[0].model,
@@ -120,4 +124,30 @@ def _unit(group: list[Part], *, study: str, allow_truncation: bool) -> Unit:
         characters=sum(part.characters for part in group),
         allow_truncation=allow_truncation,
         needs=tuple(dict.fromkeys(need for part in group for need in part.needs)),
+    )
+
+
+def _work(group: list[Part]) -> Work:
+    """The texts of parts of one kind."""
+    grid = group[0].grid
+    contents = [part.content for part in group]
+    if isinstance(grid, AlignmentGrid):
+        return AlignmentWork(
+            bitexts=tuple(content for content in contents if isinstance(content, Bitext)),
+            switches=grid.switches,
+            pairs=grid.pairs,
+            method=grid.method,
+            seed=grid.seed,
+        )
+    if group[0].cells[0].table == "training":
+        lessons = (content for content in contents if isinstance(content, TrainingSet))
+        return TrainingWork(sets=tuple(lessons))
+    if group[0].cells[0].table == "generations":
+        prompts = (content for content in contents if isinstance(content, GenerationSet))
+        return GenerationWork(sets=tuple(prompts))
+    # The parts of one grid and model answer with one adapter, if with any.
+    (adapter,) = {part.needs for part in group}
+    return ChoiceWork(
+        sets=tuple(content for content in contents if isinstance(content, ChoiceSet)),
+        adapter=adapter[0] if adapter else "",
     )

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from studies.options import Options
 from studies.recipes import RECIPES
-from studies.spec import Study
+from studies.study import Study
 
 
 def study(name: str, options: Options) -> Study:

@@ -40,10 +40,14 @@ class Address:
 
 EMBEDDED = Address(kind="embedded")
 
+# What is learned from has the name of what is asked, and this behind it.
+TRAIN = "_train"
+
 ADDRESSES: dict[str, Address] = {
     "miniworld": EMBEDDED,
     "mini_belebele": EMBEDDED,
     "mini_xnli": EMBEDDED,
+    "mini_xnli_train": EMBEDDED,
     "mini_xstorycloze": EMBEDDED,
     "mini_xquad": EMBEDDED,
     "flores200": Address(
@@ -73,6 +77,7 @@ ADDRESSES: dict[str, Address] = {
         kind="parquet", id="juletxara/xstory_cloze", revision=PARQUET, split="eval"
     ),
     "xnli": Address(id="facebook/xnli", absent=("my",)),
+    "xnli_train": Address(id="facebook/xnli", split="train", absent=("my",)),
     "xquad": Address(
         id="google/xquad",
         revision="51adfef1c1287aab1d2d91b5bead9bcfb9c68583",

@@ -2,12 +2,13 @@
 
 To add a benchmark, add an entry to BENCHMARKS: the columns it needs, where the id comes from, how
 a row becomes a question, its prompts (the first is the default); and its address in addresses.py.
+Names that begin with `harness/` are tasks of lm-evaluation-harness (harness.py).
 Item ids are the same in every language. What wins a question and how is unknown here.
 """
 
 from dataclasses import dataclass, replace
 
-from studies import prompts, readings, rows
+from studies import harness, prompts, readings, rows
 from studies.items import Asked, Benchmark, Borrowed, asked
 from studies.parallel_items import CommonItems, common_items
 from studies.prompts import Prompt
@@ -49,6 +50,8 @@ class QuestionSet:
 
 def languages(benchmark: str, *, source: Source) -> tuple[str, ...]:
     """All languages a benchmark has where `source` looks, sorted."""
+    if benchmark.startswith(harness.PREFIX):
+        return harness.languages(benchmark, source=source)
     _entry(benchmark)
     return rows.languages(benchmark, source=source)
 
@@ -70,6 +73,8 @@ def load(
     Raises:
         ValueError: the benchmark is generated or unknown, or a row makes no item.
     """
+    if benchmark.startswith(harness.PREFIX):
+        return harness.load(benchmark, language=language, source=source, limit=limit, prompt=prompt)
     entry = _entry(benchmark)
     if entry.generated:
         raise ValueError(
@@ -144,7 +149,9 @@ def _item(asked: Asked, *, template: Prompt, language: str) -> ChoiceItem:
 def _entry(benchmark: str) -> Benchmark:
     if benchmark not in BENCHMARKS:
         known = ", ".join(BENCHMARKS)
-        raise ValueError(f"unknown benchmark {benchmark!r}: expected one of {known}")
+        raise ValueError(
+            f"unknown benchmark {benchmark!r}: expected one of {known}, or {harness.PREFIX}TASK"
+        )
     return BENCHMARKS[benchmark]
 
 
@@ -192,6 +199,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     ),
     "xstorycloze": STORY,
     "xnli": INFERENCE,
+    "xnli_train": INFERENCE,
     "xquad": SPANS,
     "bmlama17": FACTS,
     "bmlama53": FACTS,
@@ -200,6 +208,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     ),
     "mini_belebele": replace(READING, prompts=prompts.MINI_READING),
     "mini_xnli": INFERENCE,
+    "mini_xnli_train": INFERENCE,
     "mini_xstorycloze": STORY,
     "mini_xquad": SPANS,
 }

@@ -8,11 +8,17 @@ are unknown here.
 from collections.abc import Callable, Iterator
 from functools import lru_cache
 
+from studies.contents import GenerationSet, TrainingSet
 from studies.keys import keys_of
 from studies.measures import Measure, normed, resolve
-from studies.spec import AlignmentGrid, Bitext, Cell, ChoiceSet, ModelFacts, digest
+from studies.spec import Bitext, Cell, ChoiceSet, ModelFacts, digest
+from studies.study import AlignmentGrid
 
 CHOICE_VERSION = 1
+CHECK_VERSION = 1
+POINTS_VERSION = 1
+TEXT_VERSION = 1
+TRAINING_VERSION = 1
 
 
 def alignment_cells(
@@ -24,6 +30,8 @@ def alignment_cells(
     wanted: Callable[[str], bool] = lambda _: True,
 ) -> Iterator[Cell]:
     """The cells of one model on one bitext: measures x poolings x layers.
+
+    Checks are of mutual neighbours alone; points without layers named are of the middle layer.
 
     Args:
         fingerprint: the bitext's own, where the caller has it: hashing texts takes longer than
@@ -47,11 +55,12 @@ def alignment_cells(
         if measure.score != "mutual_nearest":
             reading.append(measure.score)
         reading += measure.settings
+        reading += _made_of(grid)
         scopes = {norm: digest([content, *reading, norm]) for norm in (False, True)}
         for layer in _layers(grid, name=name, measure=measure, model=model):
             scope = scopes[normed(measure, layer=layer, last=model.layers, switches=grid.switches)]
             keys = keys_of(
-                table="alignment",
+                table=grid.table,
                 language=bitext.language,
                 scope=scope,
                 dataset=bitext.dataset,
@@ -62,7 +71,7 @@ def alignment_cells(
                 key = keys.at(layer=layer, pooling=pooling)
                 if wanted(key):
                     yield Cell(
-                        table="alignment",
+                        table=grid.table,
                         model=model.name,
                         revision=model.revision,
                         dataset=bitext.dataset,
@@ -76,20 +85,58 @@ def alignment_cells(
                     )
 
 
-def choice_cell(choices: ChoiceSet, *, model: ModelFacts, fingerprint: str | None = None) -> Cell:
+def choice_cell(
+    choices: ChoiceSet, *, model: ModelFacts, fingerprint: str | None = None, adapter: str = ""
+) -> Cell:
     """The one cell of a model on a benchmark in a language, without intervention.
 
-    `fingerprint` is the set's own, where the caller has it.
+    `fingerprint` is the set's own, where the caller has it; `adapter` the key of the cell whose
+    adapter the model answers with.
     """
     content = fingerprint or choices.fingerprint
+    made = [adapter] if adapter else []
     return Cell(
         table="items",
         model=model.name,
         revision=model.revision,
         benchmark=choices.benchmark,
         language=choices.language,
-        scope=digest([_identity(model), content, CHOICE_VERSION]),
+        scope=digest([_identity(model), content, CHOICE_VERSION, *made]),
     )
+
+
+def text_cell(asked: GenerationSet, *, model: ModelFacts, fingerprint: str | None = None) -> Cell:
+    """The one cell of a model on a set of prompts, written greedily without intervention."""
+    content = fingerprint or asked.fingerprint
+    return Cell(
+        table="generations",
+        model=model.name,
+        revision=model.revision,
+        benchmark=asked.benchmark,
+        language=asked.language,
+        pivot=asked.pivot,
+        scope=digest([_identity(model), content, TEXT_VERSION]),
+    )
+
+
+def training_cell(asked: TrainingSet, *, model: ModelFacts, fingerprint: str | None = None) -> Cell:
+    """The one cell of an adapter; those that answer with it need its key."""
+    content = fingerprint or asked.fingerprint
+    return Cell(
+        table="training",
+        model=model.name,
+        revision=model.revision,
+        benchmark=asked.benchmark,
+        language=asked.language,
+        scope=digest([_identity(model), content, TRAINING_VERSION]),
+    )
+
+
+def _made_of(grid: AlignmentGrid) -> list[object]:
+    """What checks and points depend on beside the vectors."""
+    if grid.table == "robustness":
+        return [CHECK_VERSION, grid.seed]
+    return [POINTS_VERSION, grid.method, grid.seed] if grid.table == "points" else []
 
 
 @lru_cache(maxsize=1024)
@@ -104,7 +151,7 @@ def _layers(
     """The layers asked for, as far as the measure has them."""
     there = measure.layers(model.layers)
     if grid.layers is None:
-        return tuple(there)
+        return ((model.layers + 1) // 2,) if grid.table == "points" else tuple(there)
     beyond = [layer for layer in grid.layers if not 0 <= layer <= model.layers]
     if beyond:
         raise ValueError(

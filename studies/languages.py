@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
+from studies.addresses import TRAIN
+
 TABLE = "language_codes.csv"
 CODE = re.compile(r"[a-z]{3}_[A-Z][a-z]{3}(_\w+)?")
 
@@ -122,7 +124,8 @@ def _codes(dataset: str) -> dict[str, str]:
     Where several of its codes mean one language (eng, eng-GB), the untagged one is that language
     and the others keep their tag: eng_Latn_GB.
     """
-    plain = {row["code"]: _plain(row) for row in _table() if row["dataset"] == dataset}
+    name = dataset.removesuffix(TRAIN)
+    plain = {row["code"]: _plain(row) for row in _table() if row["dataset"] == name}
     shared = {code for code in plain.values() if list(plain.values()).count(code) > 1}
     codes = {}
     for own, code in plain.items():

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
 from typing import get_args
 
+from studies.contents import FineTuning
 from studies.spec import POOLINGS, Dtype, Model, Pooling, Quantisation, Switches
 
 
@@ -21,12 +22,17 @@ class Options:
     measures: tuple[str, ...] = ()
     poolings: tuple[str, ...] = ()
     layers: tuple[int, ...] = ()
-    parallel: str | None = None
+    parallels: tuple[str, ...] = ()
     pairs: int | None = None
     all_pairs: bool = False
-    pivot: str | None = None
+    pivots: tuple[str, ...] = ()
+    language_pairs: tuple[tuple[str, str], ...] = ()
+    parts: tuple[str, ...] = ()
+    paper: bool = False
     limit: int | None = None
     prompt: str | None = None
+    fewshot: int | None = None
+    how: FineTuning = field(default_factory=FineTuning)
     dtype: str | None = None
     switches: Switches = field(default_factory=Switches)
     trust_remote_code: bool = False
@@ -75,23 +81,33 @@ def poolings(names: Iterable[str]) -> tuple[Pooling, ...]:
 
 def switches(settings: Iterable[str]) -> Switches:
     """Switches from `name=value` texts, each checked against the values it can take."""
+    return Switches(**_chosen(settings, of=Switches, what="switch"))  # type: ignore[arg-type]
+
+
+def fine_tuning(settings: Iterable[str]) -> FineTuning:
+    """How to fine-tune, from `name=value` texts."""
+    return FineTuning(**_chosen(settings, of=FineTuning, what="setting"))  # type: ignore[arg-type]
+
+
+def _chosen(settings: Iterable[str], *, of: type, what: str) -> dict[str, object]:
+    """The fields of a record that `name=value` texts set, each in its own type."""
+    known = {item.name: item.type for item in fields(of)}
     chosen: dict[str, object] = {}
-    known = {item.name: item.type for item in fields(Switches)}
     for setting in settings:
         name, equals, value = setting.partition("=")
         if name not in known or not equals:
             raise ValueError(
-                f"unknown switch {setting!r}: expected NAME=VALUE with one of {', '.join(known)}"
+                f"unknown {what} {setting!r}: expected NAME=VALUE with one of {', '.join(known)}"
             )
-        chosen[name] = _switch_value(name, value, kind=known[name])
-    return Switches(**chosen)  # type: ignore[arg-type]  # every value was checked just above
+        chosen[name] = _value(f"{what} {name}", value, kind=known[name])
+    return chosen
 
 
-def _switch_value(name: str, value: str, *, kind: object) -> object:
-    """One switch's value in its own type."""
+def _value(what: str, value: str, *, kind: object) -> object:
+    """One setting's value in its own type."""
     if kind is bool:
         if value not in ("true", "false"):
-            raise ValueError(f"switch {name}={value!r}: expected true or false")
+            raise ValueError(f"{what}={value!r}: expected true or false")
         return value == "true"
     if kind is float:
         try:
@@ -99,15 +115,15 @@ def _switch_value(name: str, value: str, *, kind: object) -> object:
         except ValueError:
             number = 0.0
         if not 0 < number < float("inf"):
-            raise ValueError(f"switch {name}={value!r}: expected a number above 0")
+            raise ValueError(f"{what}={value!r}: expected a number above 0")
         return number
     if kind is int:
         if not value.isdecimal():
-            raise ValueError(f"switch {name}={value!r}: expected a whole number from 0")
+            raise ValueError(f"{what}={value!r}: expected a whole number from 0")
         return int(value)
     allowed = get_args(kind)
     if value not in allowed:
-        raise ValueError(f"switch {name}={value!r}: expected one of {', '.join(allowed)}")
+        raise ValueError(f"{what}={value!r}: expected one of {', '.join(allowed)}")
     return value
 
 

@@ -146,6 +146,10 @@ INFERENCE = {
         option=CLOZE,
     )
 }
+# BMLAMA ranks candidates by the mean cross-entropy of the whole sentence (arXiv 2310.10378), over
+# all tokens but the first of the text: BOS, where the tokenizer puts one. Without BOS it is the
+# sentence's own first token, which candidates share, as no sentence begins with the mask. (Its
+# authors give BLOOM a BOS by hand; here BLOOM has none.)
 WHOLE_SENTENCE = {
     "sentence": Prompt(context="", option="{option}", normalise="token"),
 }

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from studies import languages as codes
-from studies.addresses import Address, address
+from studies.addresses import TRAIN, Address, address
 from studies.hub import fetch
 from studies.spec import Row
 
@@ -94,7 +94,9 @@ def _embedded(dataset: str, *, language: str) -> Rows:
 
     if language not in miniworld.LANGUAGES:
         raise ValueError(codes.absent(dataset, language=language, present=miniworld.LANGUAGES))
-    rows = tuple(miniworld.rows(dataset, language=language, split="test"))
+    name = dataset.removesuffix(TRAIN)
+    split: miniworld.Split = "test" if name == dataset else "train"
+    rows = tuple(miniworld.rows(name, language=language, split=split))
     return Rows(rows=rows, commit="", origin=f"{dataset} {language}", places=_numbers(len(rows)))
 
 

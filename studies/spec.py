@@ -6,10 +6,10 @@ knows no tensor, no schedule and no file format.
 """
 
 import json
-from collections.abc import Mapping
 from dataclasses import InitVar, asdict, dataclass, field
 from typing import Literal
 
+from studies.contents import GenerationSet, TrainingSet
 from studies.keys import digest as digest
 from studies.keys import keys_of
 
@@ -17,7 +17,8 @@ Dtype = Literal["float32", "bfloat16", "float16"]
 Quantisation = Literal["8bit", "4bit"]
 Pooling = Literal["weighted", "average", "last"]
 Normalise = Literal["sum", "token", "character"]
-Table = Literal["alignment", "items"]
+Table = Literal["alignment", "robustness", "points", "items", "generations", "training"]
+Method = Literal["tsne", "pca"]
 
 POOLINGS: tuple[Pooling, ...] = ("weighted", "average", "last")
 
@@ -130,50 +131,6 @@ class Switches:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AlignmentGrid:
-    """Alignment of parallel text: languages x measures x poolings x layers, for every model.
-
-    `languages` may be `("all",)`; `layers` None means every layer the measure has.
-    """
-
-    dataset: str
-    languages: tuple[str, ...]
-    pivot: str = "eng_Latn"
-    pairs: int | None = 100
-    measures: tuple[str, ...] = ("mexa", "nasca", "navca")
-    poolings: tuple[Pooling, ...] = POOLINGS
-    layers: tuple[int, ...] | None = None
-    switches: Switches = field(default_factory=Switches)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChoiceGrid:
-    """Accuracy on a benchmark whose items are answered by choosing one of several options.
-
-    `languages` may be `("all",)`; languages that the benchmark lacks are left out and reported by
-    the plan. `limit` keeps the first items of every language; `prompt` None is the default one.
-    """
-
-    benchmark: str
-    languages: tuple[str, ...]
-    limit: int | None = None
-    prompt: str | None = None
-
-
-Grid = AlignmentGrid | ChoiceGrid
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Study:
-    """A name, models and grids. `settings` are the choices that must stay the same for a run."""
-
-    name: str
-    models: tuple[Model, ...]
-    grids: tuple[Grid, ...]
-    settings: Mapping[str, object] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Cell:
     """One point of the grid: the unit of identity, of resuming and of analysis.
 
@@ -282,21 +239,45 @@ class ChoiceSet:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AlignmentWork:
-    """The input of alignment cells: one bitext per language, under one set of switches.
+    """The input of cells over parallel text: one bitext per language, under one set of switches.
 
-    `pairs` is how many sentence pairs were asked for, None for all there are.
+    `pairs` is how many sentence pairs were asked for, None for all there are. `method` is that of
+    points, `seed` that of points and of checks.
     """
 
     bitexts: tuple[Bitext, ...]
     switches: Switches
     pairs: int | None = None
+    method: Method | None = None
+    seed: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChoiceWork:
-    """The input of accuracy cells: one set of items per language."""
+    """The input of accuracy cells: one set of items per language.
+
+    `adapter` is the key of the cell whose adapter the model answers with, "" for the plain model.
+    """
 
     sets: tuple[ChoiceSet, ...]
+    adapter: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GenerationWork:
+    """The input of cells of written text: one set of prompts per language."""
+
+    sets: tuple[GenerationSet, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingWork:
+    """The input of cells that train: examples and how to learn them."""
+
+    sets: tuple[TrainingSet, ...]
+
+
+Work = AlignmentWork | ChoiceWork | GenerationWork | TrainingWork
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -311,7 +292,7 @@ class Unit:
     study: str
     model: ModelFacts
     cells: tuple[Cell, ...]
-    work: AlignmentWork | ChoiceWork
+    work: Work
     characters: int
     allow_truncation: bool = False
     needs: tuple[str, ...] = ()

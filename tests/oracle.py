@@ -83,17 +83,14 @@ FAMILIES = {
         attn_out="self_attention.dense",  # its attention and its MLP add the stream themselves
         mlp_out="mlp.dense_4h_to_h",
     ),
-    "gpt2": Family(
+    "gpt2": GPT_NEOX._replace(
         blocks="transformer.h",
         norm="transformer.ln_f",
         middle="ln_2",
         gate="mlp.c_fc",
-        up=None,
         down="mlp.c_proj",
         activation=gelu_tanh,
-        act="mlp.act",
         attn_out="attn",
-        mlp_out="mlp",
     ),
     "opt": Family(
         blocks="model.decoder.layers",

@@ -40,10 +40,14 @@ def svcca(x: Matrix, y: Matrix, *, keep: float) -> float:
     return float(np.linalg.svd(cross, compute_uv=False).mean())
 
 
-def anc(x: Matrix, y: Matrix) -> float:
-    """The mean over columns of Pearson's r."""
-    pairs = zip(x.T, y.T, strict=True)
-    return float(np.mean([np.corrcoef(first, second)[0, 1] for first, second in pairs]))
+def anc(x: Matrix, y: Matrix, *, absolute: bool = False) -> float:
+    """The mean over columns of Pearson's r, 0 where a column does not vary."""
+    found = []
+    for first, second in zip(x.T, y.T, strict=True):
+        flat = np.ptp(first) == 0 or np.ptp(second) == 0
+        r = 0.0 if flat else float(np.corrcoef(first, second)[0, 1])
+        found.append(abs(r) if absolute else r)
+    return float(np.mean(found))
 
 
 def retrieval(pivots: list[Tensor], texts: list[Tensor]) -> tuple[float, float, float]:
@@ -74,6 +78,7 @@ def _kept(x: Matrix, keep: float) -> Matrix:
             for number in range(1, len(size) + 1)
             if (size[:number] ** 2).sum() >= keep * (size**2).sum()
         )
+    count = min(count, int((size > 1e-7 * size[0]).sum()))  # what does not vary is no direction
     return left[:, :count] * size[:count]
 
 

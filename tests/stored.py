@@ -6,6 +6,7 @@ import pyarrow.parquet as pq
 
 from orchestrator.scheduling.schedule import CellError
 from orchestrator.storage.store import Store
+from orchestrator.storage.tables import SCHEMAS
 from studies.spec import AlignmentWork, Cell, ChoiceWork, ModelFacts, Row, Switches, Unit
 
 MODEL = ModelFacts(
@@ -47,6 +48,7 @@ def rows(of: Unit) -> list[Row]:
         return [_item(of.study, cell, item=str(item)) for cell in of.cells for item in range(3)]
     return [
         {
+            **dict.fromkeys(SCHEMAS["alignment"].names),
             "study": of.study,
             "model": cell.model,
             "revision": cell.revision,
@@ -82,6 +84,7 @@ def _item(study: str, cell: Cell, *, item: str) -> Row:
         "gold": 0,
         "prediction": 1,
         "correct": False,
+        "correct_norm": True,
         "scores": [-1.0, -0.5],
         "ranks": [2.0, 1.0],
         "key": cell.key,

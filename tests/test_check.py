@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from actors.check import can_share, prove_interventions
 from actors.extraction.lens import lens
-from actors.intervention.intervene import Intervention
+from actors.intervention.setting import Intervention
 from actors.intervention.sweep import sweep
 from actors.measuring.equalities import Equality, equalities
 from actors.model import LoadedModel

@@ -12,8 +12,9 @@ from torch import Tensor, nn
 
 from actors.model import LoadedModel, load
 from actors.prediction.decode import Chooser, Sampling
-from actors.prediction.generate import generate, generate_tokens
+from actors.prediction.generate import generate_tokens
 from tests import oracle, tiny
+from tests.tiny import generate
 
 # Shapes: B rows, T tokens, V vocabulary
 

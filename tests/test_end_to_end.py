@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -299,8 +300,8 @@ def test_ray_gives_the_same_rows_even_when_an_actor_is_killed(
             processes[event.worker] = int(str(event.about["process"]))
         return event
 
-    def murderous(self: clusters.RayCluster, worker: int, unit):
-        submit(self, worker, unit)
+    def murderous(self: clusters.RayCluster, worker: int, unit, artifacts):
+        submit(self, worker, unit, artifacts)
         if not killed:
             os.kill(processes[worker], signal.SIGKILL)
             killed.append(processes[worker])
@@ -315,3 +316,30 @@ def test_ray_gives_the_same_rows_even_when_an_actor_is_killed(
     assert killed
     assert not (out / "errors.parquet").exists()
     same(out, undisturbed)
+
+
+@pytest.mark.ray
+def test_two_workers_give_the_bytes_that_one_gives(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Not nearly the same numbers: the same, however the units were shared out."""
+    monkeypatch.setattr("orchestrator.plan.UNIT_CHARACTERS", 100)
+    threads = []
+    for workers in ("1", "2"):
+        out = tmp_path / workers
+        arguments = world.arguments(root, out, "--workers", workers, models=world.models())
+        arguments[arguments.index("inline")] = "local"
+        assert run(*arguments, monkeypatch=monkeypatch) == 0
+        running = json.loads((out / "run.json").read_text())["running"].values()
+        threads.append([about["threads"] for about in running])
+    assert threads[0] == threads[1] == [1, 1]
+    for name in ("alignment", "items"):
+        one, two = (table(tmp_path / workers, name) for workers in ("1", "2"))
+        assert list(one) == list(two)
+        for column in one:
+            assert list(map(_bits, one[column])) == list(map(_bits, two[column])), column
+
+
+def _bits(value: object) -> object:
+    """A number or an array of numbers as its bytes; NaN equals NaN."""
+    return np.asarray(value).tobytes() if isinstance(value, float | np.ndarray) else value

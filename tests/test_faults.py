@@ -100,6 +100,31 @@ def test_a_lost_node_gives_its_units_back_without_an_attempt():
     assert {error.attempts for error in drive.schedule.errors} == {2}
 
 
+def test_a_load_that_hangs_is_overdue_and_tried_elsewhere_with_more_time():
+    drive = Drive(units(A, 1), gpu(1, name="one"), gpu(1, name="two"))
+    (first,) = drive.opening
+    assert drive.schedule.overdue(now=599) == []
+    assert drive.schedule.overdue(now=601) == [first]
+    assert drive.schedule.running(first) is None
+    drive.now = 601
+    assert drive.schedule.open_failed(first, error="hung", traceback="", gone=True) == []
+    assert drive.schedule.overdue(now=601) == []
+    drive.step()
+    second = drive.opening[-1]
+    assert drive.where[second].node != drive.where[first].node
+    assert drive.schedule.overdue(now=601 + 1199) == []
+    assert drive.schedule.overdue(now=601 + 1201) == [second]
+    assert len(drive.schedule.open_failed(second, error="hung", traceback="", gone=True)) == 1
+    assert drive.schedule.finished
+
+
+def test_a_load_that_has_ended_is_never_overdue():
+    drive = Drive(units(A, 1), cpu(1))
+    drive.open_all()
+    drive.done(0)
+    assert drive.schedule.overdue(now=1e9) == []
+
+
 def test_a_hung_unit_is_overdue_by_what_this_run_has_measured():
     drive = Drive(units(A, 4), cpu(1))
     drive.open_all()

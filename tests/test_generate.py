@@ -15,11 +15,12 @@ from transformers import GenerationConfig, PreTrainedModel
 
 import actors.prediction.generate
 from actors.batching import TokenBudget
-from actors.intervention.intervene import Intervention, Setting
+from actors.intervention.setting import Intervention, Setting
 from actors.model import LoadedModel, load
 from actors.prediction.decode import Sampling
-from actors.prediction.generate import Generated, generate, generate_tokens
+from actors.prediction.generate import Generated, generate_tokens
 from tests import oracle, tiny
+from tests.tiny import generate
 
 # Shapes: T tokens, D width of a site, V vocabulary
 

@@ -11,20 +11,8 @@ import torch
 from torch import Tensor
 
 from actors.extraction.observe import Watcher, observe
-from actors.intervention.intervene import (
-    OPERATIONS,
-    WHERES,
-    Edit,
-    Intervention,
-    Place,
-    Setting,
-    apply,
-    armed,
-    check,
-    gather,
-    tokens_of,
-    width_of,
-)
+from actors.intervention.intervene import Edit, Place, apply, armed, gather, places_of
+from actors.intervention.setting import OPERATIONS, WHERES, Intervention, Setting, check
 from actors.model import LoadedModel
 from actors.structure.sites import SiteName, skip
 from tests import oracle, oracle_interventions, tiny
@@ -68,7 +56,7 @@ def every(loaded: LoadedModel) -> Iterator[Intervention]:
     """Every operation at every site and position; layers, vectors and coefficients take turns."""
     wheres = (*WHERES, POSITIONS)
     for turn, (site, operation, where) in enumerate(product(sites_of(loaded), OPERATIONS, wheres)):
-        width, layers = width_of(loaded.sites, site), loaded.sites.layers(site)
+        width, layers = loaded.sites.width(site), loaded.sites.layers(site)
         shape = (len(TEXTS), width) if turn % 3 == 0 else (width,)
         masked = operation == "set" or turn % 4 == 0
         yield Intervention(
@@ -84,12 +72,10 @@ def every(loaded: LoadedModel) -> Iterator[Intervention]:
 
 def edits_of(setting: Setting, texts: Sequence[Text] = TEXTS) -> list[Edit]:
     """A setting on every text, one row each."""
-    places = []
+    places: list[Place] = []
     for row, (prompt, rest) in enumerate(texts):
-        for order, one in enumerate(setting):
-            length, end = len(prompt), len(prompt) + len(rest)
-            tokens = tokens_of(one.where, prompt=row, length=length, end=end)
-            places.append(Place(one, row, row, tokens, order))
+        length, end = len(prompt), len(prompt) + len(rest)
+        places += places_of(setting, prompt=row, row=row, length=length, end=end)
     return gather(places, device=torch.device("cpu"))
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from actors.intervention.intervene import Intervention, check, width_of
+from actors.intervention.setting import Intervention, check
 from actors.model import LoadedModel
 from tests import tiny
 
@@ -106,7 +106,7 @@ def test_every_site_knows_its_width(family: str) -> None:
             continue
         wide = loaded.facts.neurons if site.startswith("mlp_") else loaded.facts.width
         wide = loaded.facts.width if site == "mlp_out" else wide
-        assert width_of(loaded.sites, site) == wide
+        assert loaded.sites.width(site) == wide
         one = base(loaded, site=site, layer=loaded.sites.layers(site)[0], vector=noise(wide + 1))
         with pytest.raises(ValueError, match=f"the site is {wide} wide"):
             check(loaded.sites, one, lengths=[3])

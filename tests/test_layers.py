@@ -24,6 +24,7 @@ HOMES = {
     "peft": ("actors/",),
     "accelerate": ("actors/",),
     "bitsandbytes": ("actors/",),
+    "lm_eval": ("studies/harness", "actors/harness"),
     "statsmodels": ("analysis/",),
     "matplotlib": ("analysis/",),
     "typer": ("orchestrator/__main__.py", "orchestrator/flags.py"),

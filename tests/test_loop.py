@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ import pytest
 from orchestrator.showing.standing import Snapshot, Standing
 from orchestrator.showing.status_page import render
 from orchestrator.stop import listening
+from studies.spec import Unit
 from tests import world
 from tests.world import ROOT, run, same
 
@@ -103,11 +105,11 @@ def test_a_hung_unit_is_ended_and_done_elsewhere(
         swallowed = 0
         killed = 0
 
-        def submit(self, worker: int, unit: object) -> None:
+        def submit(self, worker: int, unit: Unit, artifacts: Mapping[str, bytes]) -> None:
             if not Hung.swallowed:
                 Hung.swallowed = worker + 1
                 return
-            super().submit(worker, unit)
+            super().submit(worker, unit, artifacts)
 
         def kill(self, worker: int) -> None:
             Hung.killed += worker + 1 == Hung.swallowed

@@ -8,15 +8,17 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
+import torch
 from tokenizers import Tokenizer
 from torch import Tensor
 
 from actors.alignment import align, chance_of
 from actors.model import load
 from actors.model_actor import ModelActor
-from actors.work import PivotCache, run_unit
+from actors.tasks.given import PivotCache
+from actors.work import run_unit
 from studies import miniworld
-from studies.measures import MEASURES
+from studies.measures import MEASURES, resolve
 from studies.model_files import facts
 from studies.spec import (
     POOLINGS,
@@ -32,7 +34,7 @@ from studies.spec import (
     Switches,
     Unit,
 )
-from tests import oracle, tiny
+from tests import oracle, oracle_similarity, tiny
 
 WORDS = {
     "eng_Latn": ("the", "cat", "dog", "saw", "a", "house", "red", "and", "ran"),
@@ -60,7 +62,9 @@ def bitext(language: str, *, pairs: int = 12) -> Bitext:
     )
 
 
-def cells(facts: ModelFacts, languages: Sequence[str]) -> list[Cell]:
+def cells(
+    facts: ModelFacts, languages: Sequence[str], *, switches: Switches | None = None
+) -> list[Cell]:
     return [
         Cell(
             table="alignment",
@@ -75,9 +79,9 @@ def cells(facts: ModelFacts, languages: Sequence[str]) -> list[Cell]:
             layer=layer,
         )
         for language in languages
-        for measure, entry in MEASURES.items()
+        for measure in MEASURES
         for pooling in POOLINGS
-        for layer in entry.layers(facts.layers)
+        for layer in resolve(measure, switches=switches or Switches()).layers(facts.layers)
     ]
 
 
@@ -101,62 +105,108 @@ def documented(table: str) -> list[str]:
     return [name.strip() for cell in names for name in cell.split(",")]
 
 
+Activations = dict[tuple[str, int], Tensor]
+
 SWITCHES = (
     Switches(),
-    Switches(include_bos=False, last_layer="normed", nas_site="h", nav_site="act"),
+    Switches(include_bos=False, last_layer="raw", nas_site="h", nav_site="act"),
+    Switches(nas_order="pool_then_state", sim_features="nas", cka="debiased", anc_abs=True),
 )
 
 
-@pytest.mark.parametrize("switches", SWITCHES)
-@pytest.mark.parametrize("family", tiny.FAMILIES)
+def reading_of(cell: Cell, switches: Switches, *, last: int) -> tuple[str, str]:
+    """Site and state of a cell, written out."""
+    neurons = {"act": "mlp_act", "h": "mlp_hidden"}
+    kind = cell.measure
+    if kind in ("cka", "svcca", "anc"):
+        kind = {"hidden": "mexa", "nas": "nasca", "nav": "navca"}[switches.sim_features]
+    if kind == "nasca":
+        return neurons[switches.nas_site], "positive"
+    if kind == "navca":
+        return neurons[switches.nav_site], "magnitude"
+    if cell.layer == last and switches.last_layer == "normed":
+        return "final_norm", "raw"
+    return "resid_post", "raw"
+
+
+def pooled(found: Activations, cell: Cell, switches: Switches, *, skip: int, last: int):
+    """One text's vector for a cell."""
+    site, state = reading_of(cell, switches, last=last)
+    assert cell.pooling and cell.layer is not None
+    if switches.nas_order == "state_then_pool" or state == "raw":
+        return oracle.pool(found[site, cell.layer], state=state, pooling=cell.pooling, skip=skip)
+    vector = oracle.pool(found[site, cell.layer], state="raw", pooling=cell.pooling, skip=skip)
+    return (vector > 0).float() if state == "positive" else vector.abs()
+
+
+def expected(cell: Cell, left: list[Tensor], right: list[Tensor], switches: Switches) -> float:
+    """The value of a cell by the slow twins."""
+    if cell.measure in ("mexa", "nasca", "navca"):
+        return oracle.alignment(left, right)[0] / len(left)
+    x, y = (torch.stack(side).double().numpy() for side in (left, right))
+    if cell.measure == "svcca":
+        return oracle_similarity.svcca(x, y, keep=switches.svcca_keep)
+    if cell.measure == "anc":
+        return oracle_similarity.anc(x, y, absolute=switches.anc_abs)
+    slow = oracle_similarity.debiased_cka if switches.cka == "debiased" else oracle_similarity.cka
+    return slow(x, y)
+
+
+@pytest.mark.parametrize(
+    ("family", "switches"),
+    [
+        *((family, switches) for family in tiny.FAMILIES for switches in SWITCHES[:2]),
+        *((family, SWITCHES[2]) for family in ("llama", "qwen2", "gemma2", "olmo2")),
+    ],
+)
 def test_alignment_rows_equal_the_slow_twin(family: str, switches: Switches) -> None:
     loaded = tiny.loaded(family)
-    wanted = cells(loaded.facts, OTHERS)
-    rows = run_unit(loaded, unit(loaded.facts, wanted, switches=switches))
+    wanted = cells(loaded.facts, OTHERS, switches=switches)
+    rows = run_unit(loaded, unit(loaded.facts, wanted, switches=switches)).rows
     assert [row["key"] for row in rows] == [cell.key for cell in wanted]
     skip = 0 if switches.include_bos else len(loaded.prefix)
-    sites = {
-        "mexa": ("resid_post", "raw"),
-        "nasca": ({"act": "mlp_act", "h": "mlp_hidden"}[switches.nas_site], "positive"),
-        "navca": ({"act": "mlp_act", "h": "mlp_hidden"}[switches.nav_site], "magnitude"),
-    }
-    seen: dict[str, list[dict[tuple[str, int], Tensor]]] = {}
+    seen: dict[str, list[Activations]] = {}
+    tokens: dict[str, int] = {}
     for language in WORDS:
-        texts = bitext(language).texts
-        ids = loaded.encode(texts, allow_truncation=False).sequences
+        ids = loaded.encode(bitext(language).texts, allow_truncation=False).sequences
         seen[language] = [oracle.activations(loaded.model, sequence) for sequence in ids]
+        tokens[language] = sum(len(sequence) - len(loaded.prefix) for sequence in ids)
+    last = loaded.facts.layers
     for row, cell in zip(rows, wanted, strict=True):
-        assert cell.measure and cell.pooling and cell.layer is not None
-        site, state = sites[cell.measure]
-        normed = switches.last_layer == "normed" and cell.measure == "mexa"
-        if normed and cell.layer == loaded.facts.layers:
-            site = "final_norm"
         left, right = (
-            [
-                oracle.pool(found[site, cell.layer], state=state, pooling=cell.pooling, skip=skip)
-                for found in seen[language]
-            ]
+            [pooled(found, cell, switches, skip=skip, last=last) for found in seen[language]]
             for language in ("eng_Latn", cell.language)
         )
-        count, ties = oracle.alignment(left, right)
-        assert (row["value"], row["ties"], row["n"]) == (count / 12, ties, 12), cell
-        assert row["p_null"] == chance_of(count, items=12)
         assert list(row) == documented("alignment")
         assert json.loads(str(row["switches"])) == asdict(switches)
         assert (row["study"], row["layer"], row["truncated"]) == ("test", cell.layer, 0)
+        assert (row["n"], row["pairs"], row["duplicates"]) == (12, "all", 0)
+        assert (row["tokens"], row["pivot_tokens"]) == (tokens[cell.language], tokens["eng_Latn"])
+        value = expected(cell, left, right, switches)
+        if cell.measure not in ("mexa", "nasca", "navca"):
+            assert row["value"] == pytest.approx(value, abs=1e-5, nan_ok=True), cell
+            assert row["ties"] is row["p_null"] is row["margin"] is None
+            continue
+        count, ties = oracle.alignment(left, right)
+        assert (row["value"], row["ties"]) == (value, ties), cell
+        assert row["p_null"] == chance_of(count, items=12)
+        forward, backward, margin = oracle_similarity.retrieval(left, right)
+        assert (row["forward"], row["backward"]) == (forward, backward)
+        assert row["margin"] == pytest.approx(margin, abs=1e-5, nan_ok=True)
+        assert row["constant"] is None
     assert len({row["value"] for row in rows}) > 3
 
 
 def test_values_do_not_depend_on_how_cells_are_grouped() -> None:
     loaded = tiny.loaded("mistral")
     wanted = cells(loaded.facts, OTHERS)
-    together = {row["key"]: row for row in run_unit(loaded, unit(loaded.facts, wanted))}
+    together = {row["key"]: row for row in run_unit(loaded, unit(loaded.facts, wanted)).rows}
     shuffled = random.Random(1).sample(wanted, len(wanted))
     cache = PivotCache()
     apart: list[Row] = []
     for start in range(0, len(shuffled), 7):
         part = unit(loaded.facts, shuffled[start : start + 7])
-        apart += run_unit(loaded, part, pivots=cache)
+        apart += run_unit(loaded, part, pivots=cache).rows
     assert len(apart) == len(together)
     for row in apart:
         assert row == together[row["key"]]
@@ -202,7 +252,7 @@ def choice_unit(facts: ModelFacts, *, context: str = "Which letter?") -> Unit:
 def test_item_rows_have_the_documented_columns() -> None:
     actor = ModelActor(tiny.make("qwen2"), device="cpu", threads=1)
     asked = choice_unit(tiny.make("qwen2"))
-    rows = actor.run(asked)
+    rows = actor.run(asked).rows
     assert isinstance(asked.work, ChoiceWork)
     items = asked.work.sets[0].items
     for row, item, choice in zip(rows, items, actor.score(items), strict=True):
@@ -236,12 +286,12 @@ def test_texts_beyond_the_context_are_refused_or_counted() -> None:
     own = bitext("spa_Latn")
     texts = [*own.texts, *own.pivot_texts]
     cut = sum(len(text.encode()) + 1 > 24 for text in texts)
-    rows = actor.run(replace(asked, allow_truncation=True))
+    rows = actor.run(replace(asked, allow_truncation=True)).rows
     assert {row["truncated"] for row in rows} == {cut} and cut > 0
     encoded = actor._loaded.encode(["x" * 50, "y"], allow_truncation=True)
     assert [len(sequence) for sequence in encoded.sequences] == [24, 2]
     row = choice_unit(facts, context="long " * 9)
-    assert all(row["truncated"] for row in actor.run(replace(row, allow_truncation=True)))
+    assert all(row["truncated"] for row in actor.run(replace(row, allow_truncation=True)).rows)
 
 
 def test_extract_gives_every_layer_of_a_site() -> None:

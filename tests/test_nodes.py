@@ -22,7 +22,8 @@ from orchestrator import cluster as clusters
 from orchestrator.workers.events import Event
 from studies.cells import alignment_cells
 from studies.model_files import facts
-from studies.spec import AlignmentGrid, AlignmentWork, Bitext, Model, Switches, Unit
+from studies.spec import AlignmentWork, Bitext, Model, Switches, Unit
+from studies.study import AlignmentGrid
 from tests.world import ROOT
 
 pytestmark = pytest.mark.ray
@@ -141,11 +142,11 @@ def test_workers_share_gpus_and_a_killed_one_makes_room(machines: Machines):
     assert quiet(there)
     first, *_ = opened.keys() & {0, 1}
     (waiting,) = {0, 1, 2} - opened.keys()
-    there.submit(first, unit(pairs=3000))
+    there.submit(first, unit(pairs=3000), {})
     there.kill(first)
     (last,) = events(there, until=1)
     assert (last.worker, last.kind) == (waiting, "open"), "and nothing is heard of the killed one"
-    there.submit(waiting, unit())
+    there.submit(waiting, unit(), {})
     (done,) = events(there, until=1)
     assert done.kind == "done" and len(done.rows) == len(unit().cells)
 
@@ -154,19 +155,19 @@ def test_a_worker_outlives_what_its_unit_raises_but_not_sigkill(machines: Machin
     there = machines.there
     there.open(4, MODEL, node=machines.two, gpus=1)
     (opened,) = events(there, until=1)
-    there.submit(4, replace(unit(), model=replace(MODEL, weights="others")))
+    there.submit(4, replace(unit(), model=replace(MODEL, weights="others")), {})
     (event,) = events(there, until=1)
     assert (event.kind, event.gone) == ("unit_failed", False)
     assert "send it to an actor that holds that model" in event.error
-    there.submit(4, unit())
+    there.submit(4, unit(), {})
     assert events(there, until=1)[0].kind == "done"
-    there.submit(4, unit(pairs=3000))
+    there.submit(4, unit(pairs=3000), {})
     os.kill(int(str(opened.about["process"])), signal.SIGKILL)
     (event,) = events(there, until=1)
     assert (event.worker, event.kind, event.gone) == (4, "unit_failed", True)
     assert "died" in event.error and "\n" not in event.error
     assert quiet(there)
-    there.submit(4, unit())
+    there.submit(4, unit(), {})
     (late,) = events(there, until=1)
     assert (late.kind, late.gone) == ("unit_failed", True), "never a silence"
 
@@ -198,7 +199,7 @@ def test_nodes_come_and_die(machines: Machines):
     assert joined.node in there.nodes()
     there.open(7, MODEL, node=joined.node.name, gpus=1)
     assert events(there, until=1)[0].kind == "open"
-    there.submit(7, unit(pairs=100_000))
+    there.submit(7, unit(pairs=100_000), {})
     os.kill(node.all_processes["raylet"][0].process.pid, signal.SIGKILL)
     (left,) = events(there, until=1)
     assert (left.kind, left.node) == ("left", joined.node), "its worker is lost by this alone"

@@ -6,7 +6,8 @@ from dataclasses import replace
 import pytest
 
 from orchestrator.pack import Part, pack, possible
-from studies.spec import AlignmentGrid, Bitext, Cell, ModelFacts, Unit, digest
+from studies.spec import Bitext, Cell, ModelFacts, Unit, digest
+from studies.study import AlignmentGrid
 
 MODEL = ModelFacts(
     name="a",

@@ -16,7 +16,8 @@ from studies.model_files import facts
 from studies.options import Options
 from studies.recipes import RECIPES
 from studies.rows import Source
-from studies.spec import AlignmentGrid, ChoiceGrid, Model, Study
+from studies.spec import Model
+from studies.study import AlignmentGrid, ChoiceGrid, Study
 from tests import tiny, world
 
 BENCH = runpy.run_path(str(world.ROOT / "docs" / "benchmarks" / "plan.py"))
@@ -47,7 +48,7 @@ def test_a_plan_holds_every_cell_once(root: Path):
     llama, qwen = plan.models
     for model in (llama, qwen):
         mine = [cell for cell in cells if cell.model == model.name]
-        per_language = 3 * (model.layers + 1) + 2 * 3 * model.layers
+        per_language = 3 * (4 * (model.layers + 1) + 2 * model.layers)
         assert Counter(
             cell.language for cell in mine if cell.table == "alignment"
         ) == dict.fromkeys(("deu_Latn", "fra_Latn", "swh_Latn"), per_language)
@@ -121,6 +122,7 @@ def test_a_cell_that_two_grids_ask_for_is_computed_once(root: Path):
     assert sum(plan.totals.values()) == plan.cells
     again = plans.build(study, source=Source(data_root=root), done=keys[1:], failed=keys[:2])
     assert (again.done, again.failed, again.missing) == (len(keys) - 1, 1, 0)
+    assert sum(again.failed_by_model.values()) == 1
 
 
 def test_a_language_that_a_benchmark_lacks_is_a_note(root: Path):

@@ -9,7 +9,8 @@ from orchestrator.scheduling.cost import Cost
 from orchestrator.scheduling.schedule import Schedule
 from orchestrator.scheduling.split import split
 from studies.cells import alignment_cells
-from studies.spec import AlignmentGrid, AlignmentWork, Bitext, ModelFacts, Switches, Unit
+from studies.spec import AlignmentWork, Bitext, ModelFacts, Switches, Unit
+from studies.study import AlignmentGrid
 from tests.test_spec import BITEXT, MODEL
 
 GRID = AlignmentGrid(

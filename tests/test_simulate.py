@@ -5,7 +5,7 @@ from collections import Counter
 
 import pytest
 
-from orchestrator.scheduling.actions import Action, Close, Node, Open, Submit
+from orchestrator.scheduling.actions import Action, Close, Fetch, Node, Open, Submit
 from orchestrator.scheduling.cost import Cost
 from orchestrator.scheduling.schedule import Schedule
 from orchestrator.simulation import baselines
@@ -104,6 +104,7 @@ class Chaos:
         self.done: list[str] = []
         self.failed: list[str] = []
         self.used: set[int] = set()
+        self.read: set[tuple[str, str]] = set()
 
     def some_nodes(self, count: int) -> list[Node]:
         gpus = self.rng.choice([0, 1, 2, 4])
@@ -139,6 +140,8 @@ class Chaos:
             elif isinstance(action, Submit):
                 self.check_submit(action)
                 self.running[action.worker] = action.unit
+            elif isinstance(action, Fetch):
+                self.check_fetch(action)
             else:
                 assert isinstance(action, Close)
                 assert action.worker not in self.running
@@ -149,6 +152,7 @@ class Chaos:
     def check_open(self, action: Open) -> None:
         assert action.worker not in self.used, "a number is one process"
         self.used.add(action.worker)
+        self.read.add((action.node, action.model.name))
         here = [one for one in self.alive.values() if one.node == action.node] + [action]
         node = self.nodes[action.node]
         assert sum(one.gpus for one in here) <= node.gpus + 1e-9
@@ -158,6 +162,12 @@ class Chaos:
             assert self.cost.bytes(action.model) <= action.gpus * node.gpu_bytes
         elif action.gpus:
             assert action.gpus in (1, 2, 4, 8)
+
+    def check_fetch(self, action: Fetch) -> None:
+        """Once, to a machine that is there, of a model that it has never had."""
+        where = (action.node, action.model.name)
+        assert action.node in self.nodes and where not in self.read
+        self.read.add(where)
 
     def check_submit(self, action: Submit) -> None:
         assert action.worker not in self.running and action.worker not in self.opening

@@ -11,16 +11,8 @@ import pytest
 
 from studies.cells import alignment_cells, choice_cell
 from studies.measures import MEASURES
-from studies.spec import (
-    AlignmentGrid,
-    Bitext,
-    Cell,
-    ChoiceItem,
-    ChoiceSet,
-    ModelFacts,
-    Switches,
-    digest,
-)
+from studies.spec import Bitext, Cell, ChoiceItem, ChoiceSet, ModelFacts, Switches, digest
+from studies.study import AlignmentGrid
 
 MODEL = ModelFacts(
     name="tiny",

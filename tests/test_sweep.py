@@ -12,8 +12,9 @@ from torch import Tensor
 
 from actors.batching import TokenBudget
 from actors.intervention import fork
-from actors.intervention.intervene import Intervention, Setting, width_of
-from actors.intervention.sweep import Swept, sweep, sweep_choices
+from actors.intervention.grid import Swept
+from actors.intervention.setting import Intervention, Setting
+from actors.intervention.sweep import sweep, sweep_choices
 from actors.model import LoadedModel
 from actors.prediction.predict import Question
 from actors.prediction.score import read_options, score
@@ -34,7 +35,7 @@ def noise(*shape: int, seed: int = 0) -> Tensor:
 
 def at(loaded: LoadedModel, site: SiteName, layer: int, **given: Any) -> Intervention:
     """Adding noise there, unless stated otherwise."""
-    width = width_of(loaded.sites, site)
+    width = loaded.sites.width(site)
     stated: dict[str, Any] = {"operation": "add", "vector": noise(width, seed=layer) / 2}
     return Intervention(site=site, layer=layer, **stated | given)
 

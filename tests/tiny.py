@@ -7,10 +7,11 @@ norm placement, biases, softcapping, sliding window, tied head, a tokenizer with
 
 import atexit
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import torch
 from tokenizers import Tokenizer, decoders, normalizers, pre_tokenizers, processors
@@ -35,6 +36,7 @@ from transformers import (
 )
 
 from actors.model import LoadedModel, load
+from actors.prediction.generate import Generated, generate_tokens
 from studies.spec import Dtype, ModelFacts
 
 # With a gate beside the neurons, the up projection; and without one.
@@ -57,12 +59,20 @@ TEXTS = (
 _ENDS = {"bos_token_id": 0, "eos_token_id": 1, "pad_token_id": None}
 _SHAPE = {
     "vocab_size": 320,
+    "hidden_size": 32,
     "intermediate_size": 48,
+    "num_hidden_layers": 3,
     "num_attention_heads": 4,
     "num_key_value_heads": 2,
     "max_position_embeddings": 256,
     "initializer_range": 0.15,
     **_ENDS,
+}
+_GEMMA = _SHAPE | {
+    "num_hidden_layers": 4,
+    "head_dim": 8,
+    "sliding_window": 24,
+    "query_pre_attn_scalar": 8,
 }
 
 _ROOT = tempfile.TemporaryDirectory(prefix="tiny-models-")
@@ -74,43 +84,23 @@ def config(family: str) -> PretrainedConfig:
 
 
 _CONFIGS: dict[str, Callable[[], PretrainedConfig]] = {
-    "llama": lambda: LlamaConfig(
-        hidden_size=32, num_hidden_layers=3, tie_word_embeddings=False, **_SHAPE
-    ),
+    "llama": lambda: LlamaConfig(**_SHAPE, tie_word_embeddings=False),
     "qwen2": lambda: Qwen2Config(
-        hidden_size=48, num_hidden_layers=2, tie_word_embeddings=True, **_SHAPE
+        **_SHAPE | {"hidden_size": 48, "num_hidden_layers": 2}, tie_word_embeddings=True
     ),
-    "qwen3": lambda: Qwen3Config(
-        hidden_size=32, num_hidden_layers=3, head_dim=16, tie_word_embeddings=True, **_SHAPE
-    ),
+    "qwen3": lambda: Qwen3Config(**_SHAPE, head_dim=16, tie_word_embeddings=True),
     "gemma2": lambda: Gemma2Config(
-        hidden_size=32,
-        num_hidden_layers=4,
-        head_dim=8,
-        sliding_window=24,
-        query_pre_attn_scalar=8,
-        final_logit_softcapping=3.0,
-        attn_logit_softcapping=5.0,
-        **_SHAPE,
+        **_GEMMA, final_logit_softcapping=3.0, attn_logit_softcapping=5.0
     ),
     "gemma3": lambda: Gemma3TextConfig(
-        hidden_size=32,
-        num_hidden_layers=4,
-        head_dim=8,
-        sliding_window=24,
-        query_pre_attn_scalar=8,
-        layer_types=["sliding_attention", "full_attention"] * 2,
-        **_SHAPE,
+        **_GEMMA, layer_types=["sliding_attention", "full_attention"] * 2
     ),
-    "olmo2": lambda: Olmo2Config(
-        hidden_size=32, num_hidden_layers=2, tie_word_embeddings=False, **_SHAPE
-    ),
-    "mistral": lambda: MistralConfig(
-        hidden_size=64, num_hidden_layers=3, sliding_window=24, **_SHAPE
-    ),
-    "glm4": lambda: Glm4Config(hidden_size=32, num_hidden_layers=3, head_dim=8, **_SHAPE),
-    "phi3": lambda: Phi3Config(hidden_size=32, num_hidden_layers=3, sliding_window=24, **_SHAPE),
+    "olmo2": lambda: Olmo2Config(**_SHAPE | {"num_hidden_layers": 2}, tie_word_embeddings=False),
+    "mistral": lambda: MistralConfig(**_SHAPE | {"hidden_size": 64}, sliding_window=24),
+    "glm4": lambda: Glm4Config(**_SHAPE, head_dim=8),
+    "phi3": lambda: Phi3Config(**_SHAPE, sliding_window=24),
     "gpt2": lambda: GPT2Config(
+        **_ENDS,
         vocab_size=320,
         n_embd=32,
         n_layer=3,
@@ -118,15 +108,13 @@ _CONFIGS: dict[str, Callable[[], PretrainedConfig]] = {
         n_inner=48,
         n_positions=256,
         initializer_range=0.15,
-        **_ENDS,
     ),
     "gpt_neox": lambda: GPTNeoXConfig(
-        hidden_size=32,
-        num_hidden_layers=3,
-        rotary_pct=0.5,
         **{name: value for name, value in _SHAPE.items() if name != "num_key_value_heads"},
+        rotary_pct=0.5,
     ),
     "opt": lambda: OPTConfig(
+        **_ENDS | {"pad_token_id": 1},
         vocab_size=320,
         hidden_size=32,
         word_embed_proj_dim=32,
@@ -135,10 +123,9 @@ _CONFIGS: dict[str, Callable[[], PretrainedConfig]] = {
         ffn_dim=48,
         max_position_embeddings=256,
         init_std=0.15,
-        **_ENDS | {"pad_token_id": 1},
     ),
     "bloom": lambda: BloomConfig(
-        vocab_size=320, hidden_size=32, n_layer=3, n_head=4, initializer_range=0.15, **_ENDS
+        **_ENDS, vocab_size=320, hidden_size=32, n_layer=3, n_head=4, initializer_range=0.15
     ),
 }
 
@@ -208,6 +195,12 @@ def make(family: str, *, seed: int = 0, context: int = 256) -> ModelFacts:
 def loaded(family: str, *, dtype: Dtype = "float32") -> LoadedModel:
     """A tiny model in memory, shared by the tests: none may change it."""
     return load(replace(make(family), dtype=dtype), device="cpu", threads=1)
+
+
+def generate(loaded: LoadedModel, prompts: Sequence[str], **given: Any) -> list[Generated]:
+    """What a model writes after prompts that are given as text."""
+    sequences = [(*loaded.prefix, *ids) for ids in loaded.tokenise(prompts)]
+    return generate_tokens(loaded, sequences, **given)
 
 
 def hooks(loaded: LoadedModel) -> int:

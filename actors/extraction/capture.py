@@ -17,8 +17,9 @@ import torch
 from torch import Tensor
 
 from actors.batching import Batch, Distinct, distinct, pad
-from actors.extraction.observe import Watcher, observe
-from actors.intervention.intervene import Edit, Setting, armed, check, gather, places_of
+from actors.extraction.observe import Watcher, finite, lengths_of, observe
+from actors.intervention.intervene import armed, gather, places_of
+from actors.intervention.setting import Setting, check
 from actors.model import LoadedModel
 from actors.structure.sites import SiteName, Sites
 from studies.measures import State
@@ -86,8 +87,6 @@ def capture(
         ValueError: there is no text, a site does not exist, a text is empty without its prefix,
             or a vector is not finite.
     """
-    if not sequences:
-        raise ValueError("no texts to read: expected at least one")
     wanted = tuple(dict.fromkeys(readings))
     for reading in wanted:
         loaded.sites.check(reading.site, layer=reading.layer)
@@ -97,37 +96,32 @@ def capture(
                 "last token alone; use pooling 'last'"
             )
     skip = 0 if include_bos else len(loaded.prefix)
-    for place, sequence in enumerate(sequences):
-        if len(sequence) <= skip:
-            raise ValueError(f"text {place} has no token besides the prefix: leave it out")
+    given = lengths_of(sequences, skip=skip)
     for one in setting:
-        check(loaded.sites, one, lengths=[len(sequence) for sequence in sequences])
-    # Under a setting equal texts may be changed in different ways.
-    unique = Distinct([*map(tuple, sequences)], []) if setting else distinct(sequences)
+        check(loaded.sites, one, lengths=given)
+    if setting:  # equal texts may be changed in different ways
+        unique = Distinct([*map(tuple, sequences)], [*range(len(sequences))])
+    else:
+        unique = distinct(sequences)
     lengths = [len(sequence) for sequence in unique.sequences]
     taps = tuple(dict.fromkeys(_Tap(entry.site, entry.state, entry.layer) for entry in wanted))
     stored: dict[Reading, Tensor] = {}
 
-    def edits(batch: Batch) -> list[Edit]:
-        places = [
-            place
-            for row, text in enumerate(batch.rows)
-            for place in places_of(
-                setting, prompt=text, row=row, length=lengths[text], end=lengths[text]
-            )
-        ]
-        return gather(places, device=loaded.device)
-
     def compute(batch: Batch) -> None:
         ids_BT = pad(unique.sequences, batch).to(loaded.device)
-        pool = _make_pool([lengths[row] for row in batch.rows], skip=skip, like=ids_BT)
-        with armed(loaded.sites, edits(batch), rows=len(batch.rows)):
+        pool = _make_pool([lengths[text] for text in batch.rows], skip=skip, like=ids_BT)
+        places = []
+        for row, text in enumerate(batch.rows):
+            end = lengths[text]
+            places += places_of(setting, prompt=text, row=row, length=end, end=end)
+        edits = gather(places, device=loaded.device)
+        with armed(loaded.sites, edits, rows=len(batch.rows)):
             pooled = _forward(loaded.sites, taps, ids_BT, pool)
         _store(stored, wanted, pooled, batch, count=len(lengths))
 
     if wanted:
         loaded.budget.run(lengths, compute)
-    repeated = bool(unique.twins) and len(unique.sequences) < len(sequences)
+    repeated = len(unique.sequences) < len(sequences)
     return Vectors(
         readings={
             entry: stored[entry][unique.twins] if repeated else stored[entry] for entry in wanted
@@ -163,7 +157,7 @@ def tokens(
                 if site == "head":
                     activation_BTD = loaded.sites.logits(activation_BTD)
                 for row, own_TD in zip(batch.rows, activation_BTD.float().cpu(), strict=True):
-                    found[row][site, layer] = _finite(own_TD[: lengths[row]].clone())
+                    found[row][site, layer] = finite(own_TD[: lengths[row]].clone())
 
             return Watcher(site, layer, look)
 
@@ -173,16 +167,6 @@ def tokens(
     if wanted:
         loaded.budget.run(lengths, compute)
     return found
-
-
-def _finite(value: Tensor) -> Tensor:
-    """The value, if nothing in it has overflowed."""
-    if not value.sum(dtype=torch.float64).isfinite():
-        raise ValueError(
-            "an activation is not finite (infinite or not a number): the model overflows in this "
-            "dtype; use --dtype bfloat16 or float32"
-        )
-    return value
 
 
 def _make_pool(lengths: Sequence[int], *, skip: int, like: Tensor) -> Callable[[Tensor], Tensor]:
@@ -221,11 +205,8 @@ def _forward(
                 return
             pooled[tap] = pool(_take_state(activation_BTD, tap.state))
 
-        # Whether a neuron fires is tested before its activation, which may round to zero.
-        before = tap.site == "mlp_act" and tap.state == "positive"
-        return Watcher(
-            tap.site, tap.layer, look, sites.mlps[tap.layer - 1].gate if before else None
-        )
+        port = sites.firing(tap.site, layer=tap.layer) if tap.state == "positive" else None
+        return Watcher(tap.site, tap.layer, look, port)
 
     observe(sites, {"input_ids": ids_BT}, [watcher(tap) for tap in taps])
     return pooled
@@ -256,10 +237,10 @@ def _store(
         for entry in wanted
     ]
     if parts[0].device.type == "cpu":
-        columns = [_finite(part) for part in parts]
+        columns = [finite(part) for part in parts]
     else:  # one copy out, not one for each
         joined_BD = torch.cat([part.to(parts[0].device) for part in parts], dim=1).cpu()
-        columns = list(torch.split(_finite(joined_BD), [part.shape[1] for part in parts], dim=1))
+        columns = list(torch.split(finite(joined_BD), [part.shape[1] for part in parts], dim=1))
     rows = torch.tensor(batch.rows)
     for entry, column_BD in zip(wanted, columns, strict=True):
         if entry not in stored:

@@ -13,11 +13,11 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from actors.batching import Batch
+from actors.batching import OVERFLOW, Batch
 from actors.branches import attention, pack, size
 from actors.extraction.observe import Watcher, observe
 from actors.model import LoadedModel
-from actors.prediction.predict import Question, group, lay_out, log_softmax_at, take_apart, want
+from actors.prediction.predict import Head, Question, lay_out, log_softmax_at, take_apart, want
 from actors.structure.sites import Sites
 
 # Shapes: N nodes that are read, D width, V vocabulary, K reads
@@ -63,13 +63,26 @@ def lens(
         raise ValueError(f"unknown head {head!r}: expected {', '.join(HEADS)}")
     for layer in chosen:
         loaded.sites.check("resid_post", layer=layer)
+
+    def read_out(stream_ND: Tensor) -> Tensor:
+        return _logits(loaded.sites, stream_ND, norm=norm, head=head, softcap=softcap)
+
+    return _read(loaded, questions, chosen, read_out)
+
+
+def _read(
+    loaded: LoadedModel, questions: Sequence[Question], layers: Sequence[int], read_out: Head
+) -> list[Latent]:
+    """What `read_out` makes of the stream at these layers, for every question."""
     if not loaded.shares:
-        return _apart(loaded, questions, chosen, norm=norm, head=head, softcap=softcap)
+        apart = take_apart(questions)
+        latent = _read(replace(loaded, shares=True), apart.questions, layers, read_out)
+        joined = [
+            apart.join([own[layer] for own in latent], questions=len(questions)) for layer in layers
+        ]
+        return [dict(zip(layers, own, strict=True)) for own in zip(*joined, strict=True)]
     layouts = [lay_out(question) for question in questions]
     found: list[Latent] = [{} for _ in questions]
-
-    def read_out(normed_ND: Tensor) -> Tensor:
-        return _logits(loaded.sites, normed_ND, norm=norm, head=head, softcap=softcap)
 
     def compute(batch: Batch) -> None:
         own = [layouts[row] for row in batch.rows]
@@ -85,43 +98,19 @@ def lens(
             return Watcher("resid_post", layer, look)
 
         with attention(loaded.sites, packed):
-            observe(loaded.sites, packed.inputs, [watcher(layer) for layer in chosen])
-        values = torch.stack([logs[layer].to(loaded.device) for layer in chosen])
+            observe(loaded.sites, packed.inputs, [watcher(layer) for layer in layers])
+        values = torch.stack([logs[layer].to(loaded.device) for layer in layers])
         if not values.isfinite().all():
-            raise ValueError(
-                "a latent probability is not finite: the model overflows in this dtype; use "
-                "--dtype bfloat16 or float32"
-            )
-        by_row = [wanted.by_row(layer_values) for layer_values in values.tolist()]
+            raise ValueError(f"a latent probability is not finite: {OVERFLOW}")
+        by_layer = [wanted.by_row(layer_values) for layer_values in values.tolist()]
         for line, (row, layout) in enumerate(zip(batch.rows, own, strict=True)):
-            options = len(questions[row].options)
             found[row] = {
-                layer: group(by_row[turn][line], layout.reads, options=options)
-                for turn, layer in enumerate(chosen)
+                layer: layout.by_option(own_logs[line])
+                for layer, own_logs in zip(layers, by_layer, strict=True)
             }
 
     loaded.budget.run([size(layout.row) for layout in layouts], compute)
     return found
-
-
-def _apart(
-    loaded: LoadedModel,
-    questions: Sequence[Question],
-    layers: Sequence[int],
-    *,
-    norm: LensNorm,
-    head: LensHead,
-    softcap: bool,
-) -> list[Latent]:
-    """The same for a model whose texts cannot share a row: one row for every option."""
-    apart = take_apart(questions)
-    shared = replace(loaded, shares=True)
-    latent = lens(shared, apart.questions, layers=layers, norm=norm, head=head, softcap=softcap)
-    by_layer = {
-        layer: apart.join([own[layer] for own in latent], questions=len(questions))
-        for layer in layers
-    }
-    return [{layer: by_layer[layer][place] for layer in layers} for place in range(len(questions))]
 
 
 def _logits(
@@ -133,7 +122,6 @@ def _logits(
     if head == "lm_head":
         logits_NV: Tensor = sites.head(stream_ND)
     else:
-        weight_VD = sites.embedding.weight
-        assert isinstance(weight_VD, Tensor)
+        weight_VD = sites.embedding_weight
         logits_NV = stream_ND.to(weight_VD.device) @ weight_VD.T
     return sites.cap(logits_NV) if softcap else logits_NV

@@ -12,6 +12,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
+from actors.extraction.observe import finite, lengths_of
 from actors.extraction.tally import Corpus, NeuronSite
 from actors.model import LoadedModel
 
@@ -89,12 +90,7 @@ def statistics(
     """
     wanted = _check(loaded, site, layers, weight, percentiles)
     skip = 0 if include_bos else len(loaded.prefix)
-    lengths = [len(sequence) - skip for sequence in sequences]
-    if not lengths:
-        raise ValueError("no texts to read: expected at least one")
-    if min(lengths) < 1:
-        empty = next(place for place, length in enumerate(lengths) if length < 1)
-        raise ValueError(f"text {empty} has no token besides the prefix: leave it out")
+    lengths = [length - skip for length in lengths_of(sequences, skip=skip)]
     corpus = Corpus(loaded, sequences, skip, site, wanted)
     by_sample = weight == "sample"
     whole = len(lengths) if by_sample else sum(lengths)
@@ -120,15 +116,11 @@ def statistics(
 
 def _layer(means_SF: Tensor, max_F: Tensor, percentiles_PF: Tensor) -> LayerStatistics:
     """One layer's record, if nothing in it has overflowed."""
-    if not means_SF.isfinite().all():
-        raise ValueError(
-            "an activation is not finite (infinite or not a number): the model overflows in this "
-            "dtype; use --dtype bfloat16 or float32"
-        )
+    mean_F, mean_abs_F, active_F = finite(means_SF)[:3]
     return LayerStatistics(
-        mean=means_SF[0],
-        mean_abs=means_SF[1],
-        active=means_SF[2],
+        mean=mean_F,
+        mean_abs=mean_abs_F,
+        active=active_F,
         max=max_F.double(),
         percentiles_PF=percentiles_PF.double(),
     )

@@ -7,8 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, suppress
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
+from actors.batching import OVERFLOW
 from actors.structure.sites import Port, SiteName, Sites, watch, watch_input, watch_output
 
 # Shapes: B rows, T tokens, D width of a site
@@ -22,6 +24,32 @@ class Watcher(NamedTuple):
     layer: int
     look: Callable[[Tensor], None]
     port: Port | None = None
+
+
+def lengths_of(sequences: Sequence[Sequence[int]], *, skip: int) -> list[int]:
+    """How many tokens each text has.
+
+    Raises:
+        ValueError: there is no text, or one has no token after the first `skip`.
+    """
+    if not sequences:
+        raise ValueError("no texts to read: expected at least one")
+    lengths = [len(sequence) for sequence in sequences]
+    if min(lengths) <= skip:
+        empty = next(place for place, length in enumerate(lengths) if length <= skip)
+        raise ValueError(f"text {empty} has no token besides the prefix: leave it out")
+    return lengths
+
+
+def finite(value: Tensor) -> Tensor:
+    """The value, if nothing in it has overflowed.
+
+    Raises:
+        ValueError: something has.
+    """
+    if not value.sum(dtype=torch.float64).isfinite():
+        raise ValueError(f"an activation is not finite (infinite or not a number): {OVERFLOW}")
+    return value
 
 
 class _Stop(Exception):  # noqa: N818 - a signal, not an error

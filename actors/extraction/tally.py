@@ -113,15 +113,8 @@ class Corpus(NamedTuple):
         sites = self.loaded.sites
         watchers = [Watcher(self.site, layer, partial(look, layer)) for layer in self.layers]
         if look_before is not None:
-            watchers += [
-                Watcher(
-                    self.site,
-                    layer,
-                    partial(look_before, layer),
-                    # Before the activation, which may round to zero; capture does the same.
-                    sites.mlps[layer - 1].gate if self.site == "mlp_act" else None,
-                )
-                for layer in self.layers
-            ]
+            for layer in self.layers:
+                port = sites.firing(self.site, layer=layer)
+                watchers.append(Watcher(self.site, layer, partial(look_before, layer), port))
         ids_BT = pad(self.sequences, batch).to(self.loaded.device)
         observe(sites, {"input_ids": ids_BT}, watchers)

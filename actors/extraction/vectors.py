@@ -50,8 +50,7 @@ class SteeringVectors:
         about, facts = self.about, loaded.facts
         for layer in self.vectors:
             loaded.sites.check(about.site, layer=layer)
-        neurons = about.site in ("mlp_gate", "mlp_act", "mlp_hidden")
-        width = facts.neurons if neurons else facts.width
+        width = loaded.sites.width(about.site)
         if about.width != width:
             raise ValueError(
                 f"vectors of {about.model!r} are {about.width} wide and site {about.site!r} of "

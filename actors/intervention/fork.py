@@ -5,75 +5,62 @@ that follows the token before, is changed on its way, and is continued by the op
 runs once for all settings. Which settings may run so is for `sweep.py` to say.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from typing import NamedTuple
 
 import torch
 
 from actors.batching import Batch
 from actors.branches import Row, Segment, attention, pack, size
-from actors.intervention.intervene import Place, Setting, armed, gather
-from actors.model import LoadedModel
-from actors.prediction.predict import Question, Read, group, lay_out, log_probabilities
+from actors.intervention.grid import Grid
+from actors.intervention.intervene import Place, armed, gather, places_of
+from actors.prediction.predict import Layout, Question, Read, lay_out, log_probabilities
 
 # Nodes of a row with many branches, in prompts or in all: each row runs the prompt once more, and
 # what its attention costs grows with the square of its nodes.
 ROW_PROMPTS, ROW_NODES = 4, 1024
 
-# Takes the settings' places, the question's, and the log-probabilities of its options' tokens.
-Keep = Callable[[Sequence[int], int, list[list[float]]], None]
-
 
 class _Fork(NamedTuple):
-    """One question's row; `last` has the node of each setting's own last token."""
+    """One question's row; `last` has the node of each setting's own last token.
+
+    `reads` come in the order of `answers`: for which places, and in which layout.
+    """
 
     row: Row
     last: Mapping[int, int]
-    reads: tuple[tuple[Sequence[int], tuple[Read, ...]], ...]
+    reads: Sequence[Read]
+    answers: Sequence[tuple[Sequence[int], Layout]]
 
 
 @torch.inference_mode()
-def fork(
-    loaded: LoadedModel,
-    questions: Sequence[Question],
-    settings: Mapping[int, Setting],
-    *,
-    plain: Sequence[int],
-    keep: Keep,
-) -> None:
-    """Answer every question under every setting, each known by its place.
-
-    Args:
-        loaded: the model.
-        questions: what to answer.
-        settings: what to change, always at the last prompt token.
-        plain: places that the plain model's answers are for.
-        keep: takes the answers.
-    """
-    for first, chunk in enumerate(_chunks(questions, list(settings))):
-        forks = [_lay_out(question, chunk, plain=() if first else plain) for question in questions]
+def fork(grid: Grid) -> None:
+    """Answer every question under every setting; all of them act at the last prompt token."""
+    loaded, questions = grid.loaded, grid.questions
+    for first, chunk in enumerate(_chunks(questions, list(grid.settings))):
+        plain = () if first else grid.plain
+        forks = [_lay_out(question, chunk, plain=plain) for question in questions]
 
         def compute(batch: Batch, chunk: Sequence[int] = chunk, forks: list[_Fork] = forks) -> None:
             own = [forks[row] for row in batch.rows]
             packed = pack([entry.row for entry in own], device=loaded.device)
-            places = [
-                Place(one, prompt, line, (entry.last[place],), order)
-                for line, (prompt, entry) in enumerate(zip(batch.rows, own, strict=True))
-                for place in chunk
-                for order, one in enumerate(settings[place])
-            ]
+            places: list[Place] = []
+            for line, (prompt, entry) in enumerate(zip(batch.rows, own, strict=True)):
+                for place in chunk:
+                    setting, start = grid.settings[place], entry.last[place]
+                    places += places_of(
+                        setting, prompt=prompt, row=line, length=1, end=1, start=start
+                    )
             edits = gather(places, device=loaded.device)
             with attention(loaded.sites, packed), armed(loaded.sites, edits, rows=len(own)):
                 output = loaded.sites.base(**packed.inputs, use_cache=False)
-            reads = [[read for _, wanted in entry.reads for read in wanted] for entry in own]
-            logs = log_probabilities(loaded.sites, output.last_hidden_state, reads)
-            for prompt, entry, values in zip(batch.rows, own, logs, strict=True):
-                start = 0
-                for targets, wanted in entry.reads:
-                    part = values[start : start + len(wanted)]
-                    start += len(wanted)
-                    options = len(questions[prompt].options)
-                    keep(targets, prompt, group(part, wanted, options=options))
+            reads = [entry.reads for entry in own]
+            logs = log_probabilities(loaded.sites.logits, output.last_hidden_state, reads)
+            for prompt, entry, row_logs in zip(batch.rows, own, logs, strict=True):
+                values = iter(row_logs)
+                for targets, part in entry.answers:
+                    grid.keep(targets, prompt, part, list(islice(values, len(part.reads))))
 
         loaded.budget.run([size(entry.row) for entry in forks], compute)
 
@@ -92,7 +79,8 @@ def _lay_out(question: Question, chunk: Sequence[int], *, plain: Sequence[int]) 
     prompt = question.prompt
     own = lay_out(question if plain else Question(prompt, ()))
     row, end = list(own.row), size(own.row)
-    reads: list[tuple[Sequence[int], tuple[Read, ...]]] = [(plain, own.reads)] if plain else []
+    reads = list(own.reads)
+    answers: list[tuple[Sequence[int], Layout]] = [(plain, own)] if plain else []
     last: dict[int, int] = {}
     branch = lay_out(Question(prompt[-1:], question.options))
     for place in chunk:
@@ -100,7 +88,7 @@ def _lay_out(question: Question, chunk: Sequence[int], *, plain: Sequence[int]) 
         for after, tokens in branch.row:
             # The branch's own first token follows the prompt's last but one.
             row.append(Segment(len(prompt) - 2 if after < 0 else end + after, tokens))
-        wanted = tuple(read._replace(node=read.node + end) for read in branch.reads)
-        reads.append(((place,), wanted))
+        reads += [read._replace(node=read.node + end) for read in branch.reads]
+        answers.append(((place,), branch))
         end += size(branch.row)
-    return _Fork(tuple(row), last, tuple(reads))
+    return _Fork(tuple(row), last, reads, answers)

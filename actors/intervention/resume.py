@@ -8,7 +8,6 @@ embeddings, masks and positions stay the model's own. Which settings run so is f
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
 from typing import NamedTuple
 
 import torch
@@ -17,11 +16,12 @@ from torch import Tensor
 from actors.batching import Batch
 from actors.branches import Packed, attention, pack, size
 from actors.extraction.observe import Watcher, observe
-from actors.intervention.fork import Keep
-from actors.intervention.intervene import Edit, Setting, apply, armed, gather, places_of, start_of
+from actors.intervention.grid import Grid
+from actors.intervention.intervene import Edit, apply_, armed, gather, places_of, port_of
+from actors.intervention.setting import start_of
 from actors.model import LoadedModel
-from actors.prediction.predict import Layout, Question, group, lay_out, log_probabilities
-from actors.structure.sites import Sites, edit, first_tensor, skip
+from actors.prediction.predict import Head, Layout, lay_out, log_probabilities
+from actors.structure.sites import Sites, edit, skip
 
 # Shapes: B rows, T nodes, D width
 
@@ -38,44 +38,37 @@ class _Block(NamedTuple):
 
 
 @torch.inference_mode()
-def resume(
-    loaded: LoadedModel,
-    questions: Sequence[Question],
-    settings: Mapping[int, Setting],
-    *,
-    plain: Sequence[int],
-    keep: Keep,
-) -> None:
-    """Answer every question under every setting, each known by its place.
-
-    Args:
-        loaded: the model.
-        questions: what to answer.
-        settings: what to change.
-        plain: places that the plain model's answers are for.
-        keep: takes the answers.
-    """
+def resume(grid: Grid) -> None:
+    """Answer every question under every setting."""
+    loaded, sites = grid.loaded, grid.loaded.sites
     begin_at: dict[int, list[int]] = defaultdict(list)
-    for place, setting in settings.items():
+    for place, setting in grid.settings.items():
         begin_at[start_of(setting)].append(place)
-    layouts = [lay_out(question) for question in questions]
+    layouts = [lay_out(question) for question in grid.questions]
+
+    def norm_and_head(stream_ND: Tensor) -> Tensor:
+        return sites.logits(sites.final_norm(stream_ND))
 
     def compute(batch: Batch) -> None:
         own = [layouts[row] for row in batch.rows]
         packed = pack([layout.row for layout in own], device=loaded.device)
         block = _Block(batch.rows, own, packed)
-        streams = _plain_pass(loaded.sites, packed, layers=begin_at, read=bool(plain))
-        if plain:
-            _read(loaded, questions, block, [plain], streams.pop(None), keep=keep)
+        streams = _plain_pass(sites, packed, layers=begin_at, read=bool(grid.plain))
+        if grid.plain:
+            _read(grid, block, [grid.plain], sites.logits, streams.pop(None))
         together = max(1, loaded.budget.tokens // packed.ids_BT.numel())
         for start in sorted(begin_at):
             stream_BTD, waiting = streams.pop(start), begin_at[start]
             for first in range(0, len(waiting), together):
                 chunk = waiting[first : first + together]
-                edits = _gather(loaded, questions, block, [settings[place] for place in chunk])
-                times = len(chunk)
-                normed = _from(loaded.sites, packed, stream_BTD, edits, start=start, times=times)
-                _read(loaded, questions, block, [[place] for place in chunk], normed, keep=keep)
+                edits = _gather(grid, block, chunk)
+                targets = [[place] for place in chunk]
+                repeated_BTD = stream_BTD.repeat(len(chunk), 1, 1)
+                if start == len(sites.blocks):
+                    _read(grid, block, targets, norm_and_head, apply_(repeated_BTD, edits))
+                else:
+                    normed_BTD = _from(sites, packed, repeated_BTD, edits, start=start)
+                    _read(grid, block, targets, sites.logits, normed_BTD)
 
     lengths = [size(layout.row) for layout in layouts]
     loaded.budget.run(lengths, compute, most=_most_tokens(loaded, layers=len(begin_at)))
@@ -99,46 +92,37 @@ def _plain_pass(
     return streams
 
 
-def _gather(
-    loaded: LoadedModel, questions: Sequence[Question], block: _Block, chunk: Sequence[Setting]
-) -> list[Edit]:
+def _gather(grid: Grid, block: _Block, chunk: Sequence[int]) -> list[Edit]:
     """The edits of a chunk's settings; every setting has all prompts as rows, in their order."""
     places = []
-    for turn, setting in enumerate(chunk):
+    for turn, place in enumerate(chunk):
         for line, (prompt, layout) in enumerate(zip(block.prompts, block.layouts, strict=True)):
-            length, end = len(questions[prompt].prompt), size(layout.row)
+            length, end = len(grid.questions[prompt].prompt), size(layout.row)
             row = turn * len(block.prompts) + line
+            setting = grid.settings[place]
             places += places_of(setting, prompt=prompt, row=row, length=length, end=end)
-    return gather(places, device=loaded.device)
+    return gather(places, device=grid.loaded.device)
 
 
 def _from(
-    sites: Sites,
-    packed: Packed,
-    stream_BTD: Tensor,
-    edits: Sequence[Edit],
-    *,
-    start: int,
-    times: int,
+    sites: Sites, packed: Packed, stream_BTD: Tensor, edits: Sequence[Edit], *, start: int
 ) -> Tensor:
-    """States after the final norm, from the stream after layer `start`, `times` over as rows."""
+    """States after the final norm, from the stream after layer `start`, in which edits are made.
 
-    def is_here(one: Edit) -> bool:
-        return one.intervention.site in ("embed", "resid_post") and one.intervention.layer == start
-
-    stream_BTD = stream_BTD.repeat(times, 1, 1)
-    stream_BTD = apply(stream_BTD, [one for one in edits if is_here(one)])
-    if start == len(sites.blocks):
-        return first_tensor(sites.final_norm(stream_BTD))
-    repeated = packed.repeat(times)
+    Its rows are those that are packed, several times over.
+    """
     port = sites.port("resid_post", layer=start)
+    here = [one for one in edits if port_of(sites, one) is port]
+    later = [one for one in edits if port_of(sites, one) is not port]
+    apply_(stream_BTD, here)
     rows = len(stream_BTD)
-    with ExitStack() as stack:
-        stack.enter_context(attention(sites, repeated))
-        stack.enter_context(skip(sites, blocks=start))
-        stack.enter_context(edit(port, lambda _value: stream_BTD, rows=rows))
-        later = [one for one in edits if not is_here(one)]
-        stack.enter_context(armed(sites, later, rows=rows))
+    repeated = packed.repeat(rows // len(packed.ids_BT))
+    with (
+        attention(sites, repeated),
+        skip(sites, blocks=start),
+        edit(port, lambda _value: stream_BTD, rows=rows),
+        armed(sites, later, rows=rows),
+    ):
         output = sites.base(**repeated.inputs, use_cache=False)
     normed_BTD = output.last_hidden_state
     assert isinstance(normed_BTD, Tensor)
@@ -146,21 +130,14 @@ def _from(
 
 
 def _read(
-    loaded: LoadedModel,
-    questions: Sequence[Question],
-    block: _Block,
-    targets: Sequence[Sequence[int]],
-    normed_BTD: Tensor,
-    *,
-    keep: Keep,
+    grid: Grid, block: _Block, targets: Sequence[Sequence[int]], head: Head, state_BTD: Tensor
 ) -> None:
     """Read the options of a block's prompts; the rows are all prompts, once for each target."""
     reads = [layout.reads for layout in block.layouts]
-    logs = iter(log_probabilities(loaded.sites, normed_BTD, reads * len(targets)))
+    logs = iter(log_probabilities(head, state_BTD, reads * len(targets)))
     for places in targets:
-        for prompt, wanted in zip(block.prompts, reads, strict=True):
-            options = len(questions[prompt].options)
-            keep(places, prompt, group(next(logs), wanted, options=options))
+        for prompt, layout in zip(block.prompts, block.layouts, strict=True):
+            grid.keep(places, prompt, layout, next(logs))
 
 
 def _most_tokens(loaded: LoadedModel, *, layers: int) -> int | None:
@@ -170,6 +147,5 @@ def _most_tokens(loaded: LoadedModel, *, layers: int) -> int | None:
     room = KEPT_BYTES
     if loaded.device.type == "cuda":
         room = int(KEPT_SHARE * torch.cuda.mem_get_info(loaded.device)[0])
-    weight = loaded.sites.embedding.weight
-    assert isinstance(weight, Tensor)
-    return max(1, room // (layers * weight.shape[1] * weight.element_size()))
+    weight_VD = loaded.sites.embedding_weight
+    return max(1, room // (layers * weight_VD.shape[1] * weight_VD.element_size()))

@@ -10,15 +10,13 @@ is swept, and why, is unknown here.
 from collections.abc import Sequence
 
 from actors.intervention.fork import fork
-from actors.intervention.intervene import Setting, check
+from actors.intervention.grid import Grid, Swept
 from actors.intervention.resume import resume
+from actors.intervention.setting import Setting, check
 from actors.model import LoadedModel
 from actors.prediction.predict import Question, take_apart
 from actors.prediction.score import Choice, ask, choose
 from studies.spec import ChoiceItem, Normalise
-
-# Log-probabilities [setting][question][option][token].
-Swept = list[list[list[list[float]]]]
 
 
 def sweep(loaded: LoadedModel, questions: Sequence[Question], settings: Sequence[Setting]) -> Swept:
@@ -75,15 +73,10 @@ def _sweep(
         if loaded.shares and all(one.where == "last" for one in setting)
     }
     resumed = {place: setting for place, setting in active.items() if place not in forked}
-
-    def keep(places: Sequence[int], question: int, logs: list[list[float]]) -> None:
-        for place in places:
-            found[place][question] = logs
-
     if forked:
-        fork(loaded, questions, forked, plain=idle, keep=keep)
+        fork(Grid(loaded, questions, forked, idle, found))
     if resumed or (idle and not forked):
-        resume(loaded, questions, resumed, plain=() if forked else idle, keep=keep)
+        resume(Grid(loaded, questions, resumed, () if forked else idle, found))
     return found
 
 

@@ -7,7 +7,6 @@ that the logits with the adapter beside the weights are those with the adapter i
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 
 import torch
@@ -15,12 +14,13 @@ from huggingface_hub import snapshot_download
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from actors.structure.probe import probe_ids
 from studies.adapter_files import CONFIG, WEIGHTS
 from studies.spec import ModelFacts
 
 # Shapes: B rows, T tokens, V vocabulary
 
-PROBE_ROWS, PROBE_TOKENS = 2, 8
+PROBE_TOKENS = 8
 
 # Half precision rounds the sum of two weights, and the sum of two outputs, at different places.
 TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 5e-2, torch.float16: 1e-2}
@@ -34,27 +34,26 @@ def merge(model: PreTrainedModel, facts: ModelFacts) -> PreTrainedModel:
     """
     from peft import PeftConfig, PeftModel
 
-    embedding = model.get_input_embeddings().weight
-    probe = partial(_logits, vocabulary=embedding.shape[0], device=embedding.device)
+    ids_BT = probe_ids(model.get_input_embeddings().weight, tokens=PROBE_TOKENS)
     folder = _folder(facts)
     config = PeftConfig.from_pretrained(folder)
     config.inference_mode = True
     with _misfits(facts, made_for=str(config.base_model_name_or_path)):
         adapted = PeftModel(model, config)
-        found = adapted.load_adapter(folder, "default", torch_device=str(embedding.device))
+        found = adapted.load_adapter(folder, "default", torch_device=str(ids_BT.device))
         if found.missing_keys:
             raise ValueError(f"it has no {found.missing_keys[0]!r}")
         if found.unexpected_keys:
             raise ValueError(f"the model has no place for its {found.unexpected_keys[0]!r}")
     adapted.eval()
-    beside_BTV = probe(adapted)
+    beside_BTV = _logits(adapted, ids_BT)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what they warn of is proven below
             merged: PreTrainedModel = adapted.merge_and_unload()
     except (NotImplementedError, ValueError, AttributeError) as error:
         raise ValueError(_unmergeable(facts, _first_line(error))) from error
-    difference = float((probe(merged) - beside_BTV).abs().max() / beside_BTV.abs().max())
+    difference = float((_logits(merged, ids_BT) - beside_BTV).abs().max() / beside_BTV.abs().max())
     allowed = TOLERANCE[model.dtype]
     if not difference <= allowed:
         reason = f"logits differ by {difference:.1e} (allowed {allowed:.0e})"
@@ -107,9 +106,7 @@ def _first_line(error: Exception) -> str:
 
 
 @torch.inference_mode()
-def _logits(model: nn.Module, *, vocabulary: int, device: torch.device) -> Tensor:
-    """Logits [B, T, V] of a short random input, in fp32."""
-    generator = torch.Generator().manual_seed(0)
-    ids_BT = torch.randint(0, vocabulary, (PROBE_ROWS, PROBE_TOKENS), generator=generator)
-    logits_BTV: Tensor = model(input_ids=ids_BT.to(device), use_cache=False).logits
+def _logits(model: nn.Module, ids_BT: Tensor) -> Tensor:
+    """Logits [B, T, V] in fp32."""
+    logits_BTV: Tensor = model(input_ids=ids_BT, use_cache=False).logits
     return logits_BTV.float()

@@ -81,9 +81,7 @@ def load_weights(
     """
     if place.shares:
         require("accelerate", extra="large", purpose=f"model {facts.label!r} is to be spread")
-    # sdpa has no softcapping of attention logits; some versions drop it without a word.
-    capped = getattr(config, "attn_logit_softcapping", None) is not None
-    for attention in ("eager",) if capped else ("sdpa", "eager"):
+    for attention in attentions(config):
         try:
             model, loading = AutoModelForCausalLM.from_pretrained(
                 folder,
@@ -108,6 +106,15 @@ def load_weights(
             )
         return _settled(model, place), attention
     raise AssertionError("the loop above returns or raises")
+
+
+def attentions(config: PretrainedConfig) -> tuple[str, ...]:
+    """The attention backends that a model may use, the fastest first.
+
+    sdpa has no softcapping of attention logits; some versions drop it without a word.
+    """
+    capped = getattr(config, "attn_logit_softcapping", None) is not None
+    return ("eager",) if capped else ("sdpa", "eager")
 
 
 def quantiser(facts: ModelFacts) -> BitsAndBytesConfig | None:

@@ -12,18 +12,31 @@ import torch
 
 from actors.extraction.capture import Reading, capture
 from actors.extraction.lens import lens
-from actors.intervention.intervene import Intervention, Setting, Where, width_of
+from actors.intervention.setting import Intervention, Setting, Where
 from actors.intervention.sweep import sweep
 from actors.measuring import naive
 from actors.model import LoadedModel
 from actors.prediction.predict import Question
-from actors.prediction.score import read_options
+from actors.prediction.score import ask, read_options
+from studies.spec import ChoiceItem
 
 # Largest difference of log-probabilities that different batch shapes may make.
 ALLOWED = {"float32": 1e-3, "bfloat16": 0.5, "float16": 0.1}
 
 # Largest difference of a pooled vector, as a share of its norm.
 ALLOWED_VECTOR = {"float32": 1e-4, "bfloat16": 0.05, "float16": 0.02}
+
+QUESTIONS = (
+    "a",
+    "The capital of France is",
+    "Anna has twelve cats and one dog. How many animals live in her house?",
+    "Das Wetter ist heute schön, aber morgen soll es den ganzen Tag regnen. Deshalb",
+    "Столица России — это город",
+    "सारा घर पर है और किताब पढ़ रही है। सारा कहाँ है?",
+    "北京是中国的首都。中国的首都是哪里？",
+    "تأكل آنا السمك كل يوم لأنها تعيش بالقرب من البحر.",
+)
+OPTIONS = (" A", " B", " yes", " no, not at all", " Paris")
 
 
 class Equality(NamedTuple):
@@ -42,6 +55,15 @@ class Equality(NamedTuple):
 
 
 Answers = Sequence[Sequence[Sequence[float]]]
+
+
+def check(loaded: LoadedModel) -> Iterator[Equality]:
+    """Every comparison on a few questions in several languages."""
+    items = [
+        ChoiceItem(id=str(place), context=context, options=OPTIONS, gold=0)
+        for place, context in enumerate(QUESTIONS)
+    ]
+    yield from equalities(loaded, [entry.question for entry in ask(loaded, items)])
 
 
 def equalities(loaded: LoadedModel, questions: Sequence[Question]) -> Iterator[Equality]:
@@ -75,7 +97,7 @@ def _settings(loaded: LoadedModel, *, layer: int) -> Iterator[tuple[str, Setting
     yield "steering the last token (a branch)", (_add(loaded, layer=layer, where="last"),)
     yield "steering all tokens (resumed)", (_add(loaded, layer=layer, where="all"),)
     if loaded.sites.mlps:
-        width = width_of(loaded.sites, "mlp_hidden")
+        width = loaded.sites.width("mlp_hidden")
         scales_D = torch.where(torch.arange(width) % 7 == 0, 1.0, 0.0)
         neurons = Intervention(
             site="mlp_hidden", layer=layer, operation="scale", vector=scales_D, coefficient=0.4
@@ -87,9 +109,8 @@ def _add(
     loaded: LoadedModel, *, layer: int, where: Where, coefficient: float = 1.0
 ) -> Intervention:
     """Steering along a fixed direction of noise, as long as the residual stream is there."""
-    noise = torch.randn(
-        width_of(loaded.sites, "resid_post"), generator=torch.Generator().manual_seed(0)
-    )
+    width = loaded.sites.width("resid_post")
+    noise = torch.randn(width, generator=torch.Generator().manual_seed(0))
     reading = Reading(site="resid_post", state="raw", pooling="last", layer=layer)
     stream_D = capture(loaded, [list(loaded.prefix) or [0]], [reading]).at(reading)[0]
     vector_D = noise / noise.norm() * min(float(stream_D.norm()), 1e3)

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from actors.intervention.intervene import Setting, armed, gather, places_of
+from actors.intervention.intervene import armed, gather, places_of
+from actors.intervention.setting import Setting
 from actors.model import LoadedModel
 from actors.prediction.predict import Question
 
@@ -30,7 +31,8 @@ def answer(
         ids = [*question.prompt, *option]
         places = places_of(setting, prompt=prompt, row=0, length=length, end=len(ids))
         with armed(loaded.sites, gather(places, device=loaded.device), rows=1):
-            logits_TV = _logits(loaded, ids)
+            ids_1T = torch.tensor([ids], device=loaded.device)
+            logits_TV = loaded.model(input_ids=ids_1T, use_cache=False).logits[0]
         logs_TV = logits_TV.float().log_softmax(dim=-1)
         first = max(length, 1)
         answers.append([float(logs_TV[at - 1, ids[at]]) for at in range(first, len(ids))])
@@ -87,9 +89,3 @@ def vectors(loaded: LoadedModel, ids: Sequence[int]) -> list[Tensor]:
     weights_T = torch.arange(1, len(ids) + 1, dtype=torch.float32)
     weights_T = weights_T / weights_T.sum()
     return [weights_T @ state[0].float().cpu() for state in output.hidden_states]
-
-
-def _logits(loaded: LoadedModel, ids: Sequence[int]) -> Tensor:
-    ids_1T = torch.tensor([list(ids)], device=loaded.device)
-    logits_TV: Tensor = loaded.model(input_ids=ids_1T, use_cache=False).logits[0]
-    return logits_TV

@@ -17,7 +17,7 @@ from transformers import (
 )
 
 from actors.batching import TokenBudget
-from actors.loading.weights import DTYPES
+from actors.loading.weights import DTYPES, attentions
 from actors.model import BATCH_TOKENS, LoadedModel
 from actors.structure.find import find
 from actors.structure.proof import prove
@@ -67,7 +67,7 @@ def build(
     if threads is not None:
         torch.set_num_threads(threads)
     config = SHAPES[name]()
-    attention = "eager" if getattr(config, "attn_logit_softcapping", None) else "sdpa"
+    attention = attentions(config)[0]
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), device:
         torch.manual_seed(0)
         model = AutoModelForCausalLM.from_config(

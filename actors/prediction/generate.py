@@ -15,7 +15,8 @@ from torch import Tensor
 from transformers import GenerationConfig, PreTrainedModel
 
 from actors.batching import Batch
-from actors.intervention.intervene import Edit, Place, Setting, armed, check, gather, tokens_of
+from actors.intervention.intervene import Edit, Place, armed, gather, places_of
+from actors.intervention.setting import Setting, check
 from actors.model import LoadedModel, too_long
 from actors.prediction.decode import Chooser, Sampling, Stopped, Stopper
 from actors.structure.sites import Sites, watch_output
@@ -37,28 +38,6 @@ class Generated(NamedTuple):
     stopped: Stopped
     log_probability: float
     truncated: bool
-
-
-def generate(
-    loaded: LoadedModel,
-    prompts: Sequence[str],
-    *,
-    max_new_tokens: int = 32,
-    setting: Setting = (),
-    sampling: Sampling | None = None,
-    stop: Sequence[str] = (),
-    allow_truncation: bool = False,
-) -> list[Generated]:
-    """What the model writes after every prompt; all else is as in `generate_tokens`."""
-    return generate_tokens(
-        loaded,
-        [(*loaded.prefix, *ids) for ids in loaded.tokenise(prompts)],
-        max_new_tokens=max_new_tokens,
-        setting=setting,
-        sampling=sampling,
-        stop=stop,
-        allow_truncation=allow_truncation,
-    )
 
 
 def generate_tokens(
@@ -172,14 +151,14 @@ def _place(
 ) -> _Edits:
     """Where a setting acts in rows padded on the left; `places` are theirs among all prompts."""
     width = max(len(prompt) for prompt in prompts)
-    now, later = [], []
+    now: list[Place] = []
+    later: list[Place] = []
     for row, (place, prompt) in enumerate(zip(places, prompts, strict=True)):
         length, start = len(prompt), width - len(prompt)
-        for order, one in enumerate(setting):
-            own = tokens_of(one.where, prompt=place, length=length, end=length)
-            now.append(Place(one, place, row, range(start + own.start, start + own.stop), order))
-            if one.where in ("generated", "all"):
-                later.append(Place(one, place, row, range(1), order))
+        now += places_of(setting, prompt=place, row=row, length=length, end=length, start=start)
+        # A new token is alone in its pass.
+        own = places_of(setting, prompt=place, row=row, length=0, end=1)
+        later += [one for one in own if one.intervention.where in ("generated", "all")]
     return _Edits(gather(now, device=loaded.device), gather(later, device=loaded.device))
 
 

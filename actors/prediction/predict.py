@@ -11,12 +11,14 @@ import torch
 from torch import Tensor
 
 from actors.branches import Row, Segment
-from actors.structure.sites import Sites
 
 # Shapes: B rows, T nodes, D width, V vocabulary, N nodes where something is read, K reads
 
 # Logits of this many nodes exist at a time: 256 x 256,000 in fp32 is 262 MB.
 NODES_AT_ONCE = 256
+
+# Turns states [N, D] into logits [N, V].
+Head = Callable[[Tensor], Tensor]
 
 
 class Question(NamedTuple):
@@ -35,10 +37,18 @@ class Read(NamedTuple):
 
 
 class Layout(NamedTuple):
-    """One row and what is read from it."""
+    """One row and what is read from it, for so many options."""
 
     row: Row
     reads: tuple[Read, ...]
+    options: int
+
+    def by_option(self, values: Sequence[float]) -> list[list[float]]:
+        """The log-probabilities read, as those of every option's tokens, in their order."""
+        grouped: list[list[float]] = [[] for _ in range(self.options)]
+        for value, read in zip(values, self.reads, strict=True):
+            grouped[read.option].append(value)
+        return grouped
 
 
 def lay_out(question: Question) -> Layout:
@@ -61,7 +71,7 @@ def lay_out(question: Question) -> Layout:
         if prompt:
             reads.append(Read(len(prompt) - 1, option[0], place))
         reads += [Read(starts[inner] + step, token, place) for step, token in enumerate(option[1:])]
-    return Layout(tuple(row), tuple(reads))
+    return Layout(tuple(row), tuple(reads), len(options))
 
 
 class Apart(NamedTuple):
@@ -88,14 +98,6 @@ def take_apart(questions: Sequence[Question]) -> Apart:
         for option in question.options
     ]
     return Apart([question for question, _ in pairs], [owner for _, owner in pairs])
-
-
-def group(values: Sequence[float], reads: Sequence[Read], *, options: int) -> list[list[float]]:
-    """The log-probabilities of every option's tokens, in their order."""
-    grouped: list[list[float]] = [[] for _ in range(options)]
-    for value, read in zip(values, reads, strict=True):
-        grouped[read.option].append(value)
-    return grouped
 
 
 class Wanted(NamedTuple):
@@ -130,20 +132,20 @@ def want(reads: Sequence[Sequence[Read]], *, device: torch.device) -> Wanted:
 
 @torch.inference_mode()
 def log_probabilities(
-    sites: Sites, normed_BTD: Tensor, reads: Sequence[Sequence[Read]]
+    head: Head, state_BTD: Tensor, reads: Sequence[Sequence[Read]]
 ) -> list[list[float]]:
-    """For every row, the log-probability of each read, from states after the final norm."""
-    wanted = want(reads, device=normed_BTD.device)
-    logs_K = log_softmax_at(sites.logits, wanted.take(normed_BTD), wanted.reads_K2)
+    """For every row, the log-probability of each read, from the states that `head` takes."""
+    wanted = want(reads, device=state_BTD.device)
+    logs_K = log_softmax_at(head, wanted.take(state_BTD), wanted.reads_K2)
     return wanted.by_row(logs_K.tolist())
 
 
-def log_softmax_at(head: Callable[[Tensor], Tensor], normed_ND: Tensor, reads_K2: Tensor) -> Tensor:
+def log_softmax_at(head: Head, state_ND: Tensor, reads_K2: Tensor) -> Tensor:
     """Log-softmax [K] in fp32 of the logits at (place in N, token), a few places at a time."""
-    logs_K = torch.empty(len(reads_K2), dtype=torch.float32, device=normed_ND.device)
-    reads_K2 = reads_K2.to(normed_ND.device)
-    for start in range(0, len(normed_ND), NODES_AT_ONCE):
-        logits_NV = head(normed_ND[start : start + NODES_AT_ONCE]).float().to(normed_ND.device)
+    logs_K = torch.empty(len(reads_K2), dtype=torch.float32, device=state_ND.device)
+    reads_K2 = reads_K2.to(state_ND.device)
+    for start in range(0, len(state_ND), NODES_AT_ONCE):
+        logits_NV = head(state_ND[start : start + NODES_AT_ONCE]).float().to(state_ND.device)
         total_N = logits_NV.logsumexp(dim=1)
         here_K = (reads_K2[:, 0] >= start) & (reads_K2[:, 0] < start + NODES_AT_ONCE)
         place_K, token_K = reads_K2[here_K].T

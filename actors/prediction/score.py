@@ -12,20 +12,26 @@ from typing import NamedTuple
 import torch
 from scipy.stats import rankdata
 
-from actors.batching import Batch, distinct
+from actors.batching import OVERFLOW, Batch, distinct
 from actors.branches import attention, pack, size
 from actors.model import LoadedModel, too_long
-from actors.prediction.predict import Question, group, lay_out, log_probabilities, take_apart
+from actors.prediction.predict import Question, lay_out, log_probabilities, take_apart
 from studies.spec import ChoiceItem, Normalise
 
 
 class Choice(NamedTuple):
-    """The model's answer to one item. Rank 1 is most probable; equal scores share their rank."""
+    """The model's answer to one item. Rank 1 is most probable; equal scores share their rank.
+
+    `prediction` is the option of the highest score, `prediction_norm` that of the highest
+    log-probability per character, whatever the scores are (lm-evaluation-harness's acc_norm). Of
+    equal ones it is the first.
+    """
 
     scores: tuple[float, ...]
     ranks: tuple[float, ...]
     prediction: int
     truncated: bool
+    prediction_norm: int = 0
 
 
 class Asked(NamedTuple):
@@ -104,10 +110,9 @@ def read_options(loaded: LoadedModel, questions: Sequence[Question]) -> list[lis
         with attention(loaded.sites, packed):
             output = loaded.sites.base(**packed.inputs, use_cache=False)
         reads = [layouts[row].reads for row in batch.rows]
-        logs = log_probabilities(loaded.sites, output.last_hidden_state, reads)
+        logs = log_probabilities(loaded.sites.logits, output.last_hidden_state, reads)
         for row, values in zip(batch.rows, logs, strict=True):
-            options = len(todo[row].options)
-            found[row] = group(values, layouts[row].reads, options=options)
+            found[row] = layouts[row].by_option(values)
 
     loaded.budget.run([size(layout.row) for layout in layouts], compute)
     return [found[twin] for twin in unique.twins]
@@ -190,21 +195,21 @@ def choose(
     Raises:
         ValueError: a score is not finite.
     """
-    scores = [sum(option) for option in logs]
+    totals = [sum(option) for option in logs]
+    lengths = [max(1, len(option.strip())) for option in item.options]
+    by_character = [total / length for total, length in zip(totals, lengths, strict=True)]
+    scores = totals
     if normalise == "token":
-        scores = [total / len(option) for total, option in zip(scores, logs, strict=True)]
+        scores = [total / len(option) for total, option in zip(totals, logs, strict=True)]
     elif normalise == "character":
-        lengths = [max(1, len(option.strip())) for option in item.options]
-        scores = [total / length for total, length in zip(scores, lengths, strict=True)]
+        scores = by_character
     if not torch.tensor(scores).isfinite().all():
-        raise ValueError(
-            f"item {item.id!r}: scores {scores} are not finite: the model overflows in this "
-            "dtype; use --dtype bfloat16 or float32"
-        )
+        raise ValueError(f"item {item.id!r}: scores {scores} are not finite: {OVERFLOW}")
     ranks = rankdata([-value for value in scores], method="average")
     return Choice(
         scores=tuple(scores),
         ranks=tuple(float(rank) for rank in ranks),
         prediction=scores.index(max(scores)),
         truncated=truncated,
+        prediction_norm=by_character.index(max(by_character)),
     )

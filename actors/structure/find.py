@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from actors.structure.probe import PROBE_TOKENS, probe_ids
-from actors.structure.sites import MLP, Port, SiteName, Sites, first_tensor, watch_input
+from actors.structure.sites import MLP, NEURONS, Port, SiteName, Sites, first_tensor, watch_input
 
 # Shapes: B rows, T tokens, D width
 
@@ -71,7 +71,7 @@ def find(model: PreTrainedModel, *, layers: int) -> Sites:
         ports["mlp_act"] = tuple(Port(module=mlp.activation, side="output") for mlp in mlps)
         ports["mlp_hidden"] = tuple(Port(module=mlp.down, side="input") for mlp in mlps)
     else:
-        missing = {"mlp_gate": no_mlp, "mlp_act": no_mlp, "mlp_hidden": no_mlp}
+        missing = dict.fromkeys(NEURONS, no_mlp)
     if mlps and mlps[0].up is not None:
         ports["mlp_gate"] = tuple(mlp.gate for mlp in mlps)
     elif mlps:
@@ -183,7 +183,7 @@ def _find_updates(model: PreTrainedModel, sites: Sites) -> Sites:
     with ExitStack() as stack:
         for block in blocks:
             stack.enter_context(block.watching())
-        model(input_ids=probe_ids(sites, tokens=PROBE_TOKENS), use_cache=False)
+        model(input_ids=probe_ids(sites.embedding_weight, tokens=PROBE_TOKENS), use_cache=False)
     for pair in combinations(blocks[0].candidates(), 2):
         if all(block.adds_up(pair) for block in blocks):
             down = _path_of(blocks[0].module, sites.mlps[0].down if sites.mlps else None)

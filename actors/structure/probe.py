@@ -4,30 +4,28 @@ Then run it again with what should change nothing, or only what it ought to: tex
 another first token, silent neurons. What all this proves is unknown here.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import TypeVar
+from functools import partial
+from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import PreTrainedModel
 
 from actors.structure.sites import Port, SiteName, Sites, edit, watch, watch_input
 
-# Shapes: B rows, T tokens, V vocabulary
+# Shapes: B rows, T tokens, D width, V vocabulary
 
 PROBE_ROWS, PROBE_TOKENS, PROBE_FILLER = 2, 6, 3
-Place = TypeVar("Place")
 
 
-def probe_ids(sites: Sites, *, tokens: int) -> Tensor:
+def probe_ids(embedding_VD: Tensor, *, tokens: int) -> Tensor:
     """Random token ids [B, T] on the embedding's device, the same every time."""
-    weight = sites.embedding.weight
-    assert isinstance(weight, Tensor)
     generator = torch.Generator().manual_seed(0)
-    ids_BT = torch.randint(0, weight.shape[0], (PROBE_ROWS, tokens), generator=generator)
-    return ids_BT.to(weight.device)
+    ids_BT = torch.randint(0, len(embedding_VD), (PROBE_ROWS, tokens), generator=generator)
+    return ids_BT.to(embedding_VD.device)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,34 +48,44 @@ class Seen:
     silent: dict[tuple[SiteName, int], Tensor]
 
 
+class _Watch(NamedTuple):
+    """A tensor to keep, and the site that cannot be read at that layer if it does not pass."""
+
+    site: SiteName
+    layer: int
+    port: Port
+    keep: Callable[[Tensor], None]
+
+
 def look(model: PreTrainedModel, sites: Sites) -> Seen:
     """Run the probe, and again with what must change nothing, or only what it should."""
-    ids_BT = probe_ids(sites, tokens=PROBE_TOKENS + PROBE_FILLER)
+    ids_BT = probe_ids(sites.embedding_weight, tokens=PROBE_TOKENS + PROBE_FILLER)
     short_BT = ids_BT[:, :PROBE_TOKENS]
     at: dict[tuple[SiteName, int], Tensor] = {}
-    parts: dict[str, dict[int, Tensor]] = {"up": {}, "mlp": {}, "down": {}, "into": {}}
-    embedded: dict[int, Tensor] = {}
-    with ExitStack() as stack:
-
-        def keep(port: Port, kept: dict[Place, Tensor], place: Place) -> None:
-            def note(value: Tensor) -> None:
-                kept[place] = value.clone()  # what follows may be done in place
-
-            stack.enter_context(watch(port, note, rows=PROBE_ROWS))
-
-        for site, ports in sites.ports.items():
-            for layer, port in zip(sites.layers(site), ports, strict=True):
-                keep(port, at, (site, layer))
-        for layer, mlp in enumerate(sites.mlps, start=1):
-            keep(Port(module=mlp.gate.module, side="input"), parts["mlp"], layer)
-            keep(Port(module=mlp.down, side="output"), parts["down"], layer)
-            if mlp.up is not None:
-                keep(mlp.up, parts["up"], layer)
-        for layer, block in enumerate((*sites.blocks, sites.final_norm), start=1):
-            keep(Port(module=block, side="input"), parts["into"], layer)
-        keep(Port(module=sites.embedding, side="output"), embedded, 0)
-        logits_BTV = model(input_ids=short_BT, use_cache=False).logits
-    _all_ran(sites, at, parts, embedded)
+    up: dict[int, Tensor] = {}
+    into_mlp: dict[int, Tensor] = {}
+    out_of_down: dict[int, Tensor] = {}
+    into: dict[int, Tensor] = {}
+    embedded: list[Tensor] = []
+    watches = [
+        _Watch(site, layer, port, partial(at.__setitem__, (site, layer)))
+        for site, ports in sites.ports.items()
+        for layer, port in zip(sites.layers(site), ports, strict=True)
+    ]
+    watches.append(_Watch("embed", 0, Port(module=sites.embedding, side="output"), embedded.append))
+    for layer, block in enumerate(sites.blocks, start=1):
+        port = Port(module=block, side="input")
+        watches.append(_Watch("resid_post", layer, port, partial(into.__setitem__, layer)))
+    last, port = len(sites.blocks), Port(module=sites.final_norm, side="input")
+    watches.append(_Watch("final_norm", last, port, partial(into.__setitem__, last + 1)))
+    for layer, mlp in enumerate(sites.mlps, start=1):
+        port = Port(module=mlp.down, side="output")
+        watches.append(_Watch("mlp_out", layer, port, partial(out_of_down.__setitem__, layer)))
+        port = Port(module=mlp.gate.module, side="input")
+        watches.append(_Watch("mlp_gate", layer, port, partial(into_mlp.__setitem__, layer)))
+        if mlp.up is not None:
+            watches.append(_Watch("mlp_hidden", layer, mlp.up, partial(up.__setitem__, layer)))
+    logits_BTV = _run(model, short_BT, watches)
     longer: list[Tensor] = []
     with watch_input(sites.final_norm, longer.append):
         sites.base(input_ids=ids_BT, use_cache=False)
@@ -87,10 +95,10 @@ def look(model: PreTrainedModel, sites: Sites) -> Seen:
         sites.base(input_ids=other_BT, use_cache=False)
     return Seen(
         at=at,
-        up=parts["up"],
-        into_mlp=parts["mlp"],
-        out_of_down=parts["down"],
-        into=parts["into"],
+        up=up,
+        into_mlp=into_mlp,
+        out_of_down=out_of_down,
+        into=into,
         embedded=embedded[0],
         looked_up=sites.embedding(short_BT),
         logits=logits_BTV,
@@ -98,6 +106,28 @@ def look(model: PreTrainedModel, sites: Sites) -> Seen:
         other_first=other_first[0],
         silent=_silence(sites, short_BT, at),
     )
+
+
+def _run(model: PreTrainedModel, ids_BT: Tensor, watches: Sequence[_Watch]) -> Tensor:
+    """Logits [B, T, V] of one pass, in which everything watched must pass."""
+    ran: set[int] = set()
+
+    def note(number: int, value: Tensor) -> None:
+        ran.add(number)
+        watches[number].keep(value.clone())  # what follows may be done in place
+
+    with ExitStack() as stack:
+        for number, one in enumerate(watches):
+            stack.enter_context(watch(one.port, partial(note, number), rows=PROBE_ROWS))
+        logits_BTV: Tensor = model(input_ids=ids_BT, use_cache=False).logits
+    for number, (site, layer, port, _) in enumerate(watches):
+        if number not in ran:
+            raise ValueError(
+                f"site {site!r} cannot be read at layer {layer}: its module "
+                f"({type(port.module).__name__}) took no part in a forward pass; a fused kernel "
+                "may replace it, load the model without one"
+            )
+    return logits_BTV
 
 
 def _silence(
@@ -126,34 +156,3 @@ def _silence(
                 stack.enter_context(watch(port, keep(site, layer), rows=PROBE_ROWS))
         sites.base(input_ids=ids_BT, use_cache=False)
     return silent
-
-
-def _all_ran(
-    sites: Sites,
-    at: dict[tuple[SiteName, int], Tensor],
-    parts: dict[str, dict[int, Tensor]],
-    embedded: dict[int, Tensor],
-) -> None:
-    """Refuse a map with a module that took no part in the forward pass."""
-    expected: list[tuple[SiteName, int, bool, nn.Module]] = [
-        (site, layer, (site, layer) in at, port.module)
-        for site, ports in sites.ports.items()
-        for layer, port in zip(sites.layers(site), ports, strict=True)
-    ]
-    expected.append(("embed", 0, bool(embedded), sites.embedding))
-    for layer, block in enumerate(sites.blocks, start=1):
-        expected.append(("resid_post", layer, layer in parts["into"], block))
-    last = len(sites.blocks)
-    expected.append(("final_norm", last, last + 1 in parts["into"], sites.final_norm))
-    for layer, mlp in enumerate(sites.mlps, start=1):
-        expected.append(("mlp_out", layer, layer in parts["down"], mlp.down))
-        expected.append(("mlp_gate", layer, layer in parts["mlp"], mlp.gate.module))
-        if mlp.up is not None:
-            expected.append(("mlp_hidden", layer, layer in parts["up"], mlp.up.module))
-    for site, layer, ran, module in expected:
-        if not ran:
-            raise ValueError(
-                f"site {site!r} cannot be read at layer {layer}: its module "
-                f"({type(module).__name__}) took no part in a forward pass; a fused kernel may "
-                "replace it, load the model without one"
-            )

@@ -26,6 +26,7 @@ SiteName = Literal[
     "head",
 ]
 SITES: tuple[SiteName, ...] = get_args(SiteName)
+NEURONS: tuple[SiteName, ...] = ("mlp_gate", "mlp_act", "mlp_hidden")
 
 MEANING: Mapping[SiteName, str] = {
     "embed": "what enters block 1",
@@ -131,6 +132,28 @@ class Sites:
         self.check(site, layer=layer)
         assert site != "head", "logits are computed from final_norm"
         return self.ports[site][layer - self.layers(site)[0]]
+
+    def firing(self, site: SiteName, *, layer: int) -> Port | None:
+        """Where the sign says whether a neuron fires; None means at the site itself.
+
+        For `mlp_act` it is before the activation, which may round to zero.
+        """
+        return self.mlps[layer - 1].gate if site == "mlp_act" else None
+
+    def width(self, site: SiteName) -> int:
+        """How wide a site that can be changed is."""
+        if site not in NEURONS:
+            return self.embedding_weight.shape[1]
+        down = self.mlps[0].down
+        # GPT-2 keeps its weights the other way round.
+        return int(getattr(down, "in_features", 0) or down.weight.shape[0])  # type: ignore[index]
+
+    @property
+    def embedding_weight(self) -> Tensor:
+        """The weights [V, D] of the embedding."""
+        weight = self.embedding.weight
+        assert isinstance(weight, Tensor)
+        return weight
 
     def logits(self, normed_ND: Tensor) -> Tensor:
         """Logits of positions whose residual has passed the final norm."""

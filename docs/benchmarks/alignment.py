@@ -53,7 +53,7 @@ def whole(loaded: LoadedModel, planned: plans.Plan) -> tuple[float, int]:
     pivots, rows = work.PivotCache(), 0
     began = time.perf_counter()
     for unit in planned.units:
-        rows += len(work.run_unit(loaded, unit, pivots=pivots))
+        rows += len(work.run_unit(loaded, unit, pivots=pivots).rows)
     return time.perf_counter() - began, rows
 
 
@@ -65,7 +65,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=None)
     arguments = parser.parse_args()
-    study = neuronxa.study(Options(models=(arguments.model,), parallel="flores200"))
+    study = neuronxa.study(Options(models=(arguments.model,), parallels=("flores200",)))
     planned = plans.build(study, source=Source(data_root=arguments.data_root))
     loaded = load(planned.models[0], device="cpu", threads=arguments.threads)
     ratios = []

@@ -1,18 +1,27 @@
 """Time the orchestrator's own work for each unit, where the units themselves are nothing.
 
-    python docs/benchmarks/dispatch.py [--units 2000] [--workers 1 2 4]
+    python docs/benchmarks/dispatch.py [--units 2000] [--workers 1 2 4] [--rounds 3]
 
-Workers are made up and answer at once with the rows of their unit; plan, schedule, store (synced
-to the disk) and status files are the real ones. What is printed are rows for docs/benchmarks/.
+Workers answer at once with the rows of their unit: made-up ones in this process, and real Ray
+actors in processes of their own. Plan, schedule, store (synced to the disk), status files, and for
+Ray everything between the loop and the actors' processes, are the real ones. What is printed are
+rows for docs/benchmarks/, each the round of median speed: units per second, then for each unit the
+wall time in which the driver did not wait for an answer, and the processor time of its process,
+Ray's own threads among it.
 """
 
 import argparse
+import json
+import os
 import tempfile
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple, cast
 
+from actors.answer import Answer
+from orchestrator.cluster import RayCluster
 from orchestrator.loop import Loop
 from orchestrator.plan import Plan
 from orchestrator.scheduling.actions import Node
@@ -23,7 +32,78 @@ from orchestrator.storage.store import Store
 from orchestrator.storage.tables import SCHEMAS
 from orchestrator.workers.events import Event
 from orchestrator.workers.gpus import GpuUse
-from studies.spec import Cell, ChoiceSet, ChoiceWork, ModelFacts, Row, Study, Unit
+from orchestrator.workers.session import Session
+from orchestrator.workers.worker import Order, Worker
+from studies.spec import Cell, ChoiceSet, ChoiceWork, ModelFacts, Row, Unit
+from studies.study import Study
+
+
+class Idle(Worker):
+    """A process that loads nothing and answers every unit at once."""
+
+    def load(self, order: Order) -> Mapping[str, object]:
+        """Nothing to load."""
+        return {"process": os.getpid(), "node": order.node, "gpus": order.gpus}
+
+    def run(self, unit: Unit, _keys: Sequence[str], *_artifacts: bytes) -> Answer:
+        """The rows are there."""
+        return Answer([_row(cell) for cell in unit.cells])
+
+
+class Clock:
+    """Wall, processor and waiting seconds since the first unit was sent."""
+
+    def __init__(self) -> None:
+        """Not running."""
+        self.running = False
+        self.waited = 0.0
+
+    def start(self) -> None:
+        """Run from now on, if it does not run yet."""
+        if not self.running:
+            self.running, self.waited = True, 0.0
+            self._wall, self._processor = time.perf_counter(), time.process_time()
+
+    def read(self) -> tuple[float, float, float]:
+        """Wall, processor, waiting."""
+        wall, processor = time.perf_counter() - self._wall, time.process_time() - self._processor
+        return wall, processor, self.waited
+
+
+class Waiting:
+    """A session that says how long its user waits for answers."""
+
+    def __init__(self, session: Session, clock: Clock) -> None:
+        """In front of a session."""
+        self._session, self._clock = session, clock
+
+    def __getattr__(self, name: str) -> object:
+        """All else is the session's."""
+        return getattr(self._session, name)
+
+    def first(self, calls: Sequence[object], *, seconds: float) -> Sequence[object]:
+        """As the session's."""
+        began = time.perf_counter()
+        try:
+            return self._session.first(calls, seconds=seconds)
+        finally:
+            self._clock.waited += time.perf_counter() - began
+
+
+class Real(RayCluster):
+    """Ray on this machine, with idle workers in processes of their own."""
+
+    def __init__(self, workers: int) -> None:
+        """Start it with a core for each worker, as Ray counts them, whatever this machine has."""
+        os.environ["RAY_OVERRIDE_RESOURCES"] = json.dumps({"CPU": workers})
+        super().__init__("local", device="cpu", worker=Idle)
+        self.clock = Clock()
+        self._session = cast("Session", Waiting(self._session, self.clock))
+
+    def submit(self, worker: int, unit: Unit, artifacts: Mapping[str, bytes]) -> None:
+        """With the first unit the clock starts."""
+        self.clock.start()
+        super().submit(worker, unit, artifacts)
 
 
 class Instant:
@@ -31,6 +111,7 @@ class Instant:
 
     def __init__(self, workers: int) -> None:
         """So many cores, each a worker."""
+        self.clock = Clock()
         self._workers = workers
         self._events: deque[Event] = deque()
 
@@ -49,8 +130,12 @@ class Instant:
         """The model is there."""
         self._events.append(Event(worker, "open"))
 
-    def submit(self, worker: int, unit: Unit) -> None:
+    def fetch(self, model: ModelFacts, *, node: str) -> None:
+        """Nothing to bring."""
+
+    def submit(self, worker: int, unit: Unit, artifacts: Mapping[str, bytes]) -> None:  # noqa: ARG002
         """The rows are there."""
+        self.clock.start()
         self._events.append(Event(worker, "done", [_row(cell) for cell in unit.cells]))
 
     def kill(self, worker: int) -> None:
@@ -105,33 +190,55 @@ def plan(units: int) -> Plan:
     )
 
 
+class Measured(NamedTuple):
+    """Units per second; milliseconds for each unit: the driver's own, and of its processor."""
+
+    speed: float
+    own: float
+    processor: float
+
+
+def measure(planned: Plan, *, cluster: Instant | Real, workers: int) -> Measured:
+    """Run the plan on a cluster, which is closed."""
+    with tempfile.TemporaryDirectory(dir=Path.cwd()) as folder:
+        store = Store(Path(folder) / "run")
+        with store.lock():
+            store.write_manifest({"study": "s", "settings": {}, "pins": {}, "cells": {}})
+            outcome = Loop(
+                planned,
+                store=store,
+                cluster=cluster,
+                viewer=FileViewer(store),
+                wish=Wish(),
+                cost=Cost(device="cpu"),
+                workers=workers,
+            ).run()
+            wall, processor, waited = cluster.clock.read()
+    cluster.close()
+    units = len(planned.units)
+    assert outcome.cells == units, outcome.errors
+    return Measured(units / wall, 1000 * (wall - waited) / units, 1000 * processor / units)
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--units", type=int, default=2000)
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2, 4])
+    parser.add_argument("--rounds", type=int, default=3)
     arguments = parser.parse_args()
     planned = plan(arguments.units)
     for workers in arguments.workers:
-        with tempfile.TemporaryDirectory(dir=Path.cwd()) as folder:
-            store = Store(Path(folder) / "run")
-            with store.lock():
-                store.write_manifest({"study": "s", "settings": {}, "pins": {}, "cells": {}})
-                loop = Loop(
-                    planned,
-                    store=store,
-                    cluster=Instant(workers),
-                    viewer=FileViewer(store),
-                    wish=Wish(),
-                    cost=Cost(device="cpu"),
-                )
-                began = time.perf_counter()
-                outcome = loop.run()
-                seconds = time.perf_counter() - began
-            assert outcome.cells == arguments.units
+        kinds = (Instant, Real)
+        rounds = [
+            [measure(planned, cluster=kind(workers), workers=workers) for kind in kinds]
+            for _ in range(arguments.rounds)
+        ]
+        for kind, found in zip(kinds, zip(*rounds, strict=True), strict=True):
+            speed, own, processor = sorted(found)[len(found) // 2]
             print(
-                f"{workers} workers: {arguments.units / seconds:,.0f} units/s, "
-                f"{1000 * seconds / arguments.units:.2f} ms per unit"
+                f"| {workers} | {kind.__name__} | {speed:,.0f} | {own:.2f} | {processor:.2f} |",
+                flush=True,
             )
 
 

@@ -1,11 +1,15 @@
-"""Time the planning of a study of at least N cells, with nothing there and with all of it.
+"""Time the planning of a study of at least N cells, with nothing there and with all of it, and the
+whole command of a study that is finished.
 
-    python docs/benchmarks/plan.py [--cells 1000000] [--models 60] [--data-root DIR]
+    python docs/benchmarks/plan.py [--cells 1000000] [--models 60] [--data-root DIR] [--report]
 
 The models are folders with a configuration, a tokenizer and one tensor; the parallel text is
 random words in the languages of FLORES-200, or real rows below DIR. Every case is planned in a
 process of its own, so that its peak memory is its own, and what is there is read from a file of
-keys: the store is not part of the measure. What is printed are rows for docs/benchmarks/.
+keys: the store is not part of the measure. The command is `babelscope run` on a folder that holds
+every row, written by the store and compacted, as a run leaves it: without a report, with one that
+is there, so that only its main table is printed, and with `--report` as it writes the first one.
+What is printed are rows for docs/benchmarks/.
 """
 
 import argparse
@@ -22,13 +26,16 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
+from orchestrator import launch
 from orchestrator import plan as plans
+from orchestrator.storage.store import Store
+from orchestrator.storage.tables import SCHEMAS
 from studies import parallel_text
 from studies.measures import MEASURES
 from studies.options import Options
 from studies.recipes import neuronxa
 from studies.rows import Source
-from studies.spec import POOLINGS
+from studies.spec import POOLINGS, Cell, Row, Switches
 
 DATASET, PIVOT, PAIRS = "flores200", "eng_Latn", 100
 TOKENIZER = {"version": "1.0", "model": {"type": "WordLevel", "vocab": {"?": 0}, "unk_token": "?"}}
@@ -55,7 +62,7 @@ def make(folder: Path, *, cells: int, models: int, data_root: Path | None = None
 
 def build(world: World, *, done: frozenset[str] = frozenset()) -> plans.Plan:
     """The plan of the study of everything there is in `world`."""
-    options = Options(models=tuple(world.models), parallel=DATASET, pairs=PAIRS)
+    options = Options(models=tuple(world.models), parallels=(DATASET,), pairs=PAIRS)
     source = Source(data_root=world.data_root)
     return plans.build(neuronxa.study(options), source=source, done=done)
 
@@ -115,12 +122,58 @@ def measure(world: World, *, keys: Path, there: bool) -> None:
                 file.writelines(f"{cell.key}\n" for cell in unit.cells)
 
 
+def fill(world: World, *, out: Path) -> None:
+    """Write the folder of a run that has computed everything."""
+    store, planned = Store(out), build(world)
+    with store.lock():
+        launch.prepare(planned, store=store)
+        for unit in planned.units:
+            store.write(unit, [_row(cell) for cell in unit.cells])
+        store.compact()
+
+
+def _row(cell: Cell) -> Row:
+    """A row with a value of its own."""
+    row: Row = {name: getattr(cell, name, None) for name in SCHEMAS["alignment"].names}
+    value = int(cell.key[:8], 16) / 2**32
+    known = {
+        "study": "neuronxa",
+        "n": PAIRS,
+        "pairs": str(PAIRS),
+        "value": value,
+        "ties": 0,
+        "p_null": 1e-9,
+    }
+    return {**row, **known, "switches": Switches().text(), "truncated": 0}
+
+
+def command(world: World, *, out: Path, more: list[str], env: dict[str, str]) -> None:
+    """Time the command in a process of its own and print a row."""
+    models = [part for model in world.models for part in ("--model", model)]
+    asked = ["neuronxa", *models, "--parallel", DATASET, "--pairs", str(PAIRS), *more]
+    place = ["--data-root", str(world.data_root), "--out", str(out)]
+    began = time.perf_counter()
+    ended = subprocess.run(
+        [sys.executable, "-m", "orchestrator", "run", *asked, *place],
+        env=env, check=True, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    seconds = time.perf_counter() - began
+    assert "0 cells to compute" in ended.stdout, ended.stdout
+    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
+    print(
+        f"babelscope run {' '.join(more)}, {world.cells:,} cells, all there: {seconds:.1f} s, "
+        f"peak so far {peak / 1e9:.2f} GB",
+        flush=True,
+    )
+
+
 def main() -> None:
-    """Make the world, then plan it in two processes, one after the other."""
+    """Make the world, then plan it in two processes, one after the other, and run it."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cells", type=int, default=1_000_000)
     parser.add_argument("--models", type=int, default=60)
     parser.add_argument("--data-root", type=Path)
+    parser.add_argument("--report", action="store_true", help="time the writing of a report too")
     parser.add_argument("--in", dest="place", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--there", action="store_true", help=argparse.SUPPRESS)
     asked = parser.parse_args()
@@ -138,6 +191,15 @@ def main() -> None:
         own = {**os.environ, "XDG_CACHE_HOME": str(place / "cache")}
         for case in ([], ["--there"]):
             subprocess.run([*again, *case], check=True, env=own)
+        fill(world, out=place / "run")
+        command(world, out=place / "run", more=["--no-report"], env=own)
+        page = place / "run" / "report" / "index.html"
+        page.parent.mkdir()
+        page.write_text("as if written before")
+        command(world, out=place / "run", more=["--report"], env=own)
+        if asked.report:
+            page.unlink()
+            command(world, out=place / "run", more=["--report"], env=own)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from argparse import ArgumentParser
 from collections.abc import Callable
 
 from orchestrator.storage.store import Store
+from orchestrator.storage.tables import SCHEMAS
 from studies.spec import AlignmentWork, Cell, ModelFacts, Row, Switches, Unit
 
 SWITCHES = Switches()
@@ -47,6 +48,7 @@ def row(cell: Cell) -> Row:
     columns = ("model", "revision", "dataset", "language", "pivot", "measure", "pooling", "layer")
     value = int(cell.key[:8], 16) / 2**32
     return {
+        **dict.fromkeys(SCHEMAS["alignment"].names),
         **{name: getattr(cell, name) for name in columns},
         **{"study": "store", "n": 100, "value": value, "ties": 0, "p_null": 1e-9},
         **{"key": cell.key, "switches": SWITCHES.text(), "truncated": 0},

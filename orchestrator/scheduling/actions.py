@@ -28,6 +28,14 @@ class Open(NamedTuple):
     gpus: float
 
 
+class Fetch(NamedTuple):
+    """Bring a model's files near to a node, in the background: nothing is answered, and a fetch
+    that fails shows when the model is loaded."""
+
+    node: str
+    model: ModelFacts
+
+
 class Submit(NamedTuple):
     """Send a unit to a worker that has loaded its model; hung if not done after `seconds`."""
 
@@ -42,4 +50,4 @@ class Close(NamedTuple):
     worker: int
 
 
-Action = Open | Submit | Close
+Action = Open | Fetch | Submit | Close

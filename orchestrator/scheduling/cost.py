@@ -21,9 +21,11 @@ UNIT_SECONDS = 0.1
 CHARACTERS_PER_TOKEN = 3
 BYTES_PER_NUMBER = {"float32": 4.0, "bfloat16": 2.0, "float16": 2.0, "8bit": 1.0, "4bit": 0.5}
 
-# A process that imports torch and finds its device, then reads the weights.
+# A process that imports torch and finds its device, then reads the weights: from a disk, or from
+# memory where the node has read them before.
 START_SECONDS = 8.0
 DISK_BYTES_PER_SECOND = 1e9
+MEMORY_BYTES_PER_SECOND = 5e9
 
 # Activations beside the weights (batches shrink to what is left), and what a process takes itself.
 ACTIVATIONS = 0.1
@@ -38,6 +40,20 @@ DOUBT = 10.0
 # later than this, as waiting for a hung unit costs more than to begin one anew.
 SLOWEST = 3.0
 MOST_PATIENCE = 30.0
+# After so many units of a kind, in a run that has measured so many, how slow a slow one can be is
+# known: a unit is hung at twice what the slowest of them took, against its estimate, and never
+# before four times its own. Closer than that, units that are only slow are ended in vain.
+MEASURED, MEASURED_IN_ALL = 8, 200
+SURE_PATIENCE = 4.0
+SURE_SLOWEST = 2.0
+
+# A load is hung after so many times its estimate: most of it is reading, and a disk that is shared
+# can be far slower than it was. Never before ten minutes, which is nothing to lose on a load.
+LOAD_PATIENCE = 10.0
+LOAD_PATIENCE_SECONDS = 600.0
+# Nor, where the files may have to come off the hub first, before a slow line has brought them: ten
+# megabytes a second, a tenth of what the hub gives, for when ten models share it.
+SLOW_LINE_BYTES_PER_SECOND = 1e7
 
 # A new measurement counts as one of at most this many: older ones fade.
 MEMORY = 200
@@ -52,14 +68,16 @@ class Cost:
         """Begin with the stated rates of a device; the schedule sets `device` from its nodes."""
         self.device: Device = device
         self._units: _Ratios = _Ratios()
-        self._loads: _Ratios = _Ratios()
+        self._loads: dict[bool, _Ratios] = {near: _Ratios() for near in (False, True)}
         self._bytes: dict[ModelFacts, tuple[int, int]] = {}
         self._measured: dict[ModelFacts, int] = {}
         self._slowest = 1.0
+        self._slowest_ever = 1.0
+        self._in_all = 0
 
     def stated(self, unit: Unit) -> float:
         """Seconds by the stated rate alone: never changes, so queues may be ordered by it."""
-        tokens = getattr(unit, "tokens", 0) or unit.characters / CHARACTERS_PER_TOKEN
+        tokens = unit.characters / CHARACTERS_PER_TOKEN
         return UNIT_SECONDS + tokens * parameters(unit.model) / RATES[self.device]
 
     def factor(self, model: ModelFacts, work: type) -> float:
@@ -82,15 +100,34 @@ class Cost:
         """Seconds after which the unit is taken for hung.
 
         Ten times the estimate; up to thirty times where this run has seen units that slow; ten
-        times longer where nothing of the kind is measured yet.
+        times longer where nothing of the kind is measured yet. Once enough is measured, twice
+        what the slowest took, and four times the estimate at least.
         """
-        doubt = 1.0 if self._units.measured((unit.model, type(unit.work))) else DOUBT
-        patience = min(max(PATIENCE, SLOWEST * self._slowest), MOST_PATIENCE)
+        count = self._units.count((unit.model, type(unit.work)))
+        doubt = 1.0 if count else DOUBT
+        sure = count >= MEASURED and self._in_all >= MEASURED_IN_ALL
+        usual = max(PATIENCE, SLOWEST * self._slowest)
+        known = max(SURE_PATIENCE, SURE_SLOWEST * self._slowest_ever)
+        patience = min(MOST_PATIENCE, usual, known if sure else usual)
         return doubt * max(PATIENCE_SECONDS, patience * self.seconds(unit))
 
-    def load_seconds(self, model: ModelFacts) -> float:
-        """Seconds from starting a process until it has loaded the model."""
-        return self._stated_load(model) * self._loads.of(model)
+    def load_deadline(self, model: ModelFacts, *, near: bool = False) -> float:
+        """Seconds after which a load is taken for hung; `near` as in `load_seconds`."""
+        line = 0.0 if near else model.bytes / SLOW_LINE_BYTES_PER_SECOND
+        return max(LOAD_PATIENCE_SECONDS, line, LOAD_PATIENCE * self.load_seconds(model))
+
+    def load_seconds(self, model: ModelFacts, *, near: bool = False) -> float:
+        """Seconds from starting a process until it has loaded the model.
+
+        `near`: on a node that has read the model's files before. Until such a load is measured it
+        is taken to be as much faster or slower than stated as others are.
+        """
+        ratios = self._loads[near and not self._loads[True].empty]
+        return _stated_load(model, near=near) * ratios.of(model)
+
+    def fetch_seconds(self, model: ModelFacts) -> float:
+        """What a load takes less where the model's files are near already."""
+        return max(0.0, self.load_seconds(model) - self.load_seconds(model, near=True))
 
     def bytes(self, model: ModelFacts) -> int:
         """GPU memory the model needs in all: weights, as measured if they are, and activations."""
@@ -101,14 +138,21 @@ class Cost:
     def learn(self, unit: Unit, seconds: float) -> None:
         """The unit took so many seconds."""
         kind = (unit.model, type(unit.work))
-        if self._units.measured(kind):
-            self._slowest = max(self._slowest * 0.999, seconds / self.seconds(unit))
+        self._in_all += 1
+        if self._units.count(kind):
+            ratio = seconds / self.seconds(unit)
+            self._slowest = max(self._slowest * 0.999, ratio)
+            self._slowest_ever = max(self._slowest_ever, ratio)
         self._units.learn(kind, seconds / self.stated(unit))
         self._measured[unit.model] = min(MEMORY, self.measurements(unit.model) + 1)
 
-    def learned_load(self, model: ModelFacts, seconds: float) -> None:
-        """Loading the model took so many seconds."""
-        self._loads.learn(model, seconds / self._stated_load(model))
+    def learned_load(self, model: ModelFacts, seconds: float, *, head_start: float = 0.0) -> None:
+        """Loading the model took so many seconds, on a node that had begun to read its files
+        `head_start` seconds before. One that may have waited for the rest of them teaches nothing.
+        """
+        near = head_start > 0
+        if not near or head_start >= self.fetch_seconds(model):
+            self._loads[near].learn(model, seconds / _stated_load(model, near=near))
 
     def learned_bytes(self, model: ModelFacts, count: int, *, most: int = 0) -> None:
         """The loaded model took so many bytes of GPU memory; the most of all its loads counts.
@@ -134,14 +178,16 @@ class Cost:
         )
         return total / max(1, gpus) / 3600
 
-    def _stated_load(self, model: ModelFacts) -> float:
-        """Seconds of a load before any is measured."""
-        return START_SECONDS + model.bytes / DISK_BYTES_PER_SECOND
-
 
 def parameters(model: ModelFacts) -> float:
     """How many numbers the model's weights are, from their bytes."""
     return model.bytes / BYTES_PER_NUMBER[model.quantisation or model.dtype]
+
+
+def _stated_load(model: ModelFacts, *, near: bool) -> float:
+    """Seconds of a load before any is measured."""
+    rate = MEMORY_BYTES_PER_SECOND if near else DISK_BYTES_PER_SECOND
+    return START_SECONDS + model.bytes / rate
 
 
 class _Ratios:
@@ -152,9 +198,14 @@ class _Ratios:
         self._means: dict[Hashable, tuple[float, int]] = {}
         self._logarithms = 0.0
 
-    def measured(self, name: Hashable) -> bool:
-        """Whether there is a measurement of this name itself."""
-        return name in self._means
+    @property
+    def empty(self) -> bool:
+        """Whether nothing is measured."""
+        return not self._means
+
+    def count(self, name: Hashable) -> int:
+        """How many measurements of this name itself there are, at most `MEMORY`."""
+        return self._means.get(name, (1.0, 0))[1]
 
     def of(self, name: Hashable) -> float:
         """What to expect: the mean, with what the others show weighing as one measurement."""

@@ -10,6 +10,7 @@ from typing import Literal
 from orchestrator.scheduling.actions import Open
 from orchestrator.scheduling.backlog import Job, Queue
 from orchestrator.scheduling.cost import Cost
+from orchestrator.scheduling.near import Near
 from orchestrator.scheduling.placement import PARTS, Places, Spot
 
 State = Literal["opening", "idle", "busy", "closing"]
@@ -20,7 +21,7 @@ class Worker:
     """A process that holds one model. `since` is when it began what it does.
 
     `crowd` is how many units ran on its GPU when its own began, `failures` how many failed in a
-    row.
+    row, and `head_start` how many seconds before it its node had begun to read the model's files.
     """
 
     number: int
@@ -31,6 +32,7 @@ class Worker:
     job: Job | None = None
     crowd: int = 1
     failures: int = 0
+    head_start: float = 0.0
 
     @property
     def hands(self) -> float:
@@ -47,13 +49,15 @@ class Fleet:
         self.workers: dict[int, Worker] = {}
         self.holders: dict[Queue, set[int]] = {}
         self.idle: set[int] = set()
+        self.near = Near()
         self.active = 0
         self._next = 0
         self._on_gpu: dict[tuple[str, int], int] = {}
 
     def open(self, queue: Queue, spot: Spot, *, now: float) -> Open:
         """A worker of a number never used before begins to load the queue's model."""
-        worker = Worker(self._next, queue, spot, since=now)
+        head_start = self.near.begin(queue.model, spot.node, now=now)
+        worker = Worker(self._next, queue, spot, since=now, head_start=head_start)
         self._next += 1
         self.workers[worker.number] = worker
         self.holders.setdefault(queue, set()).add(worker.number)

@@ -3,13 +3,17 @@
 Capacity goes to the model that would be done last. A first copy is always worth its load; another
 one pays where the model's waiting seconds, over the workers it has, exceed the seconds of a load. A
 model whose whole work is less than one GPU's share of all work gets that part of a GPU.
+
+A model that has to wait for a spot has its files fetched meanwhile to where it should find one
+(`Ahead`).
 """
 
 import heapq
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from orchestrator.scheduling.actions import Open
+from orchestrator.scheduling.actions import Fetch, Open
+from orchestrator.scheduling.ahead import Ahead
 from orchestrator.scheduling.backlog import Backlog, Job, Queue
 from orchestrator.scheduling.cost import Cost
 from orchestrator.scheduling.fleet import Fleet, Worker
@@ -27,8 +31,6 @@ TAIL = 20.0
 YET_TO_RUN = 1.5
 # A unit within so many times its estimate is expected to end soon.
 SOON = 2.0
-
-
 # Of the models that nobody has held yet, so many of each size are looked at: the longest.
 AHEAD = 4
 
@@ -69,6 +71,7 @@ class Openings:
         self._share = 0.0
         self._newcomers = Newcomers(fleet.places, cost=cost)
         self._known: dict[Queue, None] = {}
+        self.ahead = Ahead(backlog, fleet, cost=cost)
 
     @property
     def _places(self) -> Places:
@@ -78,19 +81,27 @@ class Openings:
         """Machines have come or gone."""
         self._newcomers.sort_again()
 
+    def failures(self, model: ModelFacts) -> int:
+        """How often the model could not be loaded, since it last was."""
+        return len(self._failures.get(model, ()))
+
     def loaded(self, model: ModelFacts) -> None:
         """The model can be loaded after all."""
         self._failures.pop(model, None)
 
     def failed(self, worker: Worker) -> int:
         """The worker's model could not be loaded; how often that is now."""
-        failures = self._failures.setdefault(worker.queue.model, [])
-        failures.append(worker.spot.node)
-        return len(failures)
+        model = worker.queue.model
+        self._failures.setdefault(model, []).append(worker.spot.node)
+        return self.failures(model)
 
-    def choose(self, *, now: float) -> Iterator[Opening]:
-        """Open what pays, most urgent first, until nothing more pays or fits."""
-        if self._places.full and not self._fleet.idle:
+    def choose(self, *, now: float) -> Iterator[Opening | Fetch]:
+        """Open what pays, most urgent first, until nothing more pays or fits; fetch what will pay
+        next.
+        """
+        full = self._places.full and not self._fleet.idle
+        ending = self.ahead.ending()
+        if full and not ending:
             return
         self._slower = self._slowness(now)
         self._sort_in()
@@ -102,18 +113,25 @@ class Openings:
         while heap:
             candidate = heapq.heappop(heap)
             queue = candidate.queue
-            found = self._find(candidate, held=held)
-            if found is None:
+            more = []
+            found = None if full else self._find(candidate, held=held)
+            if found:
+                for number in found.evicted:
+                    self._fleet.forget(self._fleet.workers[number])
+                yield Opening(self._fleet.open(queue, found.spot, now=now), found.evicted)
+                more.append(queue)
+            else:
+                node = self.ahead.node(queue, self._wish(queue), ending=ending, held=held)
+                if node and self.ahead.begin(queue.model, node, now=now):
+                    yield Fetch(node, queue.model)
                 held.update(self._gather(candidate, held=held, now=now))
-                continue
-            for number in found.evicted:
-                self._fleet.forget(self._fleet.workers[number])
-            yield Opening(self._fleet.open(queue, found.spot, now=now), found.evicted)
-            more = [queue]
+                if not node:
+                    continue
             if queue in self._newcomers:
-                self._newcomers.remove(queue)
-                self._known[queue] = None
                 more += self._newcomers.first(1, without=seen)
+                if found:
+                    self._newcomers.remove(queue)
+                    self._known[queue] = None
             for other in more:
                 seen[other] = None
                 again = self._candidate(other)
@@ -152,11 +170,7 @@ class Openings:
             return Candidate(-1, -seconds, queue.order, queue, seconds, stranded.spot, True)
         coming = sum(self._fleet.workers[number].state == "opening" for number in workers)
         gain = waiting / len(workers)
-        if (
-            gain <= load
-            or queue.waiting <= coming
-            or len(self._failures.get(model, ())) >= LOAD_ATTEMPTS
-        ):
+        if gain <= load or queue.waiting <= coming or self.failures(model) >= LOAD_ATTEMPTS:
             return None
         # Done early in any case: models that wait for their first copy go before.
         early = gain + tail < self._share
@@ -177,13 +191,10 @@ class Openings:
         elsewhere = candidate.avoid and self._places.elsewhere(bytes, candidate.avoid)
         must = not self._fleet.active
         avoid = candidate.avoid if elsewhere else None
-        work = self._seconds(queue, left=True)
-        most = max(1, min(MOST_SHARING, int(self._share / work))) if work else MOST_SHARING
+        first = self._wish(queue, avoid=avoid)
         for evictable in self._evictable(candidate, must=must):
-            for sharing in dict.fromkeys((most, MOST_SHARING)):
-                wish = Wish(
-                    bytes=bytes, most=sharing, avoid=avoid, refused=self._refused(queue.model)
-                )
+            for sharing in dict.fromkeys((first.most, MOST_SHARING)):
+                wish = first._replace(most=sharing)
                 found = self._places.find(wish, evictable=evictable, held=held)
                 if found is None and avoid and (queue.ready or must):
                     found = self._places.find(
@@ -211,6 +222,19 @@ class Openings:
         yield done
         if others:
             yield done + others
+
+    def _wish(self, queue: Queue, *, avoid: Spot | None = None) -> Wish:
+        """What the model asks of a spot: as much of a GPU as its work is of a GPU's share."""
+        model = queue.model
+        work = self._seconds(queue, left=True)
+        most = max(1, min(MOST_SHARING, int(self._share / work))) if work else MOST_SHARING
+        return Wish(
+            bytes=self._cost.bytes(model),
+            most=most,
+            avoid=avoid,
+            refused=self._refused(model),
+            near=self._fleet.near.nodes(model),
+        )
 
     def _gather(
         self, candidate: Candidate, *, held: set[tuple[str, int]], now: float

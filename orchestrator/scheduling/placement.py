@@ -55,12 +55,14 @@ class Wish(NamedTuple):
         most: how many workers at most may share the GPU, where memory allows.
         avoid: a spot whose GPUs (or CPU node) are not wanted.
         refused: nodes that are not wanted.
+        near: nodes that have the model's files, which are taken where others are no better.
     """
 
     bytes: int
     most: int = 1
     avoid: Spot | None = None
     refused: Collection[str] = ()
+    near: Collection[str] = ()
 
 
 class Places:
@@ -207,7 +209,8 @@ class Places:
                 if not evictable:
                     continue
                 found = found._replace(evicted=(next(iter(evictable)),))
-            key = (len(found.evicted), *self._tightness(found.spot), order)
+            gpu, rest = self._tightness(found.spot)
+            key = (len(found.evicted), gpu, node.name not in wish.near, rest, order)
             if best is None or key < best[0]:
                 best = (key, found)
         return best[1] if best else None

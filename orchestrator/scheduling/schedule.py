@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from orchestrator.scheduling.actions import Action, Close, Node, Submit
+from orchestrator.scheduling.actions import Action, Close, Fetch, Node, Submit
 from orchestrator.scheduling.backlog import Backlog, Job
 from orchestrator.scheduling.cost import PATIENCE_SECONDS, Cost
 from orchestrator.scheduling.fleet import Fleet, Worker
@@ -26,8 +26,8 @@ ATTEMPTS = 2
 FAILURES_IN_A_ROW = 2
 # Looking for a better use of the machines is worth it after so many finished units, at the latest.
 REVIEW = 16
-# A unit that was too slow once is given more time.
-DEADLINE_GROWTH = 4
+# What was too slow once is given more time.
+DEADLINE_GROWTH = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,11 +41,11 @@ class CellError:
 
 
 class _Check(NamedTuple):
-    """When to look whether a worker is still at a job; no job is looked at before its time."""
+    """When to look whether a worker is still at what it began at a time; never before its time."""
 
     at: float
     worker: int
-    job: Job
+    since: float
 
 
 class Schedule:
@@ -115,9 +115,13 @@ class Schedule:
         self._awake.clear()
         if self._review_in <= 0:
             self._review_in = REVIEW
-            for opening in self._openings.choose(now=now):
-                actions += [Close(number) for number in opening.closed]
-                actions.append(opening.action)
+            for chosen in self._openings.choose(now=now):
+                if isinstance(chosen, Fetch):
+                    actions.append(chosen)
+                    continue
+                actions += [Close(number) for number in chosen.closed]
+                actions.append(chosen.action)
+                self._check_later(self._fleet.workers[chosen.action.worker], now=now)
         return actions
 
     def opened(self, worker: int, *, now: float, bytes: int = 0) -> None:
@@ -125,7 +129,7 @@ class Schedule:
         held = self._opening(worker)
         model = held.queue.model
         self._openings.loaded(model)
-        self._cost.learned_load(model, now - held.since)
+        self._cost.learned_load(model, now - held.since, head_start=held.head_start)
         if bytes and held.spot.gpus:
             self._cost.learned_bytes(model, bytes, most=self._places.usable(held.spot))
             self._places.grow(worker, self._cost.bytes(model))
@@ -192,14 +196,17 @@ class Schedule:
         return self._give_up(jobs, attempts=failures, error=error, traceback=traceback)
 
     def overdue(self, *, now: float) -> list[int]:
-        """Workers whose unit has passed its deadline, by the estimates of now."""
+        """Workers whose unit or load has passed its deadline, by the estimates of now.
+
+        Tell `failed` of one that is `running` something, and `open_failed` of another.
+        """
         late, checks = [], []
         while self._checks and self._checks[0].at <= now:
             check = heapq.heappop(self._checks)
             held = self._fleet.workers.get(check.worker)
-            if held is None or held.job is not check.job:
+            if held is None or held.state not in ("opening", "busy") or held.since != check.since:
                 continue
-            deadline = held.since + self._deadline(held, check.job)
+            deadline = held.since + self._deadline(held)
             if now > deadline:
                 late.append(held.number)
             checks.append(check._replace(at=max(now, min(deadline, now + PATIENCE_SECONDS))))
@@ -219,6 +226,7 @@ class Schedule:
         Their units go back, and this does not count as an attempt.
         """
         lost = self._places.leave(name)
+        self._fleet.near.leave(name)
         self._openings.machines_changed()
         for number in lost:
             held = self._fleet.workers[number]
@@ -250,14 +258,27 @@ class Schedule:
             self._review_in = 0
             return []
         job.queue.pop(job)
-        seconds = self._deadline(held, job)
         self._fleet.begin(held, job, now=now)
-        heapq.heappush(self._checks, _Check(now + PATIENCE_SECONDS, held.number, job))
-        return [Submit(held.number, job.unit, seconds)]
+        self._check_later(held, now=now)
+        if self._openings.ahead.nears_end(job.queue):
+            self._review_in = 0
+        return [Submit(held.number, job.unit, self._deadline(held))]
 
-    def _deadline(self, held: Worker, job: Job) -> float:
-        """Seconds until the job is taken for hung: it may have to share the GPU with others."""
-        return self._cost.deadline(job.unit) / held.hands * float(DEADLINE_GROWTH**job.attempts)
+    def _check_later(self, held: Worker, *, now: float) -> None:
+        """Look in good time whether what the worker has begun is overdue."""
+        heapq.heappush(self._checks, _Check(now + PATIENCE_SECONDS, held.number, now))
+
+    def _deadline(self, held: Worker) -> float:
+        """Seconds until the worker's job or load is taken for hung; a job may have to share the GPU
+        with others.
+        """
+        if held.job is None:
+            attempts = self._openings.failures(held.queue.model)
+            seconds = self._cost.load_deadline(held.queue.model, near=held.head_start > 0)
+        else:
+            attempts = held.job.attempts
+            seconds = self._cost.deadline(held.job.unit) / held.hands
+        return seconds * float(DEADLINE_GROWTH**attempts)
 
     def _opening(self, worker: int) -> Worker:
         """The worker, which is loading."""

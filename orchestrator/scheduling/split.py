@@ -4,8 +4,9 @@ Who runs the halves, and when, is unknown here.
 """
 
 from dataclasses import replace
+from typing import Any
 
-from studies.spec import AlignmentWork, ChoiceWork, Unit
+from studies.spec import AlignmentWork, Unit, Work
 
 
 def split(unit: Unit) -> tuple[Unit, ...]:
@@ -21,13 +22,16 @@ def split(unit: Unit) -> tuple[Unit, ...]:
     halves = []
     for part in (contents[:middle], contents[middle:]):
         languages = {content.language for content in part}
-        if isinstance(work, AlignmentWork):
-            half: AlignmentWork | ChoiceWork = replace(
-                work, bitexts=tuple(b for b in work.bitexts if b.language in languages)
-            )
-        else:
-            half = replace(work, sets=tuple(s for s in work.sets if s.language in languages))
+        half = _of_languages(work, languages)
         cells = tuple(cell for cell in unit.cells if cell.language in languages)
         characters = max(1, unit.characters * len(part) // len(contents))
         halves.append(replace(unit, cells=cells, work=half, characters=characters))
     return tuple(halves)
+
+
+def _of_languages(work: Work, languages: set[str]) -> Work:
+    """The work with the texts of some languages alone."""
+    if isinstance(work, AlignmentWork):
+        return replace(work, bitexts=tuple(b for b in work.bitexts if b.language in languages))
+    kept: Any = tuple(each for each in work.sets if each.language in languages)
+    return replace(work, sets=kept)

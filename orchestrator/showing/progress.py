@@ -8,20 +8,20 @@ from rich.table import Table
 
 from orchestrator.launch import result_bytes
 from orchestrator.plan import Plan
-from orchestrator.scheduling.cost import Cost
-
-CHARACTERS_PER_TOKEN = 3
+from orchestrator.scheduling.cost import CHARACTERS_PER_TOKEN, Cost
 
 
 def show_plan(plan: Plan, *, cost: Cost, console: Console) -> None:
     """Print what a run would do, and about how long one device would take for it."""
-    missing, units = cells_missing(plan), Counter(unit.model.label for unit in plan.units)
+    units = Counter(unit.model.label for unit in plan.units)
+    missing = plan.missing_by_model
     table = Table(title=f"plan of study {plan.study.name}")
     columns(table, "layers", "weights", "dtype", "cells", "there", "to do", "units")
     for model in plan.models:
         total, left = plan.totals[model.label], missing[model.label]
+        there = total - left - plan.failed_by_model.get(model.label, 0)
         weights = size(model.bytes) if model.bytes else "?"
-        counts = (total, total - left, left, units[model.label])
+        counts = (total, there, left, units[model.label])
         numbers = (f"{count:,}" for count in counts)
         table.add_row(model.label, str(model.layers), weights, str(model.dtype), *numbers)
     console.print(table)
@@ -81,11 +81,3 @@ def span(seconds: float) -> str:
         return f"{minutes} min {seconds:02d} s"
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes:02d} min"
-
-
-def cells_missing(plan: Plan) -> Counter[str]:
-    """Cells to compute, by model."""
-    missing: Counter[str] = Counter()
-    for unit in plan.units:
-        missing[unit.model.label] += len(unit.cells)
-    return missing

@@ -155,7 +155,8 @@ class Standing:
 
     def snapshot(self, *, now: float) -> Snapshot:
         """Everything at this moment."""
-        models = tuple(self._model(label, now=now) for label in self.totals)
+        workers = Counter(worker.model for worker in self._workers.values())
+        models = tuple(self._model(m, workers=workers[m], now=now) for m in self.totals)
         return Snapshot(
             study=self.study,
             state=self.state,
@@ -201,7 +202,7 @@ class Standing:
         since = now - min(self._first.values(), default=now)
         return (total - done) * since / done if done and since > 0 else None
 
-    def _model(self, label: str, *, now: float) -> ModelStanding:
+    def _model(self, label: str, *, workers: int, now: float) -> ModelStanding:
         """One model's counts, its rate since its first unit, and what that leaves."""
         total, missing = self.totals[label], self.missing.get(label, 0)
         done, failed = self._done[label], self._failed[label]
@@ -215,6 +216,6 @@ class Standing:
             done=before + done,
             failed=failed + self.failed_before.get(label, 0),
             rate=rate,
-            workers=sum(worker.model == label for worker in self._workers.values()),
+            workers=workers,
             seconds_left=0.0 if waiting <= 0 else waiting / rate if rate else None,
         )

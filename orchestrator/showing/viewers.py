@@ -1,6 +1,6 @@
 """Show a run as it goes on: a live table on a terminal, lines elsewhere, and files for others.
 
-Every viewer is shown a snapshot after every event and throttles itself; none decides anything.
+Every viewer is shown a snapshot several times a second and throttles itself; none decides anything.
 """
 
 import time
@@ -30,7 +30,7 @@ class Viewer(Protocol):
     """Whoever is shown how the work goes on; it throttles itself."""
 
     def show(self, snapshot: Snapshot, *, last: bool = False) -> None:
-        """A new snapshot, after every event; `last` is the end of the run."""
+        """A new snapshot; `last` is the end of the run."""
 
 
 class LiveViewer:

@@ -1,7 +1,7 @@
 """The obvious ways to spread units over GPUs, in the same made-up world as the schedule.
 
-They are told what no schedule knows only where that cannot hurt them: nothing fails, and a worker
-starts its next unit the moment it is free.
+They are told what no schedule knows only where that cannot hurt them: nothing fails, a worker
+starts its next unit the moment it is free, and files are read as fast as if nobody else read any.
 """
 
 import heapq
@@ -23,11 +23,13 @@ class Outcome(NamedTuple):
 def round_robin(world: World) -> Outcome:
     """Units go to the GPUs in turn, in the order of the plan, which is by model.
 
-    A GPU loads a model whenever its next unit is of another one. A unit of a model on several GPUs
-    starts when all of them have done what was theirs before.
+    A GPU loads a model whenever its next unit is of another one; its node reads the files once. A
+    unit of a model on several GPUs starts when all of them have done what was theirs before.
     """
     free = [0.0] * world.gpus
     held: list[ModelFacts | None] = [None] * world.gpus
+    nodes = [node.name for node in world.nodes for _ in range(node.gpus)]
+    read: set[tuple[str, ModelFacts]] = set()
     loads, busy, place = 0, 0.0, 0
     for unit in world.units:
         count = world.spread(unit.model)
@@ -36,7 +38,9 @@ def round_robin(world: World) -> Outcome:
         group = range(first, first + count)
         takes = world.takes(unit)
         if any(held[gpu] != unit.model for gpu in group):
-            takes += world.loads[unit.model]
+            near = (nodes[first], unit.model)
+            takes += world.places(unit.model) if near in read else world.loads[unit.model]
+            read.add(near)
             loads += 1
         end = max(free[gpu] for gpu in group) + takes
         busy += takes * count

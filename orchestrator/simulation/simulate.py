@@ -3,6 +3,8 @@
 A GPU that several workers share gives each the same part of its time while they compute; loading
 takes no GPU time from others. Every opening is checked against the memory and the parts of the
 GPUs, and every submission against what runs. How long the schedule itself thinks is measured.
+Of a load, reading the model's files is the node's business, where all reads share the disk
+(`Disk`), and what follows is the process's own.
 """
 
 import heapq
@@ -12,22 +14,28 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple, TypeVar
 
-from orchestrator.scheduling.actions import Close, Open, Submit
+from orchestrator.scheduling.actions import Action, Fetch, Open, Submit
 from orchestrator.scheduling.cost import Cost
 from orchestrator.scheduling.placement import PARTS
 from orchestrator.scheduling.schedule import Schedule
-from orchestrator.simulation.world import World
+from orchestrator.simulation.disk import Disk
+from orchestrator.simulation.world import NODE_DISK, World
 from studies.spec import ModelFacts, Unit
 
 # What a loaded model takes of GPU memory beside its weights.
 LOADED = 1.03
-
+# While something hangs, the schedule is asked so often whether it is overdue.
+ASK_SECONDS = 30.0
+# Events that are no process's: time has passed, and the schedule is to be asked.
+TIME, ASK = -1, -2
+HANGS = ("hung", "stalled")
 
 Answer = TypeVar("Answer")
 
 
 class Faults(NamedTuple):
-    """What goes wrong: shares of attempts that fail or kill their process, of loads that fail.
+    """What goes wrong: shares of attempts that fail, kill their process or never end, and of loads
+    that fail or never end (`stall`).
 
     `poison` are keys of cells that always fail, `lost` nodes that leave at a time, in seconds.
     """
@@ -36,6 +44,7 @@ class Faults(NamedTuple):
     kill: float = 0.0
     hang: float = 0.0
     load: float = 0.0
+    stall: float = 0.0
     poison: frozenset[str] = frozenset()
     lost: tuple[tuple[float, str], ...] = ()
 
@@ -46,11 +55,15 @@ NONE = Faults()
 class Result(NamedTuple):
     """How a run went. `idle` is the share of GPU time in which nothing ran or loaded.
 
+    `fetches` are those that were asked for, `alarms` how many workers were ended as overdue that
+    would have come to an end.
     `thinking` are the schedule's own seconds, over `decisions` calls; `longest` those of one.
     """
 
     makespan: float
     loads: int
+    fetches: int
+    alarms: int
     idle: float
     done: tuple[str, ...]
     failed: tuple[str, ...]
@@ -61,7 +74,8 @@ class Result(NamedTuple):
 
 @dataclass(slots=True, eq=False)
 class _Process:
-    """A simulated worker: where it sits, and what is left of what it does."""
+    """A simulated worker: where it sits, and what is left of what it does. It is `reading` until
+    its node has read the model's files, and `loading` until it can compute."""
 
     model: ModelFacts
     node: str
@@ -71,6 +85,7 @@ class _Process:
     left: float = 0.0
     outcome: str = "opened"
     loading: bool = True
+    reading: bool = True
     version: int = 0
 
 
@@ -104,20 +119,25 @@ class Simulation:
         seed: int = 0,
         faults: Faults = NONE,
         workers: int | None = None,
-        on_actions: Callable[[float, list[Open | Submit | Close]], None] = lambda *_: None,
+        cost: Cost | None = None,
+        on_actions: Callable[[float, list[Action]], None] = lambda *_: None,
     ) -> None:
         """Set the machines up; `on_actions` sees what is decided, and when."""
         self.world = world
         self.faults = faults
-        self.schedule = Schedule(world.units, nodes=world.nodes, cost=Cost(), workers=workers)
+        self.schedule = Schedule(
+            world.units, nodes=world.nodes, cost=cost or Cost(), workers=workers
+        )
         self._on_actions = on_actions
         self._rng = random.Random(seed)
         self._gpus = {node.name: [_Gpu() for _ in range(node.gpus)] for node in world.nodes}
+        self._disks = {node.name: Disk(NODE_DISK) for node in world.nodes}
         self._processes: dict[int, _Process] = {}
         self._events: list[tuple[float, int, int, int]] = []
         self._sequence = 0
         self._now = 0.0
-        self._loads = 0
+        self._loads, self._fetches, self._alarms = 0, 0, 0
+        self._asking = False
         self._done: list[str] = []
         self._decisions, self._thinking, self._longest = 0, 0.0, 0.0
         self._leaving = sorted(faults.lost, reverse=True)
@@ -137,6 +157,8 @@ class Simulation:
         return Result(
             makespan=self._now,
             loads=self._loads,
+            fetches=self._fetches,
+            alarms=self._alarms,
             idle=1 - sum(gpu.busy for gpu in gpus) / (len(gpus) * self._now),
             done=tuple(self._done),
             failed=tuple(error.cell.key for error in self.schedule.errors),
@@ -148,13 +170,21 @@ class Simulation:
     def _act(self) -> None:
         """Do what the schedule wants done."""
         for number in self._timed(lambda: self.schedule.overdue(now=self._now)):
+            process = self._processes[number]
+            self._alarms += process.outcome not in HANGS
             self._end(number)
-            self._fail(number, error="overdue", gone=True)
+            if process.loading:
+                self._fail_load(number, error="overdue", gone=True)
+            else:
+                self._fail(number, error="overdue", gone=True)
         actions = self._timed(lambda: self.schedule.actions(now=self._now))
         self._on_actions(self._now, actions)
         for action in actions:
             if isinstance(action, Open):
                 self._open(action)
+            elif isinstance(action, Fetch):
+                self._fetches += 1
+                self._read(action.model, action.node)
             elif isinstance(action, Submit):
                 self._submit(action)
             else:
@@ -179,8 +209,29 @@ class Simulation:
             assert gpu.bytes <= self.world.nodes[0].gpu_bytes, f"no memory for {action}"
             gpu.switch(1, now=self._now)
         self._loads += 1
-        process.outcome = "open failed" if self._rng.random() < self.faults.load else "opened"
-        self._at(self._now + self.world.loads[action.model], action.worker)
+        chance = self._rng.random()
+        if chance < self.faults.load:
+            process.outcome = "open failed"
+        elif chance < self.faults.load + self.faults.stall:
+            process.outcome, process.reading = "stalled", False
+            self._ask_later()
+            return
+        self._read(action.model, action.node)
+
+    def _read(self, model: ModelFacts, node: str) -> None:
+        """Let a node read a model's files; who waits for files that are there goes on."""
+        self._disks[node].read(model, self.world.fetches[model], now=self._now)
+        self._go_on(node)
+
+    def _go_on(self, node: str) -> None:
+        """Let those go on loading whose files the node has read."""
+        disk = self._disks[node]
+        if (when := disk.next()) is not None:
+            self._at(when, TIME)
+        for number, process in self._processes.items():
+            if process.reading and process.node == node and disk.has(process.model):
+                process.reading = False
+                self._at(self._now + self.world.places(process.model), number)
 
     def _submit(self, action: Submit) -> None:
         """Let the process compute."""
@@ -190,11 +241,18 @@ class Simulation:
         process.left = self.world.takes(action.unit)
         process.outcome = self._fate(action.unit)
         if process.outcome == "hung":
-            process.left = 10 * action.seconds
+            process.left = 1000 * action.seconds
+            self._ask_later()
         elif process.outcome != "done":
             process.left *= self._rng.random()
         self._computes(action.worker, True)
-        self._at(self._now + action.seconds + 1e-3, -1)
+        self._at(self._now + action.seconds + 1e-3, TIME)
+
+    def _ask_later(self) -> None:
+        """Let the schedule be asked again while something hangs, as the loop asks all the time."""
+        if not self._asking:
+            self._asking = True
+            self._at(self._now + ASK_SECONDS, ASK)
 
     def _fate(self, unit: Unit) -> str:
         """How an attempt at the unit will end."""
@@ -215,6 +273,14 @@ class Simulation:
         """The next event."""
         at, _, number, version = heapq.heappop(self._events)
         self._now = at
+        if number == TIME:
+            for node, disk in self._disks.items():
+                if disk.advance(now=self._now):
+                    self._go_on(node)
+        if number == ASK:
+            self._asking = False
+            if any(one.outcome in HANGS for one in self._processes.values()):
+                self._ask_later()
         process = self._processes.get(number)
         if process is None or process.version != version:
             return
@@ -237,6 +303,11 @@ class Simulation:
         """Tell the schedule that a unit has failed."""
         self._timed(lambda: self.schedule.failed(number, error=error, traceback="", gone=gone))
 
+    def _fail_load(self, number: int, *, error: str, gone: bool) -> None:
+        """Tell the schedule that a load has failed."""
+        fail = self.schedule.open_failed
+        self._timed(lambda: fail(number, error=error, traceback="", gone=gone))
+
     def _loaded(self, number: int, process: _Process) -> None:
         """A load has ended, one way or the other."""
         for seat in process.seats:
@@ -247,7 +318,7 @@ class Simulation:
             held = round(process.model.bytes * LOADED)
             self._timed(lambda: self.schedule.opened(number, now=self._now, bytes=held))
         else:
-            self._timed(lambda: self.schedule.open_failed(number, error="load", traceback=""))
+            self._fail_load(number, error="load", gone=False)
 
     def _computes(self, number: int, begins: bool) -> None:
         """A process begins or ends to compute: those on its GPU get another part of its time."""
@@ -287,9 +358,10 @@ class Simulation:
         self._now = at
         for number in self._timed(lambda: self.schedule.left(node)):
             self._end(number)
+        del self._disks[node]
 
     def _at(self, when: float, number: int) -> None:
-        """Something will happen to the process, unless it changes before; -1: only time passes."""
+        """Something will happen to the process, unless it changes before; or to nobody."""
         version = self._processes[number].version if number >= 0 else 0
         self._sequence += 1
         heapq.heappush(self._events, (when, self._sequence, number, version))

@@ -28,7 +28,9 @@ SIZE_SPREAD, SMALLEST, LARGEST = 2.0, 0.25, 4.0
 # Estimates are off by log-normal factors: one for the whole model, one for each unit.
 ERROR = 1.5
 STRAGGLERS, SLOWER = 0.1, (3.0, 10.0)
-DISK, START = (2e9, 5e9), (10.0, 20.0)
+# Bytes per second at which a model is read alone, and all of a node's together at most; seconds
+# that the rest of a load takes.
+DISK, NODE_DISK, START = (2e9, 5e9), 5e9, (10.0, 20.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,12 +38,15 @@ class World:
     """Machines, units, and the truth about them, which a schedule learns only from events.
 
     `seconds` are what each cell takes alone on its model's GPUs, by key; a unit takes their sum.
+    `loads` are what each model takes to load on a node that has not read its files, and `fetches`
+    what of that is reading them, where the node reads nothing else.
     """
 
     nodes: tuple[Node, ...]
     units: tuple[Unit, ...]
     seconds: Mapping[str, float]
     loads: Mapping[ModelFacts, float]
+    fetches: Mapping[ModelFacts, float]
 
     @property
     def gpus(self) -> int:
@@ -61,14 +66,19 @@ class World:
         """How many GPUs the model is spread over."""
         return gpus_for(Cost().bytes(model), gpu_bytes=self.nodes[0].gpu_bytes) or 1
 
+    def places(self, model: ModelFacts) -> float:
+        """What the model takes to load on a node that has read its files."""
+        return self.loads[model] - self.fetches[model]
+
     def lower_bound(self) -> float:
         """Seconds that no schedule can be faster than, whatever it knows.
 
         First, GPU-seconds: in one second all GPUs give `gpus` of them. A unit uses its seconds
         times its model's GPUs, which a model on several has to itself; a GPU that models share
         works for one at a time, or for each at that much less. Where no other model has room
-        beside one, its GPUs give nothing while it loads, once at least; other loads are not
-        counted, as a neighbour could work meanwhile. The sum over `gpus` is the first bound.
+        beside one, its GPUs give nothing while it loads, once at least, but for reading its files,
+        which can be done before; other loads are not counted, as a neighbour could work meanwhile.
+        The sum over `gpus` is the first bound.
 
         Second, a chain: no unit ends before its model has been loaded and it has run.
         """
@@ -76,7 +86,7 @@ class World:
         room = self.nodes[0].gpu_bytes * USABLE - min(map(Cost().bytes, self.models))
         for model in self.models:
             if self.spread(model) > 1 or Cost().bytes(model) > room:
-                work += self.loads[model] * self.spread(model)
+                work += self.places(model) * self.spread(model)
         chain = max(self.loads[unit.model] + self.takes(unit) for unit in self.units)
         return max(work / self.gpus, chain)
 
@@ -93,9 +103,11 @@ def make(
     made: list[Unit] = []
     seconds: dict[str, float] = {}
     loads: dict[ModelFacts, float] = {}
+    fetches: dict[ModelFacts, float] = {}
     for number, size in enumerate(billions):
         facts = model(f"model-{number}-{size}B", billions=size)
-        loads[facts] = rng.uniform(*START) + facts.bytes / rng.uniform(*DISK)
+        start, fetches[facts] = rng.uniform(*START), facts.bytes / rng.uniform(*DISK)
+        loads[facts] = start + fetches[facts]
         slower = rng.lognormvariate(0, math.log(ERROR))
         for place in range(max(1, round(units * size**UNITS_GROWTH))):
             spread = rng.lognormvariate(0, math.log(SIZE_SPREAD))
@@ -106,7 +118,9 @@ def make(
                 true *= rng.uniform(*SLOWER)
             seconds.update({cell.key: true / len(unit.cells) for cell in unit.cells})
             made.append(unit)
-    return World(nodes=tuple(nodes), units=tuple(made), seconds=seconds, loads=loads)
+    return World(
+        nodes=tuple(nodes), units=tuple(made), seconds=seconds, loads=loads, fetches=fetches
+    )
 
 
 def model(name: str, *, billions: float) -> ModelFacts:

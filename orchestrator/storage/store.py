@@ -6,7 +6,6 @@ and any number read meanwhile. What a row means is unknown here: only its schema
 """
 
 import json
-import re
 import time
 import uuid
 from collections import Counter
@@ -22,6 +21,8 @@ from analysis.places import Entry
 from orchestrator.scheduling.schedule import CellError
 from orchestrator.storage import compact as compaction
 from orchestrator.storage import manifest, tables
+from orchestrator.storage.artifacts import FOLDER as ARTIFACTS
+from orchestrator.storage.artifacts import Artifacts
 from orchestrator.storage.files import Files
 from orchestrator.storage.lease import FOLDER as LEASES
 from orchestrator.storage.lease import Lease, holder
@@ -42,10 +43,8 @@ from studies.spec import Row, Unit, label
 VERSION = manifest.VERSION
 LOCK = "run.lock"
 STATUS = "status.json"
-ARTIFACTS = "artifacts"
 QUARANTINE = "quarantine"
 MIN_SHARDS = 100
-ARTIFACT_KEY = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]*")
 _CELL = ("key", "model", "revision")
 
 
@@ -55,6 +54,7 @@ class Store:
     def __init__(self, root: Path | str) -> None:
         """Name the folder or `s3://` address; nothing is read or written before it is asked for."""
         self.files = Files(root)
+        self._artifacts = Artifacts(self.files)
         self._damaged: dict[Entry, str] = {}
         self._lease: Lease | None = None
 
@@ -241,8 +241,8 @@ class Store:
         return dict(content)
 
     def write_artifact(self, key: str, data: bytes) -> None:
-        """Keep a tensor file that others need, under its own key."""
-        self.files.put(_artifact(key), data)
+        """Keep a tensor file that others need, under the key of the cell that made it."""
+        self._artifacts.write(key, data)
 
     def read_artifact(self, key: str) -> bytes:
         """The bytes of an artifact.
@@ -250,16 +250,19 @@ class Store:
         Raises:
             ValueError: there is none of this key.
         """
-        try:
-            return self.files.read(_artifact(key))
-        except FileNotFoundError as error:
-            raise ValueError(
-                f"{self.files.text(_artifact(key))} does not exist: run the step that makes it"
-            ) from error
+        return self._artifacts.read(key)
 
     def has_artifact(self, key: str) -> bool:
         """Whether there is an artifact of this key."""
-        return self.files.entry(_artifact(key)) is not None
+        return self._artifacts.there(key)
+
+    def artifacts(self, keys: Iterable[str]) -> dict[str, bytes]:
+        """Those of the keys that have an artifact."""
+        return self._artifacts.some(keys)
+
+    def artifact_keys(self) -> set[str]:
+        """The keys of all artifacts."""
+        return self._artifacts.keys()
 
     def copy_in(self, folder: Path, *, to: str) -> None:
         """Put a folder of this machine, such as a report, under a name in the store."""
@@ -316,10 +319,3 @@ def _by_model(cells: pa.Table) -> Counter[str]:
     for row in by_name.to_pylist():
         counts[label(row["model"], revision=row["revision"])] += row["key_count"]
     return counts
-
-
-def _artifact(key: str) -> str:
-    """The file of an artifact."""
-    if not ARTIFACT_KEY.fullmatch(key):
-        raise ValueError(f"artifact key {key!r}: expected letters, digits and . _ - only")
-    return f"{ARTIFACTS}/{key}.safetensors"

@@ -12,37 +12,79 @@ from studies.spec import Row, Unit
 
 _COORDINATES = [("study", pa.string()), ("model", pa.string()), ("revision", pa.string())]
 
+_PARALLEL = [
+    *_COORDINATES,
+    ("dataset", pa.string()),
+    ("language", pa.string()),
+    ("pivot", pa.string()),
+    ("measure", pa.string()),
+    ("pooling", pa.string()),
+    ("layer", pa.int32()),
+]
+_ASKED = [*_COORDINATES, ("benchmark", pa.string()), ("language", pa.string())]
+_CHANGED = [
+    ("item", pa.string()),
+    ("intervention", pa.string()),
+    ("layer", pa.int32()),
+    ("coefficient", pa.float64()),
+]
+
 SCHEMAS: dict[str, pa.Schema] = {
     "alignment": pa.schema(
         [
-            *_COORDINATES,
-            ("dataset", pa.string()),
-            ("language", pa.string()),
-            ("pivot", pa.string()),
-            ("measure", pa.string()),
-            ("pooling", pa.string()),
-            ("layer", pa.int32()),
+            *_PARALLEL,
             ("n", pa.int32()),
+            ("pairs", pa.string()),
+            ("duplicates", pa.int32()),
+            ("tokens", pa.int32()),
+            ("pivot_tokens", pa.int32()),
+            ("truncated", pa.int32()),
             ("value", pa.float64()),
             ("ties", pa.int32()),
             ("p_null", pa.float64()),
+            ("forward", pa.float64()),
+            ("backward", pa.float64()),
+            ("margin", pa.float64()),
+            ("constant", pa.int32()),
             ("key", pa.string()),
             ("switches", pa.string()),
-            ("truncated", pa.int32()),
+        ]
+    ),
+    "robustness": pa.schema(
+        [
+            *_PARALLEL,
+            ("pairs", pa.string()),
+            ("n", pa.int32()),
+            ("check", pa.string()),
+            ("value", pa.float64()),
+            ("low", pa.float64()),
+            ("high", pa.float64()),
+            ("p", pa.float64()),
+            ("samples", pa.int32()),
+            ("key", pa.string()),
+            ("switches", pa.string()),
+        ]
+    ),
+    "points": pa.schema(
+        [
+            *_PARALLEL,
+            ("method", pa.string()),
+            ("item", pa.string()),
+            ("side", pa.string()),
+            ("x", pa.float64()),
+            ("y", pa.float64()),
+            ("key", pa.string()),
+            ("switches", pa.string()),
         ]
     ),
     "items": pa.schema(
         [
-            *_COORDINATES,
-            ("benchmark", pa.string()),
-            ("language", pa.string()),
-            ("item", pa.string()),
-            ("intervention", pa.string()),
-            ("layer", pa.int32()),
-            ("coefficient", pa.float64()),
+            *_ASKED,
+            *_CHANGED,
             ("gold", pa.int32()),
             ("prediction", pa.int32()),
             ("correct", pa.bool_()),
+            ("correct_norm", pa.bool_()),
             ("scores", pa.list_(pa.float64())),
             ("ranks", pa.list_(pa.float64())),
             ("key", pa.string()),
@@ -50,10 +92,42 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("truncated", pa.bool_()),
         ]
     ),
+    "generations": pa.schema(
+        [
+            *_ASKED,
+            ("pivot", pa.string()),
+            *_CHANGED,
+            ("prompt", pa.string()),
+            ("engine", pa.string()),
+            ("output", pa.string()),
+            ("references", pa.list_(pa.string())),
+            ("tokens", pa.int32()),
+            ("stopped", pa.bool_()),
+            ("truncated", pa.bool_()),
+            ("key", pa.string()),
+        ]
+    ),
+    "training": pa.schema(
+        [
+            *_ASKED,
+            ("prompt", pa.string()),
+            ("n", pa.int32()),
+            ("losses", pa.list_(pa.float64())),
+            ("settings", pa.string()),
+            ("key", pa.string()),
+        ]
+    ),
 }
 
 # The columns whose values together belong to one row: what makes a repeated row a repetition.
-IDENTITY: dict[str, tuple[str, ...]] = {"alignment": ("key",), "items": ("key", "item")}
+IDENTITY: dict[str, tuple[str, ...]] = {
+    "alignment": ("key",),
+    "robustness": ("key", "check"),
+    "points": ("key", "item", "side"),
+    "items": ("key", "item"),
+    "generations": ("key", "item"),
+    "training": ("key",),
+}
 # Columns without which a shard says nothing. Others may be missing: an older version had none.
 NEEDED = ("key", "model", "revision")
 

@@ -20,7 +20,8 @@ class Event(NamedTuple):
     After `open_failed` the worker is no more; after `unit_failed` it still holds its model, unless
     it is `gone`: its process died, by itself or for want of memory. With a node that `left`, all
     its workers are gone without an event of their own. `about` describes an open model. Events of
-    nodes have no worker (-1). `artifacts` is reserved.
+    nodes have no worker (-1). `artifacts` are what the cells of a unit that is done have made for
+    others, by their key.
     """
 
     worker: int
@@ -53,8 +54,15 @@ class Cluster(Protocol):
     def open(self, worker: int, model: ModelFacts, *, node: str, gpus: float) -> None:
         """Begin to load a model in a new worker, which ends whatever went by its number."""
 
-    def submit(self, worker: int, unit: Unit) -> None:
-        """Begin a unit on a worker that holds the unit's model."""
+    def fetch(self, model: ModelFacts, *, node: str) -> None:
+        """Begin to bring a model's files near to a node, in the background: nothing is answered,
+        and what fails shows when the model is loaded.
+        """
+
+    def submit(self, worker: int, unit: Unit, artifacts: Mapping[str, bytes]) -> None:
+        """Begin a unit on a worker that holds the unit's model; `artifacts` are what the cells it
+        needs have made, by their key.
+        """
 
     def kill(self, worker: int) -> None:
         """End a worker, whatever it is at; no event tells of it."""

@@ -7,13 +7,20 @@ import socket
 import traceback
 from collections import deque
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from orchestrator.scheduling.actions import Node
 from orchestrator.workers.events import Event, Kind, summary
 from orchestrator.workers.gpus import GpuUse, read_gpus, visible_gpus
 from orchestrator.workers.worker import about, load
 from studies.spec import ModelFacts, Unit
+
+
+class _Task(NamedTuple):
+    """A unit, and the artifacts it needs."""
+
+    unit: Unit
+    artifacts: Mapping[str, bytes]
 
 
 class InlineCluster:
@@ -24,7 +31,7 @@ class InlineCluster:
         self._device = device
         self._name = socket.gethostname()
         self._actors: dict[int, Any] = {}
-        self._todo: deque[tuple[int, ModelFacts | Unit]] = deque()
+        self._todo: deque[tuple[int, ModelFacts | _Task]] = deque()
 
     def nodes(self) -> tuple[Node, ...]:
         """This machine, as one place: the device says which of its GPUs are used, and how."""
@@ -50,9 +57,12 @@ class InlineCluster:
         self.kill(worker)
         self._todo.append((worker, model))
 
-    def submit(self, worker: int, unit: Unit) -> None:
+    def fetch(self, model: ModelFacts, *, node: str) -> None:
+        """Nothing: one thing is done at a time, and loading reads what it needs."""
+
+    def submit(self, worker: int, unit: Unit, artifacts: Mapping[str, bytes]) -> None:
         """Note the unit; `wait` computes it."""
-        self._todo.append((worker, unit))
+        self._todo.append((worker, _Task(unit, artifacts)))
 
     def kill(self, worker: int) -> None:
         """Forget the worker's model and what it has yet to do."""
@@ -65,12 +75,13 @@ class InlineCluster:
             return None
         worker, task = self._todo.popleft()
         try:
-            if isinstance(task, Unit):
-                return Event(worker, "done", self._actors[worker].run(task))
+            if isinstance(task, _Task):
+                rows, artifacts = self._actors[worker].run(*task)
+                return Event(worker, "done", rows, artifacts=artifacts)
             self._actors[worker] = load(task, device=self._device, threads=None)
             return Event(worker, "open", about=about(self._actors[worker]))
         except Exception as error:  # the boundary of a unit: whatever it was becomes an error row
-            kind: Kind = "unit_failed" if isinstance(task, Unit) else "open_failed"
+            kind: Kind = "unit_failed" if isinstance(task, _Task) else "open_failed"
             trace = traceback.format_exc()
             return Event(worker, kind, error=summary(error), traceback=trace)
 

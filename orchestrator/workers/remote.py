@@ -14,6 +14,7 @@ from typing import Any, Literal
 from orchestrator.scheduling.actions import Node
 from orchestrator.workers.address import death
 from orchestrator.workers.events import Event, summary
+from orchestrator.workers.fetch import Fetches
 from orchestrator.workers.gpus import GpuUse
 from orchestrator.workers.listing import LOST_SECONDS, OBSERVE_SECONDS, Listing
 from orchestrator.workers.machines import Machines
@@ -61,6 +62,9 @@ class RemoteCluster:
         self._lost: dict[int, str] = {}
         self._ending: dict[str, list[tuple[int, float]]] = {}
         self._looks: dict[Any, str] = {}
+        self._fetches = Fetches(session)
+        # One vector serves the many units of a sweep: it is handed over once and stays there.
+        self._artifacts: dict[str, Any] = {}
         self._events: deque[Event] = deque()
         self._requested = False
         self._machines = Machines(device=device)
@@ -118,11 +122,21 @@ class RemoteCluster:
         calls: dict[Any, Call] = {actor.hello.remote(): "hello", actor.load.remote(order): "load"}
         self._processes[worker] = _Process(actor, node, calls)
 
-    def submit(self, worker: int, unit: Unit) -> None:
+    def fetch(self, model: ModelFacts, *, node: str) -> None:
+        """Have the node read the model's files, beside whatever works there."""
+        machine = self._machines.id(node)
+        if machine is not None:
+            self._fetches.ask(model, machine)
+
+    def submit(self, worker: int, unit: Unit, artifacts: Mapping[str, bytes]) -> None:
         """Send the unit to the worker's actor; where there is none any more it fails now."""
         process = self._processes.get(worker)
         if process is not None:
-            process.calls[process.actor.run.remote(unit)] = "run"
+            for key in artifacts.keys() - self._artifacts.keys():
+                self._artifacts[key] = self._session.put(artifacts[key])
+            keys = tuple(artifacts)
+            values = (self._artifacts[key] for key in keys)
+            process.calls[process.actor.run.remote(unit, keys, *values)] = "run"
         elif worker not in self._lost:
             error = "WorkerCrashedError: the worker's process had ended"
             self._events.append(Event(worker, "unit_failed", error=error, gone=True))
@@ -169,6 +183,9 @@ class RemoteCluster:
         self._listing.stop()
         for worker in list(self._processes):
             self.kill(worker)
+        self._artifacts.clear()
+        if not self._listing.lost:
+            self._fetches.end()
         if self._requested and not self._listing.lost:
             self.need(())
         self._session.close(broken=self._listing.lost)
@@ -248,15 +265,17 @@ class RemoteCluster:
     def _collect(self, seconds: float) -> None:
         """Take in the next answer of any actor or look."""
         calls = {call: w for w, process in self._processes.items() for call in process.calls}
-        waited = [*self._looks, *calls]
+        waited = [*self._looks, *self._fetches.calls, *calls]
         if not waited:
             time.sleep(seconds)
             return
         for call in self._session.first(waited, seconds=seconds):
             if call in self._looks:
                 self._looked(call)
-            else:
+            elif call in calls:
                 self._answer(calls[call], call)
+            else:
+                self._fetches.answered(call)
 
     def _looked(self, call: Any) -> None:
         """Take in a look at a machine."""
@@ -291,7 +310,7 @@ class RemoteCluster:
             elif kind == "load":
                 self._events.append(Event(worker, "open", about=result))
             else:
-                self._events.append(Event(worker, "done", result))
+                self._events.append(Event(worker, "done", result.rows, artifacts=result.artifacts))
 
     def _fail(
         self, worker: int, call: Call, error: str, *, traceback: str = "", gone: bool = False

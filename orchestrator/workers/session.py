@@ -36,8 +36,14 @@ class Session(Protocol):
     def actor(self, machine: str | None, *, gpus: float) -> Any:
         """A new worker on a machine, or on any, with its share of the GPUs there."""
 
-    def task(self, function: Any, machine: str) -> Any:
-        """Begin to call a function on a machine."""
+    def task(self, function: Any, machine: str, *given: Any) -> Any:
+        """Begin to call a function on a machine, beside whatever works there."""
+
+    def cancel(self, call: Any) -> None:
+        """End a task, wherever it is at."""
+
+    def put(self, value: bytes) -> Any:
+        """What stands for a value as an argument of many calls; machines get it once each."""
 
     def first(self, calls: Sequence[Any], *, seconds: float) -> Sequence[Any]:
         """Those calls that are answered, one at least unless the time is up."""

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import studies
+from actors.answer import Answer
 from orchestrator.workers.gpus import GpuUse, read_gpus
-from studies.spec import ModelFacts, Row, Unit
+from studies.spec import ModelFacts, Unit
 
 PACKAGES = ("torch", "transformers", "tokenizers", "safetensors", "numpy", "studies", "actors")
 METHODS = (
@@ -66,10 +67,12 @@ class Worker:
         self._actor = load(model, device=order.device, threads=order.threads)
         return {**about(self._actor), "node": order.node, "gpus": order.gpus}
 
-    def run(self, unit: Unit) -> list[Row]:
-        """The rows of a unit."""
-        rows: list[Row] = self._actor.run(unit)
-        return rows
+    def run(self, unit: Unit, keys: Sequence[str], *artifacts: bytes) -> Answer:
+        """The answer to a unit, from the artifacts of these keys: each is an argument of its own,
+        as a cluster's object store fills in no others.
+        """
+        answer: Answer = self._actor.run(unit, dict(zip(keys, artifacts, strict=True)))
+        return answer
 
     def ask(self, method: str, given: Sequence[Any], named: Mapping[str, Any]) -> Any:
         """What a method of the loaded model returns."""

@@ -8,12 +8,22 @@ prompt or a score.
 from studies.miniworld.benchmarks import DRAWS, rows
 from studies.miniworld.lexicon import EXPOSURE, LANGUAGES
 from studies.miniworld.weights import MODELS, model_folder
+from studies.miniworld.worlds import Split
 
-DATASETS: tuple[str, ...] = tuple(DRAWS)
+DATASETS: tuple[str, ...] = (*DRAWS, "mini_xnli_train")
 DESCRIPTION = (
     "miniworld is embedded and made up: sentences generated from real words in twelve languages, "
     "and tiny models trained on them with less and less text per language; its numbers show how "
     "the method works, not how languages are"
 )
 
-__all__ = ["DATASETS", "DESCRIPTION", "EXPOSURE", "LANGUAGES", "MODELS", "model_folder", "rows"]
+__all__ = [
+    "DATASETS",
+    "DESCRIPTION",
+    "EXPOSURE",
+    "LANGUAGES",
+    "MODELS",
+    "Split",
+    "model_folder",
+    "rows",
+]

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from studies.options import Options
 from studies.recipes import demo, neuronxa
-from studies.spec import Study
+from studies.study import Study
 
 __all__ = ["RECIPES"]
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from studies import miniworld
 from studies.options import Options
 from studies.recipes import neuronxa
-from studies.spec import Study
+from studies.study import Study
 
 BENCHMARKS = ("mini_belebele", "mini_xstorycloze")
 LIMIT = 100
@@ -19,7 +19,7 @@ def study(options: Options) -> Study:
     chosen = replace(
         options,
         models=options.models or miniworld.MODELS,
-        parallel=options.parallel or "miniworld",
+        parallels=options.parallels or ("miniworld",),
         benchmarks=options.benchmarks or BENCHMARKS,
         limit=options.limit or LIMIT,
     )

@@ -1,63 +1,279 @@
 """NeuronXA: how well parallel sentences agree inside a model, against its accuracy by language.
 
-Source: "From Neurons to Semantics" (ACL 2025, arXiv 2507.14900), sections 2 and 3; MEXA is its
-baseline. The result is the cross-model table: Pearson's r over languages between each score and
-each benchmark's accuracy.
+Source: "From Neurons to Semantics" (ACL 2025, arXiv 2507.14900); MEXA, CKA, SVCCA and ANC are its
+baselines. The study has parts, each with the tables or figures it fills; `paper` asks for all that
+the paper shows. The main result is the cross-model table: Pearson's r over languages between each
+score and each benchmark's accuracy.
 """
 
-from dataclasses import asdict
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, replace
 
 from studies import options as opt
 from studies.measures import MEASURES
 from studies.options import Options
-from studies.spec import AlignmentGrid, ChoiceGrid, Study
+from studies.spec import Pooling
+from studies.study import AlignmentGrid, ChoiceGrid, Grid, Study, TransferGrid, TranslationGrid
+
+PIVOT = "eng_Latn"
+PICTURED = "zho_Hans"
+RETRIEVING = ("mexa", "nasca")
+TRANSFERRED = "xnli"
+
+# Every sentence of Tatoeba is paired with English alone.
+PAPER_PIVOTS = {"flores200": (PIVOT, "fra_Latn", "ita_Latn", "deu_Latn"), "tatoeba": (PIVOT,)}
+PAPER_BENCHMARKS = ("harness/m_arc", "harness/m_mmlu", "harness/belebele", "bmlama53")
+PAPER_PAIRS = (
+    *((PIVOT, "deu_Latn"), ("ita_Latn", "fra_Latn"), ("deu_Latn", "fra_Latn")),
+    *(("fra_Latn", "zho_Hans"), ("deu_Latn", "szl_Latn"), ("fra_Latn", "pan_Guru")),
+    *(("ita_Latn", "bjn_Latn"), ("ita_Latn", "uig_Arab"), ("azj_Latn", "tuk_Latn")),
+    *(("hun_Latn", "ydd_Hebr"), ("guj_Gujr", "bjn_Latn"), ("kaz_Cyrl", "tat_Cyrl")),
+)
+PAPER_PARTS = ("scores", "retrieval", "pairs", "picture", "robustness", "transfer")
+USUAL_PARTS = ("scores", "picture")
 
 
 def study(options: Options) -> Study:
-    """The study for any models; without benchmarks it yields the alignment scores alone."""
-    _refuse_ignored(options)
-    pivot = options.pivot or "eng_Latn"
-    languages = options.languages or ("all",)
-    pairs = None if options.all_pairs else options.pairs or 100
-    alignment = AlignmentGrid(
-        dataset=options.parallel or "flores200",
-        languages=languages,
-        pivot=pivot,
-        pairs=pairs,
-        measures=options.measures or tuple(MEASURES),
-        poolings=opt.poolings(options.poolings),
-        layers=options.layers or None,
-        switches=options.switches,
-    )
-    with_pivot = languages if "all" in languages else tuple(dict.fromkeys((pivot, *languages)))
-    choices = tuple(
-        ChoiceGrid(
-            benchmark=benchmark,
-            languages=with_pivot,
-            limit=options.limit,
-            prompt=options.prompt,
-        )
-        for benchmark in options.benchmarks
-    )
+    """The study for any models; without benchmarks it yields the alignment scores alone.
+
+    Raises:
+        ValueError: an option that is unknown, or without effect on the parts asked for.
+    """
+    if options.paper:
+        options = _as_in_the_paper(options)
+    parts = _parts(options)
+    _refuse_ignored(options, parts)
+    grids = [grid for part in parts for grid in PARTS[part](options)]
     return Study(
         name="neuronxa",
         models=opt.models(options),
-        grids=(alignment, *choices),
+        grids=(*grids, *_choices(options)),
         settings={
-            "pairs": pairs or "all",
+            "pairs": _pairs(options) or "all",
             "limit": options.limit or "all",
             "prompt": options.prompt or "default",
+            "fewshot": 5 if options.fewshot is None else options.fewshot,
             "dtype": options.dtype or "float32",
             **asdict(options.switches),
+            **({"fine_tuning": asdict(options.how)} if "transfer" in parts else {}),
         },
     )
 
 
-def _refuse_ignored(options: Options) -> None:
+def _scores(options: Options) -> Iterator[Grid]:
+    """Tables 3, 4, 6 to 11, Figures 2 and 3."""
+    for dataset, pivot in _texts(options):
+        yield AlignmentGrid(
+            dataset=dataset,
+            languages=_languages(options),
+            pivot=pivot,
+            pairs=_pairs(options),
+            measures=_measures(options),
+            poolings=opt.poolings(options.poolings),
+            layers=options.layers or None,
+            switches=options.switches,
+        )
+
+
+def _retrieval(options: Options) -> Iterator[Grid]:
+    """Tables 1 and 5: among all pairs there are."""
+    for dataset, pivot in _texts(options):
+        yield AlignmentGrid(
+            dataset=dataset,
+            languages=_languages(options),
+            pivot=pivot,
+            pairs=None,
+            measures=_those(options, RETRIEVING, part="retrieval"),
+            poolings=_weighted(options),
+            layers=options.layers or None,
+            switches=options.switches,
+        )
+
+
+def _language_pairs(options: Options) -> Iterator[Grid]:
+    """Table 2: languages compared with each other."""
+    asked = options.language_pairs
+    for first in dict.fromkeys(pair[0] for pair in asked):
+        yield AlignmentGrid(
+            dataset=_datasets(options)[0],
+            languages=tuple(second for one, second in asked if one == first),
+            pivot=first,
+            pairs=_pairs(options),
+            measures=_measures(options),
+            poolings=_weighted(options),
+            layers=options.layers or None,
+            switches=options.switches,
+        )
+
+
+def _picture(options: Options) -> Iterator[Grid]:
+    """Figure 1: pairs of one language in two dimensions, at the middle layer."""
+    named = [name for name in options.languages if name not in ("all", *_pivots(options))]
+    for dataset, pivot in list(_texts(options))[-1:]:
+        yield AlignmentGrid(
+            table="points",
+            dataset=dataset,
+            languages=(PICTURED if PICTURED in named or not named else named[0],),
+            pivot=pivot,
+            pairs=_pairs(options),
+            measures=tuple(name for name in RETRIEVING if name in _measures(options))
+            or _measures(options)[:1],
+            poolings=_weighted(options),
+            layers=options.layers[:1] or None,
+            switches=options.switches,
+            method="tsne",
+        )
+
+
+def _robustness(options: Options) -> Iterator[Grid]:
+    """Chance, sampling, hubs and duplicates (no table of the paper)."""
+    nearest = tuple(name for name in MEASURES if MEASURES[name].score == "mutual_nearest")
+    for grid in _scores(options):
+        assert isinstance(grid, AlignmentGrid)
+        measures = _those(options, nearest, part="robustness")
+        yield replace(grid, table="robustness", measures=measures, poolings=_weighted(options))
+
+
+def _transfer(options: Options) -> Iterator[Grid]:
+    """Table 3: fine-tuned on one language, asked in the others."""
+    mini = _datasets(options) == ("miniworld",)
+    benchmark = f"mini_{TRANSFERRED}" if mini else TRANSFERRED
+    yield TransferGrid(
+        benchmark=benchmark,
+        train=f"{benchmark}_train",
+        train_language=_pivots(options)[0],
+        languages=_with_pivot(options),
+        limit=options.limit,
+        how=options.how,
+    )
+
+
+def _translation(options: Options) -> Iterator[Grid]:
+    """Figure 4: what checkpoints translate."""
+    for dataset, pivot in _texts(options):
+        yield TranslationGrid(
+            dataset=dataset, languages=_languages(options), pivot=pivot, pairs=_pairs(options)
+        )
+
+
+PARTS: dict[str, Callable[[Options], Iterator[Grid]]] = {
+    "scores": _scores,
+    "retrieval": _retrieval,
+    "pairs": _language_pairs,
+    "picture": _picture,
+    "robustness": _robustness,
+    "transfer": _transfer,
+    "translation": _translation,
+}
+
+
+def _choices(options: Options) -> Iterator[ChoiceGrid]:
+    """The benchmarks that scores are to be correlated with."""
+    for benchmark in options.benchmarks:
+        harness = benchmark.startswith("harness/")
+        shots = None if options.fewshot is None else f"{options.fewshot}-shot"
+        yield ChoiceGrid(
+            benchmark=benchmark,
+            languages=_with_pivot(options),
+            limit=options.limit,
+            prompt=shots if harness else options.prompt,
+        )
+
+
+def _as_in_the_paper(options: Options) -> Options:
+    """All that the paper shows, where the options leave it open."""
+    return replace(
+        options,
+        parallels=options.parallels or tuple(PAPER_PIVOTS),
+        benchmarks=options.benchmarks or PAPER_BENCHMARKS,
+        language_pairs=options.language_pairs or PAPER_PAIRS,
+        parts=options.parts or PAPER_PARTS,
+    )
+
+
+def _parts(options: Options) -> tuple[str, ...]:
+    """The parts asked for, in their order."""
+    unknown = [part for part in options.parts if part not in PARTS]
+    if unknown:
+        raise ValueError(f"unknown part {unknown[0]!r}: expected one of {', '.join(PARTS)}")
+    if "pairs" in options.parts and not options.language_pairs:
+        raise ValueError("the part pairs needs pairs of languages: --pair deu_Latn:fra_Latn")
+    asked = options.parts or (*USUAL_PARTS, *(("pairs",) if options.language_pairs else ()))
+    return tuple(part for part in PARTS if part in asked)
+
+
+def _datasets(options: Options) -> tuple[str, ...]:
+    return options.parallels or ("flores200",)
+
+
+def _pivots(options: Options) -> tuple[str, ...]:
+    return options.pivots or (PIVOT,)
+
+
+def _texts(options: Options) -> Iterator[tuple[str, str]]:
+    """Every parallel text with every pivot."""
+    for dataset in _datasets(options):
+        pivots = PAPER_PIVOTS.get(dataset, (PIVOT,)) if options.paper else (PIVOT,)
+        yield from ((dataset, pivot) for pivot in options.pivots or pivots)
+
+
+def _languages(options: Options) -> tuple[str, ...]:
+    return options.languages or ("all",)
+
+
+def _with_pivot(options: Options) -> tuple[str, ...]:
+    """The languages of a benchmark: those of the scores, and the pivots."""
+    languages = _languages(options)
+    if "all" in languages:
+        return languages
+    return tuple(dict.fromkeys((*_pivots(options), *languages)))
+
+
+def _pairs(options: Options) -> int | None:
+    return None if options.all_pairs else options.pairs or 100
+
+
+def _measures(options: Options) -> tuple[str, ...]:
+    return options.measures or tuple(MEASURES)
+
+
+def _those(options: Options, able: tuple[str, ...], *, part: str) -> tuple[str, ...]:
+    """The measures asked for among those that a part is about."""
+    found = tuple(name for name in able if name in _measures(options))
+    if not found:
+        raise ValueError(
+            f"the part {part} is about {', '.join(able)}: ask for one of them with --measure, or "
+            "leave the part out"
+        )
+    return found
+
+
+def _weighted(options: Options) -> tuple[Pooling, ...]:
+    """The paper's pooling, or the first of those asked for."""
+    asked = opt.poolings(options.poolings)
+    return ("weighted",) if "weighted" in asked else asked[:1]
+
+
+def _refuse_ignored(options: Options, parts: tuple[str, ...]) -> None:
     """A setting without effect is a misunderstanding: say so before anything runs."""
-    for flag, value in (("--limit", options.limit), ("--prompt", options.prompt)):
-        if value is not None and not options.benchmarks:
-            raise ValueError(f"{flag} {value} has no effect without --benchmark: name one")
+    harness = any(name.startswith("harness/") for name in options.benchmarks)
+    own = any(not name.startswith("harness/") for name in options.benchmarks)
+    if options.limit is not None and not options.benchmarks and "transfer" not in parts:
+        raise ValueError(f"--limit {options.limit} has no effect without --benchmark: name one")
+    if options.prompt is not None and not own:
+        raise ValueError(
+            f"--prompt {options.prompt} has no effect without --benchmark: name one that is not "
+            "the harness's"
+        )
+    if options.fewshot is not None and not harness:
+        raise ValueError(
+            f"--fewshot {options.fewshot} has no effect without a benchmark of the harness: name "
+            "one, such as --benchmark harness/m_arc"
+        )
+    if options.language_pairs and "pairs" not in parts:
+        raise ValueError("--pair has no effect without the part pairs: add --part pairs")
+    if options.how != type(options.how)() and "transfer" not in parts:
+        raise ValueError("--finetune has no effect without the part transfer: add --part transfer")
     if options.switches.seed and options.switches.pair_ids == "first":
         raise ValueError(
             f"switch seed={options.switches.seed} has no effect with pair_ids=first: add "

@@ -1,0 +1,16 @@
+"""What a unit comes to; without torch, so that whoever keeps the answers can import it."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from studies.spec import Row
+
+
+class Answer(NamedTuple):
+    """The rows of a unit, and the files its cells have made for others, by the making cell's key.
+
+    An artifact is safetensors content: what is kept under artifacts/ in a run's folder.
+    """
+
+    rows: list[Row]
+    artifacts: Mapping[str, bytes] = {}

@@ -1,0 +1,66 @@
+"""Accuracy cells: items answered by the plain model, or with an adapter that another cell made."""
+
+from contextlib import AbstractContextManager, nullcontext
+
+from actors.answer import Answer
+from actors.finetune import adapted
+from actors.model import LoadedModel
+from actors.prediction.score import Choice, score
+from actors.tasks.given import Given
+from studies.spec import Cell, ChoiceItem, ChoiceSet, ChoiceWork, Row, Unit
+
+
+def choices(loaded: LoadedModel, unit: Unit, given: Given) -> Answer:
+    """One row per item of every cell."""
+    work = unit.work
+    assert isinstance(work, ChoiceWork), "accuracy cells come with sets of items"
+    beside: AbstractContextManager[None] = nullcontext()
+    if work.adapter:
+        beside = adapted(loaded, given.artifacts[work.adapter])
+    rows: list[Row] = []
+    with beside:
+        for cell in unit.cells:
+            found = [
+                entry
+                for entry in work.sets
+                if (entry.benchmark, entry.language) == (cell.benchmark, cell.language)
+            ]
+            assert len(found) == 1, f"a cell has one set of items, found {len(found)}"
+            if cell.intervention is not None:
+                raise ValueError(
+                    f"intervention {cell.intervention!r} was asked for, but items are answered by "
+                    "the plain model alone; leave it out"
+                )
+            rows += _answers(loaded, unit, cell, found[0])
+    return Answer(rows)
+
+
+def _answers(loaded: LoadedModel, unit: Unit, cell: Cell, asked: ChoiceSet) -> list[Row]:
+    answers = score(
+        loaded, asked.items, normalise=asked.normalise, allow_truncation=unit.allow_truncation
+    )
+    pairs = zip(asked.items, answers, strict=True)
+    return [_row(unit, cell, item, answer, prompt=asked.prompt) for item, answer in pairs]
+
+
+def _row(unit: Unit, cell: Cell, item: ChoiceItem, answer: Choice, *, prompt: str) -> Row:
+    return {
+        "study": unit.study,
+        "model": cell.model,
+        "revision": cell.revision,
+        "benchmark": cell.benchmark,
+        "language": cell.language,
+        "item": item.id,
+        "intervention": cell.intervention,
+        "layer": cell.layer,
+        "coefficient": cell.coefficient,
+        "gold": item.gold,
+        "prediction": answer.prediction,
+        "correct": answer.prediction == item.gold,
+        "correct_norm": answer.prediction_norm == item.gold,
+        "scores": list(answer.scores),
+        "ranks": list(answer.ranks),
+        "key": cell.key,
+        "prompt": prompt,
+        "truncated": answer.truncated,
+    }

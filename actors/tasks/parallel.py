@@ -1,0 +1,223 @@
+"""Cells over parallel text: scores of every layer, checks of them, and pictures.
+
+Batches are formed from all the texts of one language and from nothing else, so a value does not
+depend on how cells were grouped into units. One language's vectors are held at a time, beside the
+pivot's.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from actors.alignment import align, similarity
+from actors.answer import Answer
+from actors.extraction.capture import Reading, capture
+from actors.model import LoadedModel
+from actors.points import lay_out
+from actors.robustness import checks
+from actors.similarity import anc, cka, svcca
+from actors.tasks.given import Given, LanguageVectors, PivotCache
+from studies.measures import Measure, State, normed, resolve
+from studies.spec import AlignmentWork, Bitext, Cell, Row, Switches, Table, Unit, digest
+
+# Shapes: N pairs, D width of a vector
+
+
+class _Place(NamedTuple):
+    """Where a bitext stands in the grid."""
+
+    dataset: str | None
+    language: str
+    pivot: str | None
+
+
+class _Pair(NamedTuple):
+    """The vectors of both languages as a measure wants them."""
+
+    pivot_ND: Tensor
+    language_ND: Tensor
+
+
+def parallel(loaded: LoadedModel, unit: Unit, given: Given) -> Answer:
+    """The rows of cells over parallel text, whichever table they are for."""
+    work = unit.work
+    assert isinstance(work, AlignmentWork), "cells over parallel text come with bitexts"
+    readings = {cell.key: _reading(loaded, cell, work.switches) for cell in unit.cells}
+    cells_of: dict[_Place, list[Cell]] = defaultdict(list)
+    for cell in unit.cells:
+        cells_of[_Place(cell.dataset, cell.language, cell.pivot)].append(cell)
+    asked = [
+        (bitext, cells_of.pop(_Place(bitext.dataset, bitext.language, bitext.pivot), []))
+        for bitext in work.bitexts
+    ]
+    assert not cells_of, f"cells without texts: {list(cells_of)}"
+    needed: dict[tuple[str, ...], set[Reading]] = defaultdict(set)
+    for bitext, cells in asked:
+        needed[bitext.pivot_texts] |= {readings[cell.key] for cell in cells}
+    rows: list[Row] = []
+    for bitext, cells in asked:
+        own = {readings[cell.key] for cell in cells}
+        if not own:
+            continue
+        pivot = _pivot_vectors(loaded, unit, bitext, needed[bitext.pivot_texts], given.pivots)
+        language = _vectors(loaded, unit, bitext.texts, own, work.switches)
+        qualities = _qualities(work, bitext, pivot, language)
+        for cell in cells:
+            measure = resolve(str(cell.measure), switches=work.switches)
+            reading = readings[cell.key]
+            sides = (pivot.vectors.at(reading), language.vectors.at(reading))
+            pair = _Pair(*(_state(side.to(loaded.device), measure) for side in sides))
+            place = _place(unit, cell)
+            known = {"key": cell.key, "switches": work.switches.text()}
+            rows += [
+                {**place, **qualities[unit.table], **found, **known}
+                for found in ROWS[unit.table](pair, measure, work, bitext)
+            ]
+    return Answer(rows)
+
+
+def _reading(loaded: LoadedModel, cell: Cell, switches: Switches) -> Reading:
+    """What a cell's measure reads under the switches."""
+    assert cell.measure is not None and cell.pooling is not None and cell.layer is not None
+    measure = resolve(cell.measure, switches=switches)
+    last = loaded.facts.layers
+    if cell.layer not in measure.layers(last):
+        raise ValueError(
+            f"measure {cell.measure!r} has layers {measure.first_layer} to {last} in model "
+            f"{loaded.facts.label!r}; layer {cell.layer} was asked for"
+        )
+    after_norm = normed(measure, layer=cell.layer, last=last, switches=switches)
+    return Reading(
+        site="final_norm" if after_norm else measure.site,
+        state=measure.state,
+        pooling=cell.pooling,
+        layer=cell.layer,
+    )
+
+
+def _pivot_vectors(
+    loaded: LoadedModel, unit: Unit, bitext: Bitext, readings: set[Reading], pivots: PivotCache
+) -> LanguageVectors:
+    assert isinstance(unit.work, AlignmentWork)
+    switches = unit.work.switches
+    key = digest([bitext.pivot_texts, switches.include_bos, unit.allow_truncation])
+    return pivots.get(
+        key, readings, lambda: _vectors(loaded, unit, bitext.pivot_texts, readings, switches)
+    )
+
+
+def _vectors(
+    loaded: LoadedModel,
+    unit: Unit,
+    texts: Sequence[str],
+    readings: set[Reading],
+    switches: Switches,
+) -> LanguageVectors:
+    encoded = loaded.encode(texts, allow_truncation=unit.allow_truncation)
+    vectors = capture(loaded, encoded.sequences, readings, include_bos=switches.include_bos)
+    tokens = sum(map(len, encoded.sequences)) - len(texts) * len(loaded.prefix)
+    return LanguageVectors(vectors=vectors, tokens=tokens, truncated=encoded.truncated)
+
+
+def _state(vectors_ND: Tensor, measure: Measure) -> Tensor:
+    """Pooled vectors as the measure wants them: as they are, or their own neuron states."""
+    states: dict[State, Callable[[Tensor], Tensor]] = {
+        "raw": lambda values: values,
+        "positive": lambda values: (values > 0).to(values.dtype),
+        "magnitude": torch.abs,
+    }
+    return states[measure.pooled_state](vectors_ND)
+
+
+def _place(unit: Unit, cell: Cell) -> Row:
+    """The coordinates of a row."""
+    columns = ("model", "revision", "dataset", "language", "pivot", "measure", "pooling", "layer")
+    return {"study": unit.study, **{name: getattr(cell, name) for name in columns}}
+
+
+def _qualities(
+    work: AlignmentWork, bitext: Bitext, pivot: LanguageVectors, language: LanguageVectors
+) -> dict[Table, Row]:
+    """What qualifies every number of a bitext, by table."""
+    pairs: Row = {"pairs": str(work.pairs or "all")}
+    return {
+        "alignment": {
+            "n": len(bitext.ids),
+            **pairs,
+            "duplicates": duplicates(bitext),
+            "tokens": language.tokens,
+            "pivot_tokens": pivot.tokens,
+            "truncated": pivot.truncated + language.truncated,
+        },
+        "robustness": pairs,
+        "points": {},
+    }
+
+
+def duplicates(bitext: Bitext) -> int:
+    """Pairs of which a text, on either side, stands in another pair as well."""
+    counts = [Counter(texts) for texts in (bitext.pivot_texts, bitext.texts)]
+    pairs = zip(bitext.pivot_texts, bitext.texts, strict=True)
+    return sum(counts[0][pivot] > 1 or counts[1][text] > 1 for pivot, text in pairs)
+
+
+@torch.inference_mode()
+def _score(pair: _Pair, measure: Measure, work: AlignmentWork, _bitext: Bitext) -> list[Row]:
+    """One number for both languages; of mutual neighbours also what stands behind it."""
+    switches = work.switches
+    names = ("value", "ties", "p_null", "forward", "backward", "margin")
+    row: Row = dict.fromkeys((*names, "constant"))
+    if measure.score == "mutual_nearest":
+        found = align(*pair, ties_pass=switches.tie_rule == "equal")
+        return [{**row, **{name: getattr(found, name) for name in names}}]
+    if measure.score == "anc":
+        neurons = anc(*pair, absolute=switches.anc_abs)
+        return [{**row, "value": neurons.value, "constant": neurons.constant}]
+    if measure.score == "svcca":
+        return [{**row, "value": svcca(*pair, keep=switches.svcca_keep)}]
+    return [{**row, "value": cka(*pair, debiased=switches.cka == "debiased")}]
+
+
+@torch.inference_mode()
+def _check(pair: _Pair, _measure: Measure, work: AlignmentWork, bitext: Bitext) -> list[Row]:
+    """How far a score can be trusted."""
+    texts = list(zip(bitext.pivot_texts, bitext.texts, strict=True))
+    found = checks(
+        similarity(*pair),
+        texts=texts,
+        seed=work.seed,
+        ties_pass=work.switches.tie_rule == "equal",
+    )
+    return [
+        {
+            "n": check.n,
+            "check": check.name,
+            "value": check.value,
+            "low": check.low,
+            "high": check.high,
+            "p": check.p,
+            "samples": check.samples,
+        }
+        for check in found
+    ]
+
+
+def _points(pair: _Pair, _measure: Measure, work: AlignmentWork, bitext: Bitext) -> list[Row]:
+    """Where every sentence of both languages lies in a picture."""
+    assert work.method is not None, "points come with a method"
+    points = lay_out(torch.cat(list(pair)), method=work.method, seed=work.seed).tolist()
+    sides = [bitext.pivot] * len(bitext.ids) + [bitext.language] * len(bitext.ids)
+    return [
+        {"method": work.method, "item": item, "side": side, "x": x, "y": y}
+        for item, side, (x, y) in zip([*bitext.ids, *bitext.ids], sides, points, strict=True)
+    ]
+
+
+ROWS: dict[Table, Callable[[_Pair, Measure, AlignmentWork, Bitext], list[Row]]] = {
+    "alignment": _score,
+    "robustness": _check,
+    "points": _points,
+}

@@ -1,0 +1,81 @@
+"""Files that cells make for other cells, such as steering vectors, each under its maker's key.
+
+What is in them is unknown here. Those used last are kept in memory, as one vector serves the many
+units of a sweep.
+"""
+
+import re
+from collections import OrderedDict
+from collections.abc import Iterable
+
+from orchestrator.storage.files import Files
+
+FOLDER = "artifacts"
+SUFFIX = ".safetensors"
+KEY = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]*")
+HELD_BYTES = 256_000_000
+
+
+class Artifacts:
+    """The artifacts of one store."""
+
+    def __init__(self, files: Files) -> None:
+        """Of the store whose files these are."""
+        self._files = files
+        self._held: OrderedDict[str, bytes] = OrderedDict()
+
+    def write(self, key: str, data: bytes) -> None:
+        """Keep one, whole or not at all, in place of any other of this key."""
+        self._files.put(_name(key), data)
+        self._hold(key, data)
+
+    def read(self, key: str) -> bytes:
+        """The bytes of one.
+
+        Raises:
+            ValueError: there is none of this key.
+        """
+        found = self._find(key)
+        if found is None:
+            raise ValueError(
+                f"{self._files.text(_name(key))} does not exist: run the step that makes it"
+            )
+        return found
+
+    def some(self, keys: Iterable[str]) -> dict[str, bytes]:
+        """Those of the keys that there are."""
+        found = ((key, self._find(key)) for key in keys)
+        return {key: data for key, data in found if data is not None}
+
+    def there(self, key: str) -> bool:
+        """Whether there is one of this key."""
+        return self._files.entry(_name(key)) is not None
+
+    def keys(self) -> set[str]:
+        """The keys of all."""
+        names = (entry.name.rpartition("/")[2] for entry in self._files.entries(FOLDER))
+        return {name.removesuffix(SUFFIX) for name in names if name.endswith(SUFFIX)}
+
+    def _find(self, key: str) -> bytes | None:
+        """One, None where there is none."""
+        if key not in self._held:
+            try:
+                self._hold(key, self._files.read(_name(key)))
+            except FileNotFoundError:
+                return None
+        self._held.move_to_end(key)
+        return self._held[key]
+
+    def _hold(self, key: str, data: bytes) -> None:
+        """Remember one, and forget those not used for longest where they become too many."""
+        self._held[key] = data
+        self._held.move_to_end(key)
+        while len(self._held) > 1 and sum(map(len, self._held.values())) > HELD_BYTES:
+            self._held.popitem(last=False)
+
+
+def _name(key: str) -> str:
+    """The file of an artifact."""
+    if not KEY.fullmatch(key):
+        raise ValueError(f"artifact key {key!r}: expected letters, digits and . _ - only")
+    return f"{FOLDER}/{key}{SUFFIX}"
