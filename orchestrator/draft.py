@@ -129,13 +129,16 @@ def _alignment(
     """Add the parts of a grid over parallel text."""
     there = parallel_text.languages(grid.dataset, source=source)
     wanted = _wanted(grid.languages, there=there)
+    if grid.table == "points":
+        first = [language for language in grid.languages if language in there]
+        wanted = (*first, *wanted)
     chosen = [language for language in wanted if language != grid.pivot]
     if not chosen:
         raise ValueError(
             f"no language to compare with the pivot {grid.pivot!r} in {grid.dataset}: name at "
             "least one other language with --language, or all"
         )
-    for language in chosen:
+    for language in chosen[:1] if grid.table == "points" else chosen:
         bitext = parallel_text.load(
             grid.dataset,
             language=language,
@@ -244,7 +247,8 @@ def _transfer(
             choice_cell(choices, model=model, fingerprint=fingerprint, adapter=adapter.key)
             for choices, fingerprint in zip(asked, fingerprints, strict=True)
         ]
-        if not all(draft.ledger.there(cell.key) for cell in (adapter, *cells)):
+        taken = not all(draft.ledger.there(cell.key) for cell in cells)
+        if taken or draft.ledger.there(adapter.key):
             tokens = sum(len(each.context) + len(each.answer) for each in lessons.examples)
             draft.add(
                 (cell for cell in (adapter,) if draft.ledger.missing(cell.key)),

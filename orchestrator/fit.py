@@ -53,8 +53,8 @@ def too_long(contents: Sequence[tuple[ModelFacts, Content]]) -> Iterator[TooLong
                 source=source,
                 language=content.language,
                 texts=len(counted[same]),
-                longest=max(counted[same]),
-                context=_room(model, content),
+                longest=max(counted[same]) + _written(content),
+                context=model.context,
             )
 
 
@@ -71,8 +71,12 @@ def _beyond(model: ModelFacts, content: Content) -> list[int]:
 
 def _room(model: ModelFacts, content: Content) -> int:
     """The tokens that a text may have: what is to be written has to fit behind it."""
-    written = content.max_new_tokens if isinstance(content, GenerationSet) else 0
-    return model.context - written
+    return model.context - _written(content)
+
+
+def _written(content: Content) -> int:
+    """The tokens that are written behind each text at most."""
+    return content.max_new_tokens if isinstance(content, GenerationSet) else 0
 
 
 def _texts(content: Content) -> Iterator[str]:

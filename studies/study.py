@@ -18,8 +18,8 @@ class AlignmentGrid:
     """Parallel text: languages x measures x poolings x layers, for every model.
 
     `languages` may be `("all",)`; `layers` None means every layer the measure has. The cells are
-    scores, or checks of scores (`robustness`), or `points` of a picture made by `method`; `seed`
-    is that of checks and pictures.
+    scores, or checks of scores (`robustness`), or `points` of a picture made by `method`, of the
+    first of its languages that the text has; `seed` is that of checks and pictures.
     """
 
     table: Literal["alignment", "robustness", "points"] = "alignment"
@@ -54,7 +54,7 @@ class TranslationGrid:
     """Translations of parallel text from the pivot into every language.
 
     The first `shots` pairs are examples in every prompt; those after them, `pairs` at most, are
-    translated.
+    translated, each with `max_new_tokens` at most (None: as the references need).
     """
 
     dataset: str
@@ -62,7 +62,7 @@ class TranslationGrid:
     pivot: str = "eng_Latn"
     pairs: int | None = 100
     shots: int = 4
-    max_new_tokens: int = 256
+    max_new_tokens: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,14 +14,15 @@ STOP = ("\n",)
 
 
 def translations(
-    bitext: Bitext, *, shots: int = SHOTS, max_new_tokens: int = MAX_NEW_TOKENS
+    bitext: Bitext, *, shots: int = SHOTS, max_new_tokens: int | None = None
 ) -> GenerationSet:
     """Prompts that ask for a bitext's language, given its pivot's sentences.
 
     Args:
         bitext: parallel sentences; the first `shots` pairs are examples, the others the task.
         shots: how many examples stand in every prompt.
-        max_new_tokens: where a translation is cut off at the latest; it ends at a line's end.
+        max_new_tokens: where a translation is cut off at the latest; it ends at a line's end. None
+            is as many as the longest reference has bytes, 256 at most: no tokenizer makes more.
 
     Raises:
         ValueError: no pair is left to translate.
@@ -44,13 +45,14 @@ def translations(
         )
         for id, (source, target) in zip(bitext.ids[shots:], pairs[shots:], strict=True)
     )
+    longest = max(len(target.encode()) for _, target in pairs[shots:])
     return GenerationSet(
         benchmark=bitext.dataset,
         language=bitext.language,
         pivot=bitext.pivot,
         prompt=f"translate, {shots}-shot",
         items=items,
-        max_new_tokens=max_new_tokens,
+        max_new_tokens=max_new_tokens or min(MAX_NEW_TOKENS, longest),
         stop=STOP,
         commit=bitext.commit,
     )

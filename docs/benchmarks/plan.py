@@ -62,7 +62,9 @@ def make(folder: Path, *, cells: int, models: int, data_root: Path | None = None
 
 def build(world: World, *, done: frozenset[str] = frozenset()) -> plans.Plan:
     """The plan of the study of everything there is in `world`."""
-    options = Options(models=tuple(world.models), parallels=(DATASET,), pairs=PAIRS)
+    options = Options(
+        models=tuple(world.models), parallels=(DATASET,), pairs=PAIRS, parts=("scores",)
+    )
     source = Source(data_root=world.data_root)
     return plans.build(neuronxa.study(options), source=source, done=done)
 
@@ -150,7 +152,8 @@ def _row(cell: Cell) -> Row:
 def command(world: World, *, out: Path, more: list[str], env: dict[str, str]) -> None:
     """Time the command in a process of its own and print a row."""
     models = [part for model in world.models for part in ("--model", model)]
-    asked = ["neuronxa", *models, "--parallel", DATASET, "--pairs", str(PAIRS), *more]
+    asked = ["neuronxa", *models, "--parallel", DATASET, "--pairs", str(PAIRS)]
+    asked += ["--part", "scores", *more]
     place = ["--data-root", str(world.data_root), "--out", str(out)]
     began = time.perf_counter()
     ended = subprocess.run(

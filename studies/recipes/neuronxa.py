@@ -108,12 +108,13 @@ def _language_pairs(options: Options) -> Iterator[Grid]:
 
 def _picture(options: Options) -> Iterator[Grid]:
     """Figure 1: pairs of one language in two dimensions, at the middle layer."""
-    named = [name for name in options.languages if name not in ("all", *_pivots(options))]
+    languages = _languages(options)
+    first = (PICTURED,) if PICTURED in languages or "all" in languages else ()
     for dataset, pivot in list(_texts(options))[-1:]:
         yield AlignmentGrid(
             table="points",
             dataset=dataset,
-            languages=(PICTURED if PICTURED in named or not named else named[0],),
+            languages=tuple(dict.fromkeys((*first, *languages))),
             pivot=pivot,
             pairs=_pairs(options),
             measures=tuple(name for name in RETRIEVING if name in _measures(options))
@@ -182,12 +183,14 @@ def _choices(options: Options) -> Iterator[ChoiceGrid]:
 
 def _as_in_the_paper(options: Options) -> Options:
     """All that the paper shows, where the options leave it open."""
+    parts = options.parts or PAPER_PARTS
+    pairs = PAPER_PAIRS if "pairs" in parts else ()
     return replace(
         options,
         parallels=options.parallels or tuple(PAPER_PIVOTS),
         benchmarks=options.benchmarks or PAPER_BENCHMARKS,
-        language_pairs=options.language_pairs or PAPER_PAIRS,
-        parts=options.parts or PAPER_PARTS,
+        language_pairs=options.language_pairs or pairs,
+        parts=parts,
     )
 
 
