@@ -69,6 +69,7 @@ SAMPLES: dict[str, Row] = {
     "xcopa": CAUSE,
     "xstorycloze": STORY,
     "xnli": INFERENCE,
+    "xnli_train": INFERENCE,
     "xquad": SPAN,
     "bmlama17": FACT,
     "bmlama53": FACT,

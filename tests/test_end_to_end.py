@@ -30,7 +30,9 @@ def test_a_study_fills_tables_and_report(undisturbed: Path):
     assert "nasca" in page.lower()
     manifest = json.loads((undisturbed / "run.json").read_text())
     assert manifest["study"] == "neuronxa"
-    assert sum(manifest["cells"].values()) == alignment.key.nunique() + items.key.nunique()
+    points = table(undisturbed, "points")
+    stored = [found.key.nunique() for found in (alignment, items, points)]
+    assert sum(manifest["cells"].values()) == sum(stored)
     assert manifest["provenance"]["packages"]["torch"]
     for label in manifest["cells"]:
         assert manifest["running"][label]["attention"] == "sdpa"

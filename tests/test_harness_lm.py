@@ -17,9 +17,11 @@ from actors.harness.score import score, sweep_choices
 from actors.intervention.setting import Intervention
 from actors.model import LoadedModel, load
 from actors.prediction import score as plain
+from actors.work import run_unit
 from studies import harness_tasks
+from studies.cells import choice_cell
 from studies.rows import Source
-from studies.spec import ChoiceItem, ChoiceSet
+from studies.spec import ChoiceItem, ChoiceSet, ChoiceWork, Unit
 from tests import tiny
 from tests.oracle_interventions import change_of, changed_log_probabilities
 from tests.test_benchmarks import write
@@ -245,3 +247,25 @@ def test_a_whole_evaluation_by_the_harness_comes_to_the_same(tmp_path: Path):
     result = theirs["results"]["arc_de"]
     assert result["acc,none"] == pytest.approx(np.mean(right))
     assert result["acc_norm,none"] == pytest.approx(np.mean(right_per_character))
+
+
+def test_a_worker_asks_as_the_harness_does(shared: Path):
+    """Where " A" after a colon is no token of its own, the ordinary rule has other answers."""
+    source = Source(data_root=shared / "data")
+    model = tiny.real_llama(shared)
+    loaded = load(model, device="cpu", threads=1)
+    found = get("harness/belebele", source, language="eng_Latn", limit=8, prompt="0-shot")
+    unit = Unit(
+        study="test", model=model, cells=(choice_cell(found, model=model),),
+        work=ChoiceWork(sets=(found,)), characters=1, allow_truncation=True,
+    )  # fmt: skip
+    rows = run_unit(loaded, unit).rows
+    expected = score(loaded, found.items, allow_truncation=True)
+    assert [row["scores"] for row in rows] == [list(choice.scores) for choice in expected]
+    right = [
+        choice.prediction_norm == item.gold
+        for item, choice in zip(found.items, expected, strict=True)
+    ]
+    assert [row["correct_norm"] for row in rows] == right
+    ordinary = plain.score(loaded, found.items, allow_truncation=True)
+    assert [choice.scores for choice in ordinary] != [choice.scores for choice in expected]

@@ -4,9 +4,11 @@ from contextlib import AbstractContextManager, nullcontext
 
 from actors.answer import Answer
 from actors.finetune import adapted
+from actors.harness.score import score as score_as_the_harness
 from actors.model import LoadedModel
 from actors.prediction.score import Choice, score
 from actors.tasks.given import Given
+from studies.harness import PREFIX
 from studies.spec import Cell, ChoiceItem, ChoiceSet, ChoiceWork, Row, Unit
 
 
@@ -36,7 +38,9 @@ def choices(loaded: LoadedModel, unit: Unit, given: Given) -> Answer:
 
 
 def _answers(loaded: LoadedModel, unit: Unit, cell: Cell, asked: ChoiceSet) -> list[Row]:
-    answers = score(
+    # The harness cuts between context and option by a rule of its own, with other answers at times.
+    rank = score_as_the_harness if asked.benchmark.startswith(PREFIX) else score
+    answers = rank(
         loaded, asked.items, normalise=asked.normalise, allow_truncation=unit.allow_truncation
     )
     pairs = zip(asked.items, answers, strict=True)

@@ -10,7 +10,7 @@ from studies.miniworld.lexicon import EXPOSURE, LANGUAGES
 from studies.miniworld.weights import MODELS, model_folder
 from studies.miniworld.worlds import Split
 
-DATASETS: tuple[str, ...] = (*DRAWS, "mini_xnli_train")
+DATASETS: tuple[str, ...] = tuple(DRAWS)
 DESCRIPTION = (
     "miniworld is embedded and made up: sentences generated from real words in twelve languages, "
     "and tiny models trained on them with less and less text per language; its numbers show how "
