@@ -31,6 +31,9 @@ BAD_INPUT = 2
 CELLS_FAILED = 1
 INTERRUPTED = 130
 
+TABLE = "table.txt"
+NO_TABLE = "no correlation: no --benchmark has accuracies in the languages compared"
+
 app = typer.Typer(
     name="babelscope",
     help="Studies inside many language models: what languages share, and whether it matters.",
@@ -215,7 +218,10 @@ def _run(name: str, asked: Request, *, dry_run: bool, report: bool) -> None:
     if report and (planned.units or store.files.entry(page) is None):
         _report_in(store)
     elif report:
-        _print_table((store.where,))
+        # As it was printed then: reading a million rows again takes longer than all else.
+        if store.files.entry(f"report/{TABLE}") is not None:
+            shown = store.files.read(f"report/{TABLE}").decode()
+            console.print(shown.rstrip(), markup=False, highlight=False, soft_wrap=True)
         console.print(f"report: {store.files.text(page)}")
     if failed or planned.failed:
         raise typer.Exit(CELLS_FAILED)
@@ -330,22 +336,16 @@ def _report_in(store: Store) -> None:
 def _report(runs: tuple[Path | str, ...], *, out: Path) -> None:
     """Write the report and show its main table."""
     from analysis import report as reports
+    from analysis import terminal
 
     began = time.monotonic()
     with console.status("writing the report"), launch.writing(out):
         files = reports.write(runs, out=out)
-    _print_table(runs)
+    table = terminal.correlation_table(runs) or NO_TABLE
+    console.print(table)
+    with launch.writing(out), (out / TABLE).open("w", encoding="utf-8") as file:
+        Console(file=file, width=console.width).print(table)
     console.print(f"report: {files.html} ({time.monotonic() - began:.1f} s)")
-
-
-def _print_table(runs: tuple[Path | str, ...]) -> None:
-    """The cross-model table on the terminal."""
-    from analysis import terminal
-
-    table = terminal.correlation_table(runs)
-    console.print(
-        table or "no correlation: no --benchmark has accuracies in the languages compared"
-    )
 
 
 def main() -> None:
