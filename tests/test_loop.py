@@ -18,7 +18,9 @@ from studies.spec import Unit
 from tests import world
 from tests.world import ROOT, run, same
 
+# A shell's background job, such as a whole run of the tests, is started with Ctrl-C ignored.
 SLOW = (
+    "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
     "import time, orchestrator.plan as plan; plan.UNIT_CHARACTERS = 1\n"
     "import orchestrator.workers.inline as inline\n"
     "wait = inline.InlineCluster.wait\n"
@@ -128,6 +130,15 @@ def test_a_hung_unit_is_ended_and_done_elsewhere(
     same(out, undisturbed)
 
 
+@pytest.fixture
+def listened() -> Iterator[None]:
+    """Ctrl-C as it is in a terminal."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("listened")
 def test_signals_fill_a_wish_and_a_second_one_interrupts():
     before = signal.getsignal(signal.SIGTERM)
     with listening() as wish:
