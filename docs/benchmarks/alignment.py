@@ -16,6 +16,7 @@ import torch
 
 from actors import batching, work
 from actors.model import LoadedModel, load
+from actors.tasks.given import PivotCache
 from orchestrator import plan as plans
 from studies.options import Options
 from studies.recipes import neuronxa
@@ -50,7 +51,7 @@ def plain(loaded: LoadedModel, planned: plans.Plan) -> tuple[float, int]:
 
 def whole(loaded: LoadedModel, planned: plans.Plan) -> tuple[float, int]:
     """Seconds and rows of everything an actor does for the study."""
-    pivots, rows = work.PivotCache(), 0
+    pivots, rows = PivotCache(), 0
     began = time.perf_counter()
     for unit in planned.units:
         rows += len(work.run_unit(loaded, unit, pivots=pivots).rows)
@@ -65,7 +66,13 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=None)
     arguments = parser.parse_args()
-    study = neuronxa.study(Options(models=(arguments.model,), parallels=("flores200",)))
+    asked = Options(
+        models=(arguments.model,),
+        parallels=("flores200",),
+        parts=("scores",),
+        measures=("mexa", "nasca", "navca"),
+    )
+    study = neuronxa.study(asked)
     planned = plans.build(study, source=Source(data_root=arguments.data_root))
     loaded = load(planned.models[0], device="cpu", threads=arguments.threads)
     ratios = []
