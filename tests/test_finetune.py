@@ -7,6 +7,7 @@ import torch
 
 from actors.batching import TokenBudget
 from actors.finetune import Lesson, adapted, finetune
+from actors.model import load
 from studies.contents import FineTuning
 from tests import tiny
 
@@ -51,6 +52,17 @@ def test_an_adapter_learns_and_leaves_no_trace(family: str):
     after = loaded.model.state_dict()
     assert before.keys() == after.keys()
     assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+@pytest.mark.parametrize("quantisation", ["4bit", "8bit"])
+def test_packed_weights_learn_beside_themselves(quantisation: str):
+    """QLoRA: the packed weights stay, and the adapter is a plain one."""
+    loaded = load(replace(tiny.make("llama"), quantisation=quantisation), device="cpu", threads=1)
+    plain = slow_loss(loaded.model, examples())
+    trained = finetune(loaded, examples(), how=HOW)
+    with adapted(loaded, trained.adapter):
+        assert slow_loss(loaded.model, examples()) < plain - 0.5
+    assert slow_loss(loaded.model, examples()) == plain
 
 
 def test_the_first_loss_is_that_of_the_plain_model_and_batches_change_nothing():

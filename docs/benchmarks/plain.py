@@ -3,9 +3,9 @@
     python docs/benchmarks/plain.py MODEL DATA_ROOT [--languages 12] [--pairs 100] [--threads 1]
 
 The plain script follows MEXA's released code: one sentence per forward pass with all hidden
-states, weighted pooling, and a cosine in Python for every pair of sentences. The actor answers the same cells, all layers, one measure and pooling. Both run in turn
-in one process on the same loaded weights; every value must be equal. What is printed are rows for
-docs/benchmarks/.
+states, weighted pooling, and a cosine in Python for every pair of sentences. The actor answers the
+same cells, all layers, one measure and pooling. Both run in turn in one process on the same loaded
+weights; every value must be equal. What is printed are rows for docs/benchmarks/.
 """
 
 import argparse
