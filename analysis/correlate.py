@@ -15,13 +15,16 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 
+from analysis.resample import interval_of_mean
+from analysis.scores import SERIES
+
 Floats = npt.NDArray[np.float64]
 
 FEWEST = 3
 EXACT_UP_TO = 8
 Z_95 = float(stats.norm.ppf(0.975))
-SUBJECT = ["model", "revision", "dataset", "pivot", "switches", "measure", "pooling", "layer_pool"]
-TASK = ["benchmark", "prompt"]
+SUBJECT = [*SERIES, "layer_pool"]
+TASK = ["benchmark", "prompt", "metric"]
 
 
 class Correlation(NamedTuple):
@@ -63,8 +66,9 @@ def spearman(x: Floats, *, y: Floats) -> Correlation:
 def correlations(scores: pd.DataFrame, *, accuracies: pd.DataFrame) -> pd.DataFrame:
     """Every correlation over languages of a score with an accuracy, the pivot left out.
 
-    One row per model, data set, pivot, switches, measure, pooling, layer pool, benchmark and
-    prompt. Scores over an incomplete set of layers are left out.
+    One row per model, data set, pairs, pivot, switches, measure, pooling, layer pool, benchmark,
+    prompt and metric. Scores over an incomplete set of layers are left out. `boot_low` and
+    `boot_high` are the percentiles of r over resampled languages.
     """
     complete = scores[scores["complete"]]
     joined = points(complete, accuracies=accuracies)
@@ -72,19 +76,22 @@ def correlations(scores: pd.DataFrame, *, accuracies: pd.DataFrame) -> pd.DataFr
     for names, group in joined.groupby([*SUBJECT, *TASK], sort=True):
         x, y = group["score"].to_numpy(float), group["accuracy"].to_numpy(float)
         straight, ranked = pearson(x, y=y), spearman(x, y=y)
+        low, high = interval_of_mean([group])
         found.append(
             dict(zip([*SUBJECT, *TASK], names, strict=True))
             | straight._asdict()
             | {f"spearman_{name}": value for name, value in ranked._asdict().items()}
+            | {"boot_low": low, "boot_high": high}
         )
     columns = [*SUBJECT, *TASK, *Correlation._fields]
     columns += [f"spearman_{name}" for name in Correlation._fields]
+    columns += ["boot_low", "boot_high"]
     return pd.DataFrame(found, columns=columns).drop(columns="spearman_n")
 
 
 def points(scores: pd.DataFrame, *, accuracies: pd.DataFrame) -> pd.DataFrame:
     """Score and accuracy side by side, one row per language; the pivot is no point."""
-    columns = ["model", "revision", "language", *TASK, "accuracy"]
+    columns = ["model", "revision", "language", *TASK, "accuracy", "main"]
     joined = scores.merge(accuracies[columns], on=["model", "revision", "language"])
     return joined[joined["language"] != joined["pivot"]]
 

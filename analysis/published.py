@@ -1,21 +1,18 @@
-"""The correlations that the NeuronXA paper prints, and ours beside them.
+"""The values that the NeuronXA paper prints, and the names by which ours meet them.
 
-The one idea: a comparison is made only like with like: the paper's own model, its parallel data
-set, its task, English as pivot and the mean over layers. All else is said to be not in the paper.
-What stays different all the same (few-shot prompts, fine-tuning on XNLI, the languages) is for the
-reader to weigh: this file does not know how our accuracies were measured.
+The one idea: a comparison is made only like with like: the paper's own model, data set, task and
+pivot. Every table comes as long rows with the places of a table of ours, so that one function lays
+them side by side. What stays different all the same is for the reader to weigh: this file does not
+know how our numbers were measured.
 """
 
 import re
-from collections.abc import Hashable, Mapping
 from functools import cache
-from math import isnan
 from pathlib import Path
 
 import pandas as pd
 
-FILE = Path(__file__).parent / "published" / "neuronxa_correlations.csv"
-MAIN_TABLES = (3, 4, 11)
+FOLDER = Path(__file__).parent / "published"
 AVERAGE = "AVG"
 MODELS = {
     "meta-llama/llama-3.1-8b": "Llama-3.1-8B",
@@ -33,6 +30,10 @@ MODELS = {
     "thudm/glm-4-9b": "GLM-4-9B",
     "thudm/glm-4-9b-hf": "GLM-4-9B",
 }
+# A folder on disk has no owner in its name: it is taken for the model it is named after.
+FOLDERS = {name.rpartition("/")[2]: column for name, column in MODELS.items()}
+COLUMNS = tuple(dict.fromkeys(MODELS.values()))
+DETAILED = "Llama-3.1-8B"
 TASKS = {
     "xnli": "XNLI",
     "bmlama": "BMLAMA-53",
@@ -48,12 +49,11 @@ DATASETS = {
     "floresplus": "FLORES-200",
     "tatoeba": "Tatoeba",
 }
-
-
-@cache
-def correlations() -> pd.DataFrame:
-    """Every printed Pearson correlation: table, parallel_dataset, task, pooling, score, model."""
-    return pd.read_csv(FILE)
+BASELINES = ("CKA", "SVCCA", "ANC")
+REPEATED = (
+    "The paper's Llama-3.1 cells of CKA, SVCCA and ANC for BMLAMA repeat its XNLI cells and are no "
+    "targets, nor are the averages built on them."
+)
 
 
 def column(model: str, *, revision: str) -> str | None:
@@ -63,68 +63,85 @@ def column(model: str, *, revision: str) -> str | None:
     """
     if revision != "main" and not re.fullmatch(r"[0-9a-f]{40}", revision):
         return None
-    return MODELS.get(model.lower())
+    return MODELS.get(model.lower()) or FOLDERS.get(model.lower())
 
 
-def beside(ours: pd.DataFrame) -> pd.DataFrame:
-    """Our correlations with the paper's, for its models, data and settings alone.
+def task(benchmark: object) -> str | None:
+    """The paper's name of a benchmark, the harness's among them; None where it has none."""
+    return TASKS.get(_plain(benchmark))
 
-    `inside` says whether the printed value lies in our 95 % interval; missing without an interval.
+
+def dataset(name: object) -> str | None:
+    """The paper's name of a parallel text, or None where it has none."""
+    return DATASETS.get(_plain(name))
+
+
+@cache
+def correlations() -> pd.DataFrame:
+    """Every printed correlation: table, dataset, task, pooling, measure, column, published.
+
+    The column `AVG` is the paper's own average. `target` is false for cells that are known to be
+    wrong in print.
     """
-    printed = correlations()
-    printed = printed[printed["table"].isin(MAIN_TABLES)]
-    index = ["parallel_dataset", "task", "pooling", "score", "model"]
-    values = printed.set_index(index)["pearson_r"].to_dict()
-    found = []
-    for row in ours.to_dict("records"):
-        value = values.get(_place(row))
-        if value is None or isnan(row["r"]):
-            continue
-        interval = not isnan(row["low"])
-        found.append(
-            {name: row[name] for name in ("model", "revision", "dataset", "benchmark", "pooling")}
-            | {name: row[name] for name in ("measure", "n", "r", "low", "high")}
-            | {"published": value, "difference": row["r"] - value}
-            | {"inside": row["low"] <= value <= row["high"] if interval else None}
-        )
-    columns = ["model", "revision", "dataset", "benchmark", "pooling", "measure", "n", "r", "low"]
-    return pd.DataFrame(found, columns=[*columns, "high", "published", "difference", "inside"])
-
-
-def standing(ours: pd.DataFrame) -> list[str]:
-    """One sentence per model: in the paper, not in the paper, or in it with nothing to compare."""
-    compared = beside(ours)
-    sentences = []
-    for model, revision in ours[["model", "revision"]].drop_duplicates().itertuples(index=False):
-        name = column(str(model), revision=str(revision))
-        count = int(((compared["model"] == model) & (compared["revision"] == revision)).sum())
-        shown = str(model) if revision in ("main", "") else f"{model}@{str(revision)[:12]}"
-        if name is None:
-            sentences.append(f"{shown}: not in the paper.")
-        elif count:
-            values = "1 value" if count == 1 else f"{count} values"
-            sentences.append(f"{shown}: {name} in the paper, {values} compared.")
-        else:
-            sentences.append(
-                f"{shown}: {name} in the paper, but nothing here was measured on its terms "
-                "(data set, task, English as pivot, mean over layers)."
-            )
-    return sentences
-
-
-def _place(row: Mapping[Hashable, object]) -> tuple[str | None, ...] | None:
-    """Where the paper prints the value of this row of ours, if it does."""
-    if row["pivot"] != "eng_Latn" or row["layer_pool"] != "mean":
-        return None
-    return (
-        DATASETS.get(_plain(row["dataset"])),
-        TASKS.get(_plain(row["benchmark"])),
-        str(row["pooling"]),
-        str(row["measure"]).upper(),
-        column(str(row["model"]), revision=str(row["revision"])),
+    printed = _file("neuronxa_correlations").rename(
+        columns={"parallel_dataset": "dataset", "score": "measure", "model": "column"}
     )
+    printed = printed.rename(columns={"pearson_r": "published"})
+    bad = (printed["table"] == 9) & (printed["task"] == "BMLAMA")
+    bad &= printed["measure"].isin(BASELINES) & printed["column"].isin([DETAILED, AVERAGE])
+    short = printed["task"].replace("BMLAMA", "BMLAMA-53")
+    return printed.assign(task=short, target=~bad)
+
+
+@cache
+def retrieval() -> pd.DataFrame:
+    """Table 1 in percent: representation, direction, column (data set and group), published."""
+    names = {"flores_head": "FLORES head", "flores_long_tail": "FLORES long-tail"}
+    names |= {"tatoeba_head": "Tatoeba head", "tatoeba_long_tail": "Tatoeba long-tail"}
+    return _long(_file("neuronxa_retrieval"), ["representation", "direction"], names)
+
+
+@cache
+def retrieval_pivots() -> pd.DataFrame:
+    """Table 5 in percent: pivot, representation, column (group and direction), published."""
+    names = {
+        f"{short}_{way}": f"{group} {shown}"
+        for short, group in (("head", "head"), ("tail", "long-tail"))
+        for way, shown in (("pivot_to_xx", "src->xx"), ("xx_to_pivot", "xx->src"), ("both", "both"))
+    }
+    return _long(_file("neuronxa_retrieval_pivots"), ["pivot", "representation"], names)
+
+
+@cache
+def pairs() -> pd.DataFrame:
+    """Table 2: group, language_a, language_b, published (NASCA of Llama-3.1-8B)."""
+    return _file("neuronxa_pairs").rename(columns={"nasca": "published"})
+
+
+@cache
+def pivot_correlations() -> pd.DataFrame:
+    """Tables 6 and 7: table, outcome, pivot, measure, published (Llama-3.1-8B)."""
+    names = {"score": "measure", "pearson_r": "published"}
+    return _file("neuronxa_pivot_correlations").rename(columns=names)
+
+
+@cache
+def training() -> pd.DataFrame:
+    """Figure 4: metric and published r over steps between NASCA and translation quality."""
+    return _file("neuronxa_training").rename(columns={"pearson_r": "published"})
+
+
+def _file(name: str) -> pd.DataFrame:
+    """One file of printed values."""
+    return pd.read_csv(FOLDER / f"{name}.csv")
+
+
+def _long(wide: pd.DataFrame, places: list[str], names: dict[str, str]) -> pd.DataFrame:
+    """Printed columns as rows, under the names they have here."""
+    long = wide.melt(id_vars=places, value_vars=list(names), var_name="column")
+    return long.rename(columns={"value": "published"}).assign(column=long["column"].map(names))
 
 
 def _plain(name: object) -> str:
-    """A data set's name without case and punctuation, and without the hub's owner."""
+    """A data set's name without case and punctuation, and without the hub's or harness's owner."""
     return re.sub(r"[^a-z0-9]", "", str(name).rsplit("/", 1)[-1].lower())

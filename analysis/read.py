@@ -24,13 +24,33 @@ SCHEMAS: Mapping[str, pa.Schema] = {
         [(name, TEXT) for name in ("study", "model", "revision", "dataset", "language", "pivot")]
         + [("measure", TEXT), ("pooling", TEXT), ("layer", WHOLE), ("n", WHOLE), ("value", REAL)]
         + [("ties", WHOLE), ("p_null", REAL), ("key", TEXT), ("switches", TEXT)]
-        + [("truncated", WHOLE)]
+        + [("truncated", WHOLE), ("pairs", TEXT), ("forward", REAL), ("backward", REAL)]
+        + [("margin", REAL), ("duplicates", WHOLE), ("tokens", WHOLE), ("pivot_tokens", WHOLE)]
+        + [("constant", WHOLE)]
     ),
     "items": pa.schema(
         [(name, TEXT) for name in ("study", "model", "revision", "benchmark", "language", "item")]
         + [("intervention", TEXT), ("layer", WHOLE), ("coefficient", REAL), ("gold", WHOLE)]
         + [("prediction", WHOLE), ("correct", pa.bool_()), ("options", WHOLE), ("key", TEXT)]
-        + [("prompt", TEXT), ("truncated", pa.bool_())]
+        + [("prompt", TEXT), ("truncated", pa.bool_()), ("correct_norm", pa.bool_())]
+    ),
+    "generations": pa.schema(
+        [(name, TEXT) for name in ("study", "model", "revision", "benchmark", "language", "pivot")]
+        + [("item", TEXT), ("intervention", TEXT), ("layer", WHOLE), ("coefficient", REAL)]
+        + [("prompt", TEXT), ("engine", TEXT), ("output", TEXT), ("references", pa.list_(TEXT))]
+        + [("tokens", WHOLE), ("stopped", pa.bool_()), ("truncated", pa.bool_()), ("key", TEXT)]
+    ),
+    "points": pa.schema(
+        [(name, TEXT) for name in ("study", "model", "revision", "dataset", "language", "pivot")]
+        + [("measure", TEXT), ("pooling", TEXT), ("layer", WHOLE), ("method", TEXT)]
+        + [("item", TEXT), ("side", TEXT), ("x", REAL), ("y", REAL), ("key", TEXT)]
+        + [("switches", TEXT)]
+    ),
+    "robustness": pa.schema(
+        [(name, TEXT) for name in ("study", "model", "revision", "dataset", "language", "pivot")]
+        + [("measure", TEXT), ("pooling", TEXT), ("layer", WHOLE), ("n", WHOLE), ("pairs", TEXT)]
+        + [("check", TEXT), ("value", REAL), ("low", REAL), ("high", REAL), ("p", REAL)]
+        + [("samples", WHOLE), ("key", TEXT), ("switches", TEXT)]
     ),
     "errors": pa.schema(
         [(name, TEXT) for name in ("key", "table", "model", "revision", "dataset", "benchmark")]
@@ -40,9 +60,14 @@ SCHEMAS: Mapping[str, pa.Schema] = {
     ),
 }
 ALIGNMENT_CELL = ["model", "revision", "dataset", "language", "pivot", "measure", "pooling"]
-ALIGNMENT_CELL += ["layer", "switches"]
+ALIGNMENT_CELL += ["layer", "switches", "pairs"]
 ITEMS_CELL = ["model", "revision", "benchmark", "language", "prompt", "intervention", "layer"]
 ITEMS_CELL += ["coefficient"]
+GENERATIONS_CELL = [*ITEMS_CELL, "pivot", "engine"]
+# One row of a table whose key may stand for several.
+POINT = ["key", "measure", "pooling", "layer", "method", "item", "side"]
+CHECK = ["key", "measure", "pooling", "layer", "check"]
+UNKNOWN_PAIRS = "not recorded"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,14 +75,26 @@ class Rows:
     """Everything the runs hold: one frame per table, their run.json, and what reading left out.
 
     `items` carries `options`, the number of options, in place of the lists `scores` and `ranks`.
-    `errors` holds failures that no later attempt answered.
+    `errors` holds failures that no later attempt answered. A table or a column that no run has is
+    empty; `pairs` of a run that did not keep it is "not recorded".
     """
 
     alignment: pd.DataFrame
     items: pd.DataFrame
     errors: pd.DataFrame
+    generations: pd.DataFrame
+    points: pd.DataFrame
+    robustness: pd.DataFrame
     runs: tuple[Mapping[str, object], ...]
     notes: tuple[str, ...]
+
+    @property
+    def studies(self) -> list[str]:
+        """The studies that asked for these rows, the most frequent first."""
+        tables = (self.alignment, self.items, self.generations, self.points, self.robustness)
+        names = pd.concat([frame["study"] for frame in tables]).dropna()
+        named = [str(run["study"]) for run in self.runs if run.get("study")]
+        return list(dict.fromkeys([*map(str, names.value_counts().index), *named]))
 
 
 def rows(runs: Sequence[Path | str]) -> Rows:
@@ -74,17 +111,26 @@ def rows(runs: Sequence[Path | str]) -> Rows:
         raise ValueError("no run was named: expected at least one run folder")
     notes: list[str] = []
     alignment = _once(table(runs, name="alignment"), per=["key"], notes=notes)
+    alignment["pairs"] = alignment["pairs"].fillna(UNKNOWN_PAIRS)
     alignment = _one_answer(alignment, cell=ALIGNMENT_CELL, size="n", notes=notes)
     items = _once(table(runs, name="items"), per=["key", "item"], notes=notes)
-    items["items"] = items.groupby("key")["item"].transform("size")
-    items = _one_answer(items, cell=ITEMS_CELL, size="items", notes=notes).drop(columns="items")
+    items = _most_items(items, cell=ITEMS_CELL, notes=notes)
+    written = _once(table(runs, name="generations"), per=["key", "item"], notes=notes)
+    written = _most_items(written, cell=GENERATIONS_CELL, notes=notes)
+    points = _once(table(runs, name="points"), per=POINT, notes=notes)
+    checks = _once(table(runs, name="robustness"), per=CHECK, notes=notes)
+    checks["pairs"] = checks["pairs"].fillna(UNKNOWN_PAIRS)
     errors = table(runs, name="errors").drop_duplicates("key", keep="last")
-    answered = pd.concat([alignment["key"], items["key"]])
+    answers = (alignment, items, written, points, checks)
+    answered = pd.concat([frame["key"] for frame in answers])
     errors = errors[~errors["key"].isin(answered)].reset_index(drop=True)
     return Rows(
         alignment=alignment,
         items=items,
         errors=errors,
+        generations=written,
+        points=points,
+        robustness=checks,
         runs=tuple(records),
         notes=tuple(notes),
     )
@@ -191,6 +237,12 @@ def _once(frame: pd.DataFrame, *, per: list[str], notes: list[str]) -> pd.DataFr
     for model, same in sorted(set(pairs)):
         notes.append(f"{model} and {same} are the same weights and data: shown once, as {same}.")
     return kept
+
+
+def _most_items(frame: pd.DataFrame, *, cell: list[str], notes: list[str]) -> pd.DataFrame:
+    """One answer per cell of a table of items: the one with the most of them."""
+    counted = frame.assign(items=frame.groupby("key")["item"].transform("size"))
+    return _one_answer(counted, cell=cell, size="items", notes=notes).drop(columns="items")
 
 
 def _one_answer(

@@ -6,7 +6,7 @@ it can be mailed or put on any shelf. It does not know what a study means: analy
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,10 +14,16 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from analysis import plots, read
+from analysis import read
+from analysis.figures import drawing
 from analysis.page import Page, Sheet
-from analysis.pages import neuronxa
+from analysis.pages import demo, neuronxa
 
+# The page of each study, by its name in the rows. A study without one of its own gets the first.
+PAGES: Mapping[str, Callable[[read.Rows], Page]] = {
+    "neuronxa": neuronxa.build,
+    "demo": demo.build,
+}
 TEMPLATES = Path(__file__).parent / "templates"
 LONGEST_TEX = 80
 
@@ -42,7 +48,7 @@ class Entry(NamedTuple):
 def write(runs: Sequence[Path | str], *, out: Path) -> ReportFiles:
     """Write out/index.html, out/tables/*.csv|tex and out/figures/*.svg|png for `runs`."""
     rows = read.rows(runs)
-    page = neuronxa.build(rows)
+    page = page_of(rows)
     for folder in (out / "tables", out / "figures"):
         folder.mkdir(parents=True, exist_ok=True)
     tables = _write_tables(page, rows, out / "tables")
@@ -51,12 +57,18 @@ def write(runs: Sequence[Path | str], *, out: Path) -> ReportFiles:
     for picture in page.pictures:
         stem = out / "figures" / picture.name
         drawings[picture.name] = inline(
-            plots.save(picture.figure, stem=stem), name=picture.name, title=picture.caption
+            drawing.save(picture.figure, stem=stem), name=picture.name, title=picture.caption
         )
         figures += [stem.parent / f"{stem.name}.svg", stem.parent / f"{stem.name}.png"]
     html = out / "index.html"
     html.write_text(_render(page, rows, drawings), encoding="utf-8")
     return ReportFiles(html=html, tables=tuple(tables), figures=tuple(figures))
+
+
+def page_of(rows: read.Rows) -> Page:
+    """The page of the study that asked for most of these rows."""
+    known = [name for name in rows.studies if name in PAGES]
+    return PAGES[known[0] if known else next(iter(PAGES))](rows)
 
 
 def inline(svg: str, *, name: str, title: str) -> Markup:
@@ -79,12 +91,12 @@ def entries(sheet: Sheet) -> list[list[Entry]]:
         for column, value in record.items():
             has_small = small is not None and column in small.columns
             below = str(small[column].iloc[number]) if small is not None and has_small else ""
-            line.append(_entry(str(column), value, below))
+            line.append(_entry(str(column), value, below, decimals=sheet.decimals))
         found.append(line)
     return found
 
 
-def _entry(column: str, value: object, small: str) -> Entry:
+def _entry(column: str, value: object, small: str, *, decimals: int) -> Entry:
     """One cell; numbers are set right and sort as numbers, missing ones last."""
     if value is None or value is pd.NA or value != value:
         return Entry(text="–", small=small, order="", number=False)
@@ -93,14 +105,15 @@ def _entry(column: str, value: object, small: str) -> Entry:
     if isinstance(value, int):
         return Entry(text=str(value), small=small, order=str(value), number=True)
     if isinstance(value, float):
-        return Entry(text=_decimal(column, value), small=small, order=repr(value), number=True)
+        text = _decimal(column, value, decimals=decimals)
+        return Entry(text=text, small=small, order=f"{value:.9g}", number=True)
     return Entry(text=str(value), small=small, order=str(value), number=False)
 
 
-def _decimal(column: str, value: float) -> str:
-    """Three decimals; a small p as a power of ten."""
+def _decimal(column: str, value: float, *, decimals: int) -> str:
+    """The table's decimals; a small p as a power of ten."""
     is_p = column == "p" or column.endswith("_p") or "p_null" in column
-    return f"{value:.0e}" if is_p and 0 < value < 0.001 else f"{value:.3f}"
+    return f"{value:.0e}" if is_p and 0 < value < 0.001 else f"{value:.{decimals}f}"
 
 
 def _write_tables(page: Page, rows: read.Rows, folder: Path) -> list[Path]:
@@ -118,7 +131,9 @@ def _write_tables(page: Page, rows: read.Rows, folder: Path) -> list[Path]:
             path = folder / f"{sheet.name}.tex"
             shown = sheet.frame.rename(columns=dict(sheet.heads))
             path.write_text(
-                shown.to_latex(index=False, escape=True, float_format="%.3f", na_rep="--"),
+                shown.to_latex(
+                    index=False, escape=True, float_format=f"%.{sheet.decimals}f", na_rep="--"
+                ),
                 encoding="utf-8",
             )
             written.append(path)

@@ -12,17 +12,20 @@ from analysis.published import AVERAGE
 from analysis.read import label
 
 ALL_BENCHMARKS = "mean of benchmarks"
-MEASURES = ("mexa", "nasca", "navca")
+MEASURES = ("cka", "svcca", "anc", "mexa", "nasca", "navca")
 POOLINGS = ("weighted", "average", "last")
-CONDITIONS = ("dataset", "pivot", "switches", "prompt", "layer_pool")
+# Prompts and metrics vary only within one benchmark.
+OF_BENCHMARK = ("prompt", "metric")
+CONDITIONS = ("dataset", "pairs", "pivot", "switches", *OF_BENCHMARK, "layer_pool")
 ROW = ("benchmark", "pooling", "measure")
 
 
 def cross_model(correlations: pd.DataFrame) -> pd.DataFrame:
     """Pearson's r, one row per benchmark, pooling and measure and one column per model, then AVG.
 
-    Data set, pivot, switches, prompt and layer pool are columns only where they vary. Several
-    benchmarks are followed by rows of their mean, unless one of them has several prompts.
+    Data set, pairs, pivot, switches, prompt, metric and layer pool are columns only where they
+    vary. Several benchmarks are followed by rows of their mean, unless one of them has several
+    prompts or metrics.
     """
     named = with_label(correlations)
     models = models_of(correlations)
@@ -30,7 +33,7 @@ def cross_model(correlations: pd.DataFrame) -> pd.DataFrame:
     wide = named.pivot(index=places, columns="label", values="r").reindex(columns=models)
     wide = in_order(average_models(wide).reset_index())
     wide.columns.name = None
-    if correlations["benchmark"].nunique() < 2 or "prompt" in places:
+    if correlations["benchmark"].nunique() < 2 or set(OF_BENCHMARK) & set(places):
         return wide
     return pd.concat([wide, benchmark_means(wide, models=models)], ignore_index=True)
 
@@ -53,11 +56,13 @@ def benchmark_means(wide: pd.DataFrame, *, models: Sequence[str]) -> pd.DataFram
 
 
 def varying(frame: pd.DataFrame) -> list[str]:
-    """The conditions that take several values (prompts: several within one benchmark)."""
-    found = [name for name in CONDITIONS if name != "prompt" and frame[name].nunique() > 1]
-    if (frame.groupby("benchmark")["prompt"].nunique() > 1).any():
-        found.append("prompt")
-    return found
+    """The conditions that take several values (prompts, metrics: several within one benchmark)."""
+    within = frame.groupby("benchmark")[list(OF_BENCHMARK)].nunique().max()
+    return [
+        name
+        for name in CONDITIONS
+        if (within[name] if name in OF_BENCHMARK else frame[name].nunique()) > 1
+    ]
 
 
 def with_label(frame: pd.DataFrame) -> pd.DataFrame:

@@ -11,18 +11,20 @@ from pathlib import Path
 import pandas as pd
 from rich.table import Table
 
-from analysis import correlate, read, scores, tables
+from analysis import correlate, read, scores, tables, terms
 from analysis.published import AVERAGE
 
 
 def correlation_table(runs: Sequence[Path | str], *, layer_pool: str = "mean") -> Table | None:
-    """Pearson's r of every score with every accuracy in `runs`, or None where there is none."""
+    """Pearson's r of every score with every accuracy in `runs`, or None where there is none.
+
+    Of several pivots or numbers of pairs the main one is shown, as in the report.
+    """
     rows = read.rows(runs)
-    found = correlate.correlations(
-        scores.by_language(scores.with_short_switches(rows.alignment)),
-        accuracies=scores.accuracies(rows.items),
-    )
-    found = found[found["layer_pool"] == layer_pool]
+    by_language = scores.by_language(scores.with_short_switches(rows.alignment))
+    enough = terms.many_languages(by_language)
+    chosen = terms.main(enough[enough["layer_pool"] == layer_pool], scores=enough)
+    found = correlate.correlations(chosen, accuracies=scores.accuracies(rows.items))
     return None if found.empty else as_table(found)
 
 

@@ -136,10 +136,11 @@ def test_tables_after_a_fault_equal_undisturbed_ones(
     disk = _small_disk(out.parent) if fault == "disk" else None
     try:
         _round(root, out, nodes, chaos_file, fault=fault, source=source)
-        same(out, undisturbed)
-        for name in ("alignment", "items"):
+        # A process without memory works on in smaller batches, which round elsewhere.
+        same(out, undisturbed, rounding=1e-5 if fault == "allocation" else 0.0)
+        for name in ("alignment", "items", "points"):
             stored = pd.read_parquet(out / "tables" / name)
-            per = ["key", "item"] if "item" in stored else ["key"]
+            per = [column for column in ("key", "item", "side") if column in stored]
             assert not stored.duplicated(per).any()
         assert not list(out.rglob(".*")), "a killed writer left something behind"
         _all_ended()

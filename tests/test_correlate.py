@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 from statsmodels.stats.proportion import proportion_confint
 
-from analysis import correlate, published, read, scores, tables
+from analysis import correlate, published, read, resample, scores, tables
 from tests.analysis_rows import alignment_rows, follow, item_rows, planted, write_run
 
 POINTS = [(0.1, 0.3), (0.4, 0.35), (0.35, 0.5), (0.8, 0.55), (0.9, 0.9), (0.6, 0.45), (0.2, 0.1)]
@@ -128,21 +128,65 @@ def test_accuracy_has_wilson_interval_and_the_binomial_p_of_chance() -> None:
         assert found.loc[language, "p_chance"] == pytest.approx(p)
 
 
+def test_a_measure_that_is_undefined_at_a_layer_leaves_its_language_out() -> None:
+    rows = alignment_rows("m/one", scores=planted(1), measures=("cka",))
+    rows.loc[(rows["language"] == "fin_Latn") & (rows["layer"] == 2), "value"] = None
+    found = scores.by_language(rows).drop_duplicates("language").set_index("language")
+    assert found.loc["fin_Latn", "undefined"] == 1 and not found.loc["fin_Latn", "complete"]
+    assert found["complete"].sum() == 11
+
+
+def test_m_arc_is_counted_both_ways_and_the_norm_is_shown() -> None:
+    half, most = {"deu_Latn": 0.5}, {"deu_Latn": 0.8}
+    both = item_rows("m/one", accuracies=half, benchmark="harness/m_arc", normed=most)
+    other = item_rows("m/one", accuracies=half, benchmark="belebele", normed=most)
+    found = scores.accuracies(pd.concat([both, other]).assign(options=4))
+    shown = found[found["main"]].set_index("benchmark")
+    assert shown["metric"].to_dict() == {"harness/m_arc": "acc_norm", "belebele": "acc"}
+    assert shown["accuracy"].to_dict() == pytest.approx({"harness/m_arc": 0.8, "belebele": 0.5})
+    assert found.loc[~found["main"], ["benchmark", "metric"]].to_numpy().tolist() == [
+        ["harness/m_arc", "acc"]
+    ]
+
+
+def test_the_bootstrap_equals_one_draw_after_the_other() -> None:
+    random = np.random.default_rng(5)
+    codes = [f"l{number:02d}" for number in range(20)]
+    whole = pd.DataFrame({"language": codes, "score": random.normal(size=20)})
+    whole["accuracy"] = whole["score"] + random.normal(size=20)
+    part = whole.iloc[4:].assign(accuracy=lambda frame: frame["accuracy"] ** 2)
+    drawn = resample.correlations([whole, part], seed=3)
+    counts = np.random.default_rng(3).multinomial(20, np.full(20, 1 / 20), size=resample.DRAWS)
+    for draw in (0, 1, 17, 999):
+        for group, frame, skipped in ((0, whole, 0), (1, part, 4)):
+            rows = np.repeat(np.arange(len(frame)), counts[draw][skipped:])
+            again = frame.iloc[rows]
+            slow = np.corrcoef(again["score"], again["accuracy"])[0, 1]
+            assert drawn[group, draw] == pytest.approx(slow, abs=1e-9)
+    low, high = resample.interval_of_mean([whole, part], seed=3)
+    assert (low, high) == pytest.approx(np.percentile(drawn.mean(axis=0), [2.5, 97.5]))
+    assert np.isnan(resample.interval_of_mean([whole.iloc[:3]])).all()
+    values = whole["score"].to_numpy()
+    again = np.random.default_rng(0).multinomial(20, np.full(20, 1 / 20), size=1000)
+    slow_means = [np.repeat(values, row).mean() for row in again]
+    assert resample.mean_interval(values) == pytest.approx(np.percentile(slow_means, [2.5, 97.5]))
+
+
 def test_every_printed_average_comes_out_of_our_code() -> None:
     printed = published.correlations()
-    places = ["table", "task", "pooling", "score"]
-    wide = printed.pivot(index=places, columns="model", values="pearson_r")
+    places = ["table", "task", "pooling", "measure"]
+    wide = printed.pivot(index=places, columns="column", values="published")
     ours = tables.average_models(wide.drop(columns="AVG"))["AVG"]
-    assert len(ours) == 111
+    assert (len(printed), len(ours)) == (942, 111)
     assert (ours - wide["AVG"]).abs().max() < 1e-4
 
 
 def test_the_papers_headline_numbers_come_out_of_the_same_table() -> None:
     printed = published.correlations()
-    printed = printed[(printed["table"].isin([3, 4])) & (printed["model"] != "AVG")]
-    rows = printed.rename(columns={"task": "benchmark", "score": "measure", "pearson_r": "r"})
-    rows = rows.assign(revision="main", dataset="f", pivot="e", switches="", prompt="")
-    rows = rows.assign(layer_pool="mean", measure=rows["measure"].str.lower())
+    printed = printed[(printed["table"].isin([3, 4])) & (printed["column"] != "AVG")]
+    rows = printed.rename(columns={"task": "benchmark", "published": "r", "column": "model"})
+    rows = rows.assign(revision="main", dataset="f", pivot="e", pairs="100", switches="", prompt="")
+    rows = rows.assign(layer_pool="mean", metric="acc", measure=rows["measure"].str.lower())
     for table, expected in ((4, 0.9556), (3, 0.8514)):
         wide = tables.cross_model(rows[rows["table"] == table])
         assert list(wide.columns[-1:]) == ["AVG"] and wide.shape[1] == 3 + 9 + 1
@@ -152,35 +196,15 @@ def test_the_papers_headline_numbers_come_out_of_the_same_table() -> None:
 
 
 def ours(**changes: object) -> pd.DataFrame:
-    row: dict[str, object] = {
-        "model": "meta-llama/Llama-3.1-8B",
-        "revision": "main",
-        "dataset": "flores200",
-    }
+    row: dict[str, object] = {"model": "meta-llama/Llama-3.1-8B", "revision": "main"}
+    row |= {"dataset": "flores200", "pairs": "100", "switches": "s", "prompt": "p"}
     row |= {"benchmark": "belebele", "pooling": "weighted", "measure": "nasca", "pivot": "eng_Latn"}
-    row |= {"layer_pool": "mean", "n": 12, "r": 0.93, "low": 0.9, "high": 0.95}
+    row |= {"metric": "acc", "layer_pool": "mean", "n": 12, "r": 0.93, "low": 0.9, "high": 0.95}
     return pd.DataFrame([row | changes])
-
-
-def test_the_papers_value_stands_beside_ours_only_like_with_like() -> None:
-    beside = published.beside(ours())
-    assert beside["published"].item() == 0.9588
-    assert beside["difference"].item() == pytest.approx(0.93 - 0.9588)
-    assert not beside["inside"].item()
-    assert published.beside(ours(high=0.96))["inside"].item()
-    for change in (
-        {"model": "meta-llama/Llama-3.1-8B-Instruct"}, {"revision": "step1000"},
-        {"benchmark": "xcopa"}, {"dataset": "bible"}, {"pivot": "deu_Latn"},
-        {"layer_pool": "max"}, {"r": float("nan")},
-    ):  # fmt: skip
-        assert published.beside(ours(**change)).empty, change
-    assert "not in the paper" in published.standing(ours(model="miniworld/llama"))[0]
-    assert "1 value compared" in published.standing(ours())[0]
 
 
 def test_a_missing_benchmark_leaves_no_mean_of_benchmarks() -> None:
     rows = pd.concat([ours(), ours(benchmark="xnli"), ours(model="m/two", r=0.5)])
-    rows = rows.assign(switches="s", prompt="p")
     table = tables.cross_model(rows)
     wide = table.set_index("benchmark")
     assert wide.loc["belebele", "AVG"] == pytest.approx((0.93 + 0.5) / 2)

@@ -53,8 +53,8 @@ def test_a_study_grown_step_by_step_is_the_study_run_at_once(
 ):
     first, second = world.models()
     for models, extra in (
-        ([first], ["--measure", "mexa"]),
-        ([first], ["--layer", "1", "--pooling", "last"]),
+        ([first], ["--measure", "mexa", "--part", "scores"]),
+        ([first], ["--layer", "1", "--pooling", "last", "--part", "scores"]),
         ([second, first], []),
     ):
         arguments = world.arguments(root, tmp_path / "run", *extra, models=models)

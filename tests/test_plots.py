@@ -9,9 +9,11 @@ import pytest
 from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox
 
-from analysis import correlate, plots
-from analysis.correlation_plots import Box, forest, free_place, scatter
-from tests.analysis_rows import LANGUAGES, alignment_rows, planted
+from analysis import correlate
+from analysis.figures import by_language as plots
+from analysis.figures import drawing, points, training
+from analysis.figures.correlations import Box, forest, free_place, scatter
+from tests.analysis_rows import LANGUAGES, alignment_rows, planted, point_rows
 
 
 def tick_boxes(figure: Figure) -> list[Bbox]:
@@ -42,7 +44,7 @@ def test_a_heat_map_puts_the_best_language_on_top_and_names_the_best_layer() -> 
 
 def test_saving_writes_svg_and_png_under_names_with_dots(tmp_path: Path) -> None:
     rows = alignment_rows("m", scores=planted(1))
-    svg = plots.save(plots.profiles(rows, name="m"), stem=tmp_path / "Llama-3.1-8B-x")
+    svg = drawing.save(plots.profiles(rows, name="m"), stem=tmp_path / "Llama-3.1-8B-x")
     assert svg.startswith("<svg") and svg.rstrip().endswith("</svg>")
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "Llama-3.1-8B-x.png",
@@ -52,11 +54,11 @@ def test_saving_writes_svg_and_png_under_names_with_dots(tmp_path: Path) -> None
 
 def test_labels_near_crowded_points_meet_neither_points_nor_labels() -> None:
     random = np.random.default_rng(0)
-    points = [tuple(place) for place in random.uniform(60, 140, (25, 2))]
+    spots = [tuple(place) for place in random.uniform(60, 140, (25, 2))]
     inside = Box(0, 0, 250, 250)
-    taken = [Box(x - 3, y - 3, x + 3, y + 3) for x, y in points]
+    taken = [Box(x - 3, y - 3, x + 3, y + 3) for x, y in spots]
     placed = []
-    for point in points:
+    for point in spots:
         spot = free_place(point, name="deu_Latn", taken=taken, inside=inside)
         if spot is not None:
             placed.append(spot)
@@ -111,7 +113,34 @@ def test_bars_are_blue_only_above_chance() -> None:
 def test_a_forest_plot_has_a_line_per_coefficient_and_names_the_undefined() -> None:
     rows = pd.DataFrame({"label": "m", "measure": ["mexa", "nasca"], "pooling": "weighted"})
     rows = rows.assign(r=[0.8, np.nan], low=[0.5, np.nan], high=[0.9, np.nan])
-    axes = forest(rows, name="b", published={("m", "mexa", "weighted"): 0.7}).axes[0]
+    axes = forest(rows, name="b").axes[0]
     assert [text.get_text() for text in axes.texts] == ["undefined"]
-    assert "1 of 2 intervals lie above zero" in axes.get_title(loc="left")
-    assert any(np.asarray(line.get_xdata()).tolist() == [0.7] for line in axes.lines)
+    assert "1 of 1 intervals lie above zero" in axes.get_title(loc="left")
+    assert any(np.asarray(line.get_xdata()).tolist() == [0.8] for line in axes.lines)
+
+
+def test_training_curves_put_what_has_no_step_last() -> None:
+    rows = pd.DataFrame(
+        [
+            {"revision": revision, "measure": "nasca", "language": language, "score": score}
+            for revision, score in (("main", 0.8), ("step-1000", 0.6), ("step-200", 0.2))
+            for language in ("deu_Latn", "fra_Latn")
+        ]
+    )
+    axes = training.curves(rows, name="m").axes[0]
+    mean = next(line for line in axes.lines if len(np.asarray(line.get_xdata())) == 3)
+    assert np.asarray(mean.get_ydata()).tolist() == pytest.approx([0.2, 0.6, 0.8])
+    assert np.asarray(mean.get_xdata())[:2].tolist() == [200, 1000]
+    assert [text.get_text() for text in axes.texts] == ["main"]
+    assert "mean 0.20 to 0.80" in axes.get_title(loc="left")
+
+
+def test_pairs_in_the_plane_are_joined_side_to_side() -> None:
+    rows = point_rows("m", spread={"mexa": 3.0, "nasca": 0.5}, count=7)
+    figure = points.pairs(rows, name="m", language="zho_Hans", pivot="eng_Latn")
+    lengths = {}
+    for axes in figure.axes:
+        ends = np.array(axes.collections[0].get_segments())
+        lengths[axes.get_title(loc="left")] = np.abs(ends[:, 1, 0] - ends[:, 0, 0])
+    assert lengths["sentence embedding, layer 2"] == pytest.approx(np.full(7, 3.0))
+    assert lengths["neuron state, layer 2"] == pytest.approx(np.full(7, 0.5))

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from analysis import report
-from analysis.page import Sheet
+from analysis.page import Sheet, file_name
 from tests.analysis_rows import alignment_rows, follow, item_rows, planted, write_run
 
 RECORD: dict[str, object] = {
@@ -112,3 +112,9 @@ def test_cells_show_three_decimals_and_dashes_and_sort_as_numbers() -> None:
     lines = [[entry.text for entry in line] for line in report.entries(sheet)]
     assert lines == [["0.877", "1e-05", "12"], ["–", "0.500", "3"]]
     assert float(report.entries(sheet)[0][0].order) == 0.87654
+
+
+def test_a_long_name_is_cut_to_what_a_file_system_takes_and_stays_its_own() -> None:
+    one, other = (file_name("scatter", "x" * 300, end) for end in ("one", "other"))
+    assert max(len(one), len(other)) < 200 and one != other
+    assert file_name("m/one", "a b") == "m--one-a-b"

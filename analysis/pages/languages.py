@@ -6,20 +6,27 @@ The one idea: one row per language and model, whatever of it exists. It does not
 import pandas as pd
 
 from analysis import tables
-from analysis.page import Part, Picture, Sheet, file_name
-from analysis.plots import CROWDED, accuracy_bars
+from analysis.figures.by_language import CROWDED, accuracy_bars, accuracy_map
+from analysis.page import Fold, Part, Picture, Sheet, Text, file_name
 from analysis.read import label
 from analysis.scores import LEVEL
 
 MODEL = ["model", "revision"]
 ONE_SCREEN = 16
+FEW_MODELS = 2
 
 
 def parts(
     scores: pd.DataFrame, *, accuracies: pd.DataFrame, headline: tuple[str, str]
 ) -> tuple[Part, ...]:
-    """A table per model, then accuracy bars per model and benchmark."""
-    return (*_sheets(scores, accuracies, headline), *_bars(scores, accuracies))
+    """A table per model, then accuracies: bars for a model or two, maps of models for more."""
+    shown = accuracies[accuracies["main"]]
+    sheets = _sheets(scores, shown, headline)
+    if len(sheets) <= FEW_MODELS:
+        return (*sheets, *_bars(scores, shown))
+    maps = _maps(shown)
+    fold = (Fold(caption=f"Accuracy by language and model, {len(maps)} figures", parts=maps),)
+    return (Text(lines=("A table per model:",)), *sheets, *(fold if maps else ()))
 
 
 def _sheets(
@@ -39,6 +46,7 @@ def _sheets(
             frame=frame,
             small=small,
             collapsed=len(frame) > ONE_SCREEN or len(models) > 1,
+            on_page=len(frame) <= CROWDED or len(models) <= FEW_MODELS,
         )
         found.append(sheet)
     return found
@@ -61,7 +69,7 @@ def _of_model(scores: pd.DataFrame, accuracies: pd.DataFrame) -> tuple[pd.DataFr
             for low, high in zip(rows["low"], rows["high"], strict=True)
         ]
     over_layers = scores[scores["layer_pool"] == "mean"]
-    conditions = ["dataset", "pivot", "switches"]
+    conditions = ["dataset", "pairs", "pivot", "switches"]
     conditions = [name for name in conditions if over_layers[name].nunique() > 1]
     over_layers = tables.in_order(over_layers.assign(benchmark=""))
     for names, group in over_layers.groupby(["measure", "pooling", *conditions], sort=False):
@@ -104,6 +112,24 @@ def _bars(scores: pd.DataFrame, accuracies: pd.DataFrame) -> list[Part]:
             )
         )
     return found
+
+
+def _maps(accuracies: pd.DataFrame) -> tuple[Part, ...]:
+    """Accuracy by language and model, one figure per benchmark and prompt."""
+    found: list[Part] = []
+    several = accuracies.groupby("benchmark")["prompt"].nunique()
+    for names, group in tables.with_label(accuracies).groupby(["benchmark", "prompt"], sort=True):
+        benchmark, prompt = (str(part) for part in names)
+        name = f"{benchmark} ({prompt})" if several[benchmark] > 1 else benchmark
+        found.append(
+            Picture(
+                name=file_name("accuracy", name),
+                caption=f"{name}: accuracy by language and model.",
+                figure=accuracy_map(group, name=name),
+                size="tall" if group["language"].nunique() > CROWDED else "half",
+            )
+        )
+    return tuple(found)
 
 
 def _only(frame: pd.DataFrame, model: str, revision: str) -> pd.DataFrame:

@@ -16,7 +16,8 @@ ALIGNED = 0.001
 
 def parts(rows: Rows, *, scores: pd.DataFrame, accuracies: pd.DataFrame) -> tuple[Part, ...]:
     """Warnings first, then the checks that found nothing, then tables."""
-    checks = [*_chance(accuracies), _gaps(scores), _cut(rows), _aligned(scores)]
+    checks = [*_chance(accuracies), _gaps(scores), _undefined(scores), _cut(rows)]
+    checks += [_aligned(scores), _duplicates(rows)]
     weak = [*rows.notes, *(line for wrong, line in checks if wrong)]
     fine = tuple(line for wrong, line in checks if not wrong and line)
     found: list[Part] = list(_failures(rows.errors))
@@ -30,6 +31,7 @@ def parts(rows: Rows, *, scores: pd.DataFrame, accuracies: pd.DataFrame) -> tupl
 def near_chance(accuracies: pd.DataFrame) -> pd.DataFrame:
     """Per model and benchmark: languages, and how many are not told from chance at 5 %."""
     tested = accuracies.assign(near=~(accuracies["p_chance"] < LEVEL))
+    tested = tested[tested["main"]]
     groups = ["model", "revision", "benchmark", "prompt"]
     counts = tested.groupby(groups, sort=True)["near"].agg(["sum", "size"])
     return counts.rename(columns={"sum": "near", "size": "languages"}).reset_index()
@@ -71,7 +73,7 @@ def _chance_sheet(accuracies: pd.DataFrame) -> tuple[Part, ...]:
 
 def _gaps(scores: pd.DataFrame) -> tuple[bool, str]:
     """Languages whose layers are not all there."""
-    partial = scores[~scores["complete"]]
+    partial = scores[~scores["complete"] & (scores["undefined"] == 0)]
     if partial.empty:
         return False, "Every language has every layer of its series." if len(scores) else ""
     where = {
@@ -83,6 +85,44 @@ def _gaps(scores: pd.DataFrame) -> tuple[bool, str]:
     return True, (
         "Layers are missing, so these languages are left out of the correlations (their layer "
         f"means would not be comparable): {listed(sorted(where))}."
+    )
+
+
+def _undefined(scores: pd.DataFrame) -> tuple[bool, str]:
+    """Languages where a measure has no value at some layer."""
+    once = scores[(scores["layer_pool"] == "mean") & (scores["undefined"] > 0)]
+    if once.empty:
+        return False, ""
+    where = (
+        f"{label(row['model'], revision=row['revision'])} {row['measure']}: {row['language']} "
+        f"({row['undefined']} layers)"
+        for row in once.to_dict("records")
+    )
+    return True, (
+        "A measure is undefined at some layers (vectors without variation), so these languages are "
+        f"left out of its correlations: {listed(where)}."
+    )
+
+
+def _duplicates(rows: Rows) -> tuple[bool, str]:
+    """Sentence pairs of which a text occurs more than once: the strict rule counts against them."""
+    known = rows.alignment.dropna(subset="duplicates")
+    if known.empty:
+        return False, "Repeated texts were not counted." if len(rows.alignment) else ""
+    sets = known.groupby(["dataset", "pivot", "language", "pairs"])[["duplicates", "n"]].max()
+    repeated = sets[sets["duplicates"] > 0]
+    if repeated.empty:
+        return False, "No text occurs twice among the sentence pairs of a language."
+    worst = repeated.sort_values("duplicates", ascending=False, kind="stable")
+    named = (
+        f"{row['language']} of {row['dataset']} {row['duplicates']:.0f} of {row['n']:.0f}"
+        for row in worst.reset_index().to_dict("records")
+    )
+    total, pairs = int(repeated["duplicates"].sum()), int(sets["n"].sum())
+    return True, (
+        f"{total} of {pairs} sentence pairs have a text that occurs more than once, in "
+        f"{len(repeated)} of {len(sets)} sets of pairs; equal texts tie, and the strict rule "
+        f"counts a tie as not aligned. Most: {listed(named, most=6)}."
     )
 
 
@@ -102,7 +142,7 @@ def _aligned(scores: pd.DataFrame) -> tuple[bool, str]:
     """Series that are never above what similarities without information would give."""
     if scores.empty:
         return False, ""
-    once = scores[scores["layer_pool"] == "mean"]
+    once = scores[(scores["layer_pool"] == "mean") & scores["p_null"].notna()]
     none = once[~(once["p_null"] < ALIGNED)]
     line = (
         f"{len(none)} of {len(once)} scores (by model, language, measure and pooling) have no "

@@ -5,6 +5,7 @@ where they touch neither a point nor one another; one that finds no place is lef
 """
 
 from collections.abc import Hashable, Mapping
+from textwrap import wrap
 from typing import NamedTuple
 
 import matplotlib
@@ -15,7 +16,7 @@ from matplotlib.figure import Figure
 from scipy import stats
 
 from analysis.correlate import Correlation
-from analysis.plots import BLUE, COLOURS, GREY, INK, ORANGE, STYLE, WIDTH, margins, title
+from analysis.figures.drawing import BLUE, COLOURS, GREY, INK, ORANGE, STYLE, WIDTH, margins, title
 
 Floats = npt.NDArray[np.float64]
 
@@ -23,6 +24,14 @@ MOST_LABELS = 30
 LABEL_POINTS = 7.0
 RINGS_POINTS = (5.0, 11.0, 18.0, 26.0)
 ANGLES = np.deg2rad([0, 180, 90, 270, 35, 145, 325, 215])
+
+
+class Panel(NamedTuple):
+    """One of several scatter plots in a figure: points have language, score, accuracy, chance."""
+
+    name: str
+    points: pd.DataFrame
+    correlation: Correlation
 
 
 class Box(NamedTuple):
@@ -57,13 +66,63 @@ def scatter(
         if low < chance < high:
             axes.axhline(chance, color=ORANGE, linestyle="--", linewidth=1.1)
         if len(points) <= MOST_LABELS:
-            _label_points(axes, x, y, list(points["language"]))
+            label_points(axes, x, y, list(points["language"]))
         axes.set_xlabel(score)
         key = "line: least squares with its 95 % band; dashed: chance"
         figure.text(0.99, 0.012, key, ha="right", fontsize=7, color="#555555")
         axes.set_ylabel(accuracy)
         axes.set_title(title(name, statement(correlation)))
     return figure
+
+
+def panels(found: list[Panel], *, name: str, score: str) -> Figure:
+    """Score against accuracy, a panel per model on common axes, each with its line and r."""
+    columns = min(3, len(found))
+    lines = -(-len(found) // columns)
+    with matplotlib.rc_context(STYLE):
+        height = 0.7 + 2.5 * lines
+        figure = Figure(figsize=(3.3 * columns, height), layout=margins())
+        grid = figure.subplots(lines, columns, squeeze=False, sharex=True, sharey=True)
+        for axes, panel in zip(grid.flat, found, strict=False):
+            x = panel.points["score"].to_numpy(float)
+            y = panel.points["accuracy"].to_numpy(float)
+            axes.plot(
+                x,
+                y,
+                "o",
+                color=BLUE,
+                markersize=3,
+                alpha=0.6,
+                markeredgewidth=0,
+                zorder=3,
+                rasterized=len(x) > MOST_LABELS,
+            )
+            axes.set_title(
+                "\n".join([*wrap(panel.name, 44), _brief(panel.correlation)]), fontsize=8
+            )
+        for axes, panel in zip(grid.flat, found, strict=False):
+            x = panel.points["score"].to_numpy(float)
+            if panel.correlation.r == panel.correlation.r:
+                axes.set_xlim(axes.get_xlim())
+                axes.set_ylim(axes.get_ylim())
+                _line(axes, x, panel.points["accuracy"].to_numpy(float))
+            axes.axhline(float(panel.points["chance"].mean()), color=ORANGE, linestyle="--", lw=1)
+        for axes in list(grid.flat)[len(found) :]:
+            axes.set_visible(False)
+        figure.supxlabel(f"{score}; dashed: chance", fontsize=8)
+        figure.supylabel("accuracy", fontsize=8)
+        figure.suptitle(name, x=0.01, ha="left", fontsize=10)
+    return figure
+
+
+def _brief(correlation: Correlation) -> str:
+    """r, its interval and n in few letters."""
+    if correlation.r != correlation.r:
+        return "r undefined"
+    interval = ""
+    if correlation.low == correlation.low:
+        interval = f" [{correlation.low:.2f}, {correlation.high:.2f}]"
+    return f"r = {correlation.r:.2f}{interval}, n = {correlation.n}"
 
 
 def statement(correlation: Correlation) -> str:
@@ -77,13 +136,10 @@ def statement(correlation: Correlation) -> str:
     return f"r = {correlation.r:.2f}{interval}, {p}, n = {correlation.n} languages"
 
 
-def forest(
-    correlations: pd.DataFrame, *, name: str, published: Mapping[tuple[str, str, str], float]
-) -> Figure:
+def forest(correlations: pd.DataFrame, *, name: str) -> Figure:
     """Every coefficient of one benchmark with its interval, grouped by model.
 
-    Rows need label, measure, pooling, r, low, high. `published` has printed values by label,
-    measure and pooling: they stand beside ours as hollow diamonds.
+    Rows need label, measure, pooling, r, low, high.
     """
     rows = correlations.to_dict("records")
     labels = list(dict.fromkeys(row["label"] for row in rows))
@@ -97,8 +153,7 @@ def forest(
             ticks.append((line, label, True))
             for row in (row for row in rows if row["label"] == label):
                 line += 1
-                place = (label, str(row["measure"]), str(row["pooling"]))
-                _interval(axes, line, row, published.get(place))
+                _interval(axes, line, row)
                 ticks.append((line, f"{row['measure'].upper()}, {row['pooling']}", False))
             line += 1.4
         axes.set_yticks([tick[0] for tick in ticks], [tick[1] for tick in ticks])
@@ -112,22 +167,19 @@ def forest(
         axes.set_axisbelow(True)
         axes.set_xlabel("Pearson's r over languages, 95 % interval")
         axes.set_title(title(name, _forest_statement(correlations)))
-        if published:
-            axes.plot([], [], "D", mfc="white", mec=INK, markersize=5, label="published")
-            axes.legend(frameon=False, fontsize=7, loc="lower right", bbox_to_anchor=(1, 1))
     return figure
 
 
 def _forest_statement(correlations: pd.DataFrame) -> str:
     """What a forest plot shows, in one line."""
-    defined = correlations[correlations["r"].notna()]
+    defined = correlations[correlations["low"].notna()]
+    if defined.empty:
+        return "no intervals: too few languages"
     clear = int((defined["low"] > 0).sum())
-    return f"{clear} of {len(correlations)} intervals lie above zero"
+    return f"{clear} of {len(defined)} intervals lie above zero"
 
 
-def _interval(
-    axes: matplotlib.axes.Axes, line: float, row: Mapping[Hashable, object], published: float | None
-) -> None:
+def _interval(axes: matplotlib.axes.Axes, line: float, row: Mapping[Hashable, object]) -> None:
     """One coefficient of a forest plot."""
     r, low, high = (float(str(row[name])) for name in ("r", "low", "high"))
     colour = COLOURS.get(str(row["measure"]), INK)
@@ -137,8 +189,6 @@ def _interval(
     if low == low:
         axes.plot([low, high], [line, line], color=colour, linewidth=1.6, solid_capstyle="round")
     axes.plot([r], [line], "o", color=colour, markersize=5)
-    if published is not None:
-        axes.plot([published], [line], "D", mfc="white", mec=INK, markersize=5, zorder=4)
 
 
 def _line(axes: matplotlib.axes.Axes, x: Floats, y: Floats) -> None:
@@ -157,7 +207,7 @@ def _line(axes: matplotlib.axes.Axes, x: Floats, y: Floats) -> None:
     axes.fill_between(places, middle - half, middle + half, color=GREY, alpha=0.25, linewidth=0)
 
 
-def _label_points(axes: matplotlib.axes.Axes, x: Floats, y: Floats, names: list[str]) -> None:
+def label_points(axes: matplotlib.axes.Axes, x: Floats, y: Floats, names: list[str]) -> None:
     """Write each name near its point, nearest free place first, with a hair line when far."""
     scale = 72 / axes.figure.dpi
     places = axes.transData.transform(np.column_stack([x, y])) * scale

@@ -1,46 +1,19 @@
-"""Figures of scores and accuracies by language and layer: heat map, profiles, bars.
+"""Figures of scores and accuracies by language and layer: heat maps, profiles, bars.
 
 The one idea: a figure is a pure function of a small tidy frame, and its title says what is seen.
-It draws on the object interface alone, so no window, no global state and no order of calls.
-Languages are named by code: every label is Latin script.
 """
-
-from collections.abc import Mapping
-from io import StringIO
-from pathlib import Path
-from textwrap import wrap
 
 import matplotlib
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
-from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import MaxNLocator
 
-BLUE, ORANGE, GREEN, GREY, INK = "#0072B2", "#D55E00", "#009E73", "#9AA0A6", "#222222"
-COLOURS: Mapping[str, str] = {"mexa": ORANGE, "nasca": BLUE, "navca": GREEN}
-STYLE: dict[str, object] = {
-    "font.family": "DejaVu Sans",
-    "font.size": 9,
-    "axes.titlesize": 10,
-    "axes.titlelocation": "left",
-    "axes.labelsize": 9,
-    "axes.edgecolor": "#666666",
-    "axes.linewidth": 0.8,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "text.color": INK,
-    "axes.labelcolor": INK,
-    "xtick.labelsize": 8,
-    "ytick.labelsize": 8,
-    "figure.facecolor": "white",
-    "svg.fonttype": "path",
-    "svg.hashsalt": "babelscope",
-}
+from analysis.figures.drawing import BLUE, COLOURS, GREY, INK, ORANGE, STYLE, WIDTH, margins, title
+
 CROWDED = 40
-WIDTH = 5.6
-TITLE_LETTERS = 62
-PNG_DOTS_PER_INCH = 130
 
 
 def heat_map(rows: pd.DataFrame, *, name: str) -> Figure:
@@ -75,13 +48,19 @@ def profiles(rows: pd.DataFrame, *, name: str) -> Figure:
     """Score by layer, one panel per measure: a thin line per language, a thick one for the mean."""
     measures = [measure for measure in COLOURS if measure in set(rows["measure"])]
     measures += sorted(set(rows["measure"]) - set(measures))
+    columns = min(3, len(measures))
+    lines = -(-len(measures) // columns)
     with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(max(4.6, 3.5 * len(measures)), 3.1), layout=margins())
-        panels = figure.subplots(1, len(measures), sharey=True, squeeze=False)[0]
-        for axes, measure in zip(panels, measures, strict=True):
+        size = (max(4.6, 3.5 * columns), 0.5 + 2.6 * lines)
+        figure = Figure(figsize=size, layout=margins())
+        panels = figure.subplots(lines, columns, sharey=True, squeeze=False)
+        for axes, measure in zip(panels.flat, measures, strict=False):
             _profile(axes, rows[rows["measure"] == measure], measure)
-        panels[0].set_ylabel("score: share of pairs aligned")
-        panels[0].set_ylim(bottom=0)
+        for axes in list(panels.flat)[len(measures) :]:
+            axes.set_visible(False)
+        for row in panels:
+            row[0].set_ylabel("score")
+        panels[0][0].set_ylim(bottom=min(0.0, float(rows["value"].min())))
         key = "thin: one language, thick: their mean"
         figure.suptitle(f"{name} ({key})", x=0.01, ha="left", fontsize=10)
     return figure
@@ -117,37 +96,35 @@ def accuracy_bars(rows: pd.DataFrame, *, name: str, pivot: str | None = None) ->
     return figure
 
 
-def save(figure: Figure, *, stem: Path) -> str:
-    """Write stem.svg and stem.png; return the SVG element, ready to stand inside a page."""
-    buffer = StringIO()
+def accuracy_map(rows: pd.DataFrame, *, name: str) -> Figure:
+    """Language x model accuracies of one benchmark; rows need label, language, accuracy, chance."""
+    grid = rows.pivot_table(index="language", columns="label", values="accuracy")
+    grid = grid.loc[grid.mean(axis="columns").sort_values(ascending=False).index]
+    chance = float(rows["chance"].mean())
     with matplotlib.rc_context(STYLE):
-        if figure.get_layout_engine() is not None:
-            # The layout is found once here, not once more for each of the two files.
-            figure.draw_without_rendering()
-            figure.set_layout_engine("none")
-        figure.savefig(buffer, format="svg", metadata={"Date": None}, dpi=150)
-        figure.savefig(stem.parent / f"{stem.name}.png", dpi=PNG_DOTS_PER_INCH)
-    text = buffer.getvalue()
-    (stem.parent / f"{stem.name}.svg").write_text(text, encoding="utf-8")
-    return text[text.index("<svg") :]
+        figure, axes = _tall(len(grid), width=max(WIDTH, 2.6 + 0.5 * grid.shape[1]), below=1.6)
+        image = axes.imshow(
+            grid.to_numpy(), aspect="auto", cmap="cividis", interpolation="nearest",
+            vmin=chance if chance == chance else 0,
+        )  # fmt: skip
+        _languages(axes, list(grid.index))
+        axes.set_xticks(range(grid.shape[1]), list(grid.columns), rotation=90, fontsize=7)
+        axes.tick_params(axis="x", length=0)
+        axes.spines[:].set_visible(False)
+        share = 0.9 if len(grid) < CROWDED else min(1.0, 30 / len(grid))
+        bar = figure.colorbar(image, ax=axes, shrink=share, anchor=(0, 1), pad=0.02, aspect=18)
+        bar.set_label("accuracy, from chance up")
+        bar.outline.set_visible(False)
+        axes.set_title(title(name, f"{_count(len(grid))}, best on top"))
+    return figure
 
 
-def margins() -> ConstrainedLayoutEngine:
-    """A layout that keeps labels off each other and off the edge, in inches."""
-    return ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.06)
-
-
-def title(name: str, seen: str) -> str:
-    """What is drawn, then what is seen, in lines that fit the narrowest figure."""
-    return "\n".join(line for part in (name, seen) for line in wrap(part, TITLE_LETTERS))
-
-
-def _profile(axes: matplotlib.axes.Axes, rows: pd.DataFrame, measure: str) -> None:
+def _profile(axes: Axes, rows: pd.DataFrame, measure: str) -> None:
     """One panel of layer profiles."""
     grid = rows.pivot_table(index="layer", columns="language", values="value").sort_index()
     colour = COLOURS.get(measure, INK)
     faint = max(0.12, min(0.5, 6 / grid.shape[1]))
-    axes.plot(grid.index, grid.to_numpy(), color=colour, alpha=faint, linewidth=0.9)
+    thin_lines(axes, grid, colour=colour, alpha=faint)
     mean = grid.mean(axis="columns")
     axes.plot(grid.index, mean, color=INK, linewidth=2.2)
     peak = int(mean.index[int(mean.argmax())])
@@ -159,14 +136,42 @@ def _profile(axes: matplotlib.axes.Axes, rows: pd.DataFrame, measure: str) -> No
     axes.set_axisbelow(True)
 
 
-def _tall(count: int, *, width: float) -> tuple[Figure, matplotlib.axes.Axes]:
-    """A figure whose height grows with its rows, so that every label keeps its own line."""
-    step = 0.2 if count <= CROWDED else 0.125
-    figure = Figure(figsize=(width, 1.25 + max(0.8, step * count)), layout=margins())
+def thin_lines(axes: Axes, grid: pd.DataFrame, *, colour: str, alpha: float) -> None:
+    """One thin line per column; many of them are one image, which keeps the page small."""
+    places = grid.index.to_numpy(float)
+    lines = [
+        np.column_stack([places[known], values[known]])
+        for values in grid.to_numpy(float).T
+        if (known := ~np.isnan(values)).any()
+    ]
+    crowded = len(lines) > CROWDED
+    axes.add_collection(
+        LineCollection(lines, colors=colour, alpha=alpha, linewidths=0.9, rasterized=crowded)
+    )
+    axes.autoscale_view()
+
+
+def _tall(count: int, *, width: float, below: float = 0.0) -> tuple[Figure, Axes]:
+    """A figure whose height grows with its rows, so that every label keeps its own line.
+
+    `below` is room under a crowded figure, in inches.
+    """
+    if count <= CROWDED:
+        figure = Figure(figsize=(width, 1.25 + max(0.8, 0.2 * count)), layout=margins())
+        return figure, figure.subplots()
+    # So many labels that finding a layout takes longer than drawing: inches are counted instead.
+    height = 2.2 + below + 0.125 * count
+    figure = Figure(figsize=(width, height))
+    figure.subplots_adjust(
+        left=0.8 / width,
+        right=1 - 0.12 / width,
+        top=1 - 0.6 / height,
+        bottom=(0.55 + below) / height,
+    )
     return figure, figure.subplots()
 
 
-def _languages(axes: matplotlib.axes.Axes, codes: list[str]) -> None:
+def _languages(axes: Axes, codes: list[str]) -> None:
     """Language codes down the side."""
     size = 8 if len(codes) <= CROWDED else 6
     axes.set_yticks(range(len(codes)), codes, fontsize=size, family="DejaVu Sans Mono")

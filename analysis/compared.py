@@ -1,0 +1,149 @@
+"""Our values and the printed ones in one table: the difference, and whether ours allows the other.
+
+The one idea: every table of the paper is rows of (places, column, value), ours and theirs alike, so
+laying one beside the other is one join, whatever the table is about. Under each value stand our
+95 % interval, the printed value, and the difference with `in` or `out` of the interval.
+"""
+
+from collections.abc import Hashable, Mapping, Sequence
+from math import isnan, nan
+from typing import Any
+
+import pandas as pd
+
+from analysis import tables
+from analysis.page import Sheet
+from analysis.published import AVERAGE
+from analysis.resample import interval_of_mean
+
+OURS = ["column", "value", "low", "high", "n"]
+
+
+def join(ours: pd.DataFrame, printed: pd.DataFrame, *, places: Sequence[str]) -> pd.DataFrame:
+    """Every value of either, by places and column, with `difference` and `inside`.
+
+    `inside` is missing without an interval of ours, or without a printed value that is a target.
+    """
+    if "target" not in printed:
+        printed = printed.assign(target=True)
+    left = ours[[*places, *OURS]]
+    right = printed[[*places, "column", "published", "target"]]
+    both = left.merge(right, on=[*places, "column"], how="outer", sort=False)
+    target = both["target"].eq(True)
+    both["difference"] = (both["value"] - both["published"]).where(target)
+    judged = both["difference"].notna() & both["low"].notna()
+    low, theirs, high = (both[name].to_numpy(float) for name in ("low", "published", "high"))
+    between = pd.Series((low <= theirs) & (theirs <= high), index=both.index)
+    both["inside"] = between.astype(object).where(judged, None)
+    return both
+
+
+def with_average(
+    ours: pd.DataFrame,
+    *,
+    places: Sequence[str],
+    models: Sequence[str],
+    groups: Mapping[tuple[object, ...], pd.DataFrame],
+) -> pd.DataFrame:
+    """Add AVG rows: the mean of the `models` that have a value, as the paper's last column.
+
+    `groups` holds the points of every correlation, by places and column: the interval is that of
+    the mean over languages drawn for all models at once.
+    """
+    own = ours[ours["column"].isin(models) & ours["value"].notna()]
+    if own.empty:
+        return ours
+    wide = own.pivot(index=list(places), columns="column", values="value")
+    means = tables.average_models(wide)[AVERAGE].rename("value").reset_index()
+    rows = []
+    for record in means.to_dict("records"):
+        row = tuple(record[place] for place in places)
+        there = [groups[*row, model] for model in models if (*row, model) in groups]
+        low, high = interval_of_mean(there)
+        most = max((len(group) for group in there), default=0)
+        rows.append({**record, "column": AVERAGE, "low": low, "high": high, "n": most})
+    return pd.concat([ours, pd.DataFrame(rows)], ignore_index=True)
+
+
+def printed_average(
+    printed: pd.DataFrame, *, ours: pd.DataFrame, places: Sequence[str]
+) -> pd.DataFrame:
+    """The printed AVG rows, taken again over the models that have a value of ours.
+
+    Where nothing is shared the paper's own average stays, to be read and not to be compared; so it
+    does where a cell of it is known to be wrong in print.
+    """
+    own = ours.loc[ours["value"].notna(), [*places, "column"]]
+    cells = printed[printed["column"] != AVERAGE]
+    shared = cells.merge(own)
+    sound = shared.groupby(list(places))["target"].all().rename("sound").reset_index()
+    wide = shared.pivot(index=list(places), columns="column", values="published")
+    means = tables.average_models(wide)[AVERAGE].rename("again").reset_index()
+    average = printed[printed["column"] == AVERAGE].merge(means, how="left", on=list(places))
+    average = average.merge(sound, how="left", on=list(places))
+    average["target"] = average["sound"].eq(True)
+    average["published"] = average["again"].where(average["target"], average["published"])
+    average = average.drop(columns=["again", "sound"])
+    return pd.concat([cells, average], ignore_index=True)
+
+
+def sheet(
+    joined: pd.DataFrame,
+    *,
+    name: str,
+    caption: str,
+    places: Sequence[str],
+    columns: Sequence[str],
+    decimals: int = 3,
+    collapsed: bool = False,
+) -> Sheet:
+    """The wide table of our values; the interval and the printed value stand under each."""
+    rows = [tuple(row) for row in joined[list(places)].drop_duplicates().itertuples(index=False)]
+    cells = {
+        (tuple(record[place] for place in places), record["column"]): record
+        for record in joined.to_dict("records")
+    }
+    values, below = [], []
+    for row in rows:
+        found = [cells.get((row, column)) for column in columns]
+        values.append([nan if cell is None else cell["value"] for cell in found])
+        below.append(["" if cell is None else under(cell, decimals=decimals) for cell in found])
+    frame = pd.DataFrame(rows, columns=list(places))
+    index, heads = frame.index, list(columns)
+    return Sheet(
+        name=name,
+        caption=caption,
+        frame=pd.concat([frame, pd.DataFrame(values, index=index, columns=heads)], axis="columns"),
+        small=pd.DataFrame(below, index=index, columns=heads),
+        collapsed=collapsed,
+        decimals=decimals,
+    )
+
+
+def under(cell: Mapping[Hashable, Any], *, decimals: int) -> str:
+    """The lines under a value: its interval, the printed value, the difference."""
+    lines = []
+    if not isnan(cell["low"]):
+        lines.append(f"[{_short(cell['low'], decimals)}, {_short(cell['high'], decimals)}]")
+    if not isnan(cell["published"]):
+        lines.append(f"paper {_short(cell['published'], decimals)}")
+    if not isnan(cell["difference"]):
+        sign = "+" if cell["difference"] >= 0 else "−"
+        word = {True: " in", False: " out"}.get(cell["inside"], "")
+        lines.append(f"{sign}{_short(abs(cell['difference']), decimals)}{word}")
+    return "\n".join(lines)
+
+
+def counted(joined: pd.DataFrame) -> str:
+    """How many printed values lie in our intervals, in words; empty where none was compared."""
+    judged = joined[joined["inside"].notna() & (joined["column"] != AVERAGE)]
+    if judged.empty:
+        return ""
+    inside = int(judged["inside"].astype(bool).sum())
+    return f"{inside} of {len(judged)} printed values lie in our 95 % interval."
+
+
+def _short(value: float, decimals: int) -> str:
+    """A number without the zero before its point, where it is a share or a correlation."""
+    text = f"{value:.{decimals}f}"
+    return text.replace("0.", ".", 1) if abs(value) < 1 and decimals > 1 else text

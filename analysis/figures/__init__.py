@@ -1,0 +1,1 @@
+"""How a figure looks: pure functions from small tidy frames to drawings, one file per kind."""
