@@ -14,6 +14,8 @@ from rich.table import Table
 from analysis import correlate, read, scores, tables, terms
 from analysis.published import AVERAGE
 
+MOST_ROWS = 24
+
 
 def correlation_table(runs: Sequence[Path | str], *, layer_pool: str = "mean") -> Table | None:
     """Pearson's r of every score with every accuracy in `runs`, or None where there is none.
@@ -25,7 +27,15 @@ def correlation_table(runs: Sequence[Path | str], *, layer_pool: str = "mean") -
     enough = terms.many_languages(by_language)
     chosen = terms.main(enough[enough["layer_pool"] == layer_pool], scores=enough)
     found = correlate.correlations(chosen, accuracies=scores.accuracies(rows.items))
-    return None if found.empty else as_table(found)
+    if found.empty:
+        return None
+    rows_shown = found[["benchmark", "measure", "pooling"]].drop_duplicates()
+    if len(rows_shown) <= MOST_ROWS:
+        return as_table(found)
+    first = next(name for name in tables.POOLINGS if (found["pooling"] == name).any())
+    table = as_table(found[found["pooling"] == first])
+    table.caption = f"{table.caption}; other poolings are in the report"
+    return table
 
 
 def as_table(correlations: pd.DataFrame) -> Table:

@@ -55,20 +55,21 @@ MEASURES: dict[str, Measure] = {
         first_layer=1,
         switches=("nav_site", "nas_order", "tie_rule"),
     ),
+    # From layer 1: the embedding of a last token that is always a period does not vary.
     "cka": Measure(
-        site="resid_post", state="raw", first_layer=0, score="cka", switches=("sim_features", "cka")
+        site="resid_post", state="raw", first_layer=1, score="cka", switches=("sim_features", "cka")
     ),
     "svcca": Measure(
         site="resid_post",
         state="raw",
-        first_layer=0,
+        first_layer=1,
         score="svcca",
         switches=("sim_features", "svcca_keep"),
     ),
     "anc": Measure(
         site="resid_post",
         state="raw",
-        first_layer=0,
+        first_layer=1,
         score="anc",
         switches=("sim_features", "anc_abs"),
     ),
@@ -99,7 +100,6 @@ def resolve(name: str, *, switches: Switches) -> Measure:
             site=features.site,
             state=features.state,
             pooled_state=features.pooled_state,
-            first_layer=features.first_layer,
         )
     for switch in ("nas_site", "nav_site"):
         if switch in measure.switches:

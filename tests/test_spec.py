@@ -35,7 +35,9 @@ BITEXT = Bitext(
     pivot_texts=("one", "two"),
     texts=("eins", "zwei"),
 )
-GRID = AlignmentGrid(dataset="flores200", languages=("deu_Latn",))
+GRID = AlignmentGrid(
+    dataset="flores200", languages=("deu_Latn",), measures=("mexa", "nasca", "navca")
+)
 CHOICES = ChoiceSet(
     benchmark="xcopa",
     language="deu_Latn",
