@@ -56,7 +56,7 @@ class Loop:
     ) -> None:
         """Join the parts; at most `workers` processes work at once."""
         self._plan, self._store, self._cluster = plan, store, cluster
-        self._viewer, self._wish = viewer, wish
+        self._viewer, self._wish, self._cost = viewer, wish, cost
         self._schedule = Schedule(
             plan.units, nodes=cluster.nodes(), cost=cost, done=plan.there, workers=workers
         )
@@ -183,7 +183,7 @@ class Loop:
             return
         self._schedule.done(event.worker, now=now)
         self._cells += len(unit.cells)
-        self._standing.kept(event.worker, unit)
+        self._standing.kept(event.worker, unit, work=self._cost.stated(unit))
         self._standing.rested(event.worker, now=time.time())
 
     def _give_back(self, event: Event) -> None:
@@ -231,7 +231,7 @@ def standing_of(plan: Plan, *, cost: Cost) -> Standing:
     """Where a run stands before anything is done."""
     work: dict[str, float] = dict.fromkeys(plan.totals, 0.0)
     for unit in plan.units:
-        work[unit.model.label] += cost.seconds(unit)
+        work[unit.model.label] += cost.stated(unit)
     return Standing(
         study=plan.study.name,
         totals=plan.totals,

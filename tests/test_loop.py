@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -176,7 +177,7 @@ def test_time_left_follows_the_work_and_not_the_count():
 
         cells = (None,) * 100
 
-    at.kept(0, Unit())  # type: ignore[arg-type]
+    at.kept(0, Unit(), work=10.0)  # type: ignore[arg-type]
     at.rested(0, now=1020)
     shown = at.snapshot(now=1020)
     assert (shown.done, shown.cells, shown.units_done) == (150, 200, 1)
@@ -188,6 +189,25 @@ def test_time_left_follows_the_work_and_not_the_count():
     assert Snapshot.of_json(json.loads(json.dumps(shown.as_json()))) == shown
     with pytest.raises(ValueError, match=r"status\.json does not hold"):
         Snapshot.of_json({"models": []})
+
+
+def test_one_long_cell_counts_for_more_than_many_short_ones():
+    at = standing()
+    for worker, (cells, work) in enumerate([(1, 45.0), (30, 5.0)]):
+        at.opening(worker, model="large", node="n", gpus=1, now=1000)
+        at.opened(worker, now=1000)
+        at.working(worker, now=1000)
+        at.kept(worker, long_or_short(cells), work=work)  # type: ignore[arg-type]
+    shown = at.snapshot(now=1100)
+    # Half of all work and five ninths of the model's took 100 seconds.
+    assert shown.seconds_left == pytest.approx(100)
+    assert shown.models[1].seconds_left == pytest.approx(80)
+    at.gave_up("large", 19)
+    assert at.snapshot(now=1100).models[1].seconds_left == 0
+
+
+def long_or_short(cells: int) -> object:
+    return SimpleNamespace(model=SimpleNamespace(label="large"), cells=(None,) * cells)
 
 
 def test_the_page_reads_itself_again_until_the_end():

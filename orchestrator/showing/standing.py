@@ -111,6 +111,7 @@ class Standing:
     notes: list[str] = field(default_factory=list)
     _done: Counter[str] = field(default_factory=Counter)
     _failed: Counter[str] = field(default_factory=Counter)
+    _worked: dict[str, float] = field(default_factory=dict)
     _first: dict[str, float] = field(default_factory=dict)
     _workers: dict[int, _Worker] = field(default_factory=dict)
     _units_done: int = 0
@@ -142,9 +143,11 @@ class Standing:
         self.state = state
         self._workers.clear()
 
-    def kept(self, worker: int, unit: Unit) -> None:
-        """A unit's rows are kept."""
-        self._done[unit.model.label] += len(unit.cells)
+    def kept(self, worker: int, unit: Unit, *, work: float) -> None:
+        """A unit's rows are kept; `work` is its share of its model's."""
+        label = unit.model.label
+        self._done[label] += len(unit.cells)
+        self._worked[label] = self._worked.get(label, 0.0) + work
         self._units_done += 1
         if worker in self._workers:
             self._workers[worker].units += 1
@@ -190,13 +193,19 @@ class Standing:
         if held is not None:
             held.doing, held.since = doing, now
 
+    def _work(self, label: str) -> tuple[float, float]:
+        """A model's work in all, and how much of it is done or given up.
+
+        Cells of one model may be a thousand times as long as others: units are what is weighed.
+        """
+        total, missing = self.work.get(label, 0.0), self.missing.get(label, 0)
+        given_up = total * self._failed[label] / missing if missing else 0.0
+        return total, min(total, self._worked.get(label, 0.0) + given_up)
+
     def _seconds_left(self, *, now: float) -> float | None:
         """What the rest should take if it goes on as so far; None before anything is done."""
-        total = done = 0.0
-        for label, missing in self.missing.items():
-            a_cell = self.work.get(label, 0.0) / missing if missing else 0.0
-            total += self.work.get(label, 0.0)
-            done += a_cell * (self._done[label] + self._failed[label])
+        works = [self._work(label) for label in self.missing]
+        total, done = (sum(part) for part in zip(*works, strict=True)) if works else (0.0, 0.0)
         if not total:
             return 0.0
         since = now - min(self._first.values(), default=now)
@@ -210,6 +219,8 @@ class Standing:
         waiting = missing - done - failed
         seconds = now - self._first.get(label, now)
         rate = done / seconds if seconds > 0 else 0.0
+        work, worked = self._work(label)
+        left = (work - worked) * seconds / worked if worked and seconds > 0 else None
         return ModelStanding(
             model=label,
             cells=total,
@@ -217,5 +228,5 @@ class Standing:
             failed=failed + self.failed_before.get(label, 0),
             rate=rate,
             workers=workers,
-            seconds_left=0.0 if waiting <= 0 else waiting / rate if rate else None,
+            seconds_left=0.0 if waiting <= 0 else left,
         )
