@@ -6,13 +6,16 @@ CONSTRAINTS ?= $(if $(wildcard /proc/driver/nvidia),,-c constraints-cpu.txt)
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test check install clean
+.PHONY: demo test quick check install clean
 
 demo: $(INSTALLED)
 	$(BIN)/babelscope demo
 
 test: $(INSTALLED) check
 	$(BIN)/python -m pytest
+
+quick: $(INSTALLED) check
+	$(BIN)/python -m pytest -m "not ray and not long"
 
 check: $(INSTALLED)
 	$(BIN)/ruff check .

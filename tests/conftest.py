@@ -30,3 +30,18 @@ def undisturbed(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         arguments = world.arguments(root, out, models=world.models(), report=True)
         assert world.run(*arguments, monkeypatch=patch) == 0
     return out
+
+
+# Whole studies, real Ray, other libraries and large loops: not for every save (`make quick`).
+LONG = (
+    *("artifacts", "bench", "chaos", "cluster", "demo", "docs", "end_to_end", "faults", "fetch"),
+    *("harness_lm", "lease", "loop", "miniworld", "model_actor", "neuronxa", "nodes", "pages"),
+    *("peers", "report", "s3", "simulate", "sweep", "trust"),
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests of long files."""
+    for item in items:
+        if item.path.stem.removeprefix("test_") in LONG:
+            item.add_marker(pytest.mark.long)

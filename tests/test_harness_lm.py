@@ -92,6 +92,7 @@ def test_a_chat_template_is_the_tokenizers_own():
 
 def test_an_intervention_changes_every_request():
     loaded = tiny.loaded("llama")
+    before = tiny.hooks(loaded)
     generator = torch.Generator().manual_seed(1)
     steer = Intervention(
         site="resid_post", layer=2, operation="add", coefficient=3.0,
@@ -112,7 +113,7 @@ def test_an_intervention_changes_every_request():
     written = requests("generate_until", GENERATED[:1])
     steered = HarnessLM(loaded, intervention=steer).generate_until(written)
     assert steered != HarnessLM(loaded).generate_until(written)
-    assert tiny.hooks(loaded) == 0
+    assert tiny.hooks(loaded) == before
     items = [ChoiceItem(id="1", context="The cat", options=(" sat", " is up"), gold=0)]
     swept = sweep_choices(loaded, items, [(steer,), ()])
     lm = HarnessLM(loaded, intervention=steer)
