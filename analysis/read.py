@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from analysis.judges import judged
 from analysis.places import Entry, Place, StorageError
 
 # The newest version of a store (`version` in run.json) whose tables are read here.
@@ -38,6 +39,7 @@ SCHEMAS: Mapping[str, pa.Schema] = {
         [(name, TEXT) for name in ("study", "model", "revision", "benchmark", "language", "pivot")]
         + [("item", TEXT), ("intervention", TEXT), ("layer", WHOLE), ("coefficient", REAL)]
         + [("prompt", TEXT), ("engine", TEXT), ("output", TEXT), ("references", pa.list_(TEXT))]
+        + [("source", TEXT)]
         + [("tokens", WHOLE), ("stopped", pa.bool_()), ("truncated", pa.bool_()), ("key", TEXT)]
     ),
     "points": pa.schema(
@@ -85,6 +87,7 @@ class Rows:
     generations: pd.DataFrame
     points: pd.DataFrame
     robustness: pd.DataFrame
+    judged: pd.DataFrame
     runs: tuple[Mapping[str, object], ...]
     notes: tuple[str, ...]
 
@@ -131,6 +134,7 @@ def rows(runs: Sequence[Path | str]) -> Rows:
         generations=written,
         points=points,
         robustness=checks,
+        judged=judged(runs),
         runs=tuple(records),
         notes=tuple(notes),
     )

@@ -135,6 +135,17 @@ def report_command(
         _report_in(Store(runs[0]))
 
 
+@app.command(epilog="Example: [bold]babelscope translations runs/curve[/bold]")
+def translations(runs: RunFolders) -> None:
+    """Write a run's translations as COMET reads them; its scores beside them join the report."""
+    from analysis import judges, read
+
+    for run in runs:
+        folders = judges.export(read.rows([run]).generations, out=Path(run) / judges.FOLDER)
+        console.print(f"{len(folders)} sets in {Path(run) / judges.FOLDER}")
+    console.print(judges.HOW, markup=False)
+
+
 @app.command(
     epilog="Example: [bold]babelscope sites miniworld-llama[/bold]   "
     "[bold]babelscope sites google/gemma-2-9b --dtype bfloat16[/bold]",

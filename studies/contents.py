@@ -11,11 +11,15 @@ from studies.keys import digest
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GenerationItem:
-    """One prompt and the texts that count as right answers to it."""
+    """One prompt and the texts that count as right answers to it.
+
+    `source` is what is to be translated, as it stands in the prompt; "" where nothing is.
+    """
 
     id: str
     prompt: str
     references: tuple[str, ...]
+    source: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -42,6 +42,7 @@ def translations(
             id=id,
             prompt=f"{shown}{names[0]}: {source}\n{names[1]}:",
             references=(target,),
+            source=source,
         )
         for id, (source, target) in zip(bitext.ids[shots:], pairs[shots:], strict=True)
     )

@@ -47,6 +47,7 @@ SCHEMAS = {
         + [("pivot", pa.string()), ("item", pa.string()), ("intervention", pa.string())]
         + [("layer", pa.int32()), ("coefficient", pa.float64()), ("prompt", pa.string())]
         + [("engine", pa.string()), ("output", pa.string()), ("references", pa.list_(pa.string()))]
+        + [("source", pa.string())]
         + [("tokens", pa.int32()), ("stopped", pa.bool_()), ("truncated", pa.bool_())]
         + [("key", pa.string())]
     ),
@@ -188,7 +189,7 @@ def generation_rows(
         | {"language": language, "pivot": pivot, "item": f"{number:04d}", "intervention": None}
         | {"layer": None, "coefficient": None, "prompt": "translate", "engine": "hf 5"}
         | {"output": output, "references": texts, "tokens": len(output.split()), "stopped": True}
-        | {"truncated": False, "key": place}
+        | {"truncated": False, "key": place, "source": f"Sentence {number}."}
         for number, (output, texts) in enumerate(zip(outputs, references, strict=True))
     ]
     return pd.DataFrame(rows, columns=SCHEMAS["generations"].names)

@@ -50,6 +50,7 @@ def _written(loaded: LoadedModel, unit: Unit, cell: Cell, asked: GenerationSet) 
             "engine": f"hf {transformers.__version__}",
             "output": text.text.strip(),
             "references": list(item.references),
+            "source": item.source or None,
             "tokens": len(text.tokens),
             "stopped": text.stopped != "length",
             "truncated": text.truncated,

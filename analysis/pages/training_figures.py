@@ -55,7 +55,8 @@ def _figure_4(material: Material) -> Exhibit:
     if material.rows.generations.empty:
         why = f"Empty: no translations were written ({STEPS} --part translation)."
         return Exhibit(name=name, title=title, missing=why)
-    quality = translation.quality(material.rows.generations)
+    own = translation.quality(material.rows.generations)
+    quality = pd.concat([own, material.rows.judged], ignore_index=True)
     scores = material.of_headline(material.scores)
     scores = scores[scores["complete"] & (scores["layer_pool"] == "mean")]
     scores = terms.of_main_pairs(scores, scores=material.scores)
@@ -129,11 +130,11 @@ def _coefficients(rows: pd.DataFrame, joined: pd.DataFrame) -> Sheet:
 
 
 def _quality_sheet(quality: pd.DataFrame) -> Sheet:
-    """chrF and BLEU of every set of translations."""
+    """chrF and BLEU of every set of translations, and COMET where it was run."""
     order = quality["revision"].map(lambda revision: checkpoints.order(str(revision)))
     frame = quality.assign(step=np.where(order < np.inf, order, np.nan))
     frame = frame.sort_values(["model", "language", "metric", "step"], kind="stable")
-    caption = "chrF and BLEU of all translations, 95 % intervals: sentences resampled"
+    caption = "Quality of all translations, 95 % intervals: sentences resampled"
     frame = frame.drop(columns=["step", "engine"]).reset_index(drop=True)
     return Sheet(name="translation_quality", caption=caption, frame=frame, collapsed=True)
 

@@ -101,6 +101,7 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("engine", pa.string()),
             ("output", pa.string()),
             ("references", pa.list_(pa.string())),
+            ("source", pa.string()),
             ("tokens", pa.int32()),
             ("stopped", pa.bool_()),
             ("truncated", pa.bool_()),
