@@ -6,11 +6,12 @@ the seed. Where questions come from, and what the adapter is good for, is unknow
 """
 
 import json
+import logging
 import math
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from safetensors.torch import load as load_tensors
@@ -83,9 +84,8 @@ def adapted(loaded: LoadedModel, adapter: bytes) -> Iterator[None]:
     Raises:
         ValueError: the bytes are no adapter of `finetune`, or one of another model.
     """
-    from peft import LoraConfig, set_peft_model_state_dict
-
-    config = LoraConfig(**json.loads(_metadata(adapter)))
+    peft = _peft()
+    config = peft.LoraConfig(**json.loads(_metadata(adapter)))
     misfit = (
         f"the adapter does not fit model {loaded.facts.label!r}: it was trained on another model"
     )
@@ -93,7 +93,7 @@ def adapted(loaded: LoadedModel, adapter: bytes) -> Iterator[None]:
     with ExitStack() as stack:
         try:
             beside = stack.enter_context(_attached(loaded, config, seed=0))
-            found = set_peft_model_state_dict(beside, tensors)
+            found = peft.set_peft_model_state_dict(beside, tensors)
         except (RuntimeError, ValueError) as error:  # other shapes, other modules
             raise ValueError(misfit) from error
         if found.unexpected_keys or any("lora_" in name for name in found.missing_keys):
@@ -105,8 +105,7 @@ def adapted(loaded: LoadedModel, adapter: bytes) -> Iterator[None]:
 @contextmanager
 def _attached(loaded: LoadedModel, config: "LoraConfig", *, seed: int) -> Iterator["PeftModel"]:
     """A new adapter in the model's linear layers, without dropout, gone on any exit."""
-    from peft import get_peft_model
-
+    peft = _peft()
     frozen = [(weights, weights.requires_grad) for weights in loaded.model.parameters()]
     for weights, _ in frozen:
         weights.requires_grad_(False)
@@ -114,7 +113,7 @@ def _attached(loaded: LoadedModel, config: "LoraConfig", *, seed: int) -> Iterat
     with torch.random.fork_rng(devices=devices), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of what peft sets right by itself
         torch.manual_seed(seed)
-        beside = get_peft_model(loaded.model, config)
+        beside = peft.get_peft_model(loaded.model, config)
     try:
         yield beside
     finally:
@@ -123,12 +122,23 @@ def _attached(loaded: LoadedModel, config: "LoraConfig", *, seed: int) -> Iterat
             weights.requires_grad_(learns)
 
 
-def _config(how: FineTuning) -> "LoraConfig":
-    from peft import LoraConfig
+def _peft() -> Any:
+    """The library, without what bitsandbytes, which it imports, misses for packed weights."""
+    logger = logging.getLogger("bitsandbytes")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        import peft
+    finally:
+        logger.setLevel(level)
+    return peft
 
-    return LoraConfig(
+
+def _config(how: FineTuning) -> "LoraConfig":
+    config: LoraConfig = _peft().LoraConfig(
         r=how.rank, lora_alpha=how.scale, lora_dropout=0.0, target_modules="all-linear"
     )
+    return config
 
 
 def _check(loaded: LoadedModel, lessons: Sequence[Lesson], how: FineTuning) -> None:
@@ -195,8 +205,6 @@ def _first_bad(losses: Sequence[float]) -> int:
 
 def _save(beside: "PeftModel") -> bytes:
     """The adapter with what is needed to attach it again."""
-    from peft import get_peft_model_state_dict
-
     config = beside.peft_config["default"]
     settings = {
         "r": config.r,
@@ -206,7 +214,7 @@ def _save(beside: "PeftModel") -> bytes:
     }
     tensors = {
         name: tensor.detach().cpu().contiguous()
-        for name, tensor in get_peft_model_state_dict(beside).items()
+        for name, tensor in _peft().get_peft_model_state_dict(beside).items()
     }
     # One entry: several would be written in any order, and equal adapters have equal bytes.
     metadata = {FORMAT: json.dumps(settings, sort_keys=True)}
