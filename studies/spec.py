@@ -108,6 +108,8 @@ class Switches:
         cka: the plain estimator, or the one without bias where items are few.
         svcca_keep: directions kept of each language, or below 1 the share of variance they hold.
         anc_abs: average the size of each neuron's correlation, not its signed value.
+        clka_mode: how facts are asked in the part transfer: `zero_shot_rank` asks the plain model
+            alone, `finetune_en_then_rank` one that has learned them in the pivot's language.
         pair_ids: which sentence pairs: the `first` ones, or `random` ones drawn with `seed`.
         seed: the seed of that draw; it has no effect under `first`.
     """
@@ -122,6 +124,7 @@ class Switches:
     cka: Literal["biased", "debiased"] = "biased"
     svcca_keep: float = 20.0
     anc_abs: bool = False
+    clka_mode: Literal["zero_shot_rank", "finetune_en_then_rank"] = "zero_shot_rank"
     pair_ids: Literal["first", "random"] = "first"
     seed: int = 0
 

@@ -64,6 +64,20 @@ def test_the_paper_is_all_its_texts_pivots_and_tasks():
     assert len(narrow.grids) == 6
 
 
+def test_facts_are_learned_in_one_language_and_asked_in_all():
+    learned = Switches(clka_mode="finetune_en_then_rank")
+    found = study(parts=("transfer",), benchmarks=("bmlama53", "xcopa"), switches=learned)
+    grids = {grid.benchmark: grid for grid in found.grids if isinstance(grid, TransferGrid)}
+    assert {name: grid.train for name, grid in grids.items()} == {
+        "xnli": "xnli_train",
+        "bmlama53": "bmlama53",
+    }
+    assert grids["bmlama53"].train_language == "eng_Latn"
+    assert [g.benchmark for g in found.grids if isinstance(g, ChoiceGrid)] == ["xcopa"]
+    with pytest.raises(ValueError, match="has no effect without the part transfer and a bench"):
+        study(benchmarks=("bmlama53",), switches=learned)
+
+
 def test_examples_are_the_harness_s_and_prompts_are_ours():
     found = study(benchmarks=("harness/m_arc", "belebele"), fewshot=3, prompt="letter")
     prompts = {grid.benchmark: grid.prompt for grid in found.grids if isinstance(grid, ChoiceGrid)}

@@ -245,6 +245,7 @@ def test_what_changes_the_texts_changes_every_key(change):
         (Switches(tie_rule="equal"), {"mexa", "nasca", "navca"}),
         (Switches(nas_order="pool_then_state"), {"nasca", "navca"}),
         (Switches(pair_ids="random", seed=3), set()),
+        (Switches(clka_mode="finetune_en_then_rank"), set()),
         (Switches(cka="debiased", svcca_keep=0.99, anc_abs=True, sim_features="nas"), set()),
     ],
 )

@@ -19,6 +19,7 @@ PIVOT = "eng_Latn"
 PICTURED = "zho_Hans"
 RETRIEVING = ("mexa", "nasca")
 TRANSFERRED = "xnli"
+FACTS = ("bmlama53", "bmlama17")
 
 # Every sentence of Tatoeba is paired with English alone.
 PAPER_PIVOTS = {"flores200": (PIVOT, "fra_Latn", "ita_Latn", "deu_Latn"), "tatoeba": (PIVOT,)}
@@ -139,14 +140,19 @@ def _transfer(options: Options) -> Iterator[Grid]:
     """Table 3: fine-tuned on one language, asked in the others."""
     mini = _datasets(options) == ("miniworld",)
     benchmark = f"mini_{TRANSFERRED}" if mini else TRANSFERRED
-    yield TransferGrid(
-        benchmark=benchmark,
-        train=f"{benchmark}_train",
-        train_language=_pivots(options)[0],
-        languages=_with_pivot(options),
-        limit=options.limit,
-        how=options.how,
-    )
+    learned = [(benchmark, f"{benchmark}_train")]
+    if options.switches.clka_mode == "finetune_en_then_rank":
+        # The facts themselves are learned in one language: what is asked is whether others know.
+        learned += [(name, name) for name in FACTS if name in options.benchmarks]
+    for asked, train in learned:
+        yield TransferGrid(
+            benchmark=asked,
+            train=train,
+            train_language=_pivots(options)[0],
+            languages=_with_pivot(options),
+            limit=options.limit,
+            how=options.how,
+        )
 
 
 def _translation(options: Options) -> Iterator[Grid]:
@@ -170,7 +176,10 @@ PARTS: dict[str, Callable[[Options], Iterator[Grid]]] = {
 
 def _choices(options: Options) -> Iterator[ChoiceGrid]:
     """The benchmarks that scores are to be correlated with."""
+    learned = options.switches.clka_mode == "finetune_en_then_rank"
     for benchmark in options.benchmarks:
+        if learned and benchmark in FACTS:
+            continue
         harness = benchmark.startswith("harness/")
         shots = None if options.fewshot is None else f"{options.fewshot}-shot"
         yield ChoiceGrid(
@@ -275,6 +284,12 @@ def _refuse_ignored(options: Options, parts: tuple[str, ...]) -> None:
         )
     if options.language_pairs and "pairs" not in parts:
         raise ValueError("--pair has no effect without the part pairs: add --part pairs")
+    learns = options.switches.clka_mode == "finetune_en_then_rank"
+    if learns and not ("transfer" in parts and set(FACTS) & set(options.benchmarks)):
+        raise ValueError(
+            "switch clka_mode=finetune_en_then_rank has no effect without the part transfer and a "
+            f"benchmark of facts: add --part transfer --benchmark {FACTS[0]}"
+        )
     if options.how != type(options.how)() and "transfer" not in parts:
         raise ValueError("--finetune has no effect without the part transfer: add --part transfer")
     if options.switches.seed and options.switches.pair_ids == "first":
