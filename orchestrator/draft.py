@@ -4,7 +4,7 @@ Every text is read once for all models. What is gathered here is packed into uni
 """
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Set
+from collections.abc import Collection, Iterable, Iterator, Set
 from dataclasses import dataclass, field, replace
 
 from orchestrator.pack import Content, Part
@@ -53,6 +53,10 @@ class Ledger:
             self.done += 1
             return False
         return key not in self._failed
+
+    def those_missing(self, *cells: Cell) -> Iterator[Cell]:
+        """Enter the keys of cells, and keep those that are to be computed."""
+        return (cell for cell in cells if self.missing(cell.key))
 
 
 @dataclass(slots=True)
@@ -181,8 +185,13 @@ def _choices(
         characters = _characters(choices)
         for model in models:
             cell = choice_cell(choices, model=model, fingerprint=fingerprint)
-            cells = (cell for cell in (cell,) if draft.ledger.missing(cell.key))
-            draft.add(cells, model=model, content=choices, grid=grid, characters=characters)
+            draft.add(
+                draft.ledger.those_missing(cell),
+                model=model,
+                content=choices,
+                grid=grid,
+                characters=characters,
+            )
     if len(counts) > 1:
         draft.notes.append(
             f"{grid.benchmark} has {min(counts)} to {max(counts)} items by language: each accuracy "
@@ -212,8 +221,13 @@ def _translations(
         characters = written + sum(len(item.prompt) for item in asked.items)
         for model in models:
             cell = text_cell(asked, model=model, fingerprint=fingerprint)
-            cells = (cell for cell in (cell,) if draft.ledger.missing(cell.key))
-            draft.add(cells, model=model, content=asked, grid=grid, characters=characters)
+            draft.add(
+                draft.ledger.those_missing(cell),
+                model=model,
+                content=asked,
+                grid=grid,
+                characters=characters,
+            )
 
 
 def _transfer(
@@ -251,7 +265,7 @@ def _transfer(
         if taken or draft.ledger.there(adapter.key):
             tokens = sum(len(each.context) + len(each.answer) for each in lessons.examples)
             draft.add(
-                (cell for cell in (adapter,) if draft.ledger.missing(cell.key)),
+                draft.ledger.those_missing(adapter),
                 model=model,
                 content=lessons,
                 grid=grid,
@@ -259,7 +273,7 @@ def _transfer(
             )
         for choices, cell in zip(asked, cells, strict=True):
             draft.add(
-                (one for one in (cell,) if draft.ledger.missing(one.key)),
+                draft.ledger.those_missing(cell),
                 model=model,
                 content=choices,
                 grid=grid,

@@ -91,7 +91,7 @@ class ModelFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Switches:
-    """Readings of the papers that are open (METHODS tables call them switches). All bear identity.
+    """Readings that the papers leave open. All bear identity.
 
     Attributes:
         include_bos: pool over the tokenizer's own prefix tokens too (MEXA's released code does).
