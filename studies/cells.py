@@ -11,7 +11,7 @@ from functools import lru_cache
 from studies.contents import GenerationSet, TrainingSet
 from studies.keys import keys_of
 from studies.measures import Measure, normed, resolve
-from studies.spec import Bitext, Cell, ChoiceSet, ModelFacts, digest
+from studies.spec import Bitext, Cell, ChoiceSet, ModelFacts, Table, digest
 from studies.study import AlignmentGrid
 
 CHOICE_VERSION = 1
@@ -93,42 +93,46 @@ def choice_cell(
     `fingerprint` is the set's own, where the caller has it; `adapter` the key of the cell whose
     adapter the model answers with.
     """
-    content = fingerprint or choices.fingerprint
-    made = [adapter] if adapter else []
-    return Cell(
-        table="items",
-        model=model.name,
-        revision=model.revision,
-        benchmark=choices.benchmark,
-        language=choices.language,
-        scope=digest([_identity(model), content, CHOICE_VERSION, *made]),
-    )
+    made = (CHOICE_VERSION, *((adapter,) if adapter else ()))
+    return _of_texts("items", choices, model=model, fingerprint=fingerprint, made=made)
 
 
 def text_cell(asked: GenerationSet, *, model: ModelFacts, fingerprint: str | None = None) -> Cell:
     """The one cell of a model on a set of prompts, written greedily without intervention."""
-    content = fingerprint or asked.fingerprint
-    return Cell(
-        table="generations",
-        model=model.name,
-        revision=model.revision,
-        benchmark=asked.benchmark,
-        language=asked.language,
+    return _of_texts(
+        "generations",
+        asked,
+        model=model,
+        fingerprint=fingerprint,
+        made=(TEXT_VERSION,),
         pivot=asked.pivot,
-        scope=digest([_identity(model), content, TEXT_VERSION]),
     )
 
 
 def training_cell(asked: TrainingSet, *, model: ModelFacts, fingerprint: str | None = None) -> Cell:
     """The one cell of an adapter; those that answer with it need its key."""
-    content = fingerprint or asked.fingerprint
+    made = (TRAINING_VERSION,)
+    return _of_texts("training", asked, model=model, fingerprint=fingerprint, made=made)
+
+
+def _of_texts(
+    table: Table,
+    asked: ChoiceSet | GenerationSet | TrainingSet,
+    *,
+    model: ModelFacts,
+    fingerprint: str | None,
+    made: tuple[object, ...],
+    pivot: str | None = None,
+) -> Cell:
+    """The one cell of a model on a set of texts; `made` is what else its answer depends on."""
     return Cell(
-        table="training",
+        table=table,
         model=model.name,
         revision=model.revision,
         benchmark=asked.benchmark,
         language=asked.language,
-        scope=digest([_identity(model), content, TRAINING_VERSION]),
+        pivot=pivot,
+        scope=digest([_identity(model), fingerprint or asked.fingerprint, *made]),
     )
 
 

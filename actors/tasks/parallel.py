@@ -45,7 +45,13 @@ def parallel(loaded: LoadedModel, unit: Unit, given: Given) -> Answer:
     """The rows of cells over parallel text, whichever table they are for."""
     work = unit.work
     assert isinstance(work, AlignmentWork), "cells over parallel text come with bitexts"
-    readings = {cell.key: _reading(loaded, cell, work.switches) for cell in unit.cells}
+    names = {str(cell.measure) for cell in unit.cells}
+    measures = {name: resolve(name, switches=work.switches) for name in names}
+    readings = {
+        cell.key: _reading(loaded, cell, measures[str(cell.measure)], work.switches)
+        for cell in unit.cells
+    }
+    switches = work.switches.text()
     cells_of: dict[_Place, list[Cell]] = defaultdict(list)
     for cell in unit.cells:
         cells_of[_Place(cell.dataset, cell.language, cell.pivot)].append(cell)
@@ -66,12 +72,12 @@ def parallel(loaded: LoadedModel, unit: Unit, given: Given) -> Answer:
         language = _vectors(loaded, unit, bitext.texts, own, work.switches)
         qualities = _qualities(work, bitext, pivot, language)
         for cell in cells:
-            measure = resolve(str(cell.measure), switches=work.switches)
+            measure = measures[str(cell.measure)]
             reading = readings[cell.key]
             sides = (pivot.vectors.at(reading), language.vectors.at(reading))
             pair = _Pair(*(_state(side.to(loaded.device), measure) for side in sides))
             place = _place(unit, cell)
-            known = {"key": cell.key, "switches": work.switches.text()}
+            known = {"key": cell.key, "switches": switches}
             rows += [
                 {**place, **qualities[unit.table], **found, **known}
                 for found in ROWS[unit.table](pair, measure, work, bitext)
@@ -79,10 +85,9 @@ def parallel(loaded: LoadedModel, unit: Unit, given: Given) -> Answer:
     return Answer(rows)
 
 
-def _reading(loaded: LoadedModel, cell: Cell, switches: Switches) -> Reading:
+def _reading(loaded: LoadedModel, cell: Cell, measure: Measure, switches: Switches) -> Reading:
     """What a cell's measure reads under the switches."""
-    assert cell.measure is not None and cell.pooling is not None and cell.layer is not None
-    measure = resolve(cell.measure, switches=switches)
+    assert cell.pooling is not None and cell.layer is not None
     last = loaded.facts.layers
     if cell.layer not in measure.layers(last):
         raise ValueError(
