@@ -5,20 +5,33 @@ project: a change to either is a decision that recomputes everything. Batches, d
 are unknown here.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 
-from studies.contents import GenerationSet, TrainingSet
+from studies.asking import text
+from studies.contents import GenerationSet, LatentSet, TrainingSet, VectorSet
 from studies.keys import keys_of
 from studies.measures import Measure, normed, resolve
 from studies.spec import Bitext, Cell, ChoiceSet, ModelFacts, Table, digest
-from studies.study import AlignmentGrid
+from studies.study import (
+    STEER,
+    AlignmentGrid,
+    LatentGrid,
+    SteeringGrid,
+    analysed_layers,
+)
 
 CHOICE_VERSION = 1
 CHECK_VERSION = 1
 POINTS_VERSION = 1
 TEXT_VERSION = 1
 TRAINING_VERSION = 1
+LENS_VERSION = 1
+VECTOR_VERSION = 1
+STEERING_VERSION = 1
+
+# Every option's own text, and the control in which it is another question's.
+LATENT = ("latent", "latent_shuffled")
 
 
 def alignment_cells(
@@ -34,6 +47,9 @@ def alignment_cells(
     Checks are of mutual neighbours alone; points without layers named are of the middle layer.
 
     Args:
+        grid: the axes.
+        model: whose activations.
+        bitext: the texts; of a picture of all languages together, its language is `all`.
         fingerprint: the bitext's own, where the caller has it: hashing texts takes longer than
             all the cells of a model on them.
         wanted: asked once for every key, in order; a cell is only made where it says yes.
@@ -115,14 +131,121 @@ def training_cell(asked: TrainingSet, *, model: ModelFacts, fingerprint: str | N
     return _of_texts("training", asked, model=model, fingerprint=fingerprint, made=made)
 
 
+def latent_cells(
+    grid: LatentGrid, asked: LatentSet, *, model: ModelFacts, fingerprint: str | None = None
+) -> Iterator[Cell]:
+    """The cells of a model on the option texts of a language: own and shuffled ones x layers.
+
+    Raises:
+        ValueError: the grid asks for a layer that the model does not have.
+    """
+    made = [_identity(model), fingerprint or asked.fingerprint, LENS_VERSION, text(grid.lens)]
+    for measure in LATENT:
+        scope = digest([*made, *([asked.order] if measure == "latent_shuffled" else [])])
+        for layer in layers_asked(grid.layers, model=model):
+            yield Cell(
+                table="lens",
+                model=model.name,
+                revision=model.revision,
+                benchmark=asked.benchmark,
+                language=asked.language,
+                pivot=asked.pivot,
+                measure=measure,
+                layer=layer,
+                scope=scope,
+            )
+
+
+def vector_cell(asked: VectorSet, *, model: ModelFacts, fingerprint: str | None = None) -> Cell:
+    """The one cell of a language's steering vectors, those of all layers."""
+    made = (VECTOR_VERSION,)
+    return _of_texts(
+        "vectors",
+        asked,
+        model=model,
+        fingerprint=fingerprint,
+        made=made,
+        pivot=asked.pivot,
+        seed=asked.seed,
+    )
+
+
+def steered_cells(
+    grid: SteeringGrid,
+    asked: ChoiceSet,
+    *,
+    model: ModelFacts,
+    vectors: Mapping[str, str],
+    fingerprint: str | None = None,
+) -> Iterator[Cell]:
+    """The cells of a model's answers in a language: interventions x layers x coefficients.
+
+    The first is the plain answer, at coefficient 0 and no layer: it is the same everywhere.
+
+    Args:
+        grid: layers and coefficients.
+        asked: the items that are answered, with the seed of the draw that left others out.
+        model: whose answers.
+        vectors: for every intervention the key of the cell whose vectors it takes.
+        fingerprint: the set's own, where the caller has it.
+
+    Raises:
+        ValueError: the grid asks for a layer that the model does not have.
+    """
+    content = [_identity(model), fingerprint or asked.fingerprint, STEERING_VERSION]
+
+    def cell(intervention: str, layer: int | None, coefficient: float, made: list[object]) -> Cell:
+        return Cell(
+            table="items",
+            model=model.name,
+            revision=model.revision,
+            benchmark=asked.benchmark,
+            language=asked.language,
+            pivot=grid.pivot,
+            intervention=intervention,
+            layer=layer,
+            coefficient=coefficient,
+            seed=asked.seed,
+            scope=digest([*content, *made]),
+        )
+
+    yield cell(STEER, None, 0.0, [])
+    for intervention, key in vectors.items():
+        made: list[object] = [key, text(grid.steering)]
+        made += [asked.seed] if intervention == "random" else []
+        given = grid.coefficients if intervention == STEER else grid.control_coefficients
+        for layer in layers_asked(grid.layers, model=model):
+            for coefficient in given:
+                if coefficient:
+                    yield cell(intervention, layer, coefficient, made)
+
+
+def layers_asked(layers: tuple[int, ...] | None, *, model: ModelFacts) -> tuple[int, ...]:
+    """The layers named, each from 1 to the model's last, or those that are usually analysed.
+
+    Raises:
+        ValueError: the model has no such layer.
+    """
+    if layers is None:
+        return analysed_layers(model.layers)
+    for layer in layers:
+        if not 1 <= layer <= model.layers:
+            raise ValueError(
+                f"layer {layer} cannot be taken in model {model.label!r}: expected 1 (the first "
+                f"block's output) to {model.layers} (the last block's)"
+            )
+    return layers
+
+
 def _of_texts(
     table: Table,
-    asked: ChoiceSet | GenerationSet | TrainingSet,
+    asked: ChoiceSet | GenerationSet | TrainingSet | VectorSet,
     *,
     model: ModelFacts,
     fingerprint: str | None,
     made: tuple[object, ...],
     pivot: str | None = None,
+    seed: int | None = None,
 ) -> Cell:
     """The one cell of a model on a set of texts; `made` is what else its answer depends on."""
     return Cell(
@@ -132,6 +255,7 @@ def _of_texts(
         benchmark=asked.benchmark,
         language=asked.language,
         pivot=pivot,
+        seed=seed,
         scope=digest([_identity(model), fingerprint or asked.fingerprint, *made]),
     )
 
@@ -154,6 +278,8 @@ def _layers(
 ) -> tuple[int, ...]:
     """The layers asked for, as far as the measure has them."""
     there = measure.layers(model.layers)
+    if grid.layers == "analysed":
+        return analysed_layers(model.layers)
     if grid.layers is None:
         return ((model.layers + 1) // 2,) if grid.table == "points" else tuple(there)
     beyond = [layer for layer in grid.layers if not 0 <= layer <= model.layers]

@@ -1,4 +1,4 @@
-"""What a model is to write or to learn: prompts with references, and questions with answers.
+"""What a model is to write, to learn or to be read with: prompts, and what belongs to them.
 
 Like the records of spec.py that hold texts, every field bears identity through a fingerprint. What
 is done with them, and how prompts are worded, is unknown here.
@@ -89,3 +89,66 @@ class TrainingSet:
         """Digest of the examples in their order and of every setting."""
         examples = [[example.context, example.answer] for example in self.examples]
         return digest([self.prompt, examples, asdict(self.how), self.commit])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LatentItem:
+    """A question in one language, and the texts of its options in that language and the pivot.
+
+    Texts are continuations of the context: their leading space belongs to them.
+    """
+
+    id: str
+    context: str
+    native: tuple[str, ...]
+    pivot: tuple[str, ...]
+    gold: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LatentSet:
+    """Questions of one benchmark in one language, whose option texts are read at every layer.
+
+    `order` is a control: question i is also read with the option texts of question `order[i]`,
+    which is never i. `chat` is the system prompt under the model's chat template, None without it.
+    """
+
+    benchmark: str
+    language: str
+    pivot: str
+    prompt: str
+    items: tuple[LatentItem, ...]
+    order: tuple[int, ...]
+    chat: str | None = None
+    commit: str = ""
+
+    @property
+    def fingerprint(self) -> str:
+        """Digest of contexts and option texts; the control's order is its own cells'."""
+        items = [[one.id, one.context, one.native, one.pivot, one.gold] for one in self.items]
+        return digest([self.prompt, items, self.chat, self.commit])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VectorSet:
+    """Pairs of prompts whose states differ by what a steering vector is: toward minus away.
+
+    `language` is the one steered away from and `pivot` the one steered to; `seed` is that of the
+    draw of the pairs. Where both are one language, the sides are halves of its prompts: a control.
+    """
+
+    benchmark: str
+    language: str
+    pivot: str
+    prompt: str
+    seed: int
+    ids: tuple[str, ...]
+    toward: tuple[str, ...]
+    away: tuple[str, ...]
+    chat: str | None = None
+    commit: str = ""
+
+    @property
+    def fingerprint(self) -> str:
+        """Digest of the prompts and their ids."""
+        return digest([self.prompt, self.ids, self.toward, self.away, self.chat, self.commit])

@@ -1,8 +1,8 @@
 """The measures over parallel text: what each reads of a model, what it makes of it, its version.
 
 A measure is a reading of activations (site and state) and a score over two languages' vectors:
-mutual nearest neighbours (MEXA; NeuronXA, section 2.3) or one of the paper's baselines (CKA, SVCCA,
-ANC). To add a measure of either kind, add an entry. How activations are read is unknown here.
+mutual nearest neighbours (MEXA; NeuronXA, section 2.3), one of the paper's baselines (CKA, SVCCA,
+ANC), or the mean cosine of a pair, plain or with each language's mean taken away. To add a measure of either kind, add an entry. How activations are read is unknown here.
 """
 
 from dataclasses import dataclass, fields, replace
@@ -12,7 +12,7 @@ from studies.spec import Switches
 
 Site = Literal["resid_post", "mlp_act", "mlp_hidden"]
 State = Literal["raw", "positive", "magnitude"]
-Score = Literal["mutual_nearest", "cka", "svcca", "anc"]
+Score = Literal["mutual_nearest", "cka", "svcca", "anc", "cosine", "cosine_centred"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +73,13 @@ MEASURES: dict[str, Measure] = {
         score="anc",
         switches=("sim_features", "anc_abs"),
     ),
+    "cosine": Measure(site="resid_post", state="raw", first_layer=1, score="cosine"),
+    "cosine_centred": Measure(
+        site="resid_post", state="raw", first_layer=1, score="cosine_centred"
+    ),
 }
+# Those of the NeuronXA paper.
+NEURONXA = ("mexa", "nasca", "navca", "cka", "svcca", "anc")
 
 NEURON_SITES: dict[str, Site] = {"act": "mlp_act", "h": "mlp_hidden"}
 FEATURES = {"hidden": "mexa", "nas": "nasca", "nav": "navca"}

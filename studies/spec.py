@@ -9,7 +9,8 @@ import json
 from dataclasses import InitVar, asdict, dataclass, field
 from typing import Literal
 
-from studies.contents import GenerationSet, TrainingSet
+from studies.asking import Lens, Steering
+from studies.contents import GenerationSet, LatentSet, TrainingSet, VectorSet
 from studies.keys import digest as digest
 from studies.keys import keys_of
 
@@ -17,7 +18,9 @@ Dtype = Literal["float32", "bfloat16", "float16"]
 Quantisation = Literal["8bit", "4bit"]
 Pooling = Literal["weighted", "average", "last"]
 Normalise = Literal["sum", "token", "character"]
-Table = Literal["alignment", "robustness", "points", "items", "generations", "training"]
+Table = Literal[
+    "alignment", "robustness", "points", "items", "generations", "training", "lens", "vectors"
+]
 Method = Literal["tsne", "pca"]
 
 POOLINGS: tuple[Pooling, ...] = ("weighted", "average", "last")
@@ -147,6 +150,8 @@ class Cell:
     the same ones does not. As a scope comes before its key, no cell can need itself, however far
     around; which cells a unit takes results from is said in `Unit.needs`.
 
+    `seed` is that of a draw, such as the items a vector was made from; the scope has what was drawn.
+
     `hashed` is the key, from who has just hashed it: `studies.cells` asks about keys before it
     makes cells. It is not kept, so a copy with another column hashes for itself.
     """
@@ -164,6 +169,7 @@ class Cell:
     layer: int | None = None
     intervention: str | None = None
     coefficient: float | None = None
+    seed: int | None = None
     key: str = field(init=False)
     hashed: InitVar[str | None] = None
 
@@ -191,7 +197,8 @@ class Bitext:
     """Aligned sentences of one language and its pivot. The texts and ids bear identity.
 
     `pivot_texts[i]` and `texts[i]` say the same thing; `ids[i]` names the pair. `commit` is the
-    data set's commit on the hub, empty for local files.
+    data set's commit on the hub, empty for local files. `chat` is the system prompt under the
+    model's chat template, None for texts as they are.
     """
 
     dataset: str
@@ -201,11 +208,13 @@ class Bitext:
     pivot_texts: tuple[str, ...]
     texts: tuple[str, ...]
     commit: str = ""
+    chat: str | None = None
 
     @property
     def fingerprint(self) -> str:
         """Digest of the content, whatever file it came from."""
-        return digest([self.ids, self.pivot_texts, self.texts, self.commit])
+        chat = () if self.chat is None else ({"chat": self.chat},)
+        return digest([self.ids, self.pivot_texts, self.texts, self.commit, *chat])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -224,6 +233,11 @@ class ChoiceSet:
 
     `normalise` says how an option's log-probability becomes its score: `sum` over its tokens, or
     that divided by the number of its tokens (`token`) or of its characters (`character`).
+
+    Where there are `variants` of every option, an item's continuations are all options in their
+    first variant, then all in their second, and an option has the probability of its variants
+    together. `chat` is the system prompt under the model's chat template, None without it. `seed`
+    is that of a draw whose items were left out here, None where none were.
     """
 
     benchmark: str
@@ -232,12 +246,17 @@ class ChoiceSet:
     items: tuple[ChoiceItem, ...]
     normalise: Normalise = "sum"
     commit: str = ""
+    variants: int = 1
+    chat: str | None = None
+    seed: int | None = None
 
     @property
     def fingerprint(self) -> str:
         """Digest of prompts, options, gold answers and the way they are scored."""
         items = [[item.id, item.context, item.options, item.gold] for item in self.items]
-        return digest([self.prompt, items, self.normalise, self.commit])
+        rest: list[object] = [] if self.variants == 1 else [{"variants": self.variants}]
+        rest += [] if self.chat is None else [{"chat": self.chat}]
+        return digest([self.prompt, items, self.normalise, self.commit, *rest])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -245,7 +264,7 @@ class AlignmentWork:
     """The input of cells over parallel text: one bitext per language, under one set of switches.
 
     `pairs` is how many sentence pairs were asked for, None for all there are. `method` is that of
-    points, `seed` that of points and of checks.
+    points, `seed` that of points and of checks; `together` puts all languages into one picture.
     """
 
     bitexts: tuple[Bitext, ...]
@@ -253,6 +272,7 @@ class AlignmentWork:
     pairs: int | None = None
     method: Method | None = None
     seed: int = 0
+    together: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -280,7 +300,53 @@ class TrainingWork:
     sets: tuple[TrainingSet, ...]
 
 
-Work = AlignmentWork | ChoiceWork | GenerationWork | TrainingWork
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LatentWork:
+    """The input of cells that read option texts at layers: one set of questions per language."""
+
+    sets: tuple[LatentSet, ...]
+    lens: Lens
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VectorWork:
+    """The input of cells of steering vectors: one set of pairs per language and draw."""
+
+    sets: tuple[VectorSet, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Taken:
+    """Whose artifact an intervention takes for one language and draw: the key of its cell."""
+
+    language: str
+    seed: int
+    intervention: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SteeringWork:
+    """The input of steered accuracy cells: items per language and draw, and where vectors are.
+
+    A cell without a layer has coefficient 0, the plain model, and takes none.
+    """
+
+    sets: tuple[ChoiceSet, ...]
+    taken: tuple[Taken, ...]
+    steering: Steering
+    pivot: str
+
+
+Work = (
+    AlignmentWork
+    | ChoiceWork
+    | GenerationWork
+    | TrainingWork
+    | LatentWork
+    | VectorWork
+    | SteeringWork
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,11 +6,33 @@ are (cells.py). Where results go, and who computes them, is unknown here.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, get_args
 
+from studies.asking import Asking, Lens, Steering
 from studies.contents import FineTuning
-from studies.measures import MEASURES
+from studies.measures import NEURONXA
 from studies.spec import POOLINGS, Method, Model, Pooling, Switches
+
+
+# Controls of steering; each is the name of its intervention as well. `random`: a direction of equal
+# length. `wrong_language`: another language's vector. `wrong_dataset`: one from another benchmark.
+# `orthogonal`: the vector without the directions that write the letters. `halves`: the difference
+# of two halves of the pivot's own prompts.
+Control = Literal["random", "wrong_language", "wrong_dataset", "orthogonal", "halves"]
+CONTROLS: tuple[Control, ...] = get_args(Control)
+STEER = "steer"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Questions:
+    """A benchmark's prompts as parallel text: the ones that a draw of `sample` items takes."""
+
+    benchmark: str
+    prompt: str | None = None
+    asking: Asking = field(default_factory=Asking)
+    limit: int | None = None
+    sample: int = 50
+    seed: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,7 +41,9 @@ class AlignmentGrid:
 
     `languages` may be `("all",)`; `layers` None means every layer the measure has. The cells are
     scores, or checks of scores (`robustness`), or `points` of a picture made by `method`, of the
-    first of its languages that the text has; `seed` is that of checks and pictures.
+    first of its languages that the text has, or of all `together`; `seed` is that of checks and
+    pictures. With `questions` the text is a benchmark's prompts, and `dataset` only its name.
+    `analysed` stands for the layers that the latent-process paper looks at (`analysed_layers`).
     """
 
     table: Literal["alignment", "robustness", "points"] = "alignment"
@@ -27,12 +51,14 @@ class AlignmentGrid:
     languages: tuple[str, ...]
     pivot: str = "eng_Latn"
     pairs: int | None = 100
-    measures: tuple[str, ...] = tuple(MEASURES)
+    measures: tuple[str, ...] = NEURONXA
     poolings: tuple[Pooling, ...] = POOLINGS
-    layers: tuple[int, ...] | None = None
+    layers: tuple[int, ...] | Literal["analysed"] | None = None
     switches: Switches = field(default_factory=Switches)
     method: Method | None = None
     seed: int = 0
+    together: bool = False
+    questions: Questions | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,12 +67,15 @@ class ChoiceGrid:
 
     `languages` may be `("all",)`; languages that the benchmark lacks are left out and reported by
     the plan. `limit` keeps the first items of every language; `prompt` None is the default one.
+    `parallel` wants items to have the same options and right answer in every language.
     """
 
     benchmark: str
     languages: tuple[str, ...]
     limit: int | None = None
     prompt: str | None = None
+    asking: Asking = field(default_factory=Asking)
+    parallel: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +111,60 @@ class TransferGrid:
     how: FineTuning = field(default_factory=FineTuning)
 
 
-Grid = AlignmentGrid | ChoiceGrid | TranslationGrid | TransferGrid
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LatentGrid:
+    """How probable every option's text is at every layer, in the question's language and the pivot.
+
+    `layers` None are those of `analysed_layers`; `seed` is that of the control, in which options
+    belong to another question (arXiv 2505.13141, section 4).
+    """
+
+    benchmark: str
+    languages: tuple[str, ...]
+    pivot: str = "eng_Latn"
+    limit: int | None = None
+    prompt: str | None = None
+    asking: Asking = field(default_factory=Asking)
+    layers: tuple[int, ...] | None = None
+    lens: Lens = field(default_factory=Lens)
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SteeringGrid:
+    """Answers while the residual stream is pushed toward the pivot's, layers x coefficients.
+
+    For every seed, `sample` items are drawn, vectors are made from them, and the others are
+    answered. Controls run at `control_coefficients`; `other` is the benchmark of `wrong_dataset`.
+    """
+
+    benchmark: str
+    languages: tuple[str, ...]
+    pivot: str = "eng_Latn"
+    limit: int | None = None
+    prompt: str | None = None
+    asking: Asking = field(default_factory=Asking)
+    layers: tuple[int, ...] | None = None
+    coefficients: tuple[float, ...] = ()
+    seeds: tuple[int, ...] = (0,)
+    sample: int = 50
+    controls: tuple[Control, ...] = ()
+    control_coefficients: tuple[float, ...] = (2.0,)
+    other: str | None = None
+    steering: Steering = field(default_factory=Steering)
+
+
+Grid = AlignmentGrid | ChoiceGrid | TranslationGrid | TransferGrid | LatentGrid | SteeringGrid
+
+# Models with fewer blocks than this are looked at in every layer.
+SHALLOW = 16
+
+
+def analysed_layers(blocks: int) -> tuple[int, ...]:
+    """Every fourth layer up to the last (arXiv 2505.13141, section 3.1); all of a shallow model."""
+    if blocks < SHALLOW:
+        return tuple(range(1, blocks + 1))
+    return tuple(range(blocks % 4 or 4, blocks + 1, 4))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -67,4 +67,7 @@ def _row(unit: Unit, cell: Cell, item: ChoiceItem, answer: Choice, *, prompt: st
         "key": cell.key,
         "prompt": prompt,
         "truncated": answer.truncated,
+        "pivot": None,
+        "seed": None,
+        "switches": None,
     }

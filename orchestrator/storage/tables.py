@@ -28,6 +28,13 @@ _CHANGED = [
     ("layer", pa.int32()),
     ("coefficient", pa.float64()),
 ]
+# What is kept of the option texts in one language: log-probability and length of each.
+_LATENT = (
+    ("_logp", pa.list_(pa.float64())),
+    ("_tokens", pa.list_(pa.int32())),
+    ("_characters", pa.list_(pa.int32())),
+    ("_bytes", pa.list_(pa.int32())),
+)
 
 SCHEMAS: dict[str, pa.Schema] = {
     "alignment": pa.schema(
@@ -90,6 +97,9 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("key", pa.string()),
             ("prompt", pa.string()),
             ("truncated", pa.bool_()),
+            ("pivot", pa.string()),
+            ("seed", pa.int32()),
+            ("switches", pa.string()),
         ]
     ),
     "generations": pa.schema(
@@ -118,6 +128,35 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("key", pa.string()),
         ]
     ),
+    "lens": pa.schema(
+        [
+            *_ASKED,
+            ("pivot", pa.string()),
+            ("measure", pa.string()),
+            ("layer", pa.int32()),
+            ("item", pa.string()),
+            ("gold", pa.int32()),
+            *((f"{side}{part}", kind) for side in ("native", "pivot") for part, kind in _LATENT),
+            ("prompt", pa.string()),
+            ("truncated", pa.bool_()),
+            ("key", pa.string()),
+            ("switches", pa.string()),
+        ]
+    ),
+    "vectors": pa.schema(
+        [
+            *_ASKED,
+            ("pivot", pa.string()),
+            ("prompt", pa.string()),
+            ("seed", pa.int32()),
+            ("layer", pa.int32()),
+            ("n", pa.int32()),
+            ("norm", pa.float64()),
+            ("resid_norm", pa.float64()),
+            ("reliability", pa.float64()),
+            ("key", pa.string()),
+        ]
+    ),
 }
 
 # The columns whose values together belong to one row: what makes a repeated row a repetition.
@@ -128,6 +167,8 @@ IDENTITY: dict[str, tuple[str, ...]] = {
     "items": ("key", "item"),
     "generations": ("key", "item"),
     "training": ("key",),
+    "lens": ("key", "item"),
+    "vectors": ("key", "layer"),
 }
 # Columns without which a shard says nothing. Others may be missing: an older version had none.
 NEEDED = ("key", "model", "revision")

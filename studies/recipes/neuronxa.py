@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 
 from studies import options as opt
-from studies.measures import MEASURES
+from studies.measures import MEASURES, NEURONXA
 from studies.options import Options
 from studies.spec import Pooling
 from studies.study import AlignmentGrid, ChoiceGrid, Grid, Study, TransferGrid, TranslationGrid
@@ -246,7 +246,7 @@ def _pairs(options: Options) -> int | None:
 
 
 def _measures(options: Options) -> tuple[str, ...]:
-    return options.measures or tuple(MEASURES)
+    return options.measures or NEURONXA
 
 
 def _those(options: Options, able: tuple[str, ...], *, part: str) -> tuple[str, ...]:
