@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from orchestrator.pack import Content
-from studies.contents import GenerationSet, TrainingSet
+from studies.contents import GenerationSet, LatentSet, TrainingSet, VectorSet
 from studies.model_files import count_tokens
 from studies.spec import Bitext, ModelFacts
 
@@ -88,6 +88,12 @@ def _texts(content: Content) -> Iterator[str]:
         yield from (item.prompt for item in content.items)
     elif isinstance(content, TrainingSet):
         yield from (example.context + example.answer for example in content.examples)
+    elif isinstance(content, VectorSet):
+        yield from content.toward
+        yield from content.away
+    elif isinstance(content, LatentSet):
+        for one in content.items:
+            yield from (one.context + option for option in (*one.native, *one.pivot))
     else:
         for item in content.items:
             yield from (item.context + option for option in item.options)
@@ -97,7 +103,7 @@ def _longest(content: Content) -> int:
     """The size of the longest text; a question is not copied for each of its options."""
     if isinstance(content, Bitext):
         return max(map(_size, (*content.texts, *content.pivot_texts)), default=0)
-    if isinstance(content, GenerationSet | TrainingSet):
+    if isinstance(content, GenerationSet | TrainingSet | VectorSet | LatentSet):
         return max(map(_size, _texts(content)), default=0)
     options = (max(map(_size, item.options), default=0) for item in content.items)
     sizes = (

@@ -3,6 +3,7 @@
 import inspect
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from math import isfinite, nan
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -74,7 +75,30 @@ def request(
         int | None, _help("Only the first items of each benchmark (default: all).", STUDY)
     ] = None,
     prompt: Annotated[
-        str | None, _help("Prompt of the benchmarks: letter, cloze (default: each its own).", STUDY)
+        str | None,
+        _help("Prompt of the benchmarks: letter, cloze, latent (default: each its own).", STUDY),
+    ] = None,
+    coefficient: Annotated[
+        Many,
+        _help(
+            "How far to steer; repeatable or a,b,c, negative ones as --coefficient=-2 "
+            "(default: 11 from -4 to 4).",
+            STUDY,
+        ),
+    ] = None,
+    control: Annotated[
+        Many,
+        _help(
+            "Control of steering: random, wrong_language, wrong_dataset, orthogonal, halves "
+            "(default: all that apply).",
+            STUDY,
+        ),
+    ] = None,
+    sample: Annotated[
+        int | None, _help("Questions drawn for vectors and pictures (default: 50).", STUDY)
+    ] = None,
+    seed: Annotated[
+        Many, _help("Seed of that draw; several show its spread (default: 0).", STUDY)
     ] = None,
     fewshot: Annotated[
         int | None, _help("Examples before each question of harness/... (default: 5).", STUDY)
@@ -130,8 +154,11 @@ def request(
         raise ValueError(f"--limit {limit}: expected a whole number from 1")
     if fewshot is not None and fewshot < 0:
         raise ValueError(f"--fewshot {fewshot}: expected a whole number from 0")
+    if sample is not None and sample < 2:
+        raise ValueError(f"--sample {sample}: expected a whole number from 2")
     if workers is not None and workers < 1:
         raise ValueError(f"--workers {workers}: expected a whole number from 1")
+    chosen = opt.switches(_flat(switch))
     options = Options(
         models=_flat(model),
         languages=_flat(language),
@@ -148,10 +175,17 @@ def request(
         paper=paper,
         limit=limit,
         prompt=prompt,
+        coefficients=tuple(map(_number, _flat(coefficient))),
+        controls=_flat(control),
+        seeds=tuple(_whole(name, "--seed", least=0) for name in _flat(seed)),
+        sample=sample,
         fewshot=fewshot,
         how=opt.fine_tuning(_flat(finetune)),
         dtype=dtype,
-        switches=opt.switches(_flat(switch)),
+        switches=chosen.switches,
+        asking=chosen.asking,
+        lens=chosen.lens,
+        steering=chosen.steering,
         trust_remote_code=trust_remote_code,
         adapter=adapter,
         quantise=quantise,
@@ -201,6 +235,17 @@ def _two(text: str) -> tuple[str, str]:
     if not (first and colon and second) or first == second:
         raise ValueError(f"--pair {text}: expected two languages, such as deu_Latn:fra_Latn")
     return first, second
+
+
+def _number(text: str) -> float:
+    """A coefficient."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = nan
+    if not isfinite(value):
+        raise ValueError(f"--coefficient {text}: expected a number such as 2 or -0.5")
+    return value
 
 
 def _whole(text: str, flag: str, *, least: int) -> int:

@@ -7,8 +7,9 @@ there are. Where the cells came from, and which worker takes a unit, is unknown 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from typing import TypeVar
 
-from studies.contents import GenerationSet, TrainingSet
+from studies.contents import GenerationSet, LatentSet, TrainingSet, VectorSet
 from studies.spec import (
     AlignmentWork,
     Bitext,
@@ -16,23 +17,29 @@ from studies.spec import (
     ChoiceSet,
     ChoiceWork,
     GenerationWork,
+    LatentWork,
     ModelFacts,
+    SteeringWork,
+    Taken,
     TrainingWork,
     Unit,
+    VectorWork,
     Work,
 )
-from studies.study import AlignmentGrid, Grid
+from studies.study import AlignmentGrid, Grid, LatentGrid, SteeringGrid
 
-Content = Bitext | ChoiceSet | GenerationSet | TrainingSet
+Content = Bitext | ChoiceSet | GenerationSet | TrainingSet | LatentSet | VectorSet
+T = TypeVar("T")
 # Checks of one score; and a picture has a point for every sentence of both languages.
-CHECKS = 7
+CHECKS = 9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
     """Missing cells of one model that share their prompts, with the text they are computed from.
 
-    `needs` are the keys of the cells whose results they take, such as a steering vector.
+    `beside` are further texts that the same cells read. `needs` are the keys of the cells whose
+    results they take, such as a steering vector, and `taken` says what each is taken for.
     """
 
     model: ModelFacts
@@ -40,17 +47,28 @@ class Part:
     content: Content
     grid: Grid
     characters: int
+    beside: tuple[Content, ...] = ()
     needs: tuple[str, ...] = ()
+    taken: tuple[Taken, ...] = ()
+
+    @property
+    def contents(self) -> tuple[Content, ...]:
+        """All texts that the cells read."""
+        return (self.content, *self.beside)
 
     @property
     def rows(self) -> int:
         """Rows that the cells will fill."""
         content, table = self.content, self.cells[0].table
         each = 1
-        if isinstance(content, ChoiceSet | GenerationSet):
+        if isinstance(content, ChoiceSet | GenerationSet | LatentSet):
             each = len(content.items)
-        elif isinstance(content, Bitext) and table != "alignment":
-            each = CHECKS if table == "robustness" else 2 * len(content.ids)
+        elif isinstance(content, VectorSet):
+            each = self.model.layers
+        elif isinstance(content, Bitext) and table == "robustness":
+            each = CHECKS
+        elif isinstance(content, Bitext) and table == "points":
+            each = len(content.ids) * (1 + len(self.contents))
         return each * len(self.cells)
 
 
@@ -130,24 +148,39 @@ def _unit(group: list[Part], *, study: str, allow_truncation: bool) -> Unit:
 def _work(group: list[Part]) -> Work:
     """The texts of parts of one kind."""
     grid = group[0].grid
-    contents = [part.content for part in group]
+    contents = [content for part in group for content in part.contents]
     if isinstance(grid, AlignmentGrid):
         return AlignmentWork(
-            bitexts=tuple(content for content in contents if isinstance(content, Bitext)),
+            bitexts=_those(contents, Bitext),
             switches=grid.switches,
-            pairs=grid.pairs,
+            pairs=grid.questions.sample if grid.questions else grid.pairs,
             method=grid.method,
             seed=grid.seed,
+            together=grid.together,
         )
-    if group[0].cells[0].table == "training":
-        lessons = (content for content in contents if isinstance(content, TrainingSet))
-        return TrainingWork(sets=tuple(lessons))
-    if group[0].cells[0].table == "generations":
-        prompts = (content for content in contents if isinstance(content, GenerationSet))
-        return GenerationWork(sets=tuple(prompts))
+    if isinstance(grid, LatentGrid):
+        return LatentWork(sets=_those(contents, LatentSet), lens=grid.lens)
+    table = group[0].cells[0].table
+    if table == "vectors":
+        return VectorWork(sets=_those(contents, VectorSet))
+    if isinstance(grid, SteeringGrid):
+        return SteeringWork(
+            sets=_those(contents, ChoiceSet),
+            taken=tuple(taken for part in group for taken in part.taken),
+            steering=grid.steering,
+            pivot=grid.pivot,
+        )
+    if table == "training":
+        return TrainingWork(sets=_those(contents, TrainingSet))
+    if table == "generations":
+        return GenerationWork(sets=_those(contents, GenerationSet))
     # The parts of one grid and model answer with one adapter, if with any.
     (adapter,) = {part.needs for part in group}
-    return ChoiceWork(
-        sets=tuple(content for content in contents if isinstance(content, ChoiceSet)),
-        adapter=adapter[0] if adapter else "",
-    )
+    return ChoiceWork(sets=_those(contents, ChoiceSet), adapter=adapter[0] if adapter else "")
+
+
+def _those(contents: Sequence[Content], kind: type[T]) -> tuple[T, ...]:
+    """The contents of one kind, which all parts of a unit have."""
+    found = tuple(content for content in contents if isinstance(content, kind))
+    assert len(found) == len(contents), "the parts of a unit are of one kind"
+    return found

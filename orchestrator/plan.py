@@ -9,7 +9,8 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
 from orchestrator import fit
-from orchestrator.draft import Draft, Ledger, add_grid, dataset_of
+from orchestrator.draft import Draft, Ledger
+from orchestrator.grids.kinds import add_grid, dataset_of
 from orchestrator.pack import pack, possible
 from studies import miniworld, model_files
 from studies.rows import Source
@@ -119,7 +120,9 @@ def build(
         notes=tuple(draft.notes),
         pins=draft.pins,
         commits=draft.commits,
-        too_long=tuple(fit.too_long([(part.model, part.content) for part in parts])),
+        too_long=tuple(
+            fit.too_long([(part.model, content) for part in parts for content in part.contents])
+        ),
         there=frozenset(need for part in parts for need in part.needs if need in done),
         failed_by_model=+left_alone,
     )

@@ -71,7 +71,14 @@ ADDRESSES: dict[str, Address] = {
         absent=("ms", "my", "tl", "vi"),  # SEA-HELM translated these four
     ),
     "m_arc": Address(id="alexandrainst/m_arc"),
+    "m_hellaswag": Address(
+        id="alexandrainst/m_hellaswag",
+        split="val",
+        absent=("zh",),  # a row of another shape, which `datasets` cannot read; files can be
+    ),
     "m_mmlu": Address(id="alexandrainst/m_mmlu"),
+    # English has the same columns in openai/simple-evals (mmlu.csv): on disk, mmmlu/en.jsonl.
+    "mmmlu": Address(id="openai/MMMLU", absent=("en",)),
     "xcopa": Address(id="cambridgeltl/xcopa", absent=("en",)),
     "xstorycloze": Address(
         kind="parquet", id="juletxara/xstory_cloze", revision=PARQUET, split="eval"

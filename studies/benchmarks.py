@@ -9,9 +9,11 @@ Item ids are the same in every language. What wins a question and how is unknown
 from dataclasses import dataclass, replace
 
 from studies import harness, prompts, readings, rows
+from studies.asking import Asking
 from studies.items import Asked, Benchmark, Borrowed, asked
 from studies.parallel_items import CommonItems, common_items
-from studies.prompts import Prompt
+from studies.prompts import USUAL, Prompt
+from studies.readings import Parts
 from studies.rows import Source
 from studies.spec import ChoiceItem, ChoiceSet
 
@@ -24,6 +26,7 @@ __all__ = [
     "common_items",
     "languages",
     "load",
+    "parts",
     "questions",
 ]
 
@@ -63,37 +66,63 @@ def load(
     source: Source,
     limit: int | None = None,
     prompt: str | None = None,
+    asking: Asking = USUAL,
 ) -> ChoiceSet:
     """The items of a benchmark in one language, as contexts and options.
 
     Args:
         limit: look at the first rows only; None looks at all.
         prompt: the name of one of the benchmark's prompts; None is its default.
+        asking: how the prompt is put; every switch must have an effect on it.
 
     Raises:
-        ValueError: the benchmark is generated or unknown, or a row makes no item.
+        ValueError: the benchmark is generated or unknown, a switch is without effect, or a row
+            makes no item.
     """
     if benchmark.startswith(harness.PREFIX):
+        if asking != USUAL:
+            raise ValueError(
+                f"{benchmark} is asked in lm-evaluation-harness's own way, not as "
+                f"{asking.named(prompt or 'usual')!r}: leave those switches out, or name the "
+                f"benchmark without {harness.PREFIX}"
+            )
         return harness.load(benchmark, language=language, source=source, limit=limit, prompt=prompt)
-    entry = _entry(benchmark)
-    if entry.generated:
-        raise ValueError(
-            f"{benchmark} is answered by generating text, not by choosing: "
-            "choose a benchmark with options"
-        )
+    entry = _with_options(benchmark)
     name = prompt or next(iter(entry.prompts))
     if name not in entry.prompts:
         known = ", ".join(entry.prompts)
         raise ValueError(f"{benchmark} has no prompt {name!r}: expected one of {known}")
+    template = prompts.switched(entry.prompts[name], name=name, asking=asking)
     found = asked(benchmark, entry, language=language, source=source, limit=limit)
     return ChoiceSet(
         benchmark=benchmark,
         language=language,
-        prompt=name,
-        items=tuple(_item(each, template=entry.prompts[name], language=language) for each in found),
-        normalise=entry.prompts[name].normalise,
+        prompt=asking.named(name),
+        items=tuple(_item(each, template=template, language=language) for each in found),
+        normalise=template.normalise,
         commit=found[0].commit,
+        variants=template.variants,
+        chat=asking.chat,
     )
+
+
+def parts(
+    benchmark: str, *, language: str, source: Source, limit: int | None = None
+) -> dict[str, Parts]:
+    """What the items of `load` ask and offer, before any prompt, by id.
+
+    Raises:
+        ValueError: the benchmark is of lm-evaluation-harness, generated or unknown, or a row makes
+            no item.
+    """
+    if benchmark.startswith(harness.PREFIX):
+        raise ValueError(
+            f"{benchmark} shows questions and options in lm-evaluation-harness's own templates "
+            f"alone: name the benchmark without {harness.PREFIX}"
+        )
+    entry = _with_options(benchmark)
+    found = asked(benchmark, entry, language=language, source=source, limit=limit)
+    return {each.id: _checked(each) for each in found}
 
 
 def questions(
@@ -125,7 +154,19 @@ def questions(
 
 
 def _item(asked: Asked, *, template: Prompt, language: str) -> ChoiceItem:
-    """One item under one prompt; its options are checked here, whatever the benchmark."""
+    """One item under one prompt."""
+    parts = _checked(asked)
+    try:
+        shown = prompts.render(
+            template, fields=parts.fields, options=parts.options, language=language
+        )
+    except ValueError as error:
+        raise ValueError(f"{asked.where}: {error}") from error
+    return ChoiceItem(id=asked.id, context=shown.context, options=shown.options, gold=parts.gold)
+
+
+def _checked(asked: Asked) -> Parts:
+    """What a row asks, if that can be answered by choosing, whatever the benchmark."""
     parts = asked.parts
     if len(parts.options) < 2:
         raise ValueError(f"{asked.where}: {len(parts.options)} options, expected at least 2")
@@ -137,13 +178,17 @@ def _item(asked: Asked, *, template: Prompt, language: str) -> ChoiceItem:
             f"{asked.where}: the right answer is option {parts.gold + 1}, "
             f"but there are {len(parts.options)}"
         )
-    try:
-        shown = prompts.render(
-            template, fields=parts.fields, options=parts.options, language=language
+    return parts
+
+
+def _with_options(benchmark: str) -> Benchmark:
+    entry = _entry(benchmark)
+    if entry.generated:
+        raise ValueError(
+            f"{benchmark} is answered by generating text, not by choosing: "
+            "choose a benchmark with options"
         )
-    except ValueError as error:
-        raise ValueError(f"{asked.where}: {error}") from error
-    return ChoiceItem(id=asked.id, context=shown.context, options=shown.options, gold=parts.gold)
+    return entry
 
 
 def _entry(benchmark: str) -> Benchmark:
@@ -183,7 +228,14 @@ BENCHMARKS: dict[str, Benchmark] = {
         read=readings.question,
     ),
     "m_arc": replace(KNOWLEDGE, columns=readings.SCIENCE, prompts=prompts.SCIENCE),
+    "m_hellaswag": Benchmark(
+        columns=readings.ENDING,
+        ids=(("id",), ("ind",)),  # not source_id: three languages have one and the same in all rows
+        read=readings.ending,
+        prompts=prompts.ENDING,
+    ),
     "m_mmlu": KNOWLEDGE,
+    "mmmlu": replace(KNOWLEDGE, columns=readings.EXAM, ids=(), read=readings.exam),
     "xcopa": Benchmark(
         columns=readings.CAUSE_OR_EFFECT,
         ids=(("idx",), ("id",)),

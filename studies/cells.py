@@ -17,12 +17,13 @@ from studies.study import (
     STEER,
     AlignmentGrid,
     LatentGrid,
+    Layers,
     SteeringGrid,
-    analysed_layers,
+    named_layers,
 )
 
 CHOICE_VERSION = 1
-CHECK_VERSION = 1
+CHECK_VERSION = 2
 POINTS_VERSION = 1
 TEXT_VERSION = 1
 TRAINING_VERSION = 1
@@ -220,14 +221,14 @@ def steered_cells(
                     yield cell(intervention, layer, coefficient, made)
 
 
-def layers_asked(layers: tuple[int, ...] | None, *, model: ModelFacts) -> tuple[int, ...]:
-    """The layers named, each from 1 to the model's last, or those that are usually analysed.
+def layers_asked(layers: Layers, *, model: ModelFacts) -> tuple[int, ...]:
+    """The layers meant, each from 1 to the model's last.
 
     Raises:
         ValueError: the model has no such layer.
     """
-    if layers is None:
-        return analysed_layers(model.layers)
+    if isinstance(layers, str):
+        return named_layers(layers, blocks=model.layers)
     for layer in layers:
         if not 1 <= layer <= model.layers:
             raise ValueError(
@@ -278,8 +279,8 @@ def _layers(
 ) -> tuple[int, ...]:
     """The layers asked for, as far as the measure has them."""
     there = measure.layers(model.layers)
-    if grid.layers == "analysed":
-        return analysed_layers(model.layers)
+    if isinstance(grid.layers, str):
+        return named_layers(grid.layers, blocks=model.layers)
     if grid.layers is None:
         return ((model.layers + 1) // 2,) if grid.table == "points" else tuple(there)
     beyond = [layer for layer in grid.layers if not 0 <= layer <= model.layers]

@@ -2,7 +2,8 @@
 
 A measure is a reading of activations (site and state) and a score over two languages' vectors:
 mutual nearest neighbours (MEXA; NeuronXA, section 2.3), one of the paper's baselines (CKA, SVCCA,
-ANC), or the mean cosine of a pair, plain or with each language's mean taken away. To add a measure of either kind, add an entry. How activations are read is unknown here.
+ANC), or the mean cosine of a pair, plain or with each language's mean taken away. To add a measure
+of any of these kinds, add an entry. How activations are read is unknown here.
 """
 
 from dataclasses import dataclass, fields, replace

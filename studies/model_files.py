@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "spiece.model", "vocab.json", "vocab.txt")
+CHAT_TEMPLATE = "chat_template.jinja"
+MORE_CHAT_TEMPLATES = "additional_chat_templates"
 SMALL_FILES = ["config.json", "model.safetensors.index.json", "tokenizer_config.json"]
 SMALL_FILES += ["adapter_config.json", *TOKENIZER_FILES]
 
@@ -172,14 +174,17 @@ def _local_facts(model: Model, folder: Path, *, name: str) -> ModelFacts:
             f"model folder {folder} has no tokenizer: expected one of {', '.join(TOKENIZER_FILES)}"
         )
     settings = folder / "tokenizer_config.json"
-    tokenizer += [settings] if settings.is_file() else []
+    template, more = folder / CHAT_TEMPLATE, folder / MORE_CHAT_TEMPLATES
+    tokenizer += [file for file in (settings, template) if file.is_file()]
+    # Each of these is chosen by its name, so that belongs to them.
+    named = [[file.name, file_hash(file)] for file in sorted(more.glob("*.jinja"))]
     hashes = [file_hash(file) for file in (folder / "config.json", *weights)]
     return ModelFacts(
         name=name,
         revision=model.revision or "main",
         folder=str(folder.resolve()),
         weights=digest(hashes),
-        tokenizer=digest([file_hash(file) for file in tokenizer]),
+        tokenizer=digest([*(file_hash(file) for file in tokenizer), *named]),
         dtype=model.dtype,
         layers=sizes.layers,
         width=sizes.width,

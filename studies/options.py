@@ -4,10 +4,11 @@ Names are those of the flags. Nothing is looked up here: whether a model, langua
 exists is found out when the plan is made.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
-from typing import get_args
+from typing import NamedTuple, get_args
 
+from studies.asking import Asking, Lens, Steering
 from studies.contents import FineTuning
 from studies.spec import POOLINGS, Dtype, Model, Pooling, Quantisation, Switches
 
@@ -31,10 +32,17 @@ class Options:
     paper: bool = False
     limit: int | None = None
     prompt: str | None = None
+    coefficients: tuple[float, ...] = ()
+    controls: tuple[str, ...] = ()
+    seeds: tuple[int, ...] = ()
+    sample: int | None = None
     fewshot: int | None = None
     how: FineTuning = field(default_factory=FineTuning)
     dtype: str | None = None
     switches: Switches = field(default_factory=Switches)
+    asking: Asking = field(default_factory=Asking)
+    lens: Lens = field(default_factory=Lens)
+    steering: Steering = field(default_factory=Steering)
     trust_remote_code: bool = False
     adapter: str | None = None
     quantise: str | None = None
@@ -79,19 +87,59 @@ def poolings(names: Iterable[str]) -> tuple[Pooling, ...]:
     return tuple(pooling for pooling in POOLINGS if not named or pooling in named)
 
 
-def switches(settings: Iterable[str]) -> Switches:
+class Chosen(NamedTuple):
+    """The records of switches, each as far as it was set."""
+
+    switches: Switches
+    asking: Asking
+    lens: Lens
+    steering: Steering
+
+
+def switches(settings: Iterable[str]) -> Chosen:
     """Switches from `name=value` texts, each checked against the values it can take."""
-    return Switches(**_chosen(settings, of=Switches, what="switch"))  # type: ignore[arg-type]
+    records: tuple[type, ...] = (Switches, Asking, Lens, Steering)
+    chosen = _chosen(settings, of=records, what="switch")
+    made = []
+    for record in records:
+        own = {item.name for item in fields(record)}
+        made.append(record(**{name: value for name, value in chosen.items() if name in own}))
+    return Chosen(*made)
 
 
 def fine_tuning(settings: Iterable[str]) -> FineTuning:
     """How to fine-tune, from `name=value` texts."""
-    return FineTuning(**_chosen(settings, of=FineTuning, what="setting"))  # type: ignore[arg-type]
+    chosen = _chosen(settings, of=(FineTuning,), what="setting")
+    return FineTuning(**chosen)  # type: ignore[arg-type]
 
 
-def _chosen(settings: Iterable[str], *, of: type, what: str) -> dict[str, object]:
-    """The fields of a record that `name=value` texts set, each in its own type."""
-    known = {item.name: item.type for item in fields(of)}
+def changed(record: Asking | Lens | Steering) -> dict[str, object]:
+    """The switches of a record that are not the usual ones."""
+    usual = type(record)()
+    pairs = ((item.name, getattr(record, item.name)) for item in fields(record))
+    return {name: value for name, value in pairs if value != getattr(usual, name)}
+
+
+def refuse_unused(options: Options, *, recipe: str, flags: Mapping[str, str]) -> None:
+    """A setting without effect is a misunderstanding: say so before anything runs.
+
+    Args:
+        options: what was asked for.
+        recipe: the study's name.
+        flags: the fields of options that the recipe does not read, and the flag of each.
+
+    Raises:
+        ValueError: one of them is set.
+    """
+    unset = Options()
+    for name, flag in flags.items():
+        if getattr(options, name) != getattr(unset, name):
+            raise ValueError(f"{flag} has no effect in the study {recipe}: leave it out")
+
+
+def _chosen(settings: Iterable[str], *, of: Iterable[type], what: str) -> dict[str, object]:
+    """The fields of records that `name=value` texts set, each in its own type."""
+    known = {item.name: item.type for record in of for item in fields(record)}
     chosen: dict[str, object] = {}
     for setting in settings:
         name, equals, value = setting.partition("=")
@@ -105,6 +153,8 @@ def _chosen(settings: Iterable[str], *, of: type, what: str) -> dict[str, object
 
 def _value(what: str, value: str, *, kind: object) -> object:
     """One setting's value in its own type."""
+    if kind is str:
+        return value
     if kind is bool:
         if value not in ("true", "false"):
             raise ValueError(f"{what}={value!r}: expected true or false")

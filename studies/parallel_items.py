@@ -4,10 +4,12 @@ Translated benchmarks drop rows language by language, so items are matched by id
 position. Where the sets came from is unknown here.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
+from studies.readings import Parts
 from studies.spec import ChoiceItem, ChoiceSet
 
 
@@ -37,7 +39,7 @@ def common_items(sets: Sequence[ChoiceSet]) -> CommonItems:
     for id in shared:
         first = tables[0][id]
         for each, table in zip(sets[1:], tables[1:], strict=True):
-            _check_same(first, table[id], languages=(sets[0].language, each.language))
+            check_same(first, table[id], id=id, languages=(sets[0].language, each.language))
     restricted = tuple(
         replace(each, items=tuple(table[id] for id in shared))
         for each, table in zip(sets, tables, strict=True)
@@ -48,14 +50,37 @@ def common_items(sets: Sequence[ChoiceSet]) -> CommonItems:
     return CommonItems(restricted, len(every) - len(shared), lacking)
 
 
-def _check_same(one: ChoiceItem, other: ChoiceItem, *, languages: tuple[str, str]) -> None:
+def check_parallel(sets: Sequence[ChoiceSet]) -> int:
+    """How many of all ids some language lacks, after a check of those that several have.
+
+    Raises:
+        ValueError: one id means different things in two languages.
+    """
+    first: dict[str, tuple[ChoiceItem, str]] = {}
+    counts: Counter[str] = Counter()
+    for each in sets:
+        for item in each.items:
+            counts[item.id] += 1
+            one, language = first.setdefault(item.id, (item, each.language))
+            check_same(one, item, id=item.id, languages=(language, each.language))
+    return sum(count < len(sets) for count in counts.values())
+
+
+def check_same(
+    one: ChoiceItem | Parts, other: ChoiceItem | Parts, *, id: str, languages: tuple[str, str]
+) -> None:
+    """Refuse an item that has other options or another right answer in another language.
+
+    Raises:
+        ValueError: it has; the sentence names item and languages.
+    """
     if len(one.options) != len(other.options):
         raise ValueError(
-            f"item {one.id!r} has {len(one.options)} options in {languages[0]} and "
+            f"item {id!r} has {len(one.options)} options in {languages[0]} and "
             f"{len(other.options)} in {languages[1]}: drop it, or mend the rows"
         )
     if one.gold != other.gold:
         raise ValueError(
-            f"item {one.id!r} has right answer {one.gold + 1} in {languages[0]} and "
+            f"item {id!r} has right answer {one.gold + 1} in {languages[0]} and "
             f"{other.gold + 1} in {languages[1]}: drop it, or mend the rows"
         )

@@ -9,13 +9,15 @@ the latent-process paper.
 
 import csv
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
 from typing import NamedTuple
 
+from studies.asking import Asking
 from studies.spec import Normalise
 
+USUAL = Asking()
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 FINAL_PERIODS = ".。．｡"
 
@@ -24,20 +26,73 @@ FINAL_PERIODS = ".。．｡"
 class Prompt:
     """One way to put a question. All of it bears identity, through the rendered text.
 
-    `normalise` says how an option's log-probability becomes its score (see `ChoiceSet`).
+    `normalise` says how an option's log-probability becomes its score (see `ChoiceSet`). With
+    `also`, every option is written a second way as well.
     """
 
     context: str
     option: str
     choice: str = ""
     normalise: Normalise = "sum"
+    also: str = ""
+
+    @property
+    def lettered(self) -> bool:
+        """Whether an answer is a letter."""
+        return self.option.strip() == BARE_LETTER
+
+    @property
+    def variants(self) -> int:
+        """In how many ways every option is written."""
+        return 2 if self.also else 1
 
 
 class Rendered(NamedTuple):
-    """What the model sees: a context and one continuation per option."""
+    """What the model sees: a context and a continuation per option; then all the second way."""
 
     context: str
     options: tuple[str, ...]
+
+
+def switched(prompt: Prompt, *, name: str, asking: Asking) -> Prompt:
+    """The prompt of that name as the switches of `asking` make it.
+
+    Raises:
+        ValueError: a switch that is not the usual one has no effect on this prompt.
+    """
+    _refuse_ignored(prompt, name=name, asking=asking)
+    if not asking.instruction:
+        prompt = replace(prompt, context=prompt.context.removeprefix(INSTRUCTION))
+    if asking.prompt_sep == "space":
+        context, choice = prompt.context.replace("\n", " "), prompt.choice.replace("\n", " ")
+        prompt = replace(prompt, context=context, choice=choice)
+    if asking.letter_token == "nospace":
+        prompt = replace(prompt, option=BARE_LETTER)
+    if asking.letter_token == "logsumexp_both":
+        prompt = replace(prompt, also=BARE_LETTER)
+    return prompt
+
+
+def _refuse_ignored(prompt: Prompt, *, name: str, asking: Asking) -> None:
+    """Raise for the first switch that changes nothing here, with what it is for."""
+    for switch in ("instruction", "prompt_sep"):
+        value = getattr(asking, switch)
+        if value != getattr(USUAL, switch) and name != LATENT:
+            raise ValueError(
+                f"{switch}={str(value).lower()} has no effect on the prompt {name!r}: it is for "
+                f"the prompt {LATENT!r}"
+            )
+    if asking.letter_token != USUAL.letter_token and not prompt.lettered:
+        raise ValueError(
+            f"letter_token={asking.letter_token} has no effect on the prompt {name!r}, whose "
+            "options are texts: it is for prompts whose options are letters, such as 'letter' and "
+            f"{LATENT!r}"
+        )
+    if asking.system and not asking.chat_template:
+        raise ValueError(
+            f"system={asking.system!r} has no effect without the chat template: add "
+            "chat_template=true, or leave it out"
+        )
 
 
 def render(
@@ -54,10 +109,12 @@ def render(
     values["choices"] = "".join(
         prompt.choice.format(letter=letter, option=option) for letter, option in lettered
     )
+    ways = (prompt.option, prompt.also) if prompt.also else (prompt.option,)
     return Rendered(
         context=prompt.context.format(**values),
         options=tuple(
-            prompt.option.format(letter=letter, option=option, **fields)
+            way.format(letter=letter, option=option, **fields)
+            for way in ways
             for letter, option in lettered
         ),
     )
@@ -104,6 +161,18 @@ INSTRUCTION = (
 )
 CLOZE = " {option}"
 LETTER = " {letter}"
+BARE_LETTER = "{letter}"
+LATENT = "latent"
+
+
+def _latent(asks: str) -> Prompt:
+    """The latent-process paper's prompt around what is asked."""
+    return Prompt(
+        context=INSTRUCTION + asks + "\n{choices}Answer:",
+        choice="{letter}: {option}\n",
+        option=LETTER,
+    )
+
 
 READING_LETTER = Prompt(
     context="P: {flores_passage}\nQ: {question}\n{choices}Answer:",
@@ -111,34 +180,32 @@ READING_LETTER = Prompt(
     option=LETTER,
 )
 READING_CLOZE = Prompt(context="{flores_passage} {question}", option=CLOZE)
-READING_LATENT = Prompt(
-    context=INSTRUCTION + "{flores_passage}\nQuestion: {question}\n{choices}Answer:",
-    choice="{letter}: {option}\n",
-    option=LETTER,
-)
-READING = {"letter": READING_LETTER, "cloze": READING_CLOZE, "latent": READING_LATENT}
-MINI_READING = {"cloze": READING_CLOZE, "letter": READING_LETTER, "latent": READING_LATENT}
+READING_LATENT = _latent("{flores_passage}\nQuestion: {question}")
+READING = {"letter": READING_LETTER, "cloze": READING_CLOZE, LATENT: READING_LATENT}
+MINI_READING = {"cloze": READING_CLOZE, "letter": READING_LETTER, LATENT: READING_LATENT}
 
 KNOWLEDGE = {
     "letter": Prompt(
         context="{question}\n{choices}Answer:", choice="{letter}. {option}\n", option=LETTER
     ),
     "cloze": Prompt(context="Question: {question}\nAnswer:", option=CLOZE),
-    "latent": Prompt(
-        context=INSTRUCTION + "Question: {question}\n{choices}Answer:",
-        choice="{letter}: {option}\n",
-        option=LETTER,
-    ),
+    LATENT: _latent("Question: {question}"),
 }
-SCIENCE = {"cloze": KNOWLEDGE["cloze"], "letter": KNOWLEDGE["letter"]}
+SCIENCE = {name: KNOWLEDGE[name] for name in ("cloze", "letter", LATENT)}
 
 CAUSE_OR_EFFECT = {
     "connector": Prompt(context="{opening} {connector}", option=CLOZE),
     # The harness drops the last character of every premise, a letter in Tamil and Thai.
     "harness": Prompt(context="{cut} {connector}", option=CLOZE),
 }
+STORY_SO_FAR = "{sentence_1} {sentence_2} {sentence_3} {sentence_4}"
 STORY = {
-    "cloze": Prompt(context="{sentence_1} {sentence_2} {sentence_3} {sentence_4}", option=CLOZE)
+    "cloze": Prompt(context=STORY_SO_FAR, option=CLOZE),
+    LATENT: _latent("Question: " + STORY_SO_FAR),
+}
+ENDING = {
+    "cloze": Prompt(context="{opening}", option=CLOZE),
+    LATENT: _latent("Question: {opening}"),
 }
 INFERENCE = {
     "labels": Prompt(

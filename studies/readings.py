@@ -5,6 +5,7 @@ data sets. The text is stripped and otherwise as the row has it. How a question 
 is in prompts.py; which data set has which kind of row is in benchmarks.py.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 
@@ -24,6 +25,8 @@ READING = (
 SCIENCE = ("instruction", "option_a", "option_b", "option_c", "answer")  # d and e may be null
 INSTRUCTION = ("instruction", "option_a", "option_b", "option_c", "option_d", "answer")
 QUESTION = ("question", "option_a", "option_b", "option_c", "option_d", "answer")
+EXAM = ("Question", "A", "B", "C", "D", "Answer")
+ENDING = ("ctx", "endings", "label")
 STORY = (
     "input_sentence_1",
     "input_sentence_2",
@@ -64,12 +67,33 @@ def reading(row: Row) -> Parts:
 
 def instruction(row: Row) -> Parts:
     """m_arc, m_mmlu: an instruction, three to five options, the right one by its letter."""
-    return _lettered(row, asks="instruction")
+    return _lettered(row, asks="instruction", options=_offered(row))
 
 
 def question(row: Row) -> Parts:
     """Global-MMLU: a question, four options, the right one by its letter."""
-    return _lettered(row, asks="question")
+    return _lettered(row, asks="question", options=_offered(row))
+
+
+def exam(row: Row) -> Parts:
+    """MMMLU: a question and its options under A to D, the right one by its letter."""
+    return _lettered(row, asks="Question", options=EXAM[1:5], answer=EXAM[5])
+
+
+def ending(row: Row) -> Parts:
+    """m_hellaswag: an opening and its endings, the right one numbered from 0.
+
+    In one Chinese row every ending is a record of its text by language.
+    """
+    endings = row["endings"]
+    if not isinstance(endings, list):
+        raise ValueError(f"endings is {endings!r}, expected a list of texts")
+    texts = [each.get("zh") if isinstance(each, dict) else each for each in endings]
+    return Parts(
+        fields={"opening": _text(row, "ctx")},
+        options=tuple(_stated(text, f"ending {k}") for k, text in enumerate(texts, start=1)),
+        gold=_number(row, "label"),
+    )
 
 
 def story(row: Row) -> Parts:
@@ -154,23 +178,30 @@ def arithmetic(row: Row) -> Parts:
     )
 
 
-def _lettered(row: Row, *, asks: str) -> Parts:
+def _offered(row: Row) -> list[str]:
+    """The columns of the options that a row has: three to five."""
     names = [f"option_{letter}" for letter in "abcd"] + ["option_e"] * bool(row.get("option_e"))
-    present = takewhile(lambda name: row.get(name) is not None, names)
-    options = tuple(_text(row, name) for name in present)
-    answer = _text(row, "answer").upper()
-    if len(answer) != 1 or answer not in LETTERS[: len(options)]:
+    return list(takewhile(lambda name: row.get(name) is not None, names))
+
+
+def _lettered(row: Row, *, asks: str, options: Sequence[str], answer: str = "answer") -> Parts:
+    texts = tuple(_text(row, name) for name in options)
+    letter = _text(row, answer).upper()
+    if len(letter) != 1 or letter not in LETTERS[: len(texts)]:
         raise ValueError(
-            f"answer is {answer!r}, outside the {len(options)} options "
-            f"A to {LETTERS[len(options) - 1]}"
+            f"{answer} is {letter!r}, outside the {len(texts)} options "
+            f"A to {LETTERS[len(texts) - 1]}"
         )
-    return Parts(fields={"question": _text(row, asks)}, options=options, gold=LETTERS.index(answer))
+    return Parts(fields={"question": _text(row, asks)}, options=texts, gold=LETTERS.index(letter))
 
 
 def _text(row: Row, column: str) -> str:
-    value = row[column]
+    return _stated(row[column], column)
+
+
+def _stated(value: object, name: str) -> str:
     if not isinstance(value, str) or not value.strip():
-        raise ValueError(f"{column} is {value!r}, expected a text")
+        raise ValueError(f"{name} is {value!r}, expected a text")
     return value.strip()
 
 

@@ -150,7 +150,7 @@ class Cell:
     the same ones does not. As a scope comes before its key, no cell can need itself, however far
     around; which cells a unit takes results from is said in `Unit.needs`.
 
-    `seed` is that of a draw, such as the items a vector was made from; the scope has what was drawn.
+    `seed` is that of a draw, such as the items a vector was made from; the scope has the items.
 
     `hashed` is the key, from who has just hashed it: `studies.cells` asks about keys before it
     makes cells. It is not kept, so a copy with another column hashes for itself.

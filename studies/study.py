@@ -13,7 +13,6 @@ from studies.contents import FineTuning
 from studies.measures import NEURONXA
 from studies.spec import POOLINGS, Method, Model, Pooling, Switches
 
-
 # Controls of steering; each is the name of its intervention as well. `random`: a direction of equal
 # length. `wrong_language`: another language's vector. `wrong_dataset`: one from another benchmark.
 # `orthogonal`: the vector without the directions that write the letters. `halves`: the difference
@@ -21,6 +20,24 @@ from studies.spec import POOLINGS, Method, Model, Pooling, Switches
 Control = Literal["random", "wrong_language", "wrong_dataset", "orthogonal", "halves"]
 CONTROLS: tuple[Control, ...] = get_args(Control)
 STEER = "steer"
+
+
+# Layers by number, or by a name for those of a model: every fourth up to the last (`analysed`), or
+# the two of them about a third deep in which coefficients are swept (`swept`); in a model of fewer
+# than `SHALLOW` blocks both mean all layers (arXiv 2505.13141, sections 3.1 and 5).
+Layers = tuple[int, ...] | Literal["analysed", "swept"]
+SHALLOW = 16
+
+
+def named_layers(name: Literal["analysed", "swept"], *, blocks: int) -> tuple[int, ...]:
+    """The layers of a model of so many blocks that go by this name."""
+    if blocks < SHALLOW:
+        return tuple(range(1, blocks + 1))
+    analysed = tuple(range(blocks % 4 or 4, blocks + 1, 4))
+    if name == "analysed":
+        return analysed
+    near = [min(analysed, key=lambda layer: abs(layer - depth * blocks)) for depth in (0.25, 0.4)]
+    return tuple(dict.fromkeys(near))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +60,6 @@ class AlignmentGrid:
     scores, or checks of scores (`robustness`), or `points` of a picture made by `method`, of the
     first of its languages that the text has, or of all `together`; `seed` is that of checks and
     pictures. With `questions` the text is a benchmark's prompts, and `dataset` only its name.
-    `analysed` stands for the layers that the latent-process paper looks at (`analysed_layers`).
     """
 
     table: Literal["alignment", "robustness", "points"] = "alignment"
@@ -53,7 +69,7 @@ class AlignmentGrid:
     pairs: int | None = 100
     measures: tuple[str, ...] = NEURONXA
     poolings: tuple[Pooling, ...] = POOLINGS
-    layers: tuple[int, ...] | Literal["analysed"] | None = None
+    layers: Layers | None = None
     switches: Switches = field(default_factory=Switches)
     method: Method | None = None
     seed: int = 0
@@ -115,8 +131,8 @@ class TransferGrid:
 class LatentGrid:
     """How probable every option's text is at every layer, in the question's language and the pivot.
 
-    `layers` None are those of `analysed_layers`; `seed` is that of the control, in which options
-    belong to another question (arXiv 2505.13141, section 4).
+    `seed` is that of the control, in which options belong to another question (arXiv 2505.13141,
+    section 4).
     """
 
     benchmark: str
@@ -125,7 +141,7 @@ class LatentGrid:
     limit: int | None = None
     prompt: str | None = None
     asking: Asking = field(default_factory=Asking)
-    layers: tuple[int, ...] | None = None
+    layers: Layers = "analysed"
     lens: Lens = field(default_factory=Lens)
     seed: int = 0
 
@@ -144,7 +160,7 @@ class SteeringGrid:
     limit: int | None = None
     prompt: str | None = None
     asking: Asking = field(default_factory=Asking)
-    layers: tuple[int, ...] | None = None
+    layers: Layers = "analysed"
     coefficients: tuple[float, ...] = ()
     seeds: tuple[int, ...] = (0,)
     sample: int = 50
@@ -155,16 +171,6 @@ class SteeringGrid:
 
 
 Grid = AlignmentGrid | ChoiceGrid | TranslationGrid | TransferGrid | LatentGrid | SteeringGrid
-
-# Models with fewer blocks than this are looked at in every layer.
-SHALLOW = 16
-
-
-def analysed_layers(blocks: int) -> tuple[int, ...]:
-    """Every fourth layer up to the last (arXiv 2505.13141, section 3.1); all of a shallow model."""
-    if blocks < SHALLOW:
-        return tuple(range(1, blocks + 1))
-    return tuple(range(blocks % 4 or 4, blocks + 1, 4))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -60,12 +60,16 @@ SPAN: Row = {
     "question": "What?",
     "answers": {"text": ["rice", "rice"], "answer_start": [10, 10]},
 }
+EXAM: Row = {"Question": "Two and two?", "A": "3", "B": "4", "C": "5", "D": "6", "Answer": "B"}
+OPENING: Row = {"id": "v/1", "ctx": "He falls.", "endings": ["a", "b", "c", "d"], "label": "3"}
 SAMPLES: dict[str, Row] = {
     "belebele": READING,
     "belebele_seahelm": READING,
     "global_mmlu_lite": {**KNOWLEDGE, "sample_id": "q/1", "question": "Two and two?"},
     "m_arc": KNOWLEDGE,
+    "m_hellaswag": OPENING,
     "m_mmlu": KNOWLEDGE,
+    "mmmlu": EXAM,
     "xcopa": CAUSE,
     "xstorycloze": STORY,
     "xnli": INFERENCE,
@@ -112,15 +116,6 @@ def test_a_reading_question_by_its_answers(tmp_path: Path) -> None:
     assert item.id == "7"
 
 
-def test_a_reading_question_as_in_the_latent_process_paper(tmp_path: Path) -> None:
-    item = only(tmp_path, "belebele", READING, prompt="latent")
-    assert item.context.startswith("Given the following question and answer choices, output the")
-    assert item.context.endswith(
-        "\nAnna eats rice.\nQuestion: What does Anna eat?\n"
-        "A: rice\nB: cheese\nC: fruit\nD: {bread}\nAnswer:"
-    )
-
-
 def test_knowledge_questions(tmp_path: Path) -> None:
     letters = only(tmp_path, "m_mmlu", KNOWLEDGE)
     assert letters.context == "Two and two?\nA. 3\nB. 4\nC. 5\nD. 6\nAnswer:"
@@ -138,6 +133,25 @@ def test_science_questions_have_three_to_five_options(
     tmp_path: Path, changes: Row, count: int
 ) -> None:
     assert len(only(tmp_path, "m_arc", {**KNOWLEDGE, **changes}).options) == count
+
+
+def test_exam_questions_have_their_row_number_as_id(tmp_path: Path) -> None:
+    content = [EXAM, {**EXAM, "C": None}, {**EXAM, "Answer": "D"}]
+    source = write(tmp_path, "mmmlu/en.jsonl", content)
+    found = benchmarks.load("mmmlu", language="eng_Latn", source=source)
+    assert [(item.id, item.gold) for item in found.items] == [("0", 1), ("2", 3)]
+    assert found.items[0].context == "Two and two?\nA. 3\nB. 4\nC. 5\nD. 6\nAnswer:"
+    with pytest.raises(ValueError, match=r"mmmlu has no eng_Latn; .* give --data-root"):
+        rows.read("mmmlu", language="eng_Latn", source=Source())
+
+
+def test_an_opening_goes_on_with_its_endings(tmp_path: Path) -> None:
+    item = only(tmp_path, "m_hellaswag", {**OPENING, "activity_label": "Sport", "ind": 24})
+    assert (item.id, item.context, item.gold) == ("v/1", "He falls.", 3)
+    assert item.options == (" a", " b", " c", " d")
+    both = [{"zh": text, "en": "other"} for text in "abcd"]
+    row = {"ind": 24, "ctx": "He falls.", "endings": both, "label": "3"}
+    assert only(tmp_path, "m_hellaswag", row) == replace(item, id="24")
 
 
 def test_causes_and_effects_take_the_connector_of_the_language(tmp_path: Path) -> None:
@@ -214,6 +228,12 @@ REFUSED: list[tuple[str, Row, str]] = [
     ("belebele", {"question": ""}, "question is '', expected a text"),
     ("m_mmlu", {"answer": "E"}, "answer is 'E', outside the 4 options A to D"),
     ("m_mmlu", {"option_c": ""}, "option_c is ''"),
+    ("mmmlu", {"Answer": "E"}, "Answer is 'E', outside the 4 options A to D"),
+    ("m_hellaswag", {"label": ""}, "label is '', expected a whole number"),
+    ("m_hellaswag", {"label": "4"}, "right answer is option 5, but there are 4"),
+    ("m_hellaswag", {"endings": "a"}, "endings is 'a', expected a list of texts"),
+    ("m_hellaswag", {"endings": ["a", ""]}, "ending 2 is '', expected a text"),
+    ("m_hellaswag", {"endings": ["a", {"en": "b"}]}, "ending 2 is None, expected a text"),
     ("xnli", {"label": -1}, "right answer is option 0, but there are 3"),
     ("xnli", {"label": True}, "label is True, expected a whole number"),
     ("xcopa", {"question": "reason"}, "question is 'reason', expected 'cause' or 'effect'"),

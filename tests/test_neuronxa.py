@@ -12,7 +12,7 @@ from actors.model import load
 from actors.prediction.score import score
 from orchestrator import plan as plans
 from studies import benchmarks
-from studies.measures import MEASURES
+from studies.measures import NEURONXA
 from studies.model_files import facts
 from studies.options import Options
 from studies.recipes import RECIPES
@@ -35,7 +35,7 @@ def test_scores_and_a_picture_are_the_usual_parts():
     found = study()
     (scores,), (picture,) = parallel(found), parallel(found, "points")
     assert (scores.dataset, scores.pivot, scores.pairs) == ("flores200", "eng_Latn", 100)
-    assert scores.measures == tuple(MEASURES) and scores.languages == ("all",)
+    assert scores.measures == NEURONXA and scores.languages == ("all",)
     assert (picture.measures, picture.poolings) == (("mexa", "nasca"), ("weighted",))
     assert picture.languages == ("zho_Hans", "all") and picture.method == "tsne"
     assert len(found.grids) == 2
@@ -140,7 +140,7 @@ def table(out: Path, name: str) -> pd.DataFrame:
 
 def test_every_part_leaves_its_rows(computed: Path):
     scores = table(computed, "alignment")
-    assert set(scores.measure) == set(MEASURES)
+    assert set(scores.measure) == set(NEURONXA)
     assert set(zip(scores.language, scores["pivot"], scores.pairs, strict=True)) == {
         ("deu_Latn", "eng_Latn", "8"), ("fra_Latn", "eng_Latn", "8"),
         ("deu_Latn", "eng_Latn", "all"), ("fra_Latn", "eng_Latn", "all"),
@@ -150,7 +150,7 @@ def test_every_part_leaves_its_rows(computed: Path):
         scores[scores.pairs == "all"].n.eq(300).all() and scores[scores.pairs == "8"].n.eq(8).all()
     )
     checks = table(computed, "robustness")
-    assert checks.groupby("key")["check"].nunique().eq(7).all()
+    assert checks.groupby("key")["check"].nunique().eq(9).all()
     held = checks[checks["check"] == "bootstrap"].merge(
         scores[scores.pairs == "8"],
         on=["language", "pivot", "measure", "pooling", "layer"],

@@ -2,7 +2,7 @@
 
 import pytest
 
-from studies.parallel_items import common_items
+from studies.parallel_items import check_parallel, common_items
 from studies.spec import ChoiceItem, ChoiceSet
 
 
@@ -36,3 +36,21 @@ def test_common_items_must_mean_the_same() -> None:
         common_items((one, choice_set("deu_Latn", [("a", 5, 0)])))
     with pytest.raises(ValueError, match="no item id is shared by all of eng_Latn, deu_Latn"):
         common_items((one, choice_set("deu_Latn", [("b", 4, 0)])))
+
+
+def test_a_check_of_parallel_sets_counts_what_languages_lack() -> None:
+    one = choice_set("eng_Latn", [("a", 4, 0), ("b", 4, 1), ("c", 4, 2)])
+    other = choice_set("deu_Latn", [("c", 4, 2), ("a", 4, 0), ("d", 4, 0)])
+    third = choice_set("fra_Latn", [("d", 4, 0), ("a", 4, 0), ("c", 4, 2)])
+    assert check_parallel(()) == check_parallel((one,)) == 0
+    assert check_parallel((one, other)) == check_parallel((one, other, third)) == 2
+    assert check_parallel((one, choice_set("deu_Latn", [("z", 4, 0)]))) == 4
+
+
+def test_a_check_of_parallel_sets_wants_every_two_languages_to_agree() -> None:
+    one = choice_set("eng_Latn", [("a", 4, 0)])
+    other = choice_set("deu_Latn", [("a", 4, 0), ("d", 4, 1)])
+    with pytest.raises(ValueError, match="'d' has right answer 2 in deu_Latn and 3 in fra_Latn"):
+        check_parallel((one, other, choice_set("fra_Latn", [("d", 4, 2)])))
+    with pytest.raises(ValueError, match="'a' has 4 options in eng_Latn and 2 in fra_Latn"):
+        check_parallel((one, other, choice_set("fra_Latn", [("a", 2, 0)])))

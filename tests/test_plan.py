@@ -128,7 +128,7 @@ def test_a_cell_that_two_grids_ask_for_is_computed_once(root: Path):
 
 def test_a_language_that_a_benchmark_lacks_is_a_note(root: Path):
     plan = build(root, languages=("deu_Latn", "swh_Latn"))
-    assert plan.notes == ("xstorycloze has no deu_Latn: no accuracy for these languages",)
+    assert plan.notes == ("xstorycloze has no deu_Latn: no answers in these languages",)
     languages = {cell.language for unit in plan.units for cell in unit.cells}
     assert languages == {"deu_Latn", "swh_Latn", "eng_Latn"}
 
@@ -283,8 +283,10 @@ def test_the_same_weights_twice_are_refused(root: Path, tmp_path: Path):
 
 
 def test_switches_are_checked_by_value():
-    assert opt.switches(["nas_site=h", "include_bos=false"]).nas_site == "h"
-    assert opt.switches(["include_bos=false"]).include_bos is False
+    found = opt.switches(["nas_site=h", "include_bos=false", "chat_template=true", "softcap=false"])
+    assert found.switches.nas_site == "h" and found.switches.include_bos is False
+    assert found.asking.chat == "" and not found.lens.softcap
+    assert found.steering == type(found.steering)()
     for bad in ("nas_site=x", "include_bos=no", "what=1", "nas_site", "seed=-1"):
         with pytest.raises(ValueError, match="switch"):
             opt.switches([bad])

@@ -31,7 +31,7 @@ from orchestrator import plan as plans
 from orchestrator.storage.store import Store
 from orchestrator.storage.tables import SCHEMAS
 from studies import parallel_text
-from studies.measures import MEASURES
+from studies.measures import MEASURES, NEURONXA
 from studies.options import Options
 from studies.recipes import neuronxa
 from studies.rows import Source
@@ -54,10 +54,10 @@ def make(folder: Path, *, cells: int, models: int, data_root: Path | None = None
     root = data_root or _texts(folder / "data")
     languages = len(parallel_text.languages(DATASET, source=Source(data_root=root))) - 1
     each = len(POOLINGS) * languages * models
-    embeddings = sum(measure.first_layer == 0 for measure in MEASURES.values())
-    layers = max(1, math.ceil((math.ceil(cells / each) - embeddings) / len(MEASURES)))
+    embeddings = sum(MEASURES[name].first_layer == 0 for name in NEURONXA)
+    layers = max(1, math.ceil((math.ceil(cells / each) - embeddings) / len(NEURONXA)))
     folders = [_model(folder / f"model-{number:03d}", layers) for number in range(models)]
-    return World(folders, root, each * (layers * len(MEASURES) + embeddings))
+    return World(folders, root, each * (layers * len(NEURONXA) + embeddings))
 
 
 def build(world: World, *, done: frozenset[str] = frozenset()) -> plans.Plan:

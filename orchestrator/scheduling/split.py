@@ -16,12 +16,16 @@ def split(unit: Unit) -> tuple[Unit, ...]:
     """
     work = unit.work
     contents = work.bitexts if isinstance(work, AlignmentWork) else work.sets
-    if len(contents) < 2:
+    together = isinstance(work, AlignmentWork) and work.together
+    if len(contents) < 2 or together:
         return (unit,)
-    middle = len(contents) // 2
+    spoken = list(dict.fromkeys(content.language for content in contents))
+    if len(spoken) < 2:
+        return (unit,)
+    middle = len(spoken) // 2
     halves = []
-    for part in (contents[:middle], contents[middle:]):
-        languages = {content.language for content in part}
+    for languages in (set(spoken[:middle]), set(spoken[middle:])):
+        part = [content for content in contents if content.language in languages]
         half = _of_languages(work, languages)
         cells = tuple(cell for cell in unit.cells if cell.language in languages)
         characters = max(1, unit.characters * len(part) // len(contents))

@@ -3,12 +3,13 @@
 from collections.abc import Callable
 
 from studies.options import Options
-from studies.recipes import demo, neuronxa
+from studies.recipes import demo, latent_process, neuronxa
 from studies.study import Study
 
 __all__ = ["RECIPES"]
 
 RECIPES: dict[str, Callable[[Options], Study]] = {
     "neuronxa": neuronxa.study,
+    "latent-process": latent_process.study,
     "demo": demo.study,
 }

@@ -32,6 +32,14 @@ PAPER_PAIRS = (
 )
 PAPER_PARTS = ("scores", "retrieval", "pairs", "picture", "robustness", "transfer")
 USUAL_PARTS = ("scores", "picture")
+NOT_READ = {
+    "coefficients": "--coefficient",
+    "controls": "--control",
+    "seeds": "--seed",
+    "sample": "--sample",
+    "lens": "a switch of the logit lens (lens_norm, lens_head, softcap)",
+    "steering": "a switch of steering (vec_norm, steer_pos)",
+}
 
 
 def study(options: Options) -> Study:
@@ -56,6 +64,7 @@ def study(options: Options) -> Study:
             "fewshot": 5 if options.fewshot is None else options.fewshot,
             "dtype": options.dtype or "float32",
             **asdict(options.switches),
+            **opt.changed(options.asking),
             **({"fine_tuning": asdict(options.how)} if "transfer" in parts else {}),
         },
     )
@@ -187,6 +196,7 @@ def _choices(options: Options) -> Iterator[ChoiceGrid]:
             languages=_with_pivot(options),
             limit=options.limit,
             prompt=shots if harness else options.prompt,
+            asking=options.asking,
         )
 
 
@@ -268,10 +278,16 @@ def _weighted(options: Options) -> tuple[Pooling, ...]:
 
 def _refuse_ignored(options: Options, parts: tuple[str, ...]) -> None:
     """A setting without effect is a misunderstanding: say so before anything runs."""
+    opt.refuse_unused(options, recipe="neuronxa", flags=NOT_READ)
     harness = any(name.startswith("harness/") for name in options.benchmarks)
     own = any(not name.startswith("harness/") for name in options.benchmarks)
     if options.limit is not None and not options.benchmarks and "transfer" not in parts:
         raise ValueError(f"--limit {options.limit} has no effect without --benchmark: name one")
+    if options.asking != type(options.asking)() and not own:
+        raise ValueError(
+            "a switch of how questions are put has no effect without --benchmark: name one that "
+            "is not the harness's"
+        )
     if options.prompt is not None and not own:
         raise ValueError(
             f"--prompt {options.prompt} has no effect without --benchmark: name one that is not "

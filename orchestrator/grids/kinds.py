@@ -1,0 +1,48 @@
+"""The table of grids: which file reads which, and what a plan wants to know of any of them."""
+
+from collections.abc import Callable
+from typing import Any
+
+from orchestrator.draft import Draft
+from orchestrator.grids.choices import choices
+from orchestrator.grids.latent import latent
+from orchestrator.grids.parallel import parallel
+from orchestrator.grids.steering import steering
+from orchestrator.grids.transfer import transfer
+from orchestrator.grids.translations import translations
+from studies.rows import Source
+from studies.spec import ModelFacts
+from studies.study import (
+    AlignmentGrid,
+    ChoiceGrid,
+    Grid,
+    LatentGrid,
+    SteeringGrid,
+    TransferGrid,
+    TranslationGrid,
+)
+
+READERS: dict[type, Callable[..., Any]] = {
+    AlignmentGrid: parallel,
+    ChoiceGrid: choices,
+    LatentGrid: latent,
+    SteeringGrid: steering,
+    TransferGrid: transfer,
+    TranslationGrid: translations,
+}
+
+
+def add_grid(draft: Draft, grid: Grid, *, models: tuple[ModelFacts, ...], source: Source) -> None:
+    """Read what a grid asks for and add its missing cells to the draft.
+
+    Raises:
+        ValueError: anything in the grid that does not exist or does not fit together.
+    """
+    READERS[type(grid)](draft, grid, models=models, source=source)
+
+
+def dataset_of(grid: Grid) -> str:
+    """The data set that a grid reads."""
+    if isinstance(grid, AlignmentGrid):
+        return grid.questions.benchmark if grid.questions else grid.dataset
+    return grid.dataset if isinstance(grid, TranslationGrid) else grid.benchmark

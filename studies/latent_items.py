@@ -1,0 +1,115 @@
+"""Items whose option texts are read at every layer: in the question's language and in the pivot.
+
+Both follow the same question in its own language (arXiv 2505.13141, section 4, equation 7). What
+reads them is unknown here.
+"""
+
+from typing import NamedTuple
+
+from studies import benchmarks
+from studies.asking import Asking
+from studies.contents import LatentItem, LatentSet
+from studies.draws import ordered
+from studies.parallel_items import check_same
+from studies.prompts import USUAL
+from studies.readings import Parts
+from studies.rows import Source
+
+
+class LatentItems(NamedTuple):
+    """A set, and how many items were left out for it.
+
+    `dropped` are those that the language or the pivot lacks; `alone` those whose number of options
+    no other item has, so that the control finds none for them.
+    """
+
+    set: LatentSet
+    dropped: int
+    alone: int
+
+
+def latent_set(
+    benchmark: str,
+    *,
+    language: str,
+    pivot: str,
+    source: Source,
+    limit: int | None = None,
+    prompt: str | None = None,
+    asking: Asking = USUAL,
+    seed: int = 0,
+) -> LatentItems:
+    """The items that a language and the pivot have, in the language's order.
+
+    Args:
+        limit: look at the first rows only, in both languages; None looks at all.
+        prompt: the name of one of the benchmark's prompts; None is its default.
+        seed: that of the control's order.
+
+    Raises:
+        ValueError: an item has other options or another right answer in the pivot, fewer than 2
+            are left, or the benchmark cannot be loaded.
+    """
+    shown = benchmarks.load(
+        benchmark, language=language, source=source, limit=limit, prompt=prompt, asking=asking
+    )
+    own = benchmarks.parts(benchmark, language=language, source=source, limit=limit)
+    its_pivot = (
+        own
+        if language == pivot
+        else benchmarks.parts(benchmark, language=pivot, source=source, limit=limit)
+    )
+    contexts = {item.id: item.context for item in shown.items}
+    shared = {id: each for id, each in own.items() if id in its_pivot}
+    for id, each in shared.items():
+        check_same(each, its_pivot[id], id=id, languages=(language, pivot))
+    following = _following(shared, seed=seed)
+    ids = [id for id in shared if id in following]
+    if not ids:
+        raise ValueError(
+            f"{benchmark}: {language} and {pivot} share {len(shared)} items, and none of them has "
+            "as many options as another; expected at least 2 that have: raise the limit, or leave "
+            "this language out"
+        )
+    place = {id: number for number, id in enumerate(ids)}
+    found = LatentSet(
+        benchmark=benchmark,
+        language=language,
+        pivot=pivot,
+        prompt=shown.prompt,
+        items=tuple(
+            LatentItem(
+                id=id,
+                context=contexts[id],
+                native=_continuations(own[id]),
+                pivot=_continuations(its_pivot[id]),
+                gold=own[id].gold,
+            )
+            for id in ids
+        ),
+        order=tuple(place[following[id]] for id in ids),
+        chat=shown.chat,
+        commit=shown.commit,
+    )
+    dropped = len(own.keys() ^ its_pivot.keys())
+    return LatentItems(found, dropped=dropped, alone=len(shared) - len(ids))
+
+
+def _continuations(parts: Parts) -> tuple[str, ...]:
+    return tuple(f" {option}" for option in parts.options)
+
+
+def _following(items: dict[str, Parts], *, seed: int) -> dict[str, str]:
+    """For every item the next in the order of the seed, among those with as many options.
+
+    The last is followed by the first, so no item by itself; one that is alone has none.
+    """
+    groups: dict[int, list[str]] = {}
+    for id in ordered(items, seed=seed):
+        groups.setdefault(len(items[id].options), []).append(id)
+    return {
+        id: other
+        for group in groups.values()
+        if len(group) > 1
+        for id, other in zip(group, [*group[1:], group[0]], strict=True)
+    }

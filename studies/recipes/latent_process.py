@@ -1,0 +1,291 @@
+"""The latent process: does a model answer alike in all languages, and what happens on the way.
+
+Source: "Language-Specific Latent Process Hinders Cross-Lingual Performance" (arXiv 2505.13141).
+Its parts: what is answered (`output`), how probable the options' texts are at every layer
+(`latent`), how states of parallel questions lie to each other (`states`), and what comes of pushing
+them toward English (`steering`, with `controls`, which the paper has not).
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+
+from studies import miniworld
+from studies import options as opt
+from studies.benchmarks import BENCHMARKS
+from studies.options import Options
+from studies.study import (
+    CONTROLS,
+    AlignmentGrid,
+    ChoiceGrid,
+    Control,
+    Grid,
+    LatentGrid,
+    Layers,
+    Questions,
+    SteeringGrid,
+    Study,
+)
+
+NAME = "latent-process"
+PIVOT = "eng_Latn"
+PROMPT, MINI_PROMPT = "latent", "cloze"
+PAPER_BENCHMARKS = ("belebele", "mmmlu", "m_hellaswag")
+MINI_BENCHMARKS = ("mini_belebele", "mini_xstorycloze")
+COEFFICIENTS = (-4.0, -3.0, -2.0, -1.0, -0.5, 0.0, 0.5, 1.0, 2.0, 3.0, 4.0)
+# Away from the pivot and toward it, as Figure 8 has it; controls run at the second.
+ENDS = (-2.0, 2.0)
+SAMPLE = 50
+# Questions whose states are compared: more than are pictured, as a similarity of few is biased.
+COMPARED = 200
+SIMILARITIES = ("cka", "cosine", "cosine_centred")
+
+NOT_READ = {
+    "parallels": "--parallel",
+    "pairs": "--pairs",
+    "all_pairs": "--pairs",
+    "language_pairs": "--pair",
+    "measures": "--measure",
+    "poolings": "--pooling",
+    "fewshot": "--fewshot",
+    "how": "--finetune",
+}
+
+
+def study(options: Options) -> Study:
+    """The study for any models and any benchmarks whose items are parallel across languages.
+
+    Raises:
+        ValueError: an option that is unknown, or without effect on the parts asked for.
+    """
+    parts = _parts(options)
+    _refuse_ignored(options, parts)
+    return Study(
+        name=NAME,
+        models=opt.models(options, default=_default_models(options)),
+        grids=tuple(grid for part in parts for grid in PARTS[part](options)),
+        settings={
+            "limit": options.limit or "all",
+            "prompt": options.prompt or "default",
+            "sample": _sample(options),
+            "dtype": options.dtype or "float32",
+            **asdict(options.asking),
+            **asdict(options.lens),
+            **asdict(options.steering),
+        },
+    )
+
+
+def _output(options: Options) -> Iterator[Grid]:
+    """Table 1, Figure 1."""
+    for benchmark in _benchmarks(options):
+        yield ChoiceGrid(
+            benchmark=benchmark,
+            languages=_with_pivot(options),
+            limit=options.limit,
+            prompt=_prompt(options, benchmark),
+            asking=options.asking,
+            parallel=True,
+        )
+
+
+def _latent(options: Options) -> Iterator[Grid]:
+    """Figure 2, Table 2."""
+    for benchmark in _benchmarks(options):
+        yield LatentGrid(
+            benchmark=benchmark,
+            languages=_with_pivot(options),
+            pivot=_pivot(options),
+            limit=options.limit,
+            prompt=_prompt(options, benchmark),
+            asking=options.asking,
+            layers=options.layers or "analysed",
+            lens=options.lens,
+        )
+
+
+def _states(options: Options) -> Iterator[Grid]:
+    """Figures 3 and 6, and the similarities of the paper's later version."""
+    for benchmark in _benchmarks(options):
+        for together in (True, False):
+            yield AlignmentGrid(
+                table="points" if together else "alignment",
+                dataset=f"questions/{benchmark}",
+                languages=options.languages or ("all",),
+                pivot=_pivot(options),
+                pairs=None,
+                measures=("cosine",) if together else SIMILARITIES,
+                poolings=("last",),
+                layers=options.layers or "analysed",
+                switches=options.switches,
+                method="pca" if together else None,
+                together=together,
+                questions=Questions(
+                    benchmark=benchmark,
+                    prompt=_prompt(options, benchmark),
+                    asking=options.asking,
+                    limit=options.limit,
+                    sample=_sample(options) if together else COMPARED,
+                    seed=(options.seeds or (0,))[0],
+                ),
+            )
+
+
+def _steering(options: Options) -> Iterator[Grid]:
+    """Figures 4, 5 and 7 to 11: coefficients in a few layers, and both directions in many."""
+    controls = "controls" in _parts(options)
+    for benchmark in _benchmarks(options):
+        if not options.layers:
+            yield _steered(options, benchmark, layers="swept")
+        # One pass answers all that is asked of a prompt, so controls ride along.
+        ends = tuple(end for end in ENDS if end in (options.coefficients or COEFFICIENTS))
+        yield _steered(
+            options,
+            benchmark,
+            layers=options.layers or "analysed",
+            coefficients=None if options.layers else ends,
+            controls=controls,
+        )
+
+
+def _controls(options: Options) -> Iterator[Grid]:
+    """What a push does that is not the one toward the pivot (no figure of the paper)."""
+    if "steering" not in _parts(options):
+        for benchmark in _benchmarks(options):
+            layers: Layers = options.layers or "analysed"
+            yield _steered(options, benchmark, layers=layers, coefficients=(), controls=True)
+
+
+def _steered(
+    options: Options,
+    benchmark: str,
+    *,
+    layers: Layers,
+    coefficients: tuple[float, ...] | None = None,
+    controls: bool = False,
+) -> SteeringGrid:
+    given = options.coefficients or COEFFICIENTS
+    others = [name for name in _benchmarks(options) if name != benchmark]
+    return SteeringGrid(
+        benchmark=benchmark,
+        languages=options.languages or ("all",),
+        pivot=_pivot(options),
+        limit=options.limit,
+        prompt=_prompt(options, benchmark),
+        asking=options.asking,
+        layers=layers,
+        coefficients=given if coefficients is None else coefficients,
+        seeds=options.seeds or (0,),
+        sample=_sample(options),
+        controls=_those_that_apply(options, benchmark, others=others) if controls else (),
+        control_coefficients=_control_coefficients(given),
+        other=others[0] if others else None,
+        steering=options.steering,
+    )
+
+
+PARTS: dict[str, Callable[[Options], Iterator[Grid]]] = {
+    "output": _output,
+    "latent": _latent,
+    "states": _states,
+    "steering": _steering,
+    "controls": _controls,
+}
+
+
+def _control_coefficients(given: tuple[float, ...]) -> tuple[float, ...]:
+    """The one coefficient of controls: 2 where it is run, else the largest of those that are."""
+    return (ENDS[1],) if ENDS[1] in given else (max(given),)
+
+
+def _those_that_apply(
+    options: Options, benchmark: str, *, others: list[str]
+) -> tuple[Control, ...]:
+    """The controls asked for, or all that this benchmark and prompt allow."""
+    unknown = [name for name in options.controls if name not in CONTROLS]
+    if unknown:
+        raise ValueError(f"unknown control {unknown[0]!r}: expected one of {', '.join(CONTROLS)}")
+    if options.controls:
+        return tuple(name for name in CONTROLS if name in options.controls)
+    return tuple(
+        name
+        for name in CONTROLS
+        if (others or name != "wrong_dataset")
+        and (_has_letters(options, benchmark) or name != "orthogonal")
+        and (len(options.languages) != 1 or name != "wrong_language")
+    )
+
+
+def _has_letters(options: Options, benchmark: str) -> bool:
+    """Whether the options are answered by letter."""
+    entry = BENCHMARKS.get(benchmark)
+    prompt = _prompt(options, benchmark)
+    if entry is None or prompt not in entry.prompts:
+        return False
+    return entry.prompts[prompt].lettered
+
+
+def _parts(options: Options) -> tuple[str, ...]:
+    """The parts asked for, in their order."""
+    unknown = [part for part in options.parts if part not in PARTS]
+    if unknown:
+        raise ValueError(f"unknown part {unknown[0]!r}: expected one of {', '.join(PARTS)}")
+    return tuple(part for part in PARTS if not options.parts or part in options.parts)
+
+
+def _benchmarks(options: Options) -> tuple[str, ...]:
+    if options.benchmarks:
+        return options.benchmarks
+    if options.paper:
+        return PAPER_BENCHMARKS
+    return PAPER_BENCHMARKS[:1] if options.models else MINI_BENCHMARKS
+
+
+def _default_models(options: Options) -> tuple[str, ...]:
+    """The embedded models, where neither models nor other benchmarks are named."""
+    mini = all(benchmark in miniworld.DATASETS for benchmark in _benchmarks(options))
+    return miniworld.MODELS if mini else ()
+
+
+def _prompt(options: Options, benchmark: str) -> str:
+    """The paper's prompt; the embedded models cannot answer by letter, and rank texts."""
+    return options.prompt or (MINI_PROMPT if benchmark in miniworld.DATASETS else PROMPT)
+
+
+def _pivot(options: Options) -> str:
+    if len(options.pivots) > 1:
+        raise ValueError(
+            f"{len(options.pivots)} pivots: this study steers toward one language; name one with "
+            "--pivot"
+        )
+    return options.pivots[0] if options.pivots else PIVOT
+
+
+def _with_pivot(options: Options) -> tuple[str, ...]:
+    if not options.languages or "all" in options.languages:
+        return ("all",)
+    return tuple(dict.fromkeys((_pivot(options), *options.languages)))
+
+
+def _sample(options: Options) -> int:
+    return options.sample or SAMPLE
+
+
+def _refuse_ignored(options: Options, parts: tuple[str, ...]) -> None:
+    """A setting without effect is a misunderstanding: say so before anything runs."""
+    opt.refuse_unused(options, recipe=NAME, flags=NOT_READ)
+    harness = [name for name in _benchmarks(options) if name.startswith("harness/")]
+    if harness:
+        raise ValueError(
+            f"--benchmark {harness[0]}: this study puts questions in its own prompts; name the "
+            f"benchmark without harness/, such as {PAPER_BENCHMARKS[0]}"
+        )
+    needed = {
+        "coefficients": ("--coefficient", "steering"),
+        "controls": ("--control", "controls"),
+        "steering": ("a switch of steering (vec_norm, steer_pos)", "steering"),
+        "lens": ("a switch of the logit lens (lens_norm, lens_head, softcap)", "latent"),
+    }
+    unset = Options()
+    for name, (flag, part) in needed.items():
+        if getattr(options, name) != getattr(unset, name) and part not in parts:
+            raise ValueError(f"{flag} has no effect without the part {part}: add --part {part}")
