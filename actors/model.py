@@ -23,6 +23,7 @@ from transformers import (
 from transformers.utils import logging
 
 from actors.batching import TokenBudget
+from actors.chat import user_turns
 from actors.check import can_share, prove_interventions
 from actors.loading.adapter import merge
 from actors.loading.device import find_place
@@ -83,28 +84,67 @@ class LoadedModel:
         encoded = self.tokenizer(list(texts), add_special_tokens=False, verbose=False)
         return [list(ids) for ids in encoded["input_ids"]]
 
-    def encode(self, texts: Sequence[str], *, allow_truncation: bool) -> EncodedTexts:
+    def in_chat(self, texts: Sequence[str], *, chat: str | None) -> list[str]:
+        """Every text as a user's turn under the system prompt `chat` ("" for none).
+
+        Without `chat` they stay as they are.
+
+        Raises:
+            ValueError: the tokenizer has no chat template, or one that takes no such turns.
+        """
+        if chat is None:
+            return list(texts)
+        return user_turns(self.tokenizer, texts, system=chat, name=self.facts.label)
+
+    def begin(self, ids: Sequence[int], *, chat: str | None) -> list[int]:
+        """A text's token ids behind the prefix, which a chat template may have written itself."""
+        written = chat is not None and tuple(ids[: len(self.prefix)]) == self.prefix
+        return list(ids) if written else [*self.prefix, *ids]
+
+    def prompts(self, texts: Sequence[str], *, chat: str | None) -> list[list[int]]:
+        """Token ids of every text, prefix included, under a chat template or as they are.
+
+        Args:
+            texts: what is asked.
+            chat: the system prompt under the chat template, "" for none; None for no template.
+
+        Raises:
+            ValueError: as `in_chat` does.
+        """
+        return [self.begin(ids, chat=chat) for ids in self.tokenise(self.in_chat(texts, chat=chat))]
+
+    def encode(
+        self, texts: Sequence[str], *, allow_truncation: bool, chat: str | None = None
+    ) -> EncodedTexts:
         """Token ids of every text as the model reads it; too long ones are cut from the right.
 
         Raises:
-            ValueError: a text has no token, or is longer than the context and may not be cut.
+            ValueError: a text has no token, or is longer than the context and may not be cut, as
+                none is under a chat template; or there is no such template.
         """
-        sequences = [[*self.prefix, *ids] for ids in self.tokenise(texts)]
+        sequences = self.prompts(texts, chat=chat)
         context = self.facts.context
         truncated = 0
         for place, sequence in enumerate(sequences):
             if not sequence:
                 raise ValueError(f"text {place} ({texts[place]!r}) has no token: leave it out")
             if len(sequence) > context:
-                if not allow_truncation:
-                    raise ValueError(too_long(f"text {place}", len(sequence), context=context))
+                if not allow_truncation or chat is not None:
+                    what, tokens = f"text {place}", len(sequence)
+                    raise ValueError(too_long(what, tokens, context=context, chat=chat))
                 del sequence[context:]
                 truncated += 1
         return EncodedTexts(sequences=sequences, truncated=truncated)
 
 
-def too_long(what: str, tokens: int, *, context: int) -> str:
-    """The sentence that says a text exceeds the context."""
+def too_long(what: str, tokens: int, *, context: int, chat: str | None = None) -> str:
+    """The sentence that says a text exceeds the context; under a chat template none is cut."""
+    if chat is not None:
+        return (
+            f"{what} has {tokens} tokens in its chat template and the model's context is {context}:"
+            " shorten it, as a template that is cut says something else, or ask without "
+            "chat_template"
+        )
     return (
         f"{what} has {tokens} tokens and the model's context is {context}: choose a model with a "
         "longer context, or pass --allow-truncation to cut it"

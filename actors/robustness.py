@@ -1,8 +1,13 @@
-"""How far a score of mutual nearest neighbours can be trusted: chance, sampling, hubs, duplicates.
+"""How far a score of mutual nearest neighbours can be trusted: chance, sampling, length, hubs.
 
 All checks read the same matrix of similarities, so they cost next to nothing once activations are
 there (NeuronXA prints a null level alone; the rest is what readers ask of MEXA and its kin). Draws
 come from a seed. What the vectors are is unknown here.
+
+Long sentences may find long ones and short ones short ones, whatever they say. `length_matched`
+therefore lets pairs compete only within a band of about 20 of like length. Fewer competitors alone
+raise a score, so it is to be compared with `length_random`, bands of the same sizes drawn at
+random: as far as it lies below them, length helps to find a translation.
 """
 
 from collections.abc import Sequence
@@ -14,16 +19,32 @@ from torch import Tensor
 
 from actors.alignment import EQUAL, mutual_nearest
 
-# Shapes: N pairs, S draws
+# Shapes: N pairs, S draws, K bands, M pairs of the longest band
 
-Name = Literal["permutation", "bootstrap", "half_1", "half_2", "distinct", "hubness", "csls"]
+Name = Literal[
+    "permutation",
+    "bootstrap",
+    "half_1",
+    "half_2",
+    "distinct",
+    "hubness",
+    "csls",
+    "length_matched",
+    "length_random",
+]
 
 DRAWS = 1000
 NEAREST = 10
+BAND = 20
+SMALLEST_BAND = 4
+BAND_DRAWS = 100
 
 
 class Check(NamedTuple):
-    """What one check found over `n` pairs; `samples` is the number of draws, 0 where none are."""
+    """What one check found over `n` pairs; `samples` is the number of draws, 0 where none are.
+
+    Of `length_matched` it is the number of bands.
+    """
 
     name: Name
     value: float
@@ -41,7 +62,7 @@ def checks(
 
     Args:
         similarity_NN: cosines in float64, -inf where undefined.
-        texts: the pivot's and the language's text of every pair, to tell duplicates.
+        texts: the pivot's and the language's text of every pair, to tell duplicates and lengths.
         seed: of the draws.
         ties_pass: the rule for equal competitors, as in `mutual_nearest`.
 
@@ -69,6 +90,7 @@ def checks(
         Check("distinct", score(kept), n=len(kept)),
         Check("hubness", hubness(similarity_NN), n=n),
         Check("csls", mutual_nearest(csls(similarity_NN), ties_pass=ties_pass).value, n=n),
+        *_lengths(similarity_NN, texts, generator, ties_pass=ties_pass),
     ]
 
 
@@ -83,6 +105,19 @@ def first_of_their_kind(texts: Sequence[tuple[str, str]]) -> list[bool]:
                 side.add(text)
         found.append(new)
     return found
+
+
+def band_sizes(n: int) -> list[int]:
+    """How many of `n` pairs each band of like length has: about 20, at least 4, and one band alone
+    where there are fewer than 8.
+    """
+    bands = max(2, round(n / BAND)) if n >= 2 * SMALLEST_BAND else 1
+    return [n // bands + (place < n % bands) for place in range(bands)]
+
+
+def by_length(texts: Sequence[tuple[str, str]]) -> list[int]:
+    """The pairs from short to long, by characters of the pivot's text, then of the language's."""
+    return sorted(range(len(texts)), key=lambda place: tuple(map(len, texts[place])))
 
 
 def hubness(similarity_NN: Tensor, *, nearest: int = NEAREST) -> float:
@@ -152,3 +187,48 @@ def _bootstrap(aligned_N: Tensor, generator: torch.Generator) -> Check:
     low, high = scores_S.quantile(torch.tensor([0.025, 0.975], dtype=torch.float64)).tolist()
     value = float(aligned_N.mean())
     return Check("bootstrap", value, n=n, low=low, high=high, samples=DRAWS)
+
+
+def _lengths(
+    similarity_NN: Tensor,
+    texts: Sequence[tuple[str, str]],
+    generator: torch.Generator,
+    *,
+    ties_pass: bool,
+) -> list[Check]:
+    """The score among pairs of like length, and among as many drawn at random."""
+    n = len(similarity_NN)
+    sizes = band_sizes(n)
+    orders = [torch.tensor(by_length(texts))]
+    orders += list(torch.rand(BAND_DRAWS, n, generator=generator).argsort(dim=1))
+    found = [_within_bands(similarity_NN, order, sizes, ties_pass=ties_pass) for order in orders]
+    matched, *drawn = torch.stack(found).double().cpu() / n
+    drawn_S = torch.stack(drawn)
+    low, high = drawn_S.quantile(torch.tensor([0.025, 0.975], dtype=torch.float64)).tolist()
+    return [
+        Check("length_matched", float(matched), n=n, samples=len(sizes)),
+        Check("length_random", float(drawn_S.mean()), n=n, low=low, high=high, samples=BAND_DRAWS),
+    ]
+
+
+def _within_bands(
+    similarity_NN: Tensor, order_N: Tensor, sizes: Sequence[int], *, ties_pass: bool
+) -> Tensor:
+    """How many pairs are aligned when consecutive ones of an order compete band by band.
+
+    Bands differ by one pair at most, so all are compared at once; -inf fills the shorter ones.
+    """
+    longest = max(sizes)
+    bands_KM = torch.nn.utils.rnn.pad_sequence(
+        list(torch.split(order_N, list(sizes))), batch_first=True, padding_value=-1
+    ).to(similarity_NN.device)
+    there_KM = bands_KM >= 0
+    part_KMM = similarity_NN[bands_KM.unsqueeze(2), bands_KM.unsqueeze(1)]
+    part_KMM = part_KMM.where(there_KM.unsqueeze(2) & there_KM.unsqueeze(1), -torch.inf)
+    own_KM = part_KMM.diagonal(dim1=1, dim2=2)
+    itself_MM = torch.eye(longest, dtype=torch.bool, device=part_KMM.device)
+    others_KMM = part_KMM.masked_fill(itself_MM, -torch.inf)
+    rival_KM = torch.maximum(others_KMM.amax(dim=1), others_KMM.amax(dim=2))
+    needed = -EQUAL if ties_pass else EQUAL
+    count: Tensor = (own_KM > rival_KM + needed).sum()
+    return count

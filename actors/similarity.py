@@ -1,8 +1,9 @@
-"""Compare two languages' vectors as wholes: CKA, SVCCA and ANC, the baselines of NeuronXA.
+"""Compare two languages' vectors as wholes: CKA, SVCCA and ANC, and the mean cosine of a pair.
 
-Row i of both matrices says the same thing. Each measure is a number for all rows together, where
-alignment (alignment.py) asks every pair; all are computed in float64 from the matrix of products
-between items, as there are far fewer items than dimensions. What the vectors are is unknown here.
+The first three are the baselines of NeuronXA; CKA and cosine are also those of the latent-process
+study. Row i of both matrices says the same thing. Each measure is a number for all rows together,
+where alignment (alignment.py) asks every pair; all are computed in float64. What the vectors are is
+unknown here.
 """
 
 from typing import NamedTuple
@@ -77,6 +78,22 @@ def anc(pivot_ND: Tensor, language_ND: Tensor, *, absolute: bool = False) -> Neu
     r_D = (first_ND * second_ND).sum(dim=0)
     r_D = (r_D.abs() if absolute else r_D).where(first_D & second_D, 0.0)
     return Neurons(value=float(r_D.mean()), constant=int((~(first_D & second_D)).sum()))
+
+
+def cosine(pivot_ND: Tensor, language_ND: Tensor, *, centred: bool = False) -> float:
+    """Mean cosine of a pair's two vectors (arXiv 2505.13141, version 3).
+
+    `centred` takes each language's mean away first: a direction that all states share raises every
+    plain cosine. NaN where a vector has no direction; a single pair has none when centred.
+
+    Raises:
+        ValueError: shapes differ, or there is no pair.
+    """
+    _check(pivot_ND, language_ND, fewest=1)
+    read = _centred if centred else Tensor.double
+    first_ND, second_ND = read(pivot_ND), read(language_ND)
+    length_N = first_ND.norm(dim=1) * second_ND.norm(dim=1)
+    return float(((first_ND * second_ND).sum(dim=1) / length_N).mean())
 
 
 def _check(pivot_ND: Tensor, language_ND: Tensor, *, fewest: int) -> None:

@@ -11,18 +11,32 @@ from actors.answer import Answer
 from actors.model import LoadedModel
 from actors.tasks.choices import choices
 from actors.tasks.given import Given, PivotCache
+from actors.tasks.latent import latent
 from actors.tasks.parallel import parallel
+from actors.tasks.steering import steering
 from actors.tasks.texts import texts
 from actors.tasks.training import training
-from studies.spec import Table, Unit
+from actors.tasks.vectors import vectors
+from studies.spec import (
+    AlignmentWork,
+    ChoiceWork,
+    GenerationWork,
+    LatentWork,
+    SteeringWork,
+    TrainingWork,
+    Unit,
+    VectorWork,
+    Work,
+)
 
-TASKS: dict[Table, Callable[[LoadedModel, Unit, Given], Answer]] = {
-    "alignment": parallel,
-    "robustness": parallel,
-    "points": parallel,
-    "items": choices,
-    "generations": texts,
-    "training": training,
+TASKS: dict[type[Work], Callable[[LoadedModel, Unit, Given], Answer]] = {
+    AlignmentWork: parallel,
+    ChoiceWork: choices,
+    GenerationWork: texts,
+    TrainingWork: training,
+    LatentWork: latent,
+    VectorWork: vectors,
+    SteeringWork: steering,
 }
 
 
@@ -55,6 +69,6 @@ def run_unit(
             f"a unit needs the artifacts of {len(unit.needs)} cells and {len(lost)} are missing, "
             f"that of cell {lost[0]} first: run the same command again, which makes them"
         )
-    answer = TASKS[unit.table](loaded, unit, Given(artifacts, pivots or PivotCache()))
+    answer = TASKS[type(unit.work)](loaded, unit, Given(artifacts, pivots or PivotCache()))
     place = {cell.key: number for number, cell in enumerate(unit.cells)}
     return answer._replace(rows=sorted(answer.rows, key=lambda row: place[str(row["key"])]))

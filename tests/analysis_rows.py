@@ -235,6 +235,11 @@ def robustness_rows(alignment: pd.DataFrame, *, chance: float = 0.01) -> pd.Data
         ("distinct", {"value": held["value"] + 0.01}),
         ("hubness", {"value": 1.5}),
         ("csls", {"value": held["value"] + 0.03}),
+        ("length_matched", {"value": held["value"] - 0.02 * held["layer"], "samples": 5}),
+        (
+            "length_random",
+            {"value": held["value"] + 0.05, "low": held["value"] - 0.03, "samples": 100},
+        ),
     ):
         parts.append(held.assign(check=check, **(nothing | change)))  # type: ignore[arg-type]
     frame = pd.concat(parts, ignore_index=True)

@@ -50,6 +50,28 @@ def anc(x: Matrix, y: Matrix, *, absolute: bool = False) -> float:
     return float(np.mean(found))
 
 
+def pair_cosine(x: Matrix, y: Matrix, *, centred: bool = False) -> float:
+    """The mean over pairs of the cosine, NaN if one has none; if asked, less each side's mean."""
+    found = []
+    for first, second in zip(x, y, strict=True):
+        if centred:
+            first = first - sum(x) / len(x)
+            second = second - sum(y) / len(y)
+        length = math.sqrt(sum(first**2)) * math.sqrt(sum(second**2))
+        found.append(sum(first * second) / length if length else math.nan)
+    return sum(found) / len(found)
+
+
+def within_bands(similarity: list[list[float]], *, order: list[int], sizes: list[int]) -> float:
+    """The share of pairs aligned with competitors of their own band alone; bands follow `order`."""
+    count = start = 0
+    for size in sizes:
+        band = order[start : start + size]
+        count += oracle.mutual_nearest([[similarity[i][j] for j in band] for i in band])[0]
+        start += size
+    return count / len(similarity)
+
+
 def retrieval(pivots: list[Tensor], texts: list[Tensor]) -> tuple[float, float, float]:
     """Share of pivots that find their text, of texts that find their pivot, and the mean margin."""
     places = range(len(pivots))

@@ -146,6 +146,8 @@ def expected(cell: Cell, left: list[Tensor], right: list[Tensor], switches: Swit
     x, y = (torch.stack(side).double().numpy() for side in (left, right))
     if cell.measure == "svcca":
         return oracle_similarity.svcca(x, y, keep=switches.svcca_keep)
+    if cell.measure in ("cosine", "cosine_centred"):
+        return oracle_similarity.pair_cosine(x, y, centred=cell.measure == "cosine_centred")
     if cell.measure == "anc":
         return oracle_similarity.anc(x, y, absolute=switches.anc_abs)
     slow = oracle_similarity.debiased_cka if switches.cka == "debiased" else oracle_similarity.cka

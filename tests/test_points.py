@@ -1,10 +1,16 @@
 """Pictures of vectors: what is near stays near, axes and signs are fixed, draws are seeded."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from actors.points import lay_out
+from actors.tasks.given import Given, PivotCache
+from actors.tasks.parallel import parallel
+from studies.spec import AlignmentWork, Bitext, Cell, Row, Switches, Unit
+from tests import oracle, tiny
 
 
 def pairs(n: int = 60, *, noise: float = 0.1) -> torch.Tensor:
@@ -45,3 +51,81 @@ def test_few_vectors_and_flat_ones():
     assert torch.equal(lay_out(torch.ones(5, 4), method="pca", seed=0), torch.zeros(5, 2).double())
     assert lay_out(torch.randn(5, 1), method="pca", seed=0)[:, 1].eq(0).all()
     assert lay_out(torch.randn(5, 4), method="tsne", seed=0).isfinite().all()
+
+
+TEXTS = {
+    "eng_Latn": {"q1": "The cat sat.", "q2": "A dog ran home.", "q3": "It rained all day."},
+    "deu_Latn": {"q1": "Die Katze sass.", "q2": "Ein Hund lief heim.", "q3": "Es hat geregnet."},
+    "rus_Cyrl": {"q2": "пёс бежал домой", "q3": "весь день шёл дождь"},
+}
+
+
+def bitext(language: str) -> Bitext:
+    own = TEXTS[language]
+    return Bitext(
+        dataset="questions/mini",
+        language=language,
+        pivot="eng_Latn",
+        ids=tuple(own),
+        pivot_texts=tuple(TEXTS["eng_Latn"][item] for item in own),
+        texts=tuple(own.values()),
+    )
+
+
+def picture(bitexts: tuple[Bitext, ...], layers: tuple[int, ...], *, pooling: str) -> Unit:
+    facts = tiny.make("gemma2")
+    cells = tuple(
+        Cell(
+            table="points", model=facts.name, revision=facts.revision, language="all",
+            scope="scope", dataset="questions/mini", pivot="eng_Latn", measure="mexa",
+            pooling=pooling, layer=layer,
+        )
+        for layer in layers
+    )  # fmt: skip
+    work = AlignmentWork(bitexts=bitexts, switches=Switches(), method="pca", together=True)
+    return Unit(study="test", model=facts, cells=cells, work=work, characters=1)
+
+
+def drawn(unit: Unit) -> list[Row]:
+    return parallel(tiny.loaded("gemma2"), unit, Given({}, PivotCache())).rows
+
+
+@pytest.mark.parametrize("pooling", ["last", "average"])
+def test_all_languages_lie_in_one_picture_of_each_layer(pooling: str):
+    """Against one principal component analysis of all states, one text at a time."""
+    loaded = tiny.loaded("gemma2")
+    unit = picture((bitext("deu_Latn"), bitext("rus_Cyrl")), (1, 4), pooling=pooling)
+    rows = drawn(unit)
+    expected = [(language, item) for language, own in TEXTS.items() for item in own]
+    for cell, site in zip(unit.cells, ("resid_post", "final_norm"), strict=True):
+        found = [row for row in rows if row["key"] == cell.key]
+        assert [(row["side"], row["item"]) for row in found] == expected
+        assert {(row["language"], row["method"], row["layer"]) for row in found} == {
+            ("all", "pca", cell.layer)
+        }
+        states = []
+        for language, item in expected:
+            ids = [*loaded.prefix, *loaded.tokenise([TEXTS[language][item]])[0]]
+            tokens_TD = oracle.activations(loaded.model, ids)[site, cell.layer]
+            states.append(oracle.pool(tokens_TD, state="raw", pooling=pooling).double())
+        centred_ND = torch.stack(states) - sum(states) / len(states)
+        _, axes = np.linalg.eigh((centred_ND.T @ centred_ND).numpy())
+        for name, axis in (("x", axes[:, -1]), ("y", axes[:, -2])):
+            along = centred_ND.numpy() @ axis
+            along = along if along.max() > -along.min() else -along
+            assert [row[name] for row in found] == pytest.approx(along.tolist(), abs=1e-4)
+    assert len(rows) == 2 * len(expected)
+
+
+def test_the_pivot_stands_once_whether_it_is_asked_for_or_not():
+    named = picture((bitext("eng_Latn"), bitext("deu_Latn")), (2,), pooling="last")
+    unnamed = picture((bitext("deu_Latn"),), (2,), pooling="last")
+    assert drawn(named) == drawn(unnamed)
+    assert len(drawn(unnamed)) == 6
+
+
+def test_languages_of_other_texts_make_no_picture():
+    other = replace(bitext("rus_Cyrl"), pivot_texts=("A dog ran home.", "Something else."))
+    unit = picture((bitext("deu_Latn"), other), (2,), pooling="last")
+    with pytest.raises(ValueError, match=r"item 'q3' of 'questions/mini' has two texts in eng"):
+        drawn(unit)

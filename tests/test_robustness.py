@@ -9,11 +9,14 @@ from torch import Tensor
 from actors.alignment import chance_of, mutual_nearest, similarity
 from actors.robustness import (
     Check,
+    band_sizes,
+    by_length,
     checks,
     csls,
     first_of_their_kind,
     hubness,
 )
+from tests import oracle_similarity as oracle
 
 
 def matrix(n: int = 40, *, signal: float = 0.4, seed: int = 0) -> Tensor:
@@ -125,3 +128,83 @@ def test_draws_come_from_the_seed():
 def test_too_few_pairs_are_refused():
     with pytest.raises(ValueError, match="3 sentence pairs: the checks need at least 4"):
         of(matrix(3))
+
+
+def test_bands_are_of_about_20_pairs_and_never_of_fewer_than_4():
+    assert [band_sizes(n) for n in (4, 7, 8, 9)] == [[4], [7], [4, 4], [5, 4]]
+    assert band_sizes(100) == [20] * 5
+    for n in range(4, 400):
+        sizes = band_sizes(n)
+        assert sum(sizes) == n and max(sizes) - min(sizes) <= 1
+        assert min(sizes) >= 4 and max(sizes) <= 25
+    assert len(band_sizes(1012)) == 51
+
+
+def texts_of(lengths: list[int]) -> list[tuple[str, str]]:
+    """Different texts whose pivot sides have these lengths."""
+    return [(f"{place:06d}".ljust(length, "x"), "t" * 5) for place, length in enumerate(lengths)]
+
+
+@pytest.mark.parametrize(("n", "ties_pass"), [(7, False), (50, False), (53, True), (9, True)])
+def test_lengths_equal_the_slow_way(n: int, ties_pass: bool):
+    generator = torch.Generator().manual_seed(n)
+    lengths = torch.randint(6, 30, (n,), generator=generator).tolist()
+    similarity_NN = matrix(n, signal=0.8, seed=n)
+    similarity_NN[2] = -torch.inf
+    if ties_pass:  # the loops below are strict: no tie to decide
+        assert mutual_nearest(similarity_NN).ties == 0
+    texts = texts_of(lengths)
+    found = {
+        check.name: check
+        for check in checks(similarity_NN, texts=texts, seed=3, ties_pass=ties_pass)
+    }
+    draws = torch.Generator().manual_seed(3)
+    torch.rand(1000, n, generator=draws)
+    torch.randint(n, (1000, n), generator=draws)
+    orders = torch.rand(100, n, generator=draws).argsort(dim=1).tolist()
+    table, sizes = similarity_NN.tolist(), band_sizes(n)
+    order = [place for _, place in sorted((length, place) for place, length in enumerate(lengths))]
+    matched, random = found["length_matched"], found["length_random"]
+    assert matched.value == pytest.approx(oracle.within_bands(table, order=order, sizes=sizes))
+    assert (matched.n, matched.samples) == (n, len(sizes))
+    drawn = [oracle.within_bands(table, order=order, sizes=sizes) for order in orders]
+    assert random.value == pytest.approx(sum(drawn) / 100)
+    assert (random.n, random.samples) == (n, 100)
+    low, high = torch.tensor(drawn).double().quantile(torch.tensor([0.025, 0.975]).double())
+    assert (random.low, random.high) == pytest.approx((float(low), float(high)))
+    if n == 7:
+        assert matched.value == random.value == random.low == mutual_nearest(similarity_NN).value
+
+
+def test_equal_competitors_in_a_band_follow_the_rule_for_ties():
+    similarity_NN = torch.full((40, 40), 0.5).double()
+    texts = texts_of([6] * 40)
+    strict = {one.name: one for one in checks(similarity_NN, texts=texts, seed=0)}
+    assert strict["length_matched"].value == strict["length_random"].value == 0
+    lenient = {one.name: one for one in checks(similarity_NN, texts=texts, seed=0, ties_pass=True)}
+    assert lenient["length_matched"].value == lenient["length_random"].value == 1
+
+
+def test_similarity_by_length_alone_is_seen():
+    """Long finds long among random competitors; of like length it is chance, 1 in 2 x 20 - 1."""
+    generator = torch.Generator().manual_seed(0)
+    lengths = torch.arange(10, 210)[torch.randperm(200, generator=generator)]
+    kind_N = (lengths - 10) // 20
+    apart_NN = (kind_N[:, None] - kind_N[None, :]).abs().double()
+    noise_NN = torch.rand(200, 200, generator=generator).double()
+    found = of(0.5 * noise_NN - apart_NN, texts=texts_of(lengths.tolist()))
+    matched, random = found["length_matched"], found["length_random"]
+    assert random.value > 0.3 and matched.value < 0.06
+    assert matched.value < random.low
+    # More competitors can only take pairs away.
+    assert found["bootstrap"].value <= min(matched.value, random.low)
+    # Where length says nothing, only the number of competitors counts.
+    content = of(matrix(200, signal=0.5), texts=texts_of(lengths))
+    assert content["length_random"].value > content["bootstrap"].value
+    assert content["length_random"].low <= content["length_matched"].value
+    assert content["length_matched"].value <= content["length_random"].high
+
+
+def test_pairs_go_from_short_to_long():
+    texts = [("long text", "a"), ("b", "ccc"), ("b", "d"), ("", "z")]
+    assert by_length(texts) == [3, 2, 1, 0]

@@ -1,5 +1,6 @@
 """Option scores equal a plain forward over the joint tokens, in every family and every shape."""
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import pytest
 
 from actors.batching import TokenBudget
 from actors.model import LoadedModel, load
-from actors.prediction.score import score
+from actors.prediction.score import choose, score
 from studies.spec import ChoiceItem
 from tests import oracle, tiny
 
@@ -166,3 +167,46 @@ def test_a_real_tokenizer_that_marks_spaces_at_the_end(shared: Path) -> None:
             expected = sum(oracle.option_log_probabilities(loaded.model, context, tokens))
             assert value == pytest.approx(expected, rel=1e-5)
     assert apart > 0
+
+
+LETTERS = ChoiceItem(
+    id="both", context="Answer:", options=(" A", " B", " C", "A", "B", "Cde"), gold=1
+)
+
+
+@pytest.mark.parametrize("family", ["llama", "gemma2", "qwen2"])
+def test_an_option_has_the_probability_of_its_variants_together(family: str) -> None:
+    loaded = tiny.loaded(family)
+    each = slow_scores(loaded, LETTERS, normalise="sum")
+    expected = [
+        math.log(math.exp(first) + math.exp(second))
+        for first, second in zip(each[:3], each[3:], strict=True)
+    ]
+    (found,) = score(loaded, [LETTERS], variants=2)
+    assert found.scores == pytest.approx(expected, rel=1e-5)
+    assert found.prediction == expected.index(max(expected))
+    assert sorted(found.ranks) == [1, 2, 3] and found.ranks[found.prediction] == 1
+    assert len(score(loaded, [LETTERS])[0].scores) == 6
+
+
+def test_variants_decide_together_and_far_below_what_a_float_holds() -> None:
+    logs = [[-1.0], [-1.2], [-9.0], [-5.0], [-1.3], [-9.0]]
+    assert choose(LETTERS, logs[:3] + logs[3:], normalise="sum").prediction == 0
+    found = choose(LETTERS, logs, normalise="sum", variants=2)
+    assert (found.prediction, found.prediction_norm) == (1, 1)
+    assert found.ranks == (2.0, 1.0, 3.0)
+    far = choose(LETTERS, [[one - 2000] for [one] in logs], normalise="sum", variants=2)
+    assert far.scores == pytest.approx([score - 2000 for score in found.scores])
+    # Per character, each variant is divided by its own length: "Cde" has three.
+    near = choose(
+        LETTERS, [[-2.0], [-2.0], [-2.5], [-2.0], [-2.0], [-3.0]], normalise="sum", variants=2
+    )
+    assert (near.prediction, near.prediction_norm) == (0, 2)
+
+
+def test_variants_that_cannot_be_put_together_are_refused() -> None:
+    loaded = tiny.loaded("llama")
+    with pytest.raises(ValueError, match="in 2 variants were to be normalised by 'token'"):
+        score(loaded, [LETTERS], normalise="token", variants=2)
+    with pytest.raises(ValueError, match="'few' has 2 continuations: expected as many in each of"):
+        score(loaded, [MIXED[5]], variants=4)

@@ -1,4 +1,4 @@
-"""CKA, SVCCA and ANC against slow twins, and what they must and must not be invariant to."""
+"""CKA, SVCCA, ANC and cosines against slow twins, and what they must be invariant to or not."""
 
 import math
 
@@ -8,7 +8,7 @@ import scipy.linalg
 import torch
 from torch import Tensor
 
-from actors.similarity import anc, cka, svcca
+from actors.similarity import anc, cka, cosine, svcca
 from tests import oracle_similarity as oracle
 
 
@@ -31,6 +31,9 @@ def test_values_equal_the_slow_twins(n: int, width: int):
         expected = oracle.debiased_cka(x, y)
         assert cka(first, second, debiased=True) == pytest.approx(expected, abs=1e-9)
     assert anc(first, second).value == pytest.approx(oracle.anc(x, y), abs=1e-12)
+    for centred in (False, True):
+        expected = oracle.pair_cosine(x, y, centred=centred)
+        assert cosine(first, second, centred=centred) == pytest.approx(expected, abs=1e-12)
     for keep in (3, 0.8):
         expected = oracle.svcca(x, y, keep=keep)
         assert svcca(first, second, keep=keep) == pytest.approx(expected, abs=1e-8)
@@ -96,6 +99,33 @@ def test_columns_that_do_not_vary_are_counted_and_count_as_0():
     assert anc(x, flat).constant == 12
     assert math.isnan(cka(x, flat)) and math.isnan(svcca(x, flat))
     assert math.isnan(cka(flat, x, debiased=True))
+
+
+def test_a_shared_direction_raises_the_cosine_and_not_the_centred_one():
+    x, y = vectors(400, width=60), vectors(400, width=60, seed=9)
+    assert cosine(x, y) > 0.85
+    assert abs(cosine(x, y, centred=True)) < 0.03
+    assert cosine(x, x) == cosine(x, x, centred=True) == pytest.approx(1)
+    assert cosine(x, -x, centred=True) == pytest.approx(-1)
+    assert cosine(x, 3 * x + 100, centred=True) == pytest.approx(1)
+    # Pairs count alike, however long their vectors are.
+    x[0] *= 1e6
+    assert abs(cosine(x, y)) > 0.85
+
+
+def test_cosines_without_a_direction_are_undefined():
+    x = vectors(5)
+    flat = torch.full((5, 12), 0.1)
+    assert not math.isnan(cosine(x, flat))
+    assert math.isnan(cosine(x, flat, centred=True)) and math.isnan(cosine(flat, x, centred=True))
+    assert math.isnan(cosine(x[:1], x[1:2], centred=True))
+    assert not math.isnan(cosine(x[:1], x[1:2]))
+    x[3] = 0
+    assert math.isnan(cosine(x, vectors(5)))
+    with pytest.raises(ValueError, match="0 sentence pairs: expected at least 1"):
+        cosine(x[:0], x[:0])
+    with pytest.raises(ValueError, match="cannot be compared"):
+        cosine(x, vectors(4))
 
 
 def test_svcca_equals_the_angles_between_subspaces():

@@ -100,7 +100,15 @@ def test_checks_become_one_row_per_series(held: Material) -> None:
     assert nasca.loc["halves", "value"] == pytest.approx(0.04)
     assert nasca.loc["halves", "more"] == pytest.approx(1)
     assert nasca.loc["permutation", "more"] == 1 and nasca.loc["hubness", "value"] == 1.5
-    cells = len(held.rows.robustness) // 7
+    layers = held.alignment[held.alignment["measure"] == "nasca"]["layer"]
+    gap = -0.02 * layers.mean() - 0.05
+    assert nasca.loc["length_matched", "more"] == pytest.approx(gap)
+    assert nasca.loc["length_random", "more"] == pytest.approx((layers >= 2).mean())
+    assert 0 < nasca.loc["length_random", "more"] < 1
+    every = held.rows.robustness.drop_duplicates("key")["layer"]
+    said_of_length = f"{(every >= 2).sum()} of {len(every)} are lower than in 97.5 %"
+    assert said_of_length in said(parts)
+    cells = len(held.rows.robustness) // 9
     assert f"{cells} of {cells} scores" in said(parts)
 
 

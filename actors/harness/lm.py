@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import jinja2
 
+from actors.chat import render
 from actors.harness.pairs import Pair, encode, encode_pairs, prefix_token, window
 from actors.harness.read import Likelihood, read_pairs
 from actors.intervention.setting import Intervention, Setting
@@ -108,19 +109,13 @@ class HarnessLM(TemplateLM):  # type: ignore[misc]  # lm_eval has no types
     ) -> str:
         """The chat as text; without its system turns where the template takes none."""
 
-        def render(turns: list[dict[str, str]]) -> str:
-            text = self.tokenizer.apply_chat_template(
-                turns,
-                tokenize=False,
-                add_generation_prompt=add_generation_prompt,
-                continue_final_message=not add_generation_prompt,
-            )
-            return str(text)
+        def worded(turns: list[dict[str, str]]) -> str:
+            return render(self.tokenizer, turns, generation_prompt=add_generation_prompt)
 
         try:
-            return render(chat_history)
+            return worded(chat_history)
         except jinja2.TemplateError:
-            return render([turn for turn in chat_history if turn["role"] != "system"])
+            return worded([turn for turn in chat_history if turn["role"] != "system"])
 
     def loglikelihood(
         self, requests: list["Instance"], **_given: object

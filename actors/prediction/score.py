@@ -9,7 +9,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
+import numpy as np
 import torch
+from scipy.special import logsumexp
 from scipy.stats import rankdata
 
 from actors.batching import OVERFLOW, Batch, distinct
@@ -47,6 +49,8 @@ def score(
     *,
     normalise: Normalise = "sum",
     allow_truncation: bool = False,
+    chat: str | None = None,
+    variants: int = 1,
 ) -> list[Choice]:
     """Rank every item's options by log-probability.
 
@@ -56,29 +60,39 @@ def score(
         normalise: `sum` over an option's tokens, or that divided by its number of tokens
             (`token`) or of characters (`character`).
         allow_truncation: cut contexts that are too long, from the left.
+        chat: as in `ask`.
+        variants: as in `choose`.
 
     Raises:
-        ValueError: an option has no token to score, or an item exceeds the model's context.
+        ValueError: as `ask` and `choose` do.
     """
-    asked = ask(loaded, items, allow_truncation=allow_truncation)
+    asked = ask(loaded, items, chat=chat, allow_truncation=allow_truncation)
     logs = read_options(loaded, [entry.question for entry in asked])
     return [
-        choose(item, own, normalise=normalise, truncated=entry.truncated)
+        choose(item, own, normalise=normalise, truncated=entry.truncated, variants=variants)
         for item, entry, own in zip(items, asked, logs, strict=True)
     ]
 
 
 def ask(
-    loaded: LoadedModel, items: Sequence[ChoiceItem], *, allow_truncation: bool = False
+    loaded: LoadedModel,
+    items: Sequence[ChoiceItem],
+    *,
+    chat: str | None = None,
+    allow_truncation: bool = False,
 ) -> list[Asked]:
     """Every item as token ids that fit the context.
 
+    `chat` is the system prompt ("" for none) of the chat template that contexts are put in, each
+    a user's turn that the options answer; None leaves them as they are.
+
     Raises:
-        ValueError: an option has no token to score, or an item exceeds the model's context.
+        ValueError: an option has no token to score, an item exceeds the model's context, or the
+            tokenizer has no such chat template.
     """
     asked = [
-        _fit(loaded, item, question, allow_truncation=allow_truncation)
-        for item, question in zip(items, _tokenise(loaded, items), strict=True)
+        _fit(loaded, item, question, chat=chat, allow_truncation=allow_truncation)
+        for item, question in zip(items, _tokenise(loaded, items, chat=chat), strict=True)
     ]
     for item, (question, _) in zip(items, asked, strict=True):
         # Without anything before it a text's first token cannot be predicted.
@@ -126,15 +140,19 @@ def _flat(question: Question) -> list[int]:
     return flat
 
 
-def _tokenise(loaded: LoadedModel, items: Sequence[ChoiceItem]) -> list[Question]:
+def _tokenise(
+    loaded: LoadedModel, items: Sequence[ChoiceItem], *, chat: str | None
+) -> list[Question]:
     """Context and options apart, cut at a boundary that the tokens have too.
 
     The joint text is used where the context's tokens begin it; otherwise the option is tokenised
     by itself, so that no token of the context changes from option to option.
     """
-    contexts = loaded.tokenise([item.context for item in items])
+    texts = loaded.in_chat([item.context for item in items], chat=chat)
+    pairs = list(zip(items, texts, strict=True))
+    contexts = loaded.tokenise(texts)
     joint = iter(
-        loaded.tokenise([item.context + option for item in items for option in item.options])
+        loaded.tokenise([text + option for item, text in pairs for option in item.options])
     )
     questions = []
     for item, context in zip(items, contexts, strict=True):
@@ -146,7 +164,8 @@ def _tokenise(loaded: LoadedModel, items: Sequence[ChoiceItem]) -> list[Question
             else:
                 alone = _tokenise_alone(loaded, option, context=context, whole=whole)
                 options.append(tuple(alone))
-        questions.append(Question((*loaded.prefix, *context), tuple(options)))
+        prompt = loaded.begin(context, chat=chat)
+        questions.append(Question(tuple(prompt), tuple(options)))
     return questions
 
 
@@ -166,13 +185,23 @@ def _tokenise_alone(
 
 
 def _fit(
-    loaded: LoadedModel, item: ChoiceItem, question: Question, *, allow_truncation: bool
+    loaded: LoadedModel,
+    item: ChoiceItem,
+    question: Question,
+    *,
+    chat: str | None,
+    allow_truncation: bool,
 ) -> Asked:
-    """Cut the context from the left, behind the prefix, until the longest option fits."""
+    """Cut the context from the left, behind the prefix, until the longest option fits.
+
+    A chat template is not cut: its beginning says who speaks.
+    """
     longest = max(len(option) for option in question.options)
     found, context = len(question.prompt) + longest, loaded.facts.context
     if found <= context:
         return Asked(question, truncated=False)
+    if chat is not None:
+        raise ValueError(too_long(f"item {item.id!r}", found, context=context, chat=chat))
     prefix = len(loaded.prefix)
     kept = context - longest - prefix
     if not allow_truncation or kept < 0:
@@ -189,12 +218,18 @@ def choose(
     *,
     normalise: Normalise,
     truncated: bool = False,
+    variants: int = 1,
 ) -> Choice:
-    """Scores, ranks and prediction from the log-probabilities of every option's tokens.
+    """Scores, ranks and prediction from the log-probabilities of every continuation's tokens.
+
+    Where there are `variants`, an item's continuations are all its options in the first variant,
+    then all in the next, and an option's score is the log-probability of any of its variants.
 
     Raises:
-        ValueError: a score is not finite.
+        ValueError: a score is not finite, or variants cannot be put together.
     """
+    if variants > 1:
+        _check_variants(item, normalise=normalise, variants=variants)
     totals = [sum(option) for option in logs]
     lengths = [max(1, len(option.strip())) for option in item.options]
     by_character = [total / length for total, length in zip(totals, lengths, strict=True)]
@@ -205,6 +240,7 @@ def choose(
         scores = by_character
     if not torch.tensor(scores).isfinite().all():
         raise ValueError(f"item {item.id!r}: scores {scores} are not finite: {OVERFLOW}")
+    scores, by_character = _together(scores, variants), _together(by_character, variants)
     ranks = rankdata([-value for value in scores], method="average")
     return Choice(
         scores=tuple(scores),
@@ -213,3 +249,24 @@ def choose(
         truncated=truncated,
         prediction_norm=by_character.index(max(by_character)),
     )
+
+
+def _check_variants(item: ChoiceItem, *, normalise: Normalise, variants: int) -> None:
+    if normalise != "sum":
+        raise ValueError(
+            f"options in {variants} variants were to be normalised by {normalise!r}: only the sum "
+            "of an option's log-probabilities is that of a text, so use 'sum'"
+        )
+    if len(item.options) % variants:
+        raise ValueError(
+            f"item {item.id!r} has {len(item.options)} continuations: expected as many in each of "
+            f"{variants} variants"
+        )
+
+
+def _together(values: list[float], variants: int) -> list[float]:
+    """The logarithm of the summed probabilities of every option's variants."""
+    if variants == 1:
+        return values
+    options = len(values) // variants
+    return [float(value) for value in logsumexp(np.reshape(values, (variants, options)), axis=0)]

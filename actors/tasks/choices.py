@@ -38,11 +38,24 @@ def choices(loaded: LoadedModel, unit: Unit, given: Given) -> Answer:
 
 
 def _answers(loaded: LoadedModel, unit: Unit, cell: Cell, asked: ChoiceSet) -> list[Row]:
+    items, normalise, cut = asked.items, asked.normalise, unit.allow_truncation
     # The harness cuts between context and option by a rule of its own, with other answers at times.
-    rank = score_as_the_harness if asked.benchmark.startswith(PREFIX) else score
-    answers = rank(
-        loaded, asked.items, normalise=asked.normalise, allow_truncation=unit.allow_truncation
-    )
+    if asked.benchmark.startswith(PREFIX):
+        if asked.chat is not None or asked.variants > 1:
+            raise ValueError(
+                f"benchmark {asked.benchmark!r} is asked as lm-evaluation-harness asks it, without "
+                "a chat template and with one variant of every option: leave both switches out"
+            )
+        answers = score_as_the_harness(loaded, items, normalise=normalise, allow_truncation=cut)
+    else:
+        answers = score(
+            loaded,
+            items,
+            normalise=normalise,
+            allow_truncation=cut,
+            chat=asked.chat,
+            variants=asked.variants,
+        )
     pairs = zip(asked.items, answers, strict=True)
     return [_row(unit, cell, item, answer, prompt=asked.prompt) for item, answer in pairs]
 

@@ -2,7 +2,7 @@
 
 Batches are formed from all the texts of one language and from nothing else, so a value does not
 depend on how cells were grouped into units. One language's vectors are held at a time, beside the
-pivot's.
+pivot's; a picture of all languages together holds those of its own layers.
 """
 
 from collections import Counter, defaultdict
@@ -18,7 +18,7 @@ from actors.extraction.capture import Reading, capture
 from actors.model import LoadedModel
 from actors.points import lay_out
 from actors.robustness import checks
-from actors.similarity import anc, cka, svcca
+from actors.similarity import anc, cka, cosine, svcca
 from actors.tasks.given import Given, LanguageVectors, PivotCache
 from studies.measures import Measure, State, normed, resolve
 from studies.spec import AlignmentWork, Bitext, Cell, Row, Switches, Table, Unit, digest
@@ -51,6 +51,9 @@ def parallel(loaded: LoadedModel, unit: Unit, given: Given) -> Answer:
         cell.key: _reading(loaded, cell, measures[str(cell.measure)], work.switches)
         for cell in unit.cells
     }
+    if work.together:
+        assert unit.table == "points", "only a picture shows all languages together"
+        return Answer(_together(loaded, unit, measures, readings))
     switches = work.switches.text()
     cells_of: dict[_Place, list[Cell]] = defaultdict(list)
     for cell in unit.cells:
@@ -69,7 +72,7 @@ def parallel(loaded: LoadedModel, unit: Unit, given: Given) -> Answer:
         if not own:
             continue
         pivot = _pivot_vectors(loaded, unit, bitext, needed[bitext.pivot_texts], given.pivots)
-        language = _vectors(loaded, unit, bitext.texts, own, work.switches)
+        language = _vectors(loaded, unit, bitext.texts, own, chat=bitext.chat)
         qualities = _qualities(work, bitext, pivot, language)
         for cell in cells:
             measure = measures[str(cell.measure)]
@@ -107,11 +110,9 @@ def _pivot_vectors(
     loaded: LoadedModel, unit: Unit, bitext: Bitext, readings: set[Reading], pivots: PivotCache
 ) -> LanguageVectors:
     assert isinstance(unit.work, AlignmentWork)
-    switches = unit.work.switches
-    key = digest([bitext.pivot_texts, switches.include_bos, unit.allow_truncation])
-    return pivots.get(
-        key, readings, lambda: _vectors(loaded, unit, bitext.pivot_texts, readings, switches)
-    )
+    texts, chat = bitext.pivot_texts, bitext.chat
+    key = digest([texts, unit.work.switches.include_bos, unit.allow_truncation, chat])
+    return pivots.get(key, readings, lambda: _vectors(loaded, unit, texts, readings, chat=chat))
 
 
 def _vectors(
@@ -119,11 +120,18 @@ def _vectors(
     unit: Unit,
     texts: Sequence[str],
     readings: set[Reading],
-    switches: Switches,
+    *,
+    chat: str | None,
 ) -> LanguageVectors:
-    encoded = loaded.encode(texts, allow_truncation=unit.allow_truncation)
-    vectors = capture(loaded, encoded.sequences, readings, include_bos=switches.include_bos)
-    tokens = sum(map(len, encoded.sequences)) - len(texts) * len(loaded.prefix)
+    """The vectors of one language's texts; what a chat template adds to them is not counted."""
+    assert isinstance(unit.work, AlignmentWork)
+    encoded = loaded.encode(texts, allow_truncation=unit.allow_truncation, chat=chat)
+    include_bos = unit.work.switches.include_bos
+    vectors = capture(loaded, encoded.sequences, readings, include_bos=include_bos)
+    if chat is None:
+        tokens = sum(map(len, encoded.sequences)) - len(texts) * len(loaded.prefix)
+    else:
+        tokens = sum(map(len, loaded.tokenise(texts)))
     return LanguageVectors(vectors=vectors, tokens=tokens, truncated=encoded.truncated)
 
 
@@ -183,6 +191,8 @@ def _score(pair: _Pair, measure: Measure, work: AlignmentWork, _bitext: Bitext) 
         return [{**row, "value": neurons.value, "constant": neurons.constant}]
     if measure.score == "svcca":
         return [{**row, "value": svcca(*pair, keep=switches.svcca_keep)}]
+    if measure.score in ("cosine", "cosine_centred"):
+        return [{**row, "value": cosine(*pair, centred=measure.score == "cosine_centred")}]
     return [{**row, "value": cka(*pair, debiased=switches.cka == "debiased")}]
 
 
@@ -212,13 +222,72 @@ def _check(pair: _Pair, _measure: Measure, work: AlignmentWork, bitext: Bitext) 
 
 def _points(pair: _Pair, _measure: Measure, work: AlignmentWork, bitext: Bitext) -> list[Row]:
     """Where every sentence of both languages lies in a picture."""
+    sides = [(bitext.pivot, bitext.ids), (bitext.language, bitext.ids)]
+    return _picture(torch.cat(list(pair)), work, sides)
+
+
+def _picture(
+    vectors_ND: Tensor, work: AlignmentWork, sides: Sequence[tuple[str, Sequence[str]]]
+) -> list[Row]:
+    """Where every vector lies; `sides` are the languages and their ids, in the vectors' order."""
     assert work.method is not None, "points come with a method"
-    points = lay_out(torch.cat(list(pair)), method=work.method, seed=work.seed).tolist()
-    sides = [bitext.pivot] * len(bitext.ids) + [bitext.language] * len(bitext.ids)
+    points = lay_out(vectors_ND, method=work.method, seed=work.seed).tolist()
+    names = [(side, item) for side, ids in sides for item in ids]
     return [
         {"method": work.method, "item": item, "side": side, "x": x, "y": y}
-        for item, side, (x, y) in zip([*bitext.ids, *bitext.ids], sides, points, strict=True)
+        for (side, item), (x, y) in zip(names, points, strict=True)
     ]
+
+
+class _Side(NamedTuple):
+    """One language's texts in a picture of all of them."""
+
+    language: str
+    ids: tuple[str, ...]
+    texts: tuple[str, ...]
+
+
+def _together(
+    loaded: LoadedModel,
+    unit: Unit,
+    measures: dict[str, Measure],
+    readings: dict[str, Reading],
+) -> list[Row]:
+    """One picture per cell, of the pivot's texts and of those of every language."""
+    assert isinstance(unit.work, AlignmentWork)
+    (chat,) = {bitext.chat for bitext in unit.work.bitexts}
+    sides = _sides(unit.work.bitexts)
+    wanted = set(readings.values())
+    read = [_vectors(loaded, unit, side.texts, wanted, chat=chat).vectors for side in sides]
+    names = [(side.language, side.ids) for side in sides]
+    switches = unit.work.switches.text()
+    rows: list[Row] = []
+    for cell in unit.cells:
+        measure, reading = measures[str(cell.measure)], readings[cell.key]
+        states_ND = torch.cat([_state(vectors.at(reading), measure) for vectors in read])
+        place, known = _place(unit, cell), {"key": cell.key, "switches": switches}
+        rows += [{**place, **found, **known} for found in _picture(states_ND, unit.work, names)]
+    return rows
+
+
+def _sides(bitexts: Sequence[Bitext]) -> list[_Side]:
+    """The pivot's texts, each once, then those of every other language.
+
+    Raises:
+        ValueError: the languages are not translations of the same texts.
+    """
+    pivot: dict[str, str] = {}
+    for bitext in bitexts:
+        for item, text in zip(bitext.ids, bitext.pivot_texts, strict=True):
+            if pivot.setdefault(item, text) != text:
+                raise ValueError(
+                    f"item {item!r} of {bitext.dataset!r} has two texts in {bitext.pivot}, "
+                    f"{pivot[item]!r} and that of {bitext.language}, {text!r}: a picture of all "
+                    "languages together needs one; ask for each language alone"
+                )
+    first = _Side(bitexts[0].pivot, tuple(pivot), tuple(pivot.values()))
+    others = [one for one in bitexts if one.language != one.pivot]
+    return [first, *(_Side(one.language, one.ids, one.texts) for one in others)]
 
 
 ROWS: dict[Table, Callable[[_Pair, Measure, AlignmentWork, Bitext], list[Row]]] = {

@@ -1,4 +1,4 @@
-"""The checks of single scores: chance, resampled sentences, halves, duplicates, hubs, CSLS.
+"""The checks of single scores: chance, resampled sentences, halves, duplicates, hubs, length.
 
 The one idea: the table `robustness` has a row per layer and language, far too many to read, so each
 check becomes one row per model and measure: its mean, beside the score where that is comparable.
@@ -20,7 +20,13 @@ MEANINGS = {
     "distinct": "score without repeated texts",
     "hubness": "skewness of how often a sentence is among the 10 nearest (0: no hubs)",
     "csls": "score with similarities corrected for hubs; r with the plain score over languages",
+    "length_matched": "score where a sentence competes only with about 20 of like length; that "
+    "less the score among as many drawn at random (below 0: length helps to find a translation)",
+    "length_random": "score where a sentence competes only with about 20 drawn at random; share of "
+    "cells that are lower with sentences of like length than in 97.5 % of the draws",
 }
+# What stands beside the value of the two checks of length, as `_lengths` calls it.
+LENGTH = {"length_matched": "gap", "length_random": "lower"}
 SERIES = ["label", "measure", "pooling"]
 KEY = [*scores.SERIES, "language", "layer"]
 
@@ -45,7 +51,7 @@ def parts(material: Material) -> tuple[Part, ...]:
     caption = "Checks of single scores, means over layers and languages. " + "; ".join(
         f"{name}: {meaning}" for name, meaning in MEANINGS.items()
     )
-    lines = tuple(line for line in (_chance(rows), _halves(frame)) if line)
+    lines = tuple(line for line in (_chance(rows), _halves(frame), _length(rows)) if line)
     sheet = Sheet(
         name="robustness", caption=caption, frame=frame, heads={"label": "model"},
         collapsed=len(frame) > 24,
@@ -77,7 +83,21 @@ def _check(check: str, rows: pd.DataFrame) -> dict[str, object] | None:
     elif check == "csls":
         means = own.groupby("language")[["value", "score"]].mean().dropna()
         more = correlate.pearson(means["value"].to_numpy(float), y=means["score"].to_numpy(float)).r
+    elif check in LENGTH:
+        more = float(_lengths(rows)[LENGTH[check]].mean())
     return {"check": check, "value": float(own["value"].mean()), "score": beside, "more": more}
+
+
+def _lengths(rows: pd.DataFrame) -> pd.DataFrame:
+    """Per cell, its score among sentences of like length less that among random ones (`gap`).
+
+    `lower` says whether it lies below the interval of random ones.
+    """
+    own = rows[rows["check"].isin(LENGTH)].set_index("key")
+    both = own.pivot(columns="check", values="value").reindex(columns=list(LENGTH))
+    both = both.join(own.loc[own["check"] == "length_random", "low"]).dropna()
+    matched = both["length_matched"]
+    return pd.DataFrame({"gap": matched - both["length_random"], "lower": matched < both["low"]})
 
 
 def _chance(rows: pd.DataFrame) -> str:
@@ -99,3 +119,17 @@ def _halves(frame: pd.DataFrame) -> str:
         return ""
     ends = f"{found.min():.2f}" if len(found) == 1 else f"{found.min():.2f} to {found.max():.2f}"
     return f"Two disjoint halves of the sentences order languages alike: r = {ends}."
+
+
+def _length(rows: pd.DataFrame) -> str:
+    """How much sentences find their translations by length alone."""
+    both = _lengths(rows)
+    if both.empty:
+        return ""
+    lower, gap = int(both["lower"].sum()), float(both["gap"].mean())
+    return (
+        "Do sentences find their translations by length? Among sentences of like length scores "
+        f"differ by {gap:+.3f} on average from those among as many random ones; {lower} of "
+        f"{len(both)} are lower than in 97.5 % of the random draws (about 2.5 % of them would be "
+        "if length did not help)."
+    )

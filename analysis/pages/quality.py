@@ -20,7 +20,7 @@ def parts(rows: Rows, *, scores: pd.DataFrame, accuracies: pd.DataFrame) -> tupl
     checks += [_aligned(scores), _duplicates(rows)]
     weak = [*rows.notes, *(line for wrong, line in checks if wrong)]
     fine = tuple(line for wrong, line in checks if not wrong and line)
-    found: list[Part] = list(_failures(rows.errors))
+    found: list[Part] = list(failures(rows.errors))
     if weak:
         found.append(Text(lines=tuple(weak), warning=True))
     if fine:
@@ -151,7 +151,7 @@ def _aligned(scores: pd.DataFrame) -> tuple[bool, str]:
     return len(none) > 0, line
 
 
-def _failures(errors: pd.DataFrame) -> tuple[Part, ...]:
+def failures(errors: pd.DataFrame) -> tuple[Part, ...]:
     """Every failed cell, cells with the same error on one line."""
     if errors.empty:
         return (Text(lines=("No cell failed.",)),)
