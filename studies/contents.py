@@ -5,8 +5,46 @@ is done with them, and how prompts are worded, is unknown here.
 """
 
 from dataclasses import asdict, dataclass
+from math import inf
+from typing import Literal
 
 from studies.keys import digest
+
+Task = Literal["text", "translation", "span", "number"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sampling:
+    """How tokens are drawn: the most probable at temperature 0, else `n` texts for every prompt.
+
+    `seed` fixes the noise, for one engine and version; `top_p` draws from the most probable tokens
+    that together reach this probability. Neither has an effect at temperature 0.
+    """
+
+    temperature: float = 0.0
+    top_p: float = 1.0
+    seed: int = 0
+    n: int = 1
+
+    def __post_init__(self) -> None:
+        """Refuse what no text follows from."""
+        if not 0 <= self.temperature < inf:
+            raise ValueError(
+                f"temperature is {self.temperature}: expected 0 for the most probable token, or a "
+                "number above it"
+            )
+        if not 0 < self.top_p <= 1:
+            raise ValueError(f"top_p is {self.top_p}: expected a number above 0 and at most 1")
+        if self.n < 1:
+            raise ValueError(f"n is {self.n}: expected at least 1 text for every prompt")
+        if self.temperature == 0 and self.n > 1:
+            raise ValueError(
+                f"n is {self.n} at temperature 0, where every text would be the same: ask for one, "
+                "or for a temperature above 0"
+            )
+
+
+GREEDY = Sampling()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,10 +62,11 @@ class GenerationItem:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GenerationSet:
-    """Prompts of one kind whose continuations are written greedily.
+    """Prompts of one kind whose continuations are written.
 
     `language` is the one that is written; `pivot` the one a translation is from, None otherwise.
-    A text ends after `max_new_tokens`, or before one of `stop`.
+    A text ends after `max_new_tokens`, or before one of `stop`. `task` says how it is scored;
+    `chat` is the system prompt under the model's chat template, None without it.
     """
 
     benchmark: str
@@ -38,13 +77,19 @@ class GenerationSet:
     stop: tuple[str, ...] = ()
     pivot: str | None = None
     commit: str = ""
+    task: Task = "translation"
+    sampling: Sampling = GREEDY
+    chat: str | None = None
 
     @property
     def fingerprint(self) -> str:
-        """Digest of prompts, references and where a text ends."""
+        """Digest of prompts, references, how tokens are drawn and where a text ends."""
         items = [[item.id, item.prompt, item.references] for item in self.items]
         ends = [self.max_new_tokens, self.stop]
-        return digest([self.prompt, items, *ends, self.pivot or "", self.commit])
+        rest: list[object] = [] if self.task == "translation" else [{"task": self.task}]
+        rest += [] if self.sampling == GREEDY else [{"sampling": asdict(self.sampling)}]
+        rest += [] if self.chat is None else [{"chat": self.chat}]
+        return digest([self.prompt, items, *ends, self.pivot or "", self.commit, *rest])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,6 +22,7 @@ Table = Literal[
     "alignment", "robustness", "points", "items", "generations", "training", "lens", "vectors"
 ]
 Method = Literal["tsne", "pca"]
+Engine = Literal["hf", "vllm"]
 
 POOLINGS: tuple[Pooling, ...] = ("weighted", "average", "last")
 
@@ -55,7 +56,8 @@ class ModelFacts:
     and so do `adapter_weights` and `quantisation` where there are any. `name` and `revision` are
     the columns of every table; an adapter and a quantisation are part of the name. `folder` is the
     local folder the files lie in, or the hub id where they are yet to be downloaded, then at
-    `commit`; `adapter` and `adapter_commit` say the same of the adapter's files.
+    `commit`; `adapter` and `adapter_commit` say the same of the adapter's files. `engine` is what
+    opens the model: transformers, or vLLM, which only writes.
     """
 
     name: str
@@ -75,6 +77,7 @@ class ModelFacts:
     adapter_commit: str = ""
     adapter_weights: str = ""
     quantisation: Quantisation | None = None
+    engine: Engine = "hf"
 
     @property
     def identity(self) -> str:
