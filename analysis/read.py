@@ -2,70 +2,35 @@
 
 The one idea: a key is an answer, so the same key in two runs is one row, and a table across models
 is a read. This file knows columns and keys; it does not know what a measure or a benchmark means.
+Of millions of rows no frame is made: `shards` hands them out one shard at a time.
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import NamedTuple, TypeVar
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from analysis.columns import SCHEMAS, STREAMED, TEXT
 from analysis.judges import judged
 from analysis.places import Entry, Place, StorageError
 
+Value = TypeVar("Value")
 # The newest version of a store (`version` in run.json) whose tables are read here.
 VERSION = 2
-TEXT, WHOLE, REAL = pa.string(), pa.int32(), pa.float64()
-SCHEMAS: Mapping[str, pa.Schema] = {
-    "alignment": pa.schema(
-        [(name, TEXT) for name in ("study", "model", "revision", "dataset", "language", "pivot")]
-        + [("measure", TEXT), ("pooling", TEXT), ("layer", WHOLE), ("n", WHOLE), ("value", REAL)]
-        + [("ties", WHOLE), ("p_null", REAL), ("key", TEXT), ("switches", TEXT)]
-        + [("truncated", WHOLE), ("pairs", TEXT), ("forward", REAL), ("backward", REAL)]
-        + [("margin", REAL), ("duplicates", WHOLE), ("tokens", WHOLE), ("pivot_tokens", WHOLE)]
-        + [("constant", WHOLE)]
-    ),
-    "items": pa.schema(
-        [(name, TEXT) for name in ("study", "model", "revision", "benchmark", "language", "item")]
-        + [("intervention", TEXT), ("layer", WHOLE), ("coefficient", REAL), ("gold", WHOLE)]
-        + [("prediction", WHOLE), ("correct", pa.bool_()), ("options", WHOLE), ("key", TEXT)]
-        + [("prompt", TEXT), ("truncated", pa.bool_()), ("correct_norm", pa.bool_())]
-    ),
-    "generations": pa.schema(
-        [(name, TEXT) for name in ("study", "model", "revision", "benchmark", "language", "pivot")]
-        + [("item", TEXT), ("intervention", TEXT), ("layer", WHOLE), ("coefficient", REAL)]
-        + [("prompt", TEXT), ("engine", TEXT), ("output", TEXT), ("references", pa.list_(TEXT))]
-        + [("source", TEXT)]
-        + [("tokens", WHOLE), ("stopped", pa.bool_()), ("truncated", pa.bool_()), ("key", TEXT)]
-    ),
-    "points": pa.schema(
-        [(name, TEXT) for name in ("study", "model", "revision", "dataset", "language", "pivot")]
-        + [("measure", TEXT), ("pooling", TEXT), ("layer", WHOLE), ("method", TEXT)]
-        + [("item", TEXT), ("side", TEXT), ("x", REAL), ("y", REAL), ("key", TEXT)]
-        + [("switches", TEXT)]
-    ),
-    "robustness": pa.schema(
-        [(name, TEXT) for name in ("study", "model", "revision", "dataset", "language", "pivot")]
-        + [("measure", TEXT), ("pooling", TEXT), ("layer", WHOLE), ("n", WHOLE), ("pairs", TEXT)]
-        + [("check", TEXT), ("value", REAL), ("low", REAL), ("high", REAL), ("p", REAL)]
-        + [("samples", WHOLE), ("key", TEXT), ("switches", TEXT)]
-    ),
-    "errors": pa.schema(
-        [(name, TEXT) for name in ("key", "table", "model", "revision", "dataset", "benchmark")]
-        + [("language", TEXT), ("pivot", TEXT), ("measure", TEXT), ("pooling", TEXT)]
-        + [("layer", WHOLE), ("intervention", TEXT), ("coefficient", REAL), ("attempts", WHOLE)]
-        + [("error", TEXT), ("traceback", TEXT)]
-    ),
-}
 ALIGNMENT_CELL = ["model", "revision", "dataset", "language", "pivot", "measure", "pooling"]
 ALIGNMENT_CELL += ["layer", "switches", "pairs"]
 ITEMS_CELL = ["model", "revision", "benchmark", "language", "prompt", "intervention", "layer"]
 ITEMS_CELL += ["coefficient"]
 GENERATIONS_CELL = [*ITEMS_CELL, "pivot", "engine"]
+VECTORS_CELL = ["model", "revision", "benchmark", "language", "pivot", "prompt", "seed", "layer"]
 # One row of a table whose key may stand for several.
 POINT = ["key", "measure", "pooling", "layer", "method", "item", "side"]
 CHECK = ["key", "measure", "pooling", "layer", "check"]
@@ -76,7 +41,9 @@ UNKNOWN_PAIRS = "not recorded"
 class Rows:
     """Everything the runs hold: one frame per table, their run.json, and what reading left out.
 
-    `items` carries `options`, the number of options, in place of the lists `scores` and `ranks`.
+    `items` are answers of the plain model; it carries `options`, the number of options, in place of
+    the lists `scores` and `ranks`. Answers under an intervention and the table `lens` are too many
+    for a frame: `shards` reads them from `sources`, the runs, and `beside` counts them by study.
     `errors` holds failures that no later attempt answered. A table or a column that no run has is
     empty; `pairs` of a run that did not keep it is "not recorded".
     """
@@ -87,7 +54,10 @@ class Rows:
     generations: pd.DataFrame
     points: pd.DataFrame
     robustness: pd.DataFrame
+    vectors: pd.DataFrame
     judged: pd.DataFrame
+    sources: tuple[Path | str, ...]
+    beside: Mapping[str, int]
     runs: tuple[Mapping[str, object], ...]
     notes: tuple[str, ...]
 
@@ -95,9 +65,12 @@ class Rows:
     def studies(self) -> list[str]:
         """The studies that asked for these rows, the most frequent first."""
         tables = (self.alignment, self.items, self.generations, self.points, self.robustness)
-        names = pd.concat([frame["study"] for frame in tables]).dropna()
+        counts = Counter(self.beside)
+        for frame in (*tables, self.vectors):
+            names = frame["study"].value_counts()
+            counts.update({str(name): int(count) for name, count in names.items()})
         named = [str(run["study"]) for run in self.runs if run.get("study")]
-        return list(dict.fromkeys([*map(str, names.value_counts().index), *named]))
+        return list(dict.fromkeys([*(name for name, _ in counts.most_common()), *named]))
 
 
 def rows(runs: Sequence[Path | str]) -> Rows:
@@ -116,25 +89,29 @@ def rows(runs: Sequence[Path | str]) -> Rows:
     alignment = _once(table(runs, name="alignment"), per=["key"], notes=notes)
     alignment["pairs"] = alignment["pairs"].fillna(UNKNOWN_PAIRS)
     alignment = _one_answer(alignment, cell=ALIGNMENT_CELL, size="n", notes=notes)
-    items = _once(table(runs, name="items"), per=["key", "item"], notes=notes)
+    plain, beside = _plain_items(runs)
+    for shard in shards(runs, name="lens", columns=["study"]):
+        beside.update(_counts(shard["study"]))
+    items = _once(plain, per=["key", "item"], notes=notes)
     items = _most_items(items, cell=ITEMS_CELL, notes=notes)
     written = _once(table(runs, name="generations"), per=["key", "item"], notes=notes)
     written = _most_items(written, cell=GENERATIONS_CELL, notes=notes)
     points = _once(table(runs, name="points"), per=POINT, notes=notes)
     checks = _once(table(runs, name="robustness"), per=CHECK, notes=notes)
     checks["pairs"] = checks["pairs"].fillna(UNKNOWN_PAIRS)
-    errors = table(runs, name="errors").drop_duplicates("key", keep="last")
-    answers = (alignment, items, written, points, checks)
-    answered = pd.concat([frame["key"] for frame in answers])
-    errors = errors[~errors["key"].isin(answered)].reset_index(drop=True)
+    vectors = _once(table(runs, name="vectors"), per=["key", "layer"], notes=notes)
+    vectors = _one_answer(vectors, cell=VECTORS_CELL, size="n", notes=notes)
     return Rows(
         alignment=alignment,
         items=items,
-        errors=errors,
+        errors=_unanswered(runs),
         generations=written,
         points=points,
         robustness=checks,
+        vectors=vectors,
         judged=judged(runs),
+        sources=tuple(runs),
+        beside=dict(beside),
         runs=tuple(records),
         notes=tuple(notes),
     )
@@ -146,10 +123,31 @@ def table(runs: Sequence[Path | str], *, name: str) -> pd.DataFrame:
     A run that goes on may merge its shards while they are read: rows may then come twice.
     """
     schema = SCHEMAS[name]
-    parts = [shard for run in runs for shard in _shards(Place(run), name, schema)]
-    joined = pa.concat_tables([schema.empty_table(), *parts])
-    frame: pd.DataFrame = joined.to_pandas()
+    parts = [schema.empty_table()]
+    for run in runs:
+        found = _gathered(Place(run), name, read=partial(_columns, schema=schema))
+        parts += [shard.cast(schema) for _, shard in sorted(found, key=lambda part: part[0])]
+    frame: pd.DataFrame = pa.concat_tables(parts).to_pandas()
     return frame
+
+
+def shards(
+    runs: Sequence[Path | str], *, name: str, columns: Sequence[str] | None = None
+) -> Iterator[pa.Table]:
+    """One table of every run, shard by shard as `table` reads it, in the columns asked for.
+
+    `lens`, and the lists of `items` (`scores`, `ranks`), are read so alone. Rows may come twice,
+    from two runs or from shards that are being merged: whoever uses them drops what repeats.
+
+    Raises:
+        ValueError: a shard is damaged.
+    """
+    whole = STREAMED[name] if name in STREAMED else SCHEMAS[name]
+    schema = pa.schema([whole.field(column) for column in columns or whole.names])
+    for run in runs:
+        for _, shard in _gathered(Place(run), name, read=partial(_columns, schema=schema)):
+            # Texts lie in memory as dictionaries until their shard's turn comes.
+            yield shard.cast(schema)
 
 
 def label(model: str, *, revision: str) -> str:
@@ -169,12 +167,59 @@ def _refuse_no_run(run: Place) -> None:
         )
 
 
-def _shards(run: Place, name: str, schema: pa.Schema) -> list[pa.Table]:
-    """The rows of a table, file by file in the order of their names."""
-    parts = run.gather(
-        lambda: _files(run, name), read=lambda entry: _shard(run, entry, schema=schema)
-    )
-    return [shard for _, shard in sorted(parts, key=lambda part: part[0])]
+class _Items(NamedTuple):
+    """What a shard of items holds: the plain model's rows, and how many others by study."""
+
+    plain: pa.Table
+    others: Counter[str]
+
+
+def _plain_items(runs: Sequence[Path | str]) -> tuple[pd.DataFrame, Counter[str]]:
+    """The answers of the plain model, and the number of other rows by study."""
+    schema, others = SCHEMAS["items"], Counter[str]()
+    parts = [schema.empty_table()]
+    for run in runs:
+        found = _gathered(Place(run), "items", read=_split_items)
+        for _, shard in sorted(found, key=lambda part: part[0]):
+            parts.append(shard.plain.cast(schema))
+            others.update(shard.others)
+    plain: pd.DataFrame = pa.concat_tables(parts).to_pandas()
+    return plain, others
+
+
+def _split_items(file: pq.ParquetFile) -> _Items:
+    """The rows without an intervention; where there are none, no other column is read."""
+    schema = SCHEMAS["items"]
+    marks = _columns(file, pa.schema([schema.field("study"), schema.field("intervention")]))
+    plain = pc.is_null(marks["intervention"])
+    others = _counts(marks["study"].filter(pc.invert(plain)))
+    if not pc.any(plain).as_py():
+        return _Items(schema.empty_table(), others)
+    return _Items(_columns(file, schema).filter(plain), others)
+
+
+def _counts(studies: pa.ChunkedArray) -> Counter[str]:
+    """How many rows each study asked for."""
+    pairs = pc.value_counts(studies.combine_chunks()).to_pylist()
+    return Counter({pair["values"]: pair["counts"] for pair in pairs if pair["values"]})
+
+
+def _unanswered(runs: Sequence[Path | str]) -> pd.DataFrame:
+    """The failed cells, each once as it failed last, without those that have rows by now."""
+    errors = table(runs, name="errors").drop_duplicates("key", keep="last")
+    keys = pa.schema([("key", TEXT)])
+    for name in sorted(set(errors["table"].dropna())):
+        for run in runs if len(errors) else ():
+            for _, shard in _gathered(Place(run), name, read=partial(_columns, schema=keys)):
+                errors = errors[~errors["key"].isin(pc.unique(shard["key"]).to_pylist())]
+    return errors.reset_index(drop=True)
+
+
+def _gathered(
+    run: Place, name: str, *, read: Callable[[pq.ParquetFile], Value]
+) -> Iterator[tuple[Entry, Value]]:
+    """What `read` makes of every file of a table, each as soon as it is there."""
+    return run.gather(lambda: _files(run, name), read=lambda entry: _shard(run, entry, read=read))
 
 
 def _files(run: Place, name: str) -> list[Entry]:
@@ -190,16 +235,24 @@ def _parquet(entries: list[Entry]) -> list[Entry]:
     return [entry for entry in entries if entry.name.endswith(".parquet")]
 
 
-def _shard(run: Place, entry: Entry, *, schema: pa.Schema) -> pa.Table:
-    """One file in the columns of the schema; a column that the file lacks is missing throughout.
+def _shard(run: Place, entry: Entry, *, read: Callable[[pq.ParquetFile], Value]) -> Value:
+    """What `read` makes of one file.
 
     Raises:
         ValueError: the file is damaged.
     """
     try:
         with run.opened(entry) as source:
-            return _columns(
-                pq.ParquetFile(source, pre_buffer=True, page_checksum_verification=True), schema
+            metadata = pq.read_metadata(source)
+            fields = metadata.schema.to_arrow_schema()
+            return read(
+                pq.ParquetFile(
+                    source,
+                    metadata=metadata,
+                    pre_buffer=True,
+                    page_checksum_verification=True,
+                    read_dictionary=[field.name for field in fields if field.type == TEXT],
+                )
             )
     except (FileNotFoundError, StorageError):
         raise
@@ -211,22 +264,25 @@ def _shard(run: Place, entry: Entry, *, schema: pa.Schema) -> pa.Table:
 
 
 def _columns(file: pq.ParquetFile, schema: pa.Schema) -> pa.Table:
-    """The columns of the schema; where lists are counted, their lengths."""
+    """The columns of the schema, texts as dictionaries; a column that the file lacks is missing.
+
+    `options` are the lengths of the lists `scores`.
+    """
     present = set(file.schema_arrow.names)
     wanted = [name for name in schema.names if name in present]
-    if "options" in schema.names and "scores" in present:
+    if "options" in schema.names and "scores" in present.difference(wanted):
         wanted.append("scores")
     found = file.read(columns=wanted, use_threads=False)
     columns = []
     for column in schema:
         if column.name == "options" and "scores" in present:
-            values = pc.list_value_length(found["scores"])
+            values = pc.list_value_length(found["scores"]).cast(column.type)
         elif column.name in present:
             values = found[column.name]
         else:
             values = pa.nulls(found.num_rows, column.type)
-        columns.append(values.cast(column.type))
-    return pa.table(columns, schema=schema)
+        columns.append(values)
+    return pa.table(columns, names=schema.names)
 
 
 def _once(frame: pd.DataFrame, *, per: list[str], notes: list[str]) -> pd.DataFrame:

@@ -1,9 +1,10 @@
-"""The cross-model table as a terminal shows it.
+"""The main table of a study as a terminal shows it.
 
 The one idea: the same numbers as the report, in the width of a screen; no figure is drawn, so
 nothing that draws is imported.
 """
 
+import json
 from collections.abc import Sequence
 from math import isnan
 from pathlib import Path
@@ -11,10 +12,68 @@ from pathlib import Path
 import pandas as pd
 from rich.table import Table
 
-from analysis import correlate, read, scores, tables, terms
+from analysis import correlate, latent, log_ratio, read, scores, tables, terms, transfer
+from analysis.answers import answers
+from analysis.places import Place
 from analysis.published import AVERAGE
 
 MOST_ROWS = 24
+LATENT_PROCESS = "latent-process"
+MIDDLE = "middle half"
+
+
+def main_table(runs: Sequence[Path | str]) -> Table | None:
+    """The main table of the study that `runs` are of, or None where there is nothing to show.
+
+    That of the latent-process study is its Table 1; any other's, correlations.
+    """
+    studies = {_study(run) for run in runs}
+    if LATENT_PROCESS in studies and len(studies) > 1:
+        studies = set(read.rows(runs).studies[:1])
+    return transfer_table(runs) if LATENT_PROCESS in studies else correlation_table(runs)
+
+
+def transfer_table(runs: Sequence[Path | str]) -> Table | None:
+    """Accuracy, consistency and transfer by model and benchmark, with the middle log ratio.
+
+    The last is the mean over languages and over the middle half of the layers. None without
+    answers.
+    """
+    found = [one for one in answers(runs) if one.is_plain]
+    every = transfer.overall(found)
+    if every.empty:
+        return None
+    ratios = log_ratio.over_layers(
+        log_ratio.others(latent.cells(runs)), series=latent.SERIES_OF_MEASURE,
+        columns=[log_ratio.USUAL],
+    )  # fmt: skip
+    own = ratios[(ratios["measure"] == latent.LATENT) & (ratios["layers"] == MIDDLE)]
+    middle = own.groupby(["model", "revision", "benchmark"])[log_ratio.USUAL].mean()
+    prompts = every["prompt"].nunique() > 1
+    heads = ["model", "benchmark", *(["prompt"] if prompts else []), "languages", "accuracy"]
+    shown = Table(title="Answers over languages, and the log ratio of native and pivot texts")
+    for name in [*heads, "consistency", "tr+", "tr-", "tr+ excess", "log ratio"]:
+        text = name in ("model", "benchmark", "prompt")
+        shown.add_column(name, justify="left" if text else "right", overflow="fold")
+    weak = False
+    for row in tables.with_label(every).to_dict("records"):
+        near = row["above"] * 2 < row["languages"]
+        weak = weak or near
+        names = [row["label"], row["benchmark"], *([row["prompt"]] if prompts else [])]
+        ratio = middle.get((row["model"], row["revision"], row["benchmark"]), float("nan"))
+        shown.add_row(
+            *map(str, names), str(row["languages"]),
+            f"{_number(row['accuracy'])} ± {_number(row['accuracy_std'])}{' *' if near else ''}",
+            *(_number(row[name]) for name in ("consistency", "tr_plus", "tr_minus")),
+            _number(row["excess_plus"]), _number(float(ratio)),
+        )  # fmt: skip
+    shown.caption = (
+        "means over languages (± standard deviation) and ordered pairs; log ratio per token over "
+        "the middle half of the layers, above 0: native"
+    )
+    if weak:
+        shown.caption += "; * not above chance in most languages: no conclusions"
+    return shown
 
 
 def correlation_table(runs: Sequence[Path | str], *, layer_pool: str = "mean") -> Table | None:
@@ -94,3 +153,12 @@ def _end(value: float) -> str:
 def _text(value: object) -> str:
     """A place in the table; empty where a mean over benchmarks has none."""
     return "" if value is None or value != value else str(value)
+
+
+def _study(run: Path | str) -> str:
+    """The study that a run's run.json names, empty where it names none."""
+    try:
+        record = json.loads(Place(run).read("run.json"))
+    except (FileNotFoundError, ValueError):
+        return ""
+    return str(record.get("study", "")) if isinstance(record, dict) else ""

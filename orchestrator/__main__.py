@@ -352,7 +352,7 @@ def _report(runs: tuple[Path | str, ...], *, out: Path) -> None:
     began = time.monotonic()
     with console.status("writing the report"), launch.writing(out):
         files = reports.write(runs, out=out)
-    table = terminal.correlation_table(runs) or NO_TABLE
+    table = terminal.main_table(runs) or NO_TABLE
     console.print(table)
     with launch.writing(out), (out / TABLE).open("w", encoding="utf-8") as file:
         Console(file=file, width=console.width).print(table)
