@@ -3,14 +3,15 @@
 Options of a question, or variants of its last token, are branches. Every token sees its own
 ancestors and has the position it would have in a text of its own, so a packed row equals its texts
 run apart. The masks that the model itself made (causal, sliding window, ALiBi) are looked up at
-those positions, never rebuilt. What the tokens mean is unknown here.
+those positions, never rebuilt. A row may also grow on its way: after a layer, copies of nodes join
+it, to be changed and to see each other from there on. What the tokens mean is unknown here.
 """
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -103,16 +104,41 @@ def _starts(row: Row) -> Iterator[tuple[int, Segment]]:
         start += len(segment.tokens)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Join:
+    """Nodes that join every row at one layer: copies of nodes [B, N] that the rows have already.
+
+    `change` is given the stream [B, T + N, D] with the copies at its end, and may change it.
+    """
+
+    nodes_BN: Tensor
+    change: Callable[[Tensor], object]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Growth:
+    """How packed rows grow: by layer, lowest first, what joins them once its block has run.
+
+    `origins_BT` names for every node of the grown rows the packed one that it is a copy of, itself
+    for those; `sees_BTS` says who sees whom among all of them. No node sees one that joins later.
+    """
+
+    joins: Mapping[int, Join]
+    origins_BT: Tensor
+    sees_BTS: Tensor
+
+
 @contextmanager
-def attention(sites: Sites, packed: Packed) -> Iterator[None]:
-    """While open, every block lets a node see its ancestors alone."""
-    if packed.sees_BTS is None:
+def attention(sites: Sites, packed: Packed, growth: Growth | None = None) -> Iterator[None]:
+    """While open, every block lets a node see its ancestors alone, and rows grow."""
+    if growth is None and packed.sees_BTS is None:
         yield
         return
-    masks = _Masks(packed)
+    masks = _Masks(packed, growth)
+    joins = growth.joins if growth else {}
     handles = [
-        block.register_forward_pre_hook(_replace_masks(block, masks), with_kwargs=True)
-        for block in sites.blocks
+        block.register_forward_pre_hook(_enter(block, masks, joins.get(layer)), with_kwargs=True)
+        for layer, block in enumerate(sites.blocks)
     ]
     try:
         yield
@@ -122,30 +148,61 @@ def attention(sites: Sites, packed: Packed) -> Iterator[None]:
 
 
 class _Masks:
-    """The model's masks, looked up at the nodes' positions; made once for all blocks that share."""
+    """What the model says of positions and who sees whom, looked up for nodes.
 
-    def __init__(self, packed: Packed) -> None:
-        assert packed.sees_BTS is not None
-        self._sees_BTS = packed.sees_BTS
-        self._positions_BT = packed.positions_BT
+    It is made once for all blocks that share it, for as many nodes as there are at last; a block
+    takes as many as it has.
+    """
+
+    def __init__(self, packed: Packed, growth: Growth | None) -> None:
+        self.grows = growth is not None
+        # Rows without branches run as the model runs them, until they grow.
+        self.untouched = packed.ids_BT.shape[1] if packed.sees_BTS is None else 0
+        self._origins_BT = growth.origins_BT if growth else None
+        sees_BTS = growth.sees_BTS if growth else packed.sees_BTS
+        assert sees_BTS is not None
+        self._sees_BTS = sees_BTS
+        positions_BT = packed.positions_BT
+        if self._origins_BT is not None:
+            positions_BT = positions_BT.gather(1, self._origins_BT)
+        self._positions_BT = positions_BT
         self._made: dict[int, tuple[Tensor, Tensor]] = {}
 
     def mask(self, source: Tensor | None, *, like: Tensor) -> Tensor:
         """The attention mask [B, 1, T, S] in the form of `source`; None stands for causal."""
+        nodes = like.shape[1]
         if source is None:
-            sees_B1TS = self._sees_BTS.unsqueeze(1)
-            return sees_B1TS.to(like.device)
-        return self._kept(source, self._look_up)
+            sees_BTS = self._sees_BTS[:, :nodes, :nodes]
+            return sees_BTS.unsqueeze(1).to(like.device)
+        return self._kept(source, self._look_up)[:, :, :nodes, :nodes]
 
-    def bias(self, source_HS: Tensor) -> Tensor:
+    def bias(self, source_HS: Tensor, *, like: Tensor) -> Tensor:
         """ALiBi [B * H, 1, S], which depends on the key's position alone."""
-        return self._kept(source_HS, self._gather)
+        return self._kept(source_HS, self._gather)[:, :, : like.shape[1]]
+
+    def copied(self, arguments: MutableMapping[str, Any], *, like: Tensor) -> None:
+        """Give nodes that have joined the positions of those that they are copies of, in whatever
+        a block is told of positions: tensors [1 or B, T, ...], or pairs of them."""
+        for name, value in arguments.items():
+            if isinstance(value, dict):
+                self.copied(value, like=like)
+            elif name.startswith("position_") and isinstance(value, Tensor):
+                arguments[name] = self._kept(value, self._copy)[:, : like.shape[1]]
+            elif name.startswith("position_") and isinstance(value, tuple):
+                parts = [self._kept(part, self._copy)[:, : like.shape[1]] for part in value]
+                arguments[name] = tuple(parts)
 
     def _kept(self, source: Tensor, make: Callable[[Tensor], Tensor]) -> Tensor:
         held = self._made.get(id(source))
         if held is None:
             held = self._made[id(source)] = (source, make(source))  # keeps the id from reuse
         return held[1]
+
+    def _copy(self, source_BT: Tensor) -> Tensor:
+        assert self._origins_BT is not None
+        origins_BT = self._origins_BT.to(source_BT.device)
+        rows_B1 = torch.arange(len(origins_BT), device=source_BT.device).unsqueeze(1)
+        return source_BT.expand(len(origins_BT), *source_BT.shape[1:])[rows_B1, origins_BT]
 
     def _look_up(self, source_B1TS: Tensor) -> Tensor:
         device = source_B1TS.device
@@ -166,20 +223,36 @@ class _Masks:
         return source_BH1S.gather(2, index_BH1S)
 
 
-def _replace_masks(block: nn.Module, masks: _Masks) -> Callable[..., object]:
-    """A hook that changes what a block is told about who sees whom, wherever it stands."""
+def _enter(block: nn.Module, masks: _Masks, join: Join | None) -> Callable[..., object]:
+    """A hook that lets nodes join before a block, and changes what it is told about who sees
+    whom, wherever that stands."""
     signature = inspect.signature(block.forward)
 
     def hook(_module: nn.Module, args: tuple[object, ...], kwargs: dict[str, object]) -> object:
         bound = signature.bind(*args, **kwargs)
-        hidden = next(iter(bound.arguments.values()))
+        name, hidden = next(iter(bound.arguments.items()))
         assert isinstance(hidden, Tensor)
+        if join is not None:
+            hidden = bound.arguments[name] = _joined(hidden, join)
+        if hidden.shape[1] == masks.untouched:
+            return None
         source = bound.arguments.get("attention_mask")
         assert source is None or isinstance(source, Tensor)
         bound.arguments["attention_mask"] = masks.mask(source, like=hidden)
         bias = bound.arguments.get("alibi")
         if isinstance(bias, Tensor):
-            bound.arguments["alibi"] = masks.bias(bias)
+            bound.arguments["alibi"] = masks.bias(bias, like=hidden)
+        if masks.grows:
+            masks.copied(bound.arguments, like=hidden)
         return bound.args, bound.kwargs
 
     return hook
+
+
+def _joined(stream_BTD: Tensor, join: Join) -> Tensor:
+    """The stream with copies of nodes at its end, changed."""
+    nodes_BN = join.nodes_BN.to(stream_BTD.device)
+    rows_B1 = torch.arange(len(nodes_BN), device=nodes_BN.device).unsqueeze(1)
+    grown_BTD = torch.cat([stream_BTD, stream_BTD[rows_B1, nodes_BN]], dim=1)
+    join.change(grown_BTD)
+    return grown_BTD

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from actors.branches import Segment, attention, pack
+from actors.branches import Growth, Join, Segment, attention, pack
+from actors.extraction.observe import Watcher, observe
 from actors.intervention.intervene import Place, armed, gather
 from actors.intervention.setting import Intervention
 from actors.structure.probe import probe_ids
@@ -67,6 +68,7 @@ def can_share(sites: Sites) -> bool:
     the branches), or that count positions by themselves. A dtype that rounds much would hide both.
     So other words in the first branch must leave every token of the second as it is, and the
     second, which is not where its text would be, may differ only a little more than the first.
+    Copies that join the row halfway must end as what they are copies of.
     """
     parts = probe_ids(sites.embedding_weight, tokens=PROBE_TOKENS * 4)[0].view(4, -1).tolist()
     trunk, first, second, other = (tuple(part) for part in parts)
@@ -74,6 +76,7 @@ def can_share(sites: Sites) -> bool:
     try:
         first_TD, second_TD = _branches(sites, trunk, (first, second), device=device)
         _, again_TD = _branches(sites, trunk, (other, second), device=device)
+        source_TD, copied_TD = _copies(sites, (*trunk, *first), device=device)
     except (RuntimeError, TypeError):
         return False
     sizes_T = second_TD.abs().median(dim=1).values
@@ -83,8 +86,10 @@ def can_share(sites: Sites) -> bool:
         (apart_TD,) = _branches(sites, trunk, (branch,), device=device)
         errors.append(float((own_TD - apart_TD).abs().median() / apart_TD.abs().median()))
     in_place, moved = errors
+    joined = float((copied_TD - source_TD).abs().median() / source_TD.abs().median())
     return (
-        bool((leak_T <= UNSEEN[dtype]).all())
+        joined <= ROUNDING[dtype]
+        and bool((leak_T <= UNSEEN[dtype]).all())
         and in_place <= ROUNDING[dtype]
         and moved <= max(LITTLE[dtype], 4 * in_place)
     )
@@ -104,3 +109,25 @@ def _branches(
         output = sites.base(**packed.inputs, use_cache=False)
     state_TD: Tensor = output.last_hidden_state[0].float()
     return list(torch.split(state_TD, PROBE_TOKENS))[1:]
+
+
+def _copies(sites: Sites, text: tuple[int, ...], *, device: torch.device) -> tuple[Tensor, Tensor]:
+    """States [T, D] of a text's last tokens after the final norm, in fp32, and of copies of them
+    that join its row halfway through the model and see each other instead."""
+    packed = pack([(Segment(-1, text),)], device=device)
+    count, half = len(text), PROBE_TOKENS
+    nodes_BN = torch.arange(count - half, count, device=device).unsqueeze(0)
+    packed_BT = torch.arange(count, device=device).unsqueeze(0)
+    sees_BTS = torch.ones(1, count + half, count + half, dtype=torch.bool, device=device).tril()
+    sees_BTS[:, count:, count - half : count] = False
+    growth = Growth(
+        joins={len(sites.blocks) // 2: Join(nodes_BN=nodes_BN, change=lambda _stream_BTD: None)},
+        origins_BT=torch.cat([packed_BT, nodes_BN], dim=1),
+        sees_BTS=sees_BTS,
+    )
+    found: list[Tensor] = []
+    watcher = Watcher("final_norm", len(sites.blocks), found.append)
+    with attention(sites, packed, growth):
+        observe(sites, packed.inputs, [watcher])
+    state_TD = found[0][0].float()
+    return state_TD[count - half : count], state_TD[count:]

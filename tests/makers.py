@@ -71,5 +71,5 @@ class MakingWorker(Worker):
 
     def load(self, order: Order):
         """As any worker, with one more kind of task."""
-        work.TASKS["alignment"] = answer
+        work.TASKS[AlignmentWork] = answer
         return super().load(order)

@@ -90,6 +90,9 @@ def _item(study: str, cell: Cell, *, item: str) -> Row:
         "key": cell.key,
         "prompt": "plain",
         "truncated": False,
+        "pivot": None,
+        "seed": None,
+        "switches": None,
     }
 
 

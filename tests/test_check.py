@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from actors.branches import _Masks
 from actors.check import can_share, prove_interventions
 from actors.extraction.lens import lens
 from actors.intervention.setting import Intervention
@@ -61,6 +62,15 @@ def test_a_model_that_does_not_pass_its_stream_on_is_refused(family: str) -> Non
         prove_interventions(loaded.sites)
     assert tiny.hooks(loaded) == before
     prove_interventions(loaded.sites)
+
+
+def test_a_model_that_is_told_positions_in_an_unknown_way_may_not_share(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Copies that join a row on its way would have no place."""
+    monkeypatch.setattr(_Masks, "copied", lambda *_args, **_given: None)
+    assert not can_share(tiny.loaded("llama").sites)
+    assert can_share(tiny.loaded("gpt2").sites)  # its positions are in the stream
 
 
 def mixed(state_BTD: Tensor) -> Tensor:

@@ -229,21 +229,27 @@ def test_only_blocks_that_a_setting_changes_run_again(family: str) -> None:
     assert sum(counted) == tokens * (last + 1)
     with counting(loaded) as counted:
         sweep(loaded, LETTERS, [(idle[0][0], at(loaded, "resid_post", 1, where="last"))])
-    assert sum(counted) == tokens * last + 3 * last
+    assert sum(counted) == tokens * last + 3 * (last - 1)
 
 
 @pytest.mark.parametrize("family", tiny.FAMILIES)
 def test_a_prompt_runs_once_for_all_settings_at_its_last_token(family: str) -> None:
+    """And a setting runs the last token and the options, in the blocks after it alone."""
     loaded = tiny.loaded(family)
+    after = loaded.facts.layers - 1
     steer = at(loaded, "resid_post", 1, where="last")
     settings = [(replace(steer, coefficient=value / 4),) for value in range(-4, 5)]
     with counting(loaded) as counted:
         sweep(loaded, LETTERS, settings)
-    assert counted == [3 * (11 + 8)] * loaded.facts.layers  # coefficient 0 is the prompt itself
+    assert counted == [3 * 11, *[3 * (11 + 8)] * after]  # coefficient 0 is the prompt itself
     longer = [Question(ids(11), (ids(3), ids(1), ids(4)))]
     with counting(loaded) as counted:
         sweep(loaded, longer, settings)
-    assert counted == [11 + 2 + 3 + 8 * (1 + 2 + 3)] * loaded.facts.layers
+    assert counted == [11 + 2 + 3, *[11 + 2 + 3 + 8 * (1 + 2 + 3)] * after]
+    last = replace(steer, layer=loaded.facts.layers)
+    with counting(loaded) as counted:
+        sweep(loaded, longer, [(replace(last, coefficient=value / 4),) for value in range(1, 9)])
+    assert counted == [11 + 2 + 3] * loaded.facts.layers
 
 
 @pytest.mark.parametrize("family", tiny.FAMILIES)

@@ -147,7 +147,7 @@ def test_a_file_that_is_not_what_it_says_is_refused_by_name(tmp_path: Path) -> N
     vectors.save(path)
     not_a_number = torch.full((32,), float("nan"))
     for metadata, tensors, message in (
-        ({"version": "2"}, {}, "unknown format version '2': expected '1'"),
+        ({"version": "1"}, {}, "unknown format version '1': expected '2'"),
         ({"version": None}, {}, "unknown format version None"),
         ({"format": "pt"}, {}, "metadata 'format' is 'pt': expected 'babelscope steering"),
         ({"site": None, "seed": None}, {}, "metadata lacks site, seed: expected"),
@@ -158,6 +158,7 @@ def test_a_file_that_is_not_what_it_says_is_refused_by_name(tmp_path: Path) -> N
         ({"dtype": '"float16"'}, {}, "metadata 'dtype' is 'float16': expected 'float32'"),
         ({"width": "31"}, {}, r"layer 0 is torch.float32 \[32\]: expected float32 \[31\]"),
         ({"norms": "null"}, {}, "metadata 'norms' is None for 4 vectors"),
+        ({"resid_norms": "[1.0]"}, {}, r"metadata 'resid_norms' is \(1.0,\) for 4 vectors"),
         ({"layers": "[0, 1, 2, 4]"}, {}, "layers 0, 1, 2, 3 and metadata of layers 0, 1, 2, 4"),
         ({}, {"3": None}, "metadata 'layers' is .* for 3 vectors: expected one each"),
         ({}, {"2": not_a_number}, "the vector of layer 2 is not finite"),
@@ -171,7 +172,7 @@ def test_a_file_that_is_not_what_it_says_is_refused_by_name(tmp_path: Path) -> N
     cut = tmp_path / "cut.safetensors"
     cut.write_bytes(path.read_bytes()[:200])
     for unreadable in (cut, tmp_path / "absent"):
-        with pytest.raises(ValueError, match=f"{unreadable.name} cannot be read as steering"):
+        with pytest.raises(ValueError, match=f"{unreadable.name}: cannot be read as steering"):
             load_vectors(unreadable)
 
 

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors import SafetensorError
+from safetensors.torch import load, save
 from torch import Tensor
 
 from actors.structure.sites import SiteName
@@ -24,7 +24,7 @@ from studies.spec import Pooling
 # Shapes: D width of the site
 
 FORMAT = "babelscope steering vectors"
-VERSION = "1"
+VERSION = "2"
 OPERATION = "add"
 LAYERS = "1-based: output of block k; 0 = embeddings"
 DTYPE = "float32"
@@ -42,7 +42,9 @@ class About:
     `model`, `revision` and `identity` are those of the model they were read from, in `model_dtype`;
     `toward` and `away` label the two sides (languages); `data` digests their token ids, and `ids`
     names the pairs. `reliability` is the cosine of the vectors of two halves of the pairs, drawn
-    with `seed`; None where it is undefined. `control` is empty for the real thing.
+    with `seed`; None where it is undefined. `resid_norms` are the mean lengths of the states that
+    vectors are added to, those of the side steered away from. `control` is empty for the real
+    thing.
     """
 
     model: str
@@ -65,6 +67,7 @@ class About:
     seed: int
     norms: tuple[float, ...]
     reliability: tuple[float | None, ...]
+    resid_norms: tuple[float, ...]
     control: str = ""
 
 
@@ -73,40 +76,43 @@ def norms(vectors: Mapping[int, Tensor]) -> tuple[float, ...]:
     return tuple(float(vector_D.double().norm()) for vector_D in vectors.values())
 
 
-def write(path: Path, about: About, vectors: Mapping[int, Tensor]) -> None:
-    """Write vectors [D] per layer; the file appears whole or not at all."""
+def pack(about: About, vectors: Mapping[int, Tensor]) -> bytes:
+    """Vectors [D] per layer as the content of a safetensors file."""
     metadata = {name: json.dumps(value) for name, value in asdict(about).items()}
     metadata |= {"format": FORMAT, "version": VERSION}
     tensors = {str(layer): vector_D.contiguous() for layer, vector_D in vectors.items()}
+    content: bytes = save(tensors, metadata=metadata)
+    return content
+
+
+def unpack(content: bytes) -> tuple[About, dict[int, Tensor]]:
+    """What `pack` made.
+
+    Raises:
+        ValueError: it is no such content, is of another version, lacks metadata, or its tensors
+            are not what the metadata says.
+    """
+    try:
+        tensors = load(content)
+    except SafetensorError as error:
+        raise ValueError(
+            f"cannot be read as steering vectors ({error}): give a file that was saved whole"
+        ) from error
+    # The length of the header in 8 bytes, then the header, which `load` has just read.
+    header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+    about = _about(header.get("__metadata__", {}))
+    return about, _vectors(about, tensors)
+
+
+def write(path: Path, content: bytes) -> None:
+    """Write a file that appears whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        save_file(tensors, aside, metadata=metadata)
+        aside.write_bytes(content)
         aside.replace(path)
     finally:
         aside.unlink(missing_ok=True)
-
-
-def read(path: Path) -> tuple[About, dict[int, Tensor]]:
-    """What `write` wrote.
-
-    Raises:
-        ValueError: it is no such file, is of another version, lacks metadata, or its tensors are
-            not what the metadata says; the message names the file.
-    """
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = dict(file.metadata() or {})
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (OSError, SafetensorError) as error:
-        raise ValueError(
-            f"{path} cannot be read as steering vectors ({error}): give a file that was saved whole"
-        ) from error
-    try:
-        about = _about(metadata)
-        return about, _vectors(about, tensors)
-    except ValueError as error:
-        raise ValueError(f"{path}: {error}") from error
 
 
 def _about(metadata: Mapping[str, str]) -> About:
@@ -142,7 +148,7 @@ def _about(metadata: Mapping[str, str]) -> About:
 
 def _vectors(about: About, tensors: Mapping[str, Tensor]) -> dict[int, Tensor]:
     """A file's tensors by layer, if they are what the metadata says."""
-    for name in ("layers", "norms", "reliability"):
+    for name in ("layers", "norms", "reliability", "resid_norms"):
         value = getattr(about, name)
         if not isinstance(value, tuple) or len(value) != len(tensors):
             raise ValueError(

@@ -63,9 +63,13 @@ class SteeringVectors:
                 "pass other_model=True if that is what you study"
             )
 
+    def content(self) -> bytes:
+        """All of it as the content of a safetensors file."""
+        return vector_file.pack(self.about, self.vectors)
+
     def save(self, path: Path | str) -> None:
         """Write a safetensors file; it appears whole or not at all."""
-        vector_file.write(Path(path), self.about, self.vectors)
+        vector_file.write(Path(path), self.content())
 
 
 def mean_difference(
@@ -115,11 +119,13 @@ def mean_difference(
     halves = order[: count // 2], order[count // 2 : count // 2 * 2]
     vectors: dict[int, Tensor] = {}
     reliability: list[float | None] = []
+    resid_norms: list[float] = []
     for layer, reading in readings.items():
         read_ND = captured.at(reading).double()
         difference_ND = read_ND[:count] - read_ND[count:]
         vectors[layer] = difference_ND.mean(dim=0).float()
         reliability.append(_cosine(*(difference_ND[half].mean(dim=0) for half in halves)))
+        resid_norms.append(float(read_ND[count:].norm(dim=1).mean()))
     facts = loaded.facts
     about = About(
         model=facts.name,
@@ -142,6 +148,7 @@ def mean_difference(
         seed=seed,
         norms=vector_file.norms(vectors),
         reliability=tuple(reliability),
+        resid_norms=tuple(resid_norms),
     )
     return SteeringVectors(vectors=vectors, about=about)
 
@@ -153,7 +160,25 @@ def load_vectors(path: Path | str) -> SteeringVectors:
         ValueError: it is no such file, is of another version, lacks metadata, or its tensors are
             not what the metadata says; the message names the file.
     """
-    about, vectors = vector_file.read(Path(path))
+    try:
+        content = Path(path).read_bytes()
+    except OSError as error:
+        raise ValueError(
+            f"{path}: cannot be read as steering vectors ({error}): give a file that is there"
+        ) from error
+    try:
+        return read_vectors(content)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+def read_vectors(content: bytes) -> SteeringVectors:
+    """The vectors in the content of a file that `save` wrote.
+
+    Raises:
+        ValueError: as `load_vectors` does, but for the name.
+    """
+    about, vectors = vector_file.unpack(content)
     return SteeringVectors(vectors=vectors, about=about)
 
 
