@@ -34,10 +34,15 @@ class TooLong(NamedTuple):
 
 
 def too_long(contents: Sequence[tuple[ModelFacts, Content]]) -> Iterator[TooLong]:
-    """The texts that do not fit, per model, data set and language."""
+    """The texts that do not fit, per model, data set and language.
+
+    What is asked several times, such as items that are also read at layers, is told where most of
+    it does not fit.
+    """
     # By id: the sequence holds every content, and hashing one takes longer than measuring it.
     longest: dict[int, int] = {}
     counted: dict[tuple[int, str, int], list[int]] = {}
+    found: dict[tuple[str, str, str], TooLong] = {}
     for model, content in contents:
         if id(content) not in longest:
             longest[id(content)] = _longest(content)
@@ -48,14 +53,16 @@ def too_long(contents: Sequence[tuple[ModelFacts, Content]]) -> Iterator[TooLong
             counted[same] = _beyond(model, content)
         if counted[same]:
             source = content.dataset if isinstance(content, Bitext) else content.benchmark
-            yield TooLong(
-                model=model.label,
-                source=source,
-                language=content.language,
+            place = (model.label, source, content.language)
+            told = TooLong(
+                *place,
                 texts=len(counted[same]),
                 longest=max(counted[same]) + _written(content),
                 context=model.context,
             )
+            if place not in found or found[place].texts < told.texts:
+                found[place] = told
+    yield from found.values()
 
 
 def _beyond(model: ModelFacts, content: Content) -> list[int]:

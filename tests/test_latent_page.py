@@ -87,7 +87,7 @@ def test_the_summary_has_the_numbers_of_what_is_above_chance_alone(page: Page) -
     above = [layer for layer in GOOD.layers if GOOD.ratio(layer) + mean > 0]
     assert f"from layer {above[0]} of 14 in google/gemma-2-2b-it" in said
     assert "Over languages the mean log ratio goes with accuracy r = -" in said
-    assert "changes accuracy on the other half" in said and "at layer 6" in said
+    assert "changes accuracy on the other half by" in said and "in 1 of 1 (at one" in said
     assert "m/weak on" not in said
     overall = page.files["overall"].set_index("model")
     assert f"{overall.loc['google/gemma-2-2b-it', 'tr_plus']:.2f} (tr+)" in said

@@ -5,6 +5,7 @@ single token the last position's logits hold every answer. Prompts, gold answers
 unknown here.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
@@ -12,7 +13,6 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from scipy.special import logsumexp
-from scipy.stats import rankdata
 
 from actors.batching import OVERFLOW, Batch, distinct
 from actors.branches import attention, pack, size
@@ -238,17 +238,22 @@ def choose(
         scores = [total / len(option) for total, option in zip(totals, logs, strict=True)]
     elif normalise == "character":
         scores = by_character
-    if not torch.tensor(scores).isfinite().all():
+    if not all(map(math.isfinite, scores)):
         raise ValueError(f"item {item.id!r}: scores {scores} are not finite: {OVERFLOW}")
     scores, by_character = _together(scores, variants), _together(by_character, variants)
-    ranks = rankdata([-value for value in scores], method="average")
     return Choice(
         scores=tuple(scores),
-        ranks=tuple(float(rank) for rank in ranks),
+        ranks=tuple(_rank(value, scores) for value in scores),
         prediction=scores.index(max(scores)),
         truncated=truncated,
         prediction_norm=by_character.index(max(by_character)),
     )
+
+
+def _rank(value: float, scores: Sequence[float]) -> float:
+    """1 for the highest; equal scores share the mean of their ranks. Faster than scipy for few."""
+    above, equal = sum(other > value for other in scores), scores.count(value)
+    return above + (equal + 1) / 2
 
 
 def _check_variants(item: ChoiceItem, *, normalise: Normalise, variants: int) -> None:

@@ -101,7 +101,7 @@ def _output(material: Material) -> str:
         f"languages: {_range(own['accuracy'])}; chance {_range(own['chance'])}). Two languages "
         f"rank the options of a question alike at a consistency of {_range(own['consistency'])} "
         "(0: by chance, 1: always). Of what one language answers right, another does "
-        f"{_range(own['tr_plus'])} (tr+), which is {_range(own['excess_plus'], signed=True)} "
+        f"{_range(own['tr_plus'])} (tr+), which is {_range(own['excess_plus'], form='+.2f')} "
         "more than its accuracy alone would give."
     )
 
@@ -156,35 +156,27 @@ def _steering(material: Material) -> str:
         return ""
     controls = steering_means.against_controls(effects)
     controls = controls[controls["outcome"] == "accuracy"]
-    said = []
+    changes, above, judged, better = [], 0, 0, 0
     for _, group in means.groupby(list(steering.SERIES), dropna=False, sort=True):
         best = group.iloc[int(group["development_change"].to_numpy(float).argmax())]
-        interval = (
-            f" ({best['low']:+.1f} to {best['high']:+.1f})" if best["low"] == best["low"] else ""
-        )
+        changes.append(best["held_change"])
+        above += bool(best["low"] > 0)
         same = [*steering.SERIES, "layer"]
         beside = controls[(controls[same] == best[same]).all(axis="columns")]
-        line = f"{_place(best.to_dict())} {best['held_change']:+.1f} points{interval}"
-        line += f" at layer {best['layer']}"
-        if len(beside):
-            row = beside.iloc[int(beside["control"].to_numpy(float).argmax())]
-            line += (
-                f" (there, at coefficient {row['coefficient']:g}, the control "
-                f"{row['intervention'].replace('_', ' ')} gives {row['control']:+.1f} and the "
-                f"vector {row['real']:+.1f}, on all questions)"
-            )
-        said.append(line)
-    return (
+        judged += len(beside) > 0
+        better += len(beside) > 0 and bool((beside["real"] > beside["control"]).all())
+    said = (
         "Steering toward the pivot, with layer and coefficient chosen on half of the questions, "
-        "changes accuracy on the other half, on average over languages (95 % interval), by: "
-        f"{'; '.join(said[:MOST])}{_rest(said)}. "
-        "Of several controls the one that helps most is named."
+        f"changes accuracy on the other half by {_range(pd.Series(changes), form='+.1f')} points "
+        f"on average over languages; the 95 % interval lies above 0 in {above} of "
+        f"{_many(len(changes), 'pair')} of model and benchmark."
     )
-
-
-def _rest(said: list[str]) -> str:
-    """How many more there are than are said."""
-    return f"; and {len(said) - MOST} more" if len(said) > MOST else ""
+    if judged:
+        said += (
+            f" At that layer the vector does better than every control in {better} of {judged} "
+            "(at one coefficient, on all questions; Controls has them all)."
+        )
+    return said
 
 
 def _place(row: dict[object, object]) -> str:
@@ -192,10 +184,12 @@ def _place(row: dict[object, object]) -> str:
     return f"{label(str(row['model']), revision=str(row['revision']))} on {row['benchmark']}"
 
 
-def _range(values: pd.Series, *, signed: bool = False) -> str:
-    """One number, or the ends of several."""
-    form = "+.2f" if signed else ".2f"
-    low, high = format(float(values.min()), form), format(float(values.max()), form)
+def _range(values: pd.Series, *, form: str = ".2f") -> str:
+    """One number, or the ends of several; what rounds to nothing has no sign."""
+    low, high = (format(float(end), form) for end in (values.min(), values.max()))
+    low, high = (
+        text.replace("-", "").replace("+", "") if float(text) == 0 else text for text in (low, high)
+    )
     return low if low == high else f"{low} to {high}"
 
 
