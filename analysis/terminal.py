@@ -57,7 +57,7 @@ def transfer_table(runs: Sequence[Path | str]) -> Table | None:
         shown.add_column(name, justify="left" if text else "right", overflow="fold")
     weak = False
     for row in tables.with_label(every).to_dict("records"):
-        near = row["above"] * 2 < row["languages"]
+        near = row["above"] * 2 <= row["languages"]
         weak = weak or near
         names = [row["label"], row["benchmark"], *([row["prompt"]] if prompts else [])]
         ratio = middle.get((row["model"], row["revision"], row["benchmark"]), float("nan"))
@@ -72,7 +72,7 @@ def transfer_table(runs: Sequence[Path | str]) -> Table | None:
         "the middle half of the layers, above 0: native"
     )
     if weak:
-        shown.caption += "; * not above chance in most languages: no conclusions"
+        shown.caption += "; * not above chance in half of the languages or more: no conclusions"
     return shown
 
 

@@ -38,8 +38,8 @@ class Material(NamedTuple):
 
     @property
     def weak(self) -> pd.DataFrame:
-        """The rows of `overall` in which most languages are answered no better than by chance."""
-        return self.overall[self.overall["above"] * 2 < self.overall["languages"]]
+        """The rows of `overall` in which half of the languages or more are at chance."""
+        return self.overall[self.overall["above"] * 2 <= self.overall["languages"]]
 
     @property
     def sound(self) -> pd.DataFrame:

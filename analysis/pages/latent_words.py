@@ -13,8 +13,8 @@ from analysis.pages.latent_table import FIRST, correlations
 from analysis.read import label, listed
 
 NOTHING = (
-    "The answers are not above chance: no conclusions. In every pair of model and benchmark most "
-    "languages are answered no better than by chance (one-sided binomial p > .05), so neither "
+    "The answers are not above chance: no conclusions. In every pair of model and benchmark half "
+    "of the languages or more are answered no better than by chance (one-sided binomial p > .05), so neither "
     "agreement between languages nor anything inside the models says how they answer."
 )
 NO_OUTPUT = "No plain answers were computed, so nothing here is set beside what the models answer."
@@ -63,9 +63,9 @@ def warnings(material: Material) -> tuple[str, ...]:
     if len(weak):
         where = listed((_place(row) for row in weak.to_dict("records")), most=8)
         said.append(
-            f"Chance: in {len(weak)} of {_many(len(every), 'pair')} of model and benchmark most "
-            f"languages are answered no better than by chance ({where}); nothing is to be "
-            "concluded from what stands below about them."
+            f"Chance: in {len(weak)} of {_many(len(every), 'pair')} of model and benchmark half of "
+            f"the languages or more are answered no better than by chance ({where}); nothing is to "
+            "be concluded from what stands below about them."
         )
     few = every[every["languages"] - 1 < FEW_LANGUAGES]
     if len(few):
