@@ -14,8 +14,8 @@ from analysis.read import label, listed
 
 NOTHING = (
     "The answers are not above chance: no conclusions. In every pair of model and benchmark half "
-    "of the languages or more are answered no better than by chance (one-sided binomial p > .05), so neither "
-    "agreement between languages nor anything inside the models says how they answer."
+    "of the languages or more are answered no better than by chance (one-sided binomial p > .05), "
+    "so neither agreement between languages nor anything inside the models says how they answer."
 )
 NO_OUTPUT = "No plain answers were computed, so nothing here is set beside what the models answer."
 MOST = 4
