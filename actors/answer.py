@@ -14,3 +14,10 @@ class Answer(NamedTuple):
 
     rows: list[Row]
     artifacts: Mapping[str, bytes] = {}
+
+
+class EngineDiedError(RuntimeError):
+    """An engine failed in the middle of a unit: it takes no other, and the unit wants a fresh one.
+
+    What was asked is not to blame, as far as can be told.
+    """

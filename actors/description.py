@@ -14,10 +14,11 @@ class Description:
     """Where and how a model runs. Provenance alone: nothing here enters a key.
 
     `weight_bytes` is the size of the weights in memory; `peak_bytes` the most that was allocated
-    on the GPU so far, 0 on a CPU.
+    on the GPU so far, 0 on a CPU or where it is not told.
     """
 
     model: str
+    engine: str
     device: str
     device_name: str
     dtype: str
@@ -37,8 +38,9 @@ def describe(loaded: LoadedModel) -> Description:
     gpus = range(torch.cuda.device_count()) if cuda else ()
     return Description(
         model=loaded.facts.label,
+        engine=f"hf {transformers.__version__}",
         device=str(loaded.device),
-        device_name=torch.cuda.get_device_name(loaded.device) if cuda else _processor(),
+        device_name=torch.cuda.get_device_name(loaded.device) if cuda else processor(),
         dtype=loaded.facts.dtype,
         attention=loaded.attention,
         threads=torch.get_num_threads(),
@@ -53,7 +55,7 @@ def describe(loaded: LoadedModel) -> Description:
     )
 
 
-def _processor() -> str:
+def processor() -> str:
     """The CPU's name where the system tells it, else its architecture."""
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as lines:

@@ -36,6 +36,9 @@ SCHEMAS: Mapping[str, pa.Schema] = {
         + [("prompt", TEXT), ("engine", TEXT), ("output", TEXT), ("references", pa.list_(TEXT))]
         + [("source", TEXT)]
         + [("tokens", WHOLE), ("stopped", pa.bool_()), ("truncated", pa.bool_()), ("key", TEXT)]
+        + [("sample", WHOLE), ("task", TEXT), ("settings", TEXT), ("exact", REAL), ("f1", REAL)]
+        + [("f1_mixed", REAL), ("chrf", REAL), ("bleu", REAL), ("answer", TEXT)]
+        + [("written_language", TEXT), ("written_script", TEXT), ("repetition", REAL)]
     ),
     "points": pa.schema(
         [(name, TEXT) for name in ("study", "model", "revision", "dataset", "language", "pivot")]

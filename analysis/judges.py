@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from analysis.translation import DRAWS, SEED, SET
+from analysis.translation import DRAWS, SEED, SET, plain
 
 FOLDER = "translations"
 SCORES = "comet.json"
@@ -33,13 +33,13 @@ def export(generations: pd.DataFrame, *, out: Path) -> list[Path]:
     Raises:
         ValueError: there are no translations, or they were kept without their sources.
     """
-    plain = generations[generations["pivot"].notna() & generations["intervention"].isna()]
-    if plain.empty:
+    written = plain(generations)
+    if written.empty:
         raise ValueError("no translations to export: run the part translation first")
-    if plain["source"].isna().any():
+    if written["source"].isna().any():
         raise ValueError("some translations were kept without their sources: run them again")
     folders = []
-    for names, group in plain.groupby(SET, sort=True, dropna=False):
+    for names, group in written.groupby(SET, sort=True, dropna=False):
         place = dict(zip(SET, map(str, names), strict=True))
         folder = out / re.sub(r"[^\w.-]+", "-", "-".join(place.values()))
         folder.mkdir(parents=True, exist_ok=True)

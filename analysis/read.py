@@ -29,9 +29,10 @@ ALIGNMENT_CELL = ["model", "revision", "dataset", "language", "pivot", "measure"
 ALIGNMENT_CELL += ["layer", "switches", "pairs"]
 ITEMS_CELL = ["model", "revision", "benchmark", "language", "prompt", "intervention", "layer"]
 ITEMS_CELL += ["coefficient"]
-GENERATIONS_CELL = [*ITEMS_CELL, "pivot", "engine"]
+GENERATIONS_CELL = [*ITEMS_CELL, "pivot", "engine", "sampling"]
 VECTORS_CELL = ["model", "revision", "benchmark", "language", "pivot", "prompt", "seed", "layer"]
 # One row of a table whose key may stand for several.
+TEXTS = ["key", "item", "sample"]
 POINT = ["key", "measure", "pooling", "layer", "method", "item", "side"]
 CHECK = ["key", "measure", "pooling", "layer", "check"]
 UNKNOWN_PAIRS = "not recorded"
@@ -42,10 +43,11 @@ class Rows:
     """Everything the runs hold: one frame per table, their run.json, and what reading left out.
 
     `items` are answers of the plain model; it carries `options`, the number of options, in place of
-    the lists `scores` and `ranks`. Answers under an intervention and the table `lens` are too many
-    for a frame: `shards` reads them from `sources`, the runs, and `beside` counts them by study.
-    `errors` holds failures that no later attempt answered. A table or a column that no run has is
-    empty; `pairs` of a run that did not keep it is "not recorded".
+    the lists `scores` and `ranks`. `generations` carries `sampling`, how tokens were drawn, in
+    words: greedy where it was not kept, as nothing else was known. Answers under an intervention
+    and the table `lens` are too many for a frame: `shards` reads them from `sources`, the runs, and
+    `beside` counts them by study. `errors` holds failures that no later attempt answered. A table
+    or a column that no run has is empty; `pairs` of a run that did not keep it is "not recorded".
     """
 
     alignment: pd.DataFrame
@@ -94,8 +96,7 @@ def rows(runs: Sequence[Path | str]) -> Rows:
         beside.update(_counts(shard["study"]))
     items = _once(plain, per=["key", "item"], notes=notes)
     items = _most_items(items, cell=ITEMS_CELL, notes=notes)
-    written = _once(table(runs, name="generations"), per=["key", "item"], notes=notes)
-    written = _most_items(written, cell=GENERATIONS_CELL, notes=notes)
+    written = _written(runs, notes=notes)
     points = _once(table(runs, name="points"), per=POINT, notes=notes)
     checks = _once(table(runs, name="robustness"), per=CHECK, notes=notes)
     checks["pairs"] = checks["pairs"].fillna(UNKNOWN_PAIRS)
@@ -196,6 +197,35 @@ def _split_items(file: pq.ParquetFile) -> _Items:
     if not pc.any(plain).as_py():
         return _Items(schema.empty_table(), others)
     return _Items(_columns(file, schema).filter(plain), others)
+
+
+def _written(runs: Sequence[Path | str], *, notes: list[str]) -> pd.DataFrame:
+    """The texts, each once; where two engines wrote one cell, those of the run named first."""
+    every = table(runs, name="generations")
+    every["sample"] = every["sample"].fillna(0).astype(int)
+    settings = every["settings"].fillna("").astype(str)
+    every["sampling"] = settings.map({text: _sampling(text) for text in settings.unique()})
+    writers = every.drop_duplicates(["key", "engine"])
+    twice = writers[writers.duplicated("key", keep=False)]
+    if len(twice):
+        engines, models = (sorted(set(twice[name].dropna())) for name in ("engine", "model"))
+        notes.append(
+            f"{twice['key'].nunique()} cells of texts were written by several engines "
+            f"({listed(engines)}; {listed(models)}): shown as in the run named first."
+        )
+    return _most_items(_once(every, per=TEXTS, notes=notes), cell=GENERATIONS_CELL, notes=notes)
+
+
+def _sampling(settings: str) -> str:
+    """How tokens were drawn, in words."""
+    drawn = json.loads(settings)["sampling"] if settings else {"temperature": 0}
+    if not drawn["temperature"]:
+        return "greedy"
+    several = f", {drawn['n']} texts a prompt" if drawn["n"] > 1 else ""
+    return (
+        f"temperature {drawn['temperature']:g}, top_p {drawn['top_p']:g}, "
+        f"seed {drawn['seed']}{several}"
+    )
 
 
 def _counts(studies: pa.ChunkedArray) -> Counter[str]:

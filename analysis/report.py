@@ -17,13 +17,14 @@ from markupsafe import Markup
 from analysis import read
 from analysis.figures import drawing
 from analysis.page import Page, Sheet
-from analysis.pages import demo, latent_process, neuronxa
+from analysis.pages import demo, generate, latent_process, neuronxa
 
 # The page of each study, by its name in the rows. A study without one of its own gets the first.
 PAGES: Mapping[str, Callable[[read.Rows], Page]] = {
     "neuronxa": neuronxa.build,
     "demo": demo.build,
     "latent-process": latent_process.build,
+    "generate": generate.build,
 }
 TEMPLATES = Path(__file__).parent / "templates"
 LONGEST_TEX = 80

@@ -12,25 +12,70 @@ from pathlib import Path
 import pandas as pd
 from rich.table import Table
 
-from analysis import correlate, latent, log_ratio, read, scores, tables, terms, transfer
+from analysis import correlate, latent, log_ratio, read, scores, tables, terms, transfer, written
 from analysis.answers import answers
 from analysis.places import Place
 from analysis.published import AVERAGE
 
 MOST_ROWS = 24
-LATENT_PROCESS = "latent-process"
+LATENT_PROCESS, GENERATE = "latent-process", "generate"
 MIDDLE = "middle half"
 
 
 def main_table(runs: Sequence[Path | str]) -> Table | None:
     """The main table of the study that `runs` are of, or None where there is nothing to show.
 
-    That of the latent-process study is its Table 1; any other's, correlations.
+    That of the latent-process study is its Table 1, that of plain generation the scores of its
+    texts; any other's, correlations.
     """
     studies = {_study(run) for run in runs}
-    if LATENT_PROCESS in studies and len(studies) > 1:
+    if {LATENT_PROCESS, GENERATE} & studies and len(studies) > 1:
         studies = set(read.rows(runs).studies[:1])
+    if GENERATE in studies:
+        return written_table(runs)
     return transfer_table(runs) if LATENT_PROCESS in studies else correlation_table(runs)
+
+
+def written_table(runs: Sequence[Path | str]) -> Table | None:
+    """The first score of every benchmark, mean over languages, by model and what wrote it.
+
+    None without texts.
+    """
+    texts = written.plain(read.rows(runs).generations)
+    if texts.empty:
+        return None
+    found = written.summaries(texts, draws=0)
+    prompts = {name: set(own["prompt"]) for name, own in texts.groupby("benchmark")}
+    lines: dict[tuple[str, str, str], dict[str, str]] = {
+        (str(row["label"]), str(row["engine"]), str(row["sampling"])): {}
+        for row in tables.with_label(texts[written.SERIES].drop_duplicates()).to_dict("records")
+    }
+    heads: list[str] = []
+    apart = False
+    for names, group in found.groupby(["benchmark", "task", "prompt"], sort=True):
+        benchmark, task, prompt = map(str, names)
+        metric = written.main_metric(task)
+        asked = f"{benchmark} {prompt}" if len(prompts[benchmark]) > 1 else benchmark
+        heads.append(f"{asked}: {written.name(metric)}")
+        means = written.over_languages(group[group["metric"] == metric])
+        apart = apart or not means["common"].all()
+        for row in tables.with_label(means).to_dict("records"):
+            value = f"{row['value']:.1f}" if task == "translation" else _number(row["value"])
+            line = (str(row["label"]), str(row["engine"]), str(row["sampling"]))
+            lines[line][heads[-1]] = f"{value} ({row['languages']})"
+    shown = Table(title="What was written: means over languages (their number)")
+    drawn = texts["sampling"].nunique() > 1
+    for name in ("model", "engine", *(["drawn"] if drawn else [])):
+        shown.add_column(name, overflow="fold")
+    for head in heads:
+        shown.add_column(head, justify="right", overflow="fold")
+    for (model, engine, sampling), values in sorted(lines.items()):
+        first = [model, engine, *([sampling] if drawn else [])]
+        shown.add_row(*first, *(values.get(head, "-") for head in heads))
+    shown.caption = "over the languages that all models of a column have; intervals: the report"
+    if apart:
+        shown.caption = "no language is in all rows of a column, so its means are not comparable"
+    return shown
 
 
 def transfer_table(runs: Sequence[Path | str]) -> Table | None:

@@ -5,8 +5,11 @@ without spaces depends on it. Intervals are over resampled sentences, from a fix
 know what is compared with the scores.
 """
 
+import csv
+from functools import cache
 from importlib.util import find_spec
 from math import nan
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,29 +21,38 @@ DRAWS = 1000
 SEED = 0
 SET = ["model", "revision", "benchmark", "language", "pivot", "prompt", "engine"]
 METRICS = ("chrF", "BLEU")
-# Written without spaces between words; sacrebleu has no tokenizer of words for them.
-UNSPACED = frozenset(("Thai", "Laoo", "Khmr", "Mymr", "Tibt"))
-NEEDS = {"ja-mecab": "MeCab", "ko-mecab": "mecab_ko"}
+# `sampling` of rows (read.py) whose tokens were not drawn.
+GREEDY = "greedy"
+# Of all languages; what writes a translation scores its sentences by the same.
+TOKENIZERS = Path(__file__).parents[1] / "studies" / "bleu_tokenizers.csv"
 
 
+@cache
 def tokenizer(language: str) -> str:
     """sacrebleu's tokenizer for a language: of words where one is installed, else characters."""
     spoken, _, script = language.partition("_")
-    if script in ("Hans", "Hant"):
-        return "zh"
-    words = {"jpn": "ja-mecab", "kor": "ko-mecab"}.get(spoken)
-    if words is not None:
-        return words if find_spec(NEEDS[words]) else "char"
-    return "char" if script in UNSPACED else "13a"
+    for row in csv.DictReader(TOKENIZERS.read_text(encoding="utf-8").splitlines()):
+        if row["language"] in ("", spoken) and row["script"] in ("", script):
+            there = not row["module"] or find_spec(row["module"])
+            return row["tokenizer"] if there else row["otherwise"]
+    raise AssertionError("the table's last row is for every language")
+
+
+def plain(generations: pd.DataFrame) -> pd.DataFrame:
+    """Translations by the model as it is, each of the most probable tokens: one to a sentence."""
+    kept = generations["pivot"].notna() & generations["intervention"].isna()
+    if "sampling" in generations:
+        kept &= generations["sampling"] == GREEDY
+    return generations[kept]
 
 
 def quality(generations: pd.DataFrame) -> pd.DataFrame:
     """One row per model, revision, benchmark, language pair, prompt and metric.
 
-    Columns beside those: `value`, `low`, `high` (95 %), `n` sentences and `tokenizer`. Only plain
-    generations (no intervention) that translate from a pivot and have references.
+    Columns beside those: `value`, `low`, `high` (95 %), `n` sentences and `tokenizer`. Only
+    `plain` ones that have references.
     """
-    written = generations[generations["pivot"].notna() & generations["intervention"].isna()]
+    written = plain(generations)
     held = written["references"].map(lambda texts: texts is not None and len(texts) > 0)
     rows = []
     for names, group in written[held.astype(bool)].groupby(SET, sort=True, dropna=False):

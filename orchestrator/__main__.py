@@ -45,7 +45,10 @@ app = typer.Typer(
 console = Console() if sys.stdout.isatty() else Console(width=140, soft_wrap=True)
 
 RecipeName = Annotated[
-    str, typer.Argument(help="neuronxa, demo, or FILE.py:function.", metavar="RECIPE")
+    str,
+    typer.Argument(
+        help="neuronxa, latent-process, generate, demo, or FILE.py:function.", metavar="RECIPE"
+    ),
 ]
 RunFolders = Annotated[
     list[str], typer.Argument(help="Folders of runs, or s3://bucket/run.", metavar="RUN...")

@@ -101,13 +101,36 @@ def request(
         Many, _help("Seed of that draw; several show its spread (default: 0).", STUDY)
     ] = None,
     fewshot: Annotated[
-        int | None, _help("Examples before each question of harness/... (default: 5).", STUDY)
+        int | None,
+        _help(
+            "Examples before each prompt (default: harness/... 5, translation 4, else 0).", STUDY
+        ),
     ] = None,
     finetune: Annotated[
         Many, _help("How to fine-tune, NAME=VALUE: rank, epochs, examples ...", STUDY)
     ] = None,
     switch: Annotated[
         Many, _help("A reading left open by the papers, NAME=VALUE. Repeatable.", STUDY)
+    ] = None,
+    prompts: Annotated[
+        str | None, _help("Prompts of your own: FILE.jsonl (id, prompt) or FILE.txt.", STUDY)
+    ] = None,
+    temperature: Annotated[
+        float | None, _help("How texts are drawn; 0: the most probable (default).", STUDY)
+    ] = None,
+    top_p: Annotated[
+        float | None, _help("Draw from the most probable tokens that reach this.", STUDY, "--top-p")
+    ] = None,
+    n: Annotated[
+        int | None, _help("Texts drawn for every prompt (default: 1).", STUDY, "--n")
+    ] = None,
+    max_new_tokens: Annotated[
+        int | None,
+        _help("Tokens of a text at most (default: the prompt's).", STUDY, "--max-new-tokens"),
+    ] = None,
+    stop: Annotated[
+        Many,
+        _help("What ends a text: newline, none, or a text (default: the prompt's).", STUDY),
     ] = None,
     dtype: Annotated[
         str | None, _help("float32, bfloat16, float16 (default: float32).", STUDY)
@@ -117,6 +140,10 @@ def request(
     ] = None,
     adapter: Annotated[
         str | None, _help("LoRA or its kin for the one --model: folder or hub id.", STUDY)
+    ] = None,
+    engine: Annotated[
+        str | None,
+        _help("What writes: hf, vllm, or auto: vllm where it can (default: auto).", WHERE),
     ] = None,
     data_root: Annotated[
         Path | None,
@@ -156,6 +183,8 @@ def request(
         raise ValueError(f"--fewshot {fewshot}: expected a whole number from 0")
     if sample is not None and sample < 2:
         raise ValueError(f"--sample {sample}: expected a whole number from 2")
+    if max_new_tokens is not None and max_new_tokens < 1:
+        raise ValueError(f"--max-new-tokens {max_new_tokens}: expected a whole number from 1")
     if workers is not None and workers < 1:
         raise ValueError(f"--workers {workers}: expected a whole number from 1")
     chosen = opt.switches(_flat(switch))
@@ -189,6 +218,13 @@ def request(
         trust_remote_code=trust_remote_code,
         adapter=adapter,
         quantise=quantise,
+        prompts=prompts,
+        engine=engine,
+        temperature=temperature,
+        top_p=top_p,
+        n=n,
+        max_new_tokens=max_new_tokens,
+        stop=tuple(dict.fromkeys(stop or ())),
     )
     return Request(
         options=options,

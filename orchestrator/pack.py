@@ -61,8 +61,10 @@ class Part:
         """Rows that the cells will fill."""
         content, table = self.content, self.cells[0].table
         each = 1
-        if isinstance(content, ChoiceSet | GenerationSet | LatentSet):
+        if isinstance(content, ChoiceSet | LatentSet):
             each = len(content.items)
+        elif isinstance(content, GenerationSet):
+            each = len(content.items) * content.sampling.n
         elif isinstance(content, VectorSet):
             each = self.model.layers
         elif isinstance(content, Bitext) and table == "robustness":

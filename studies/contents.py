@@ -51,13 +51,16 @@ GREEDY = Sampling()
 class GenerationItem:
     """One prompt and the texts that count as right answers to it.
 
-    `source` is what is to be translated, as it stands in the prompt; "" where nothing is.
+    `source` is what is to be translated, as it stands in the prompt; "" where nothing is. `context`
+    says which characters of the prompt, from and up to, may be left out, the last ones first, where
+    it is longer than the model's context; None cuts such a prompt from the left.
     """
 
     id: str
     prompt: str
     references: tuple[str, ...]
     source: str = ""
+    context: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +87,10 @@ class GenerationSet:
     @property
     def fingerprint(self) -> str:
         """Digest of prompts, references, how tokens are drawn and where a text ends."""
-        items = [[item.id, item.prompt, item.references] for item in self.items]
+        items = [
+            [item.id, item.prompt, item.references, *([item.context] if item.context else [])]
+            for item in self.items
+        ]
         ends = [self.max_new_tokens, self.stop]
         rest: list[object] = [] if self.task == "translation" else [{"task": self.task}]
         rest += [] if self.sampling == GREEDY else [{"sampling": asdict(self.sampling)}]

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, fields
 from typing import NamedTuple, get_args
 
 from studies.asking import Asking, Lens, Steering
-from studies.contents import FineTuning
+from studies.contents import FineTuning, Sampling
 from studies.spec import POOLINGS, Dtype, Model, Pooling, Quantisation, Switches
 
 
@@ -46,6 +46,25 @@ class Options:
     trust_remote_code: bool = False
     adapter: str | None = None
     quantise: str | None = None
+    prompts: str | None = None
+    engine: str | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    n: int | None = None
+    max_new_tokens: int | None = None
+    stop: tuple[str, ...] = ()
+
+
+# The fields that only a study of written text reads, and their flags.
+WRITING = {
+    "prompts": "--prompts",
+    "engine": "--engine",
+    "temperature": "--temperature",
+    "top_p": "--top-p",
+    "n": "--n",
+    "max_new_tokens": "--max-new-tokens",
+    "stop": "--stop",
+}
 
 
 def models(options: Options, *, default: Iterable[str] = ()) -> tuple[Model, ...]:
@@ -85,6 +104,48 @@ def poolings(names: Iterable[str]) -> tuple[Pooling, ...]:
         if name not in POOLINGS:
             raise ValueError(f"unknown pooling {name!r}: expected one of {', '.join(POOLINGS)}")
     return tuple(pooling for pooling in POOLINGS if not named or pooling in named)
+
+
+def sampling(options: Options) -> Sampling:
+    """How tokens are drawn.
+
+    Raises:
+        ValueError: nothing can be drawn so, or a setting has no effect at temperature 0.
+    """
+    if len(options.seeds) > 1:
+        raise ValueError(
+            f"{len(options.seeds)} seeds: texts are drawn with one; ask for several texts of every "
+            "prompt with --n, or run the study once for each seed"
+        )
+    temperature = options.temperature or 0.0
+    for flag, given in (("--top-p", options.top_p is not None), ("--seed", bool(options.seeds))):
+        if given and temperature == 0:
+            raise ValueError(f"{flag} has no effect at temperature 0: add --temperature 1")
+    return Sampling(
+        temperature=temperature,
+        top_p=1.0 if options.top_p is None else options.top_p,
+        seed=options.seeds[0] if options.seeds else 0,
+        n=1 if options.n is None else options.n,
+    )
+
+
+def stops(options: Options) -> tuple[str, ...] | None:
+    """What ends a text: `newline`, `none` or texts as they are; None leaves it to the prompt.
+
+    Raises:
+        ValueError: one is empty, or `none` stands beside others.
+    """
+    if not options.stop:
+        return None
+    if options.stop == ("none",):
+        return ()
+    if "none" in options.stop:
+        raise ValueError("--stop none beside another --stop: expected one or the other")
+    if "" in options.stop:
+        raise ValueError(
+            "--stop '': every text would end at once; expected a text, newline, or none"
+        )
+    return tuple("\n" if stop == "newline" else stop for stop in options.stop)
 
 
 class Chosen(NamedTuple):

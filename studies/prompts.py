@@ -88,6 +88,11 @@ def _refuse_ignored(prompt: Prompt, *, name: str, asking: Asking) -> None:
             "options are texts: it is for prompts whose options are letters, such as 'letter' and "
             f"{LATENT!r}"
         )
+    refuse_system(asking)
+
+
+def refuse_system(asking: Asking) -> None:
+    """Raise for a system prompt without the template that has a place for it."""
     if asking.system and not asking.chat_template:
         raise ValueError(
             f"system={asking.system!r} has no effect without the chat template: add "

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 from studies.asking import Asking, Lens, Steering
-from studies.contents import FineTuning
+from studies.contents import GREEDY, FineTuning, Sampling
 from studies.measures import NEURONXA
-from studies.spec import POOLINGS, Method, Model, Pooling, Switches
+from studies.spec import POOLINGS, Engine, Method, Model, Pooling, Switches
 
 # Controls of steering; each is the name of its intervention as well. `random`: a direction of equal
 # length. `wrong_language`: another language's vector. `wrong_dataset`: one from another benchmark.
@@ -95,19 +95,28 @@ class ChoiceGrid:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TranslationGrid:
-    """Translations of parallel text from the pivot into every language.
+class GenerationGrid:
+    """Texts that models write: answers to questions, translations, or what follows any prompt.
 
-    The first `shots` pairs are examples in every prompt; those after them, `pairs` at most, are
-    translated, each with `max_new_tokens` at most (None: as the references need).
+    `benchmark` is answered by writing; with `task` translation it is parallel text, translated from
+    `pivot` into every language; with `task` text it is a file of prompts. `limit` keeps the first
+    items, behind `shots` that stand as examples in every prompt (None: 4 of a translation, else
+    none). `max_new_tokens` and `stop` None are those of the prompt. `engine` `auto` is vLLM where
+    it is installed and can open the model; whoever writes, the cells are the same.
     """
 
-    dataset: str
+    benchmark: str
     languages: tuple[str, ...]
+    task: Literal["question", "translation", "text"] = "question"
     pivot: str = "eng_Latn"
-    pairs: int | None = 100
-    shots: int = 4
+    limit: int | None = None
+    shots: int | None = None
+    prompt: str | None = None
+    asking: Asking = field(default_factory=Asking)
     max_new_tokens: int | None = None
+    stop: tuple[str, ...] | None = None
+    sampling: Sampling = GREEDY
+    engine: Engine | Literal["auto"] = "hf"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,7 +160,9 @@ class SteeringGrid:
     """Answers while the residual stream is pushed toward the pivot's, layers x coefficients.
 
     For every seed, `sample` items are drawn, vectors are made from them, and the others are
-    answered. Controls run at `control_coefficients`; `other` is the benchmark of `wrong_dataset`.
+    answered. Controls run at `control_coefficients`; the vectors of `wrong_dataset` are those of
+    the first of `others` that has the language. A control that cannot be made is left out with a
+    note, or refused if `strict`.
     """
 
     benchmark: str
@@ -166,11 +177,12 @@ class SteeringGrid:
     sample: int = 50
     controls: tuple[Control, ...] = ()
     control_coefficients: tuple[float, ...] = (2.0,)
-    other: str | None = None
+    others: tuple[str, ...] = ()
+    strict: bool = False
     steering: Steering = field(default_factory=Steering)
 
 
-Grid = AlignmentGrid | ChoiceGrid | TranslationGrid | TransferGrid | LatentGrid | SteeringGrid
+Grid = AlignmentGrid | ChoiceGrid | GenerationGrid | TransferGrid | LatentGrid | SteeringGrid
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -62,8 +62,8 @@ def test_the_embedded_models_rank_texts_as_they_cannot_name_letters():
     assert tuple(model.id for model in found.models) == miniworld.MODELS
     assert {grid.prompt for grid in of(found, ChoiceGrid)} == {"cloze"}
     controls = {grid.benchmark: grid for grid in of(found, SteeringGrid) if grid.controls}
-    assert controls["mini_belebele"].other == "mini_xstorycloze"
-    assert controls["mini_xstorycloze"].other == "mini_belebele"
+    assert controls["mini_belebele"].others == ("mini_xstorycloze",)
+    assert controls["mini_xstorycloze"].others == ("mini_belebele",)
     assert "orthogonal" not in controls["mini_belebele"].controls
     assert "wrong_dataset" in controls["mini_belebele"].controls
 
@@ -187,6 +187,7 @@ def test_a_language_more_changes_no_other_cell():
         ({"sample": 300}, "mini_belebele"),
         ({"languages": ("deu_Latn",), "controls": ("wrong_language",)}, "needs two languages"),
         ({"controls": ("wrong_dataset",)}, "needs vectors of another benchmark"),
+        ({"controls": ("orthogonal",)}, "needs options that are letters, and mini_belebele is"),
         ({"languages": ("eng_Latn",)}, "no language"),
         ({"prompt": "riddle"}, "has no prompt 'riddle'"),
     ],

@@ -18,7 +18,7 @@ from studies.options import Options
 from studies.recipes import RECIPES
 from studies.rows import Source
 from studies.spec import Model, Switches
-from studies.study import AlignmentGrid, ChoiceGrid, Study, TransferGrid, TranslationGrid
+from studies.study import AlignmentGrid, ChoiceGrid, GenerationGrid, Study, TransferGrid
 from tests import world
 from tests.world import run
 
@@ -228,7 +228,9 @@ def test_the_first_language_there_is_pictured(tmp_path: Path):
 
 def test_translations_leave_out_their_examples_and_the_language_itself(tmp_path: Path):
     root = world.data_root(tmp_path)
-    grid = TranslationGrid(dataset="flores200", languages=("all",), pairs=5, max_new_tokens=4)
+    grid = GenerationGrid(
+        benchmark="flores200", task="translation", languages=("all",), limit=5, max_new_tokens=4
+    )
     asked = Study(name="s", models=(Model(id=world.models()[0]),), grids=(grid,))
     plan = plans.build(asked, source=Source(data_root=root))
     cells = [cell for unit in plan.units for cell in unit.cells]

@@ -13,12 +13,13 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 from transformers import (
+    PreTrainedTokenizerBase,
     TemperatureLogitsWarper,
     TopKLogitsWarper,
     TopPLogitsWarper,
 )
 
-from actors.model import LoadedModel
+from studies import contents
 
 # Shapes: B rows, T tokens, V vocabulary
 
@@ -55,10 +56,23 @@ class Sampling:
         if self.top_k is not None and self.top_k < 1:
             raise ValueError(f"top_k is {self.top_k}: give at least 1, or None for all tokens")
 
+    def seed_of(self, prompt: Sequence[int]) -> int:
+        """The seed of one prompt's noise."""
+        digest = blake2b(repr((self.seed, *prompt)).encode(), digest_size=8).digest()
+        return int.from_bytes(digest, "big")
+
     def noise(self, prompt: Sequence[int]) -> torch.Generator:
         """The source of one prompt's noise, on the CPU so that it is the same on every device."""
-        digest = blake2b(repr((self.seed, *prompt)).encode(), digest_size=8).digest()
-        return torch.Generator().manual_seed(int.from_bytes(digest, "big"))
+        return torch.Generator().manual_seed(self.seed_of(prompt))
+
+
+def draw(asked: contents.Sampling, *, sample: int) -> Sampling | None:
+    """How the tokens of one of a study's samples are drawn: each has a seed of its own."""
+    if asked.temperature == 0:
+        return None
+    digest = blake2b(repr((asked.seed, sample)).encode(), digest_size=8).digest()
+    seed = int.from_bytes(digest, "big")
+    return Sampling(temperature=asked.temperature, top_p=asked.top_p, seed=seed)
 
 
 class Chooser:
@@ -110,36 +124,40 @@ class Ending(NamedTuple):
     stopped: Stopped
 
 
-class Stopper:
-    """Tells which rows hold a stop string, and later where each row's text ends.
+class Ends:
+    """Where texts end: with an end-of-text token, or before the first stop string.
 
-    At a step only the last n tokens are read, where a stop string of n bytes lies: a token has at
+    A stop string is looked for in the last n tokens, where one of n bytes lies: a token has at
     least one, unless it is unknown to the tokenizer. The whole text is searched at the end.
     """
 
-    def __init__(self, loaded: LoadedModel, stop: Sequence[str], *, prompt_tokens: int) -> None:
-        """Watch rows whose new tokens come after `prompt_tokens`, padding included."""
-        self.ends = ends_of(loaded)
-        self._tokenizer = loaded.tokenizer
-        self._stop = tuple(stop)
-        self._start = prompt_tokens
-        self._lengths: dict[int, int] = {}
-        self._window = max((len(text.encode()) for text in stop), default=0)
+    def __init__(
+        self, tokenizer: PreTrainedTokenizerBase, stop: Sequence[str], *, ends: Sequence[int]
+    ) -> None:
+        """End texts at one of the tokens `ends`, or before one of `stop`."""
+        self.ends = tuple(ends)
+        self.stop = tuple(stop)
+        self.window = max((len(text.encode()) for text in stop), default=0)
+        self._tokenizer = tokenizer
 
-    def __call__(self, ids_BT: Tensor, _scores: object) -> Tensor:
-        """Which rows [B] are done."""
-        rows, width = ids_BT.shape
-        if self._stop:
-            first = max(self._start, width - self._window)
-            for row, (before, *new) in enumerate(ids_BT[:, first - 1 :].tolist()):
-                if row not in self._lengths and self._find(self._read(before, new)) is not None:
-                    self._lengths[row] = width - self._start
-        done = [row in self._lengths for row in range(rows)]
-        return torch.tensor(done, device=ids_BT.device)
+    def holds(self, before: int, new: Sequence[int]) -> bool:
+        """Whether a stop string stands in these tokens as they follow the token before them."""
+        return bool(self.stop) and self._find(self._read(before, new)) is not None
 
-    def finish(self, row: int, *, before: int, new: Sequence[int]) -> Ending:
-        """The text of a row, given its last prompt token and all that came after."""
-        tokens = tuple(new[: self._lengths.get(row)])
+    def length(self, before: int, new: Sequence[int]) -> int | None:
+        """How many tokens there were when a stop string was first seen; None where none is."""
+        if not self.stop:
+            return None
+        tokens = (before, *new)
+        for length in range(1, len(tokens)):
+            first = max(1, length + 1 - self.window)
+            if self.holds(tokens[first - 1], tokens[first : length + 1]):
+                return length
+        return None
+
+    def finish(self, *, before: int, new: Sequence[int], length: int | None) -> Ending:
+        """A text, given its last prompt token, all that came after, and its `length`."""
+        tokens = tuple(new[:length])
         end = next((place for place, one in enumerate(tokens) if one in self.ends), None)
         if end is not None:
             tokens = tokens[: end + 1]
@@ -151,7 +169,7 @@ class Stopper:
 
     def _find(self, text: str) -> int | None:
         """Where the first stop string begins."""
-        return min((text.find(one) for one in self._stop if one in text), default=None)
+        return min((text.find(one) for one in self.stop if one in text), default=None)
 
     def _read(self, before: int, tokens: Sequence[int]) -> str:
         """The text of tokens as it stands behind another: some decoders drop the first space."""
@@ -164,10 +182,39 @@ class Stopper:
         return str(self._tokenizer.decode(list(tokens), clean_up_tokenization_spaces=False))
 
 
-def ends_of(loaded: LoadedModel) -> list[int]:
-    """Every token that the model's files name as the end of a text; chat models have several."""
+class Stopper:
+    """Tells which rows of a batch hold a stop string, and later where each row's text ends."""
+
+    def __init__(self, ends: Ends, *, prompt_tokens: int) -> None:
+        """Watch rows whose new tokens come after `prompt_tokens`, padding included."""
+        self._ends = ends
+        self._start = prompt_tokens
+        self._lengths: dict[int, int] = {}
+
+    def __call__(self, ids_BT: Tensor, _scores: object) -> Tensor:
+        """Which rows [B] are done."""
+        rows, width = ids_BT.shape
+        if self._ends.stop:
+            first = max(self._start, width - self._ends.window)
+            for row, (before, *new) in enumerate(ids_BT[:, first - 1 :].tolist()):
+                if row not in self._lengths and self._ends.holds(before, new):
+                    self._lengths[row] = width - self._start
+        done = [row in self._lengths for row in range(rows)]
+        return torch.tensor(done, device=ids_BT.device)
+
+    def finish(self, row: int, *, before: int, new: Sequence[int]) -> Ending:
+        """The text of a row, given its last prompt token and all that came after."""
+        return self._ends.finish(before=before, new=new, length=self._lengths.get(row))
+
+
+def ends_of(*sources: object) -> list[int]:
+    """Every token that a model's files name as the end of a text; chat models have several.
+
+    Args:
+        sources: its generation settings, its configuration and its tokenizer.
+    """
     found: set[int] = set()
-    for source in (loaded.model.generation_config, loaded.model.config, loaded.tokenizer):
+    for source in sources:
         given = getattr(source, "eos_token_id", None)
         if given is not None:
             found.update(given if isinstance(given, list | tuple) else [given])

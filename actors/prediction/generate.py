@@ -17,9 +17,10 @@ from transformers import GenerationConfig, PreTrainedModel
 from actors.batching import Batch
 from actors.intervention.intervene import Edit, Place, armed, gather, places_of
 from actors.intervention.setting import Setting, check
-from actors.model import LoadedModel, too_long
-from actors.prediction.decode import Chooser, Sampling, Stopped, Stopper
+from actors.model import LoadedModel
+from actors.prediction.decode import Chooser, Ends, Sampling, Stopped, Stopper, ends_of
 from actors.structure.sites import Sites, watch_output
+from actors.tokenised import TokenisedModel, too_long
 
 # Shapes: B rows, T tokens, D width
 
@@ -66,11 +67,10 @@ def generate_tokens(
         ValueError: the request cannot be met, or logits are not finite.
     """
     active = tuple(one for one in setting if not one.idle)
-    _check_request(active, max_new_tokens=max_new_tokens, stop=stop)
-    prompts = [
-        _fit(loaded, place, tuple(ids), max_new_tokens, allow_truncation=allow_truncation)
-        for place, ids in enumerate(sequences)
-    ]
+    check_request(active, max_new_tokens=max_new_tokens, stop=stop)
+    prompts = fit(
+        loaded, sequences, max_new_tokens=max_new_tokens, allow_truncation=allow_truncation
+    )
     cut = [len(prompt) < len(ids) for prompt, ids in zip(prompts, sequences, strict=True)]
     if any(cut) and not all(isinstance(one.where, str) for one in setting):
         raise ValueError(
@@ -79,15 +79,17 @@ def generate_tokens(
         )
     for one in setting:
         check(loaded.sites, one, lengths=[len(prompt) for prompt in prompts])
+    config = (loaded.model.generation_config, loaded.model.config)
+    ends = Ends(loaded.tokenizer, stop, ends=ends_of(*config, loaded.tokenizer))
     found: dict[int, Generated] = {}
 
     def compute(batch: Batch) -> None:
         own = [prompts[row] for row in batch.rows]
         width = max(len(prompt) for prompt in own)
         chooser = Chooser(sampling, own)
-        stopper = Stopper(loaded, stop, prompt_tokens=width)
+        stopper = Stopper(ends, prompt_tokens=width)
         edits = _place(loaded, active, batch.rows, own)
-        written = _write(loaded, own, edits, chooser, stopper, most=max_new_tokens)
+        written = _write(loaded, own, edits, chooser, stopper, ends=ends, most=max_new_tokens)
         logs = chooser.log_probabilities()
         for line, (row, new) in enumerate(zip(batch.rows, written, strict=True)):
             text, tokens, stopped = stopper.finish(line, before=prompts[row][-1], new=new)
@@ -99,7 +101,8 @@ def generate_tokens(
     return [found[row] for row in range(len(prompts))]
 
 
-def _check_request(active: Setting, *, max_new_tokens: int, stop: Sequence[str]) -> None:
+def check_request(active: Setting, *, max_new_tokens: int, stop: Sequence[str]) -> None:
+    """Raise ValueError for an end that no text can have."""
     if isinstance(stop, str) or not all(stop):
         raise ValueError(f"stop is {stop!r}: expected a list of strings, none of them empty")
     if max_new_tokens < 1 + any(one.where == "generated" for one in active):
@@ -109,25 +112,46 @@ def _check_request(active: Setting, *, max_new_tokens: int, stop: Sequence[str])
         )
 
 
-def _fit(
-    loaded: LoadedModel, place: int, ids: Prompt, new: int, *, allow_truncation: bool
-) -> Prompt:
-    """The prompt, cut if it must be, so that it and `new` tokens fit the context."""
-    if not ids:
-        raise ValueError(f"prompt {place} has no token: expected at least one to go on from")
-    total, context = len(ids) + new, loaded.facts.context
-    if total <= context:
-        return ids
-    prefix = loaded.prefix if ids[: len(loaded.prefix)] == loaded.prefix else ()
-    kept = context - new - len(prefix)
-    if kept < 1:
-        raise ValueError(
-            f"max_new_tokens is {new}: the model's context of {context} leaves no room for prompt "
-            f"{place}; ask for fewer"
-        )
-    if not allow_truncation:
-        raise ValueError(too_long(f"prompt {place} and {new} new tokens", total, context=context))
-    return (*prefix, *ids[-kept:])
+def fit(
+    model: TokenisedModel,
+    sequences: Sequence[Sequence[int]],
+    *,
+    max_new_tokens: int,
+    allow_truncation: bool,
+    chat: str | None = None,
+) -> list[Prompt]:
+    """Prompts, cut where they must be, so that each and `max_new_tokens` fit the context.
+
+    Args:
+        model: whose context and prefix.
+        sequences: the prompts' token ids, prefix included.
+        max_new_tokens: how long a text may be.
+        allow_truncation: cut from the left, behind the prefix, what is too long.
+        chat: not None for prompts in a chat template, of which none is cut.
+
+    Raises:
+        ValueError: a prompt has no token, or is too long.
+    """
+    prompts = [tuple(ids) for ids in sequences]
+    context = model.facts.context
+    for place, ids in enumerate(prompts):
+        if not ids:
+            raise ValueError(f"prompt {place} has no token: expected at least one to go on from")
+        total = len(ids) + max_new_tokens
+        if total <= context:
+            continue
+        prefix = model.prefix if ids[: len(model.prefix)] == model.prefix else ()
+        kept = context - max_new_tokens - len(prefix)
+        if kept < 1:
+            raise ValueError(
+                f"max_new_tokens is {max_new_tokens}: the model's context of {context} leaves no "
+                f"room for prompt {place}; ask for fewer"
+            )
+        if not allow_truncation or chat is not None:
+            what = f"prompt {place} and {max_new_tokens} new tokens"
+            raise ValueError(too_long(what, total, context=context, chat=chat))
+        prompts[place] = (*prefix, *ids[-kept:])
+    return prompts
 
 
 def _total(logs: Sequence[float], *, prompt: int) -> float:
@@ -170,6 +194,7 @@ def _write(
     chooser: Chooser,
     stopper: Stopper,
     *,
+    ends: Ends,
     most: int,
 ) -> list[list[int]]:
     """At most so many new tokens of each row; where it was done early, padding is behind them."""
@@ -179,9 +204,12 @@ def _write(
     for row, prompt in enumerate(prompts):
         ids_BT[row, width - len(prompt) :] = torch.tensor(prompt)
         mask_BT[row, width - len(prompt) :] = 1
-    ends = stopper.ends or None
     settings = GenerationConfig(
-        max_new_tokens=most, do_sample=False, use_cache=True, eos_token_id=ends, pad_token_id=0
+        max_new_tokens=most,
+        do_sample=False,
+        use_cache=True,
+        eos_token_id=list(ends.ends) or None,
+        pad_token_id=0,
     )
     with (
         _bare(loaded.model),

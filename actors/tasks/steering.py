@@ -166,18 +166,20 @@ def _letters(sites: Sites, asked: ChoiceSet, questions: Sequence[Question]) -> T
     So at the last layer nothing orthogonal to them moves the letters' logits, but for the length
     that the norm divides all logits by; at earlier layers blocks may still turn it to letters.
 
+    Letters are options that are the same in every item; one that a tokenizer cuts in two is written
+    by the directions of both tokens.
+
     Raises:
-        ValueError: an option is not one token.
+        ValueError: options differ from item to item.
     """
-    for item, question in zip(asked.items, questions, strict=True):
-        for place, option in enumerate(question.options):
-            if len(option) > 1:
-                raise ValueError(
-                    f"the control 'orthogonal' leaves out what writes the letters, and prompt "
-                    f"{asked.prompt!r} has none: option {place} of item {item.id!r} "
-                    f"({item.options[place]!r}) is {len(option)} tokens; choose a prompt with "
-                    "letters, or leave the control out"
-                )
+    letters = max((item.options for item in asked.items), key=len)
+    for item in asked.items:
+        if not set(item.options) <= set(letters):
+            raise ValueError(
+                "the control 'orthogonal' leaves out what writes the letters, and prompt "
+                f"{asked.prompt!r} has none: option 0 of item {item.id!r} is {item.options[0]!r}; "
+                "choose a prompt with letters, or leave the control out"
+            )
     tokens = sorted(
         {token for question in questions for option in question.options for token in option}
     )

@@ -1,60 +1,199 @@
-"""Cells of written text: what a model writes after every prompt, greedily."""
+"""Cells of written text: what a model writes after every prompt, one row for every sample.
+
+Prompts and rows are the same whatever engine writes. How one writes is its own business: here it
+is a function that takes prompts and returns texts.
+"""
+
+import json
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from functools import partial
+from typing import NamedTuple
 
 import transformers
 
 from actors.answer import Answer
 from actors.model import LoadedModel
-from actors.prediction.generate import generate_tokens
+from actors.prediction.decode import draw
+from actors.prediction.generate import Prompt, check_request, fit, generate_tokens
+from actors.scoring.score import scored
 from actors.tasks.given import Given
-from studies.contents import GenerationSet
+from actors.tokenised import TokenisedModel
+from studies.contents import GenerationItem, GenerationSet
 from studies.spec import Cell, GenerationWork, Row, Unit
 
 
+class Asked(NamedTuple):
+    """A set of prompts as token ids that fit the model's context, and which of them were cut."""
+
+    contents: GenerationSet
+    prompts: list[Prompt]
+    cut: list[bool]
+
+
+class Text(NamedTuple):
+    """What was written after one prompt, its tokens, and whether it ended by itself."""
+
+    text: str
+    tokens: int
+    stopped: bool
+
+
+# The texts of every set: of each prompt, all samples.
+Write = Callable[[Sequence[Asked]], list[list[list[Text]]]]
+
+
 def texts(loaded: LoadedModel, unit: Unit, _given: Given) -> Answer:
-    """One row per prompt of every cell."""
+    """One row for every prompt and sample of every cell, written by transformers."""
+    engine = f"hf {transformers.__version__}"
+    return written(loaded, unit, write=partial(_generate, loaded), engine=engine)
+
+
+def written(model: TokenisedModel, unit: Unit, *, write: Write, engine: str) -> Answer:
+    """One row for every prompt and sample of every cell.
+
+    Args:
+        model: whose tokenizer makes the prompts.
+        unit: cells of written text.
+        write: what writes; it is called once, with the prompts of all cells.
+        engine: its name and version.
+
+    Raises:
+        ValueError: a prompt or an end that cannot be.
+    """
     work = unit.work
     assert isinstance(work, GenerationWork), "cells of written text come with prompts"
-    rows: list[Row] = []
-    for cell in unit.cells:
-        place = (cell.benchmark, cell.language, cell.pivot)
-        found = [
-            entry for entry in work.sets if (entry.benchmark, entry.language, entry.pivot) == place
-        ]
-        assert len(found) == 1, f"a cell has one set of prompts, found {len(found)}"
-        rows += _written(loaded, unit, cell, found[0])
+    sets = [_set_of(cell, work) for cell in unit.cells]
+    asked = [_asked(model, one, allow_truncation=unit.allow_truncation) for one in sets]
+    rows = [
+        _row(unit, cell, one.contents, item, sample, text, cut=cut, engine=engine)
+        for cell, one, found in zip(unit.cells, asked, write(asked), strict=True)
+        for item, samples, cut in zip(one.contents.items, found, one.cut, strict=True)
+        for sample, text in enumerate(samples)
+    ]
     return Answer(rows)
 
 
-def _written(loaded: LoadedModel, unit: Unit, cell: Cell, asked: GenerationSet) -> list[Row]:
-    prompts = loaded.tokenise([item.prompt for item in asked.items])
-    generated = generate_tokens(
-        loaded,
-        [(*loaded.prefix, *ids) for ids in prompts],
-        max_new_tokens=asked.max_new_tokens,
-        stop=asked.stop,
-        allow_truncation=unit.allow_truncation,
+def _set_of(cell: Cell, work: GenerationWork) -> GenerationSet:
+    """The one set of prompts of a cell."""
+    place = (cell.benchmark, cell.language, cell.pivot)
+    found = [one for one in work.sets if (one.benchmark, one.language, one.pivot) == place]
+    assert len(found) == 1, f"a cell has one set of prompts, found {len(found)}"
+    return found[0]
+
+
+def _asked(model: TokenisedModel, contents: GenerationSet, *, allow_truncation: bool) -> Asked:
+    """The prompts of a set as the model reads them."""
+    new = contents.max_new_tokens
+    check_request((), max_new_tokens=new, stop=contents.stop)
+    whole = model.prompts([item.prompt for item in contents.items], chat=contents.chat)
+    asked = list(whole)
+    room = model.facts.context - new
+    for place, (item, ids) in enumerate(zip(contents.items, whole, strict=True)):
+        if allow_truncation and item.context and 0 < room < len(ids):
+            asked[place] = _without_end(model, item, chat=contents.chat, room=room)
+    prompts = fit(
+        model, asked, max_new_tokens=new, allow_truncation=allow_truncation, chat=contents.chat
     )
-    return [
-        {
-            "study": unit.study,
-            "model": cell.model,
-            "revision": cell.revision,
-            "benchmark": cell.benchmark,
-            "language": cell.language,
-            "pivot": cell.pivot,
-            "item": item.id,
-            "intervention": cell.intervention,
-            "layer": cell.layer,
-            "coefficient": cell.coefficient,
-            "prompt": asked.prompt,
-            "engine": f"hf {transformers.__version__}",
-            "output": text.text.strip(),
-            "references": list(item.references),
-            "source": item.source or None,
-            "tokens": len(text.tokens),
-            "stopped": text.stopped != "length",
-            "truncated": text.truncated,
-            "key": cell.key,
-        }
-        for item, text in zip(asked.items, generated, strict=True)
-    ]
+    cut = [len(prompt) < len(ids) for prompt, ids in zip(prompts, whole, strict=True)]
+    return Asked(contents, prompts, cut)
+
+
+def _without_end(
+    model: TokenisedModel, item: GenerationItem, *, chat: str | None, room: int
+) -> list[int]:
+    """A prompt with as much of its context as fits `room` tokens, cut at the context's end.
+
+    Raises:
+        ValueError: it does not fit without any context either.
+    """
+    assert item.context is not None
+    start, end = item.context
+
+    def kept(characters: int) -> list[int]:
+        text = item.prompt[: start + characters] + item.prompt[end:]
+        return model.prompts([text], chat=chat)[0]
+
+    most = bisect_right(range(end - start + 1), room, key=lambda size: len(kept(size))) - 1
+    while most >= 0 and len(ids := kept(most)) > room:
+        most -= 1
+    if most < 0:
+        raise ValueError(
+            f"item {item.id} has {len(kept(0))} tokens without any of its context, and there is "
+            f"room for {room}: choose a model with a longer context, or ask for fewer new tokens"
+        )
+    return ids
+
+
+def _generate(loaded: LoadedModel, asked: Sequence[Asked]) -> list[list[list[Text]]]:
+    """The texts that transformers writes, sample by sample."""
+    found = []
+    for contents, prompts, _ in asked:
+        samples = [
+            generate_tokens(
+                loaded,
+                prompts,
+                max_new_tokens=contents.max_new_tokens,
+                sampling=draw(contents.sampling, sample=sample),
+                stop=contents.stop,
+            )
+            for sample in range(contents.sampling.n)
+        ]
+        found.append(
+            [
+                [Text(one.text, len(one.tokens), one.stopped != "length") for one in own]
+                for own in zip(*samples, strict=True)
+            ]
+        )
+    return found
+
+
+def _row(
+    unit: Unit,
+    cell: Cell,
+    asked: GenerationSet,
+    item: GenerationItem,
+    sample: int,
+    text: Text,
+    *,
+    cut: bool,
+    engine: str,
+) -> Row:
+    """One text with its scores."""
+    output = text.text.strip()
+    return {
+        "study": unit.study,
+        "model": cell.model,
+        "revision": cell.revision,
+        "benchmark": cell.benchmark,
+        "language": cell.language,
+        "pivot": cell.pivot,
+        "item": item.id,
+        "intervention": cell.intervention,
+        "layer": cell.layer,
+        "coefficient": cell.coefficient,
+        "prompt": asked.prompt,
+        "engine": engine,
+        "output": output,
+        "references": list(item.references),
+        "source": item.source or None,
+        "tokens": text.tokens,
+        "stopped": text.stopped,
+        "truncated": cut,
+        "key": cell.key,
+        "sample": sample,
+        "task": asked.task,
+        "settings": _settings(asked),
+        **scored(asked, item, output),
+    }
+
+
+def _settings(asked: GenerationSet) -> str:
+    """Canonical JSON of how tokens are drawn and where a text ends."""
+    settings = {
+        "max_new_tokens": asked.max_new_tokens,
+        "stop": asked.stop,
+        "sampling": asdict(asked.sampling),
+    }
+    return json.dumps(settings, sort_keys=True, separators=(",", ":"))

@@ -5,30 +5,30 @@ from typing import Any
 
 from orchestrator.draft import Draft
 from orchestrator.grids.choices import choices
+from orchestrator.grids.generations import generations
 from orchestrator.grids.latent import latent
 from orchestrator.grids.parallel import parallel
 from orchestrator.grids.steering import steering
 from orchestrator.grids.transfer import transfer
-from orchestrator.grids.translations import translations
 from studies.rows import Source
 from studies.spec import ModelFacts
 from studies.study import (
     AlignmentGrid,
     ChoiceGrid,
+    GenerationGrid,
     Grid,
     LatentGrid,
     SteeringGrid,
     TransferGrid,
-    TranslationGrid,
 )
 
 READERS: dict[type, Callable[..., Any]] = {
     AlignmentGrid: parallel,
     ChoiceGrid: choices,
+    GenerationGrid: generations,
     LatentGrid: latent,
     SteeringGrid: steering,
     TransferGrid: transfer,
-    TranslationGrid: translations,
 }
 
 
@@ -45,4 +45,4 @@ def dataset_of(grid: Grid) -> str:
     """The data set that a grid reads."""
     if isinstance(grid, AlignmentGrid):
         return grid.questions.benchmark if grid.questions else grid.dataset
-    return grid.dataset if isinstance(grid, TranslationGrid) else grid.benchmark
+    return grid.benchmark

@@ -1,6 +1,7 @@
 """Read a grid of steered answers: vectors first, then the answers that take them."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from orchestrator.draft import Draft, those_there
@@ -45,9 +46,15 @@ def steering(
             "other with --language, or all"
         )
     if "wrong_language" in grid.controls and len(chosen) < 2:
-        raise ValueError(
+        lack = (
             f"the control wrong_language needs two languages beside {grid.pivot!r} in "
-            f"{grid.benchmark}, and {chosen[0]!r} is the only one: name another, or leave it out"
+            f"{grid.benchmark}, and {chosen[0]!r} is the only one"
+        )
+        if grid.strict:
+            raise ValueError(f"{lack}: name another, or leave the control out")
+        draft.notes.append(f"{lack}: it is left out")
+        grid = replace(
+            grid, controls=tuple(name for name in grid.controls if name != "wrong_language")
         )
     for seed in grid.seeds:
         _draw(draft, grid, chosen, seed=seed, models=models, source=source)
@@ -64,12 +71,13 @@ def _draw(
 ) -> None:
     """Add the parts of one draw of items."""
     own = {language: _pairs(draft, grid, language, seed=seed, source=source) for language in chosen}
-    halves = other = None
+    halves = None
+    others: dict[str, _Vectors] = {}
     if "halves" in grid.controls:
         halves = _pairs(draft, grid, grid.pivot, seed=seed, source=source)
     if "wrong_dataset" in grid.controls:
-        other = _of_other(draft, grid, chosen, seed=seed, source=source)
-    everyone = [*own.values(), *([halves] if halves else []), *(other or {}).values()]
+        others = _of_others(draft, grid, chosen, seed=seed, source=source)
+    everyone = [*own.values(), *([halves] if halves else []), *others.values()]
     for model in models:
         for each in everyone:
             cell = vector_cell(each.asked, model=model, fingerprint=each.fingerprint)
@@ -89,7 +97,7 @@ def _draw(
                 "random": own[language],
                 "orthogonal": own[language],
                 "wrong_language": own[neighbour],
-                "wrong_dataset": (other or {}).get(language),
+                "wrong_dataset": others.get(language),
                 "halves": halves,
             }
             sources |= {name: found for name in grid.controls if (found := given[name])}
@@ -169,23 +177,38 @@ def _pairs(
     return _Vectors(asked, draft.read(asked, name=pin))
 
 
-def _of_other(
+def _of_others(
     draft: Draft, grid: SteeringGrid, chosen: Sequence[str], *, seed: int, source: Source
 ) -> dict[str, _Vectors]:
-    """The vectors of the other benchmark, in the languages that it has; a note says which not."""
-    if grid.other is None:
+    """For every language the vectors of the first other benchmark that has it and the pivot.
+
+    Raises:
+        ValueError: none has any, and the control is not to be left out.
+    """
+    found: dict[str, _Vectors] = {}
+    for benchmark in grid.others:
+        there = benchmarks.languages(benchmark, source=source)
+        if grid.pivot in there:
+            new = (language for language in chosen if language in there and language not in found)
+            found |= {
+                language: _pairs(
+                    draft, grid, language, seed=seed, source=source, benchmark=benchmark
+                )
+                for language in new
+            }
+    lacking = [language for language in chosen if language not in found]
+    if not found and grid.strict:
         raise ValueError(
-            f"the control wrong_dataset of {grid.benchmark} needs vectors of another benchmark: "
-            "name a second one with --benchmark, or leave the control out"
+            f"the control wrong_dataset of {grid.benchmark} needs vectors of another benchmark "
+            f"with {grid.pivot} and one of its languages: name one with --benchmark, or leave the "
+            "control out"
         )
-    there = benchmarks.languages(grid.other, source=source)
-    both = those_there(draft, chosen, there=there, benchmark=grid.other)
-    if grid.pivot not in there or not both:
-        raise ValueError(
-            f"the control wrong_dataset of {grid.benchmark} takes vectors of {grid.other}, which "
-            f"lacks {grid.pivot} or every language asked for: name another benchmark"
+    if lacking:
+        note = (
+            f"no other benchmark has {grid.pivot} and {', '.join(lacking[:6])}"
+            f"{f' and {len(lacking) - 6} more' if lacking[6:] else ''}: the control wrong_dataset "
+            f"of {grid.benchmark} is left out there"
         )
-    return {
-        language: _pairs(draft, grid, language, seed=seed, source=source, benchmark=grid.other)
-        for language in both
-    }
+        if note not in draft.notes:
+            draft.notes.append(note)
+    return found

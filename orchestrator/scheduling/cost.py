@@ -24,12 +24,17 @@ BYTES_PER_NUMBER = {"float32": 4.0, "bfloat16": 2.0, "float16": 2.0, "8bit": 1.0
 # A process that imports torch and finds its device, then reads the weights: from a disk, or from
 # memory where the node has read them before.
 START_SECONDS = 8.0
+# vLLM imports five times as much, then measures its memory and may compile the model.
+ENGINE_START_SECONDS = 40.0
 DISK_BYTES_PER_SECOND = 1e9
 MEMORY_BYTES_PER_SECOND = 5e9
 
 # Activations beside the weights (batches shrink to what is left), and what a process takes itself.
 ACTIVATIONS = 0.1
 PROCESS_BYTES = 1_000_000_000
+# Keys and values, for which vLLM takes a whole GPU: with less than this it would write few texts
+# at a time.
+ENGINE_BYTES = 4_000_000_000
 
 # A unit is hung after so many times its estimate, but never before so many seconds.
 PATIENCE = 10.0
@@ -133,6 +138,8 @@ class Cost:
         """GPU memory the model needs in all: weights, as measured if they are, and activations."""
         weights, most = self._bytes.get(model, (model.bytes, 0))
         needed = round(weights * (1 + ACTIVATIONS)) + PROCESS_BYTES
+        if model.engine == "vllm":
+            needed += ENGINE_BYTES
         return min(needed, most) if most else needed
 
     def learn(self, unit: Unit, seconds: float) -> None:
@@ -187,7 +194,8 @@ def parameters(model: ModelFacts) -> float:
 def _stated_load(model: ModelFacts, *, near: bool) -> float:
     """Seconds of a load before any is measured."""
     rate = MEMORY_BYTES_PER_SECOND if near else DISK_BYTES_PER_SECOND
-    return START_SECONDS + model.bytes / rate
+    start = ENGINE_START_SECONDS if model.engine == "vllm" else START_SECONDS
+    return start + model.bytes / rate
 
 
 class _Ratios:

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator
 
 from orchestrator.scheduling.backlog import Queue
 from orchestrator.scheduling.cost import Cost
-from orchestrator.scheduling.placement import Places
+from orchestrator.scheduling.placement import Places, most_sharing
 
 Size = tuple[int, int]
 
@@ -31,7 +31,8 @@ class Newcomers:
 
     def add(self, queue: Queue) -> None:
         """A model's first unit may run."""
-        size = self._places.size(self._cost.bytes(queue.model))
+        bytes = self._cost.bytes(queue.model)
+        size = self._places.size(bytes, most=most_sharing(queue.model))
         weight = sum(queue.left_weight.values())
         self._sizes[queue] = size
         self._weights[queue] = weight * size[0]

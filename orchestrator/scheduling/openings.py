@@ -18,7 +18,7 @@ from orchestrator.scheduling.backlog import Backlog, Job, Queue
 from orchestrator.scheduling.cost import Cost
 from orchestrator.scheduling.fleet import Fleet, Worker
 from orchestrator.scheduling.newcomers import Newcomers
-from orchestrator.scheduling.placement import MOST_SHARING, Found, Places, Spot, Wish
+from orchestrator.scheduling.placement import Found, Places, Spot, Wish, most_sharing
 from studies.spec import ModelFacts
 
 # A model that failed to load so often, on another node if there is one, is not tried again.
@@ -193,7 +193,7 @@ class Openings:
         avoid = candidate.avoid if elsewhere else None
         first = self._wish(queue, avoid=avoid)
         for evictable in self._evictable(candidate, must=must):
-            for sharing in dict.fromkeys((first.most, MOST_SHARING)):
+            for sharing in dict.fromkeys((first.most, most_sharing(queue.model))):
                 wish = first._replace(most=sharing)
                 found = self._places.find(wish, evictable=evictable, held=held)
                 if found is None and avoid and (queue.ready or must):
@@ -227,7 +227,9 @@ class Openings:
         """What the model asks of a spot: as much of a GPU as its work is of a GPU's share."""
         model = queue.model
         work = self._seconds(queue, left=True)
-        most = max(1, min(MOST_SHARING, int(self._share / work))) if work else MOST_SHARING
+        most = most_sharing(model)
+        if work:
+            most = max(1, min(most, int(self._share / work)))
         return Wish(
             bytes=self._cost.bytes(model),
             most=most,

@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
 from orchestrator.scheduling.actions import Node
+from studies.spec import ModelFacts
 
 # The parts of one GPU: a cluster counts no finer.
 PARTS = 10_000
@@ -19,6 +20,11 @@ USABLE = 0.97
 MOST_SHARING = 4
 SMALL = 1 / 16
 GPU_COUNTS = (1, 2, 4, 8)
+
+
+def most_sharing(model: ModelFacts) -> int:
+    """How many workers of the model's kind may share one GPU: vLLM takes its memory whole."""
+    return 1 if model.engine == "vllm" else MOST_SHARING
 
 
 class Spot(NamedTuple):
@@ -142,9 +148,9 @@ class Places:
             (s.gpus for node in self._kinds if (s := self._shape(node, Wish(bytes)))), default=1
         )
 
-    def size(self, bytes: int) -> tuple[int, int]:
-        """What such a model needs: so many GPUs, or one that so many of them can share."""
-        shapes = [self._shape(node, Wish(bytes, most=MOST_SHARING)) for node in self._kinds]
+    def size(self, bytes: int, *, most: int = MOST_SHARING) -> tuple[int, int]:
+        """What such a model needs: so many GPUs, or one that so many of them, `most`, can share."""
+        shapes = [self._shape(node, Wish(bytes, most=most)) for node in self._kinds]
         return min(
             ((shape.gpus or 1, PARTS // (shape.parts or PARTS)) for shape in shapes if shape),
             default=(1, 1),

@@ -161,9 +161,18 @@ def _write_whole(files: Files, table: str, batch: Sequence[Found]) -> None:
 def _once(
     parts: Sequence[pa.Table], *, schema: pa.Schema, by: Sequence[str], keep: str
 ) -> pa.Table:
-    """Rows of several shards in the schema of today; of repeated ones the first or the last."""
+    """Rows of several shards in the schema of today; of repeated ones the first or the last.
+
+    A number that an older version did not write counts as 0.
+    """
     rows = pa.concat_tables([schema.empty_table(), *parts], promote_options="default")
     rows = rows.select(schema.names).cast(schema)
-    numbered = rows.select(by).append_column("row", pa.array(range(rows.num_rows), pa.int64()))
+    names = {name: _known(rows[name]) for name in by}
+    numbered = pa.table(names).append_column("row", pa.array(range(rows.num_rows), pa.int64()))
     kept = numbered.group_by(list(by), use_threads=False).aggregate([("row", keep)])
     return rows if kept.num_rows == rows.num_rows else rows.take(kept[f"row_{keep}"].sort())
+
+
+def _known(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """A column of which nothing is missing where it is a number."""
+    return pc.fill_null(column, 0) if pa.types.is_integer(column.type) else column

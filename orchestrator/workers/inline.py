@@ -7,13 +7,22 @@ import socket
 import traceback
 from collections import deque
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
+from actors.answer import EngineDiedError
 from orchestrator.scheduling.actions import Node
 from orchestrator.workers.events import Event, Kind, summary
 from orchestrator.workers.gpus import GpuUse, read_gpus, visible_gpus
 from orchestrator.workers.worker import about, load
 from studies.spec import ModelFacts, Unit
+
+
+@runtime_checkable
+class Closing(Protocol):
+    """What is to be closed when it is of no further use."""
+
+    def close(self) -> None:
+        """Free what it holds."""
 
 
 class _Task(NamedTuple):
@@ -66,7 +75,7 @@ class InlineCluster:
 
     def kill(self, worker: int) -> None:
         """Forget the worker's model and what it has yet to do."""
-        self._actors.pop(worker, None)
+        self._release(worker)
         self._todo = deque(entry for entry in self._todo if entry[0] != worker)
 
     def wait(self, *, seconds: float) -> Event | None:  # noqa: ARG002  # never idle
@@ -83,7 +92,10 @@ class InlineCluster:
         except Exception as error:  # the boundary of a unit: whatever it was becomes an error row
             kind: Kind = "unit_failed" if isinstance(task, _Task) else "open_failed"
             trace = traceback.format_exc()
-            return Event(worker, kind, error=summary(error), traceback=trace)
+            gone = isinstance(error, EngineDiedError)
+            if gone:
+                self.kill(worker)
+            return Event(worker, kind, error=summary(error), traceback=trace, gone=gone)
 
     def ask(self, worker: int, method: str, given: Sequence[Any], named: Mapping[str, Any]) -> Any:
         """What a method of the worker's model returns."""
@@ -95,5 +107,12 @@ class InlineCluster:
 
     def close(self) -> None:
         """Let go of every model."""
-        self._actors.clear()
+        for worker in list(self._actors):
+            self._release(worker)
         self._todo.clear()
+
+    def _release(self, worker: int) -> None:
+        """Forget the worker's model; an engine holds on to its memory until it is closed."""
+        actor = self._actors.pop(worker, None)
+        if isinstance(actor, Closing):
+            actor.close()

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from actors.answer import EngineDiedError
 from orchestrator.scheduling.actions import Node
 from orchestrator.workers.address import death
 from orchestrator.workers.events import Event, summary
@@ -296,7 +297,8 @@ class RemoteCluster:
         try:
             result = self._session.get(call)
         except Raised as error:
-            self._fail(worker, kind, summary(error.cause), traceback=str(error))
+            gone = isinstance(error.cause, EngineDiedError)
+            self._fail(worker, kind, summary(error.cause), traceback=str(error), gone=gone)
         except Died as error:
             # Ray tells of the deaths on a node before the listing does: `left` says it all.
             self._listing.refresh(seconds=REFRESH_SECONDS)

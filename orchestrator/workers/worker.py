@@ -50,7 +50,10 @@ class Look(NamedTuple):
 
 
 class Worker:
-    """A process that is to hold one model for all its life: ending it is what frees memory."""
+    """A process that is to hold one model for all its life: ending it is what frees memory.
+
+    What opens the model, transformers or vLLM, lives in this process and ends with it.
+    """
 
     def __init__(self) -> None:
         """Nothing yet: being placed and loading a model can fail for different reasons."""
@@ -80,7 +83,13 @@ class Worker:
 
 
 def load(model: ModelFacts, *, device: str, threads: int | None) -> Any:
-    """A loaded `ModelActor`; importing the class brings torch, so it waits until it is needed."""
+    """A loaded `ModelActor`, or an `Engine` where vLLM is to write; importing either brings torch,
+    so it waits until it is needed.
+    """
+    if model.engine == "vllm":
+        from actors.engine import Engine
+
+        return Engine(model, device=device, threads=threads)
     from actors.model_actor import ModelActor
 
     return ModelActor(model, device=device, threads=threads)

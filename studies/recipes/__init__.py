@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from studies.options import Options
-from studies.recipes import demo, latent_process, neuronxa
+from studies.recipes import demo, generate, latent_process, neuronxa
 from studies.study import Study
 
 __all__ = ["RECIPES"]
@@ -11,5 +11,6 @@ __all__ = ["RECIPES"]
 RECIPES: dict[str, Callable[[Options], Study]] = {
     "neuronxa": neuronxa.study,
     "latent-process": latent_process.study,
+    "generate": generate.study,
     "demo": demo.study,
 }

@@ -48,6 +48,7 @@ NOT_READ = {
     "poolings": "--pooling",
     "fewshot": "--fewshot",
     "how": "--finetune",
+    **opt.WRITING,
 }
 
 
@@ -178,7 +179,8 @@ def _steered(
         sample=_sample(options),
         controls=_those_that_apply(options, benchmark, others=others) if controls else (),
         control_coefficients=_control_coefficients(given),
-        other=others[0] if others else None,
+        others=tuple(others),
+        strict=bool(options.controls),
         steering=options.steering,
     )
 
@@ -204,6 +206,11 @@ def _those_that_apply(
     unknown = [name for name in options.controls if name not in CONTROLS]
     if unknown:
         raise ValueError(f"unknown control {unknown[0]!r}: expected one of {', '.join(CONTROLS)}")
+    if "orthogonal" in options.controls and not _has_letters(options, benchmark):
+        raise ValueError(
+            f"the control orthogonal needs options that are letters, and {benchmark} is asked with "
+            f"the prompt {_prompt(options, benchmark)}: add --prompt {PROMPT}, or leave it out"
+        )
     if options.controls:
         return tuple(name for name in CONTROLS if name in options.controls)
     return tuple(

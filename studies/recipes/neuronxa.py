@@ -13,7 +13,7 @@ from studies import options as opt
 from studies.measures import MEASURES, NEURONXA
 from studies.options import Options
 from studies.spec import Pooling
-from studies.study import AlignmentGrid, ChoiceGrid, Grid, Study, TransferGrid, TranslationGrid
+from studies.study import AlignmentGrid, ChoiceGrid, GenerationGrid, Grid, Study, TransferGrid
 
 PIVOT = "eng_Latn"
 PICTURED = "zho_Hans"
@@ -39,6 +39,7 @@ NOT_READ = {
     "sample": "--sample",
     "lens": "a switch of the logit lens (lens_norm, lens_head, softcap)",
     "steering": "a switch of steering (vec_norm, steer_pos)",
+    **opt.WRITING,
 }
 
 
@@ -167,8 +168,12 @@ def _transfer(options: Options) -> Iterator[Grid]:
 def _translation(options: Options) -> Iterator[Grid]:
     """Figure 4: what checkpoints translate."""
     for dataset, pivot in _texts(options):
-        yield TranslationGrid(
-            dataset=dataset, languages=_languages(options), pivot=pivot, pairs=_pairs(options)
+        yield GenerationGrid(
+            benchmark=dataset,
+            task="translation",
+            languages=_languages(options),
+            pivot=pivot,
+            limit=_pairs(options),
         )
 
 

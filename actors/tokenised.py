@@ -1,0 +1,152 @@
+"""A model's tokenizer, and how it turns texts into token ids: all of a model that has no weights.
+
+What could silently change an answer is refused or written down here too: words that a tokenizer
+loses, its own prefix, and texts that exceed the context. What reads the tokens is unknown here.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from transformers import AutoTokenizer, PreTrainedTokenizerBase, PreTrainedTokenizerFast
+
+from actors.chat import user_turns
+from studies.spec import ModelFacts
+
+PROBES = (
+    "Anna has 12 cats, doesn't she?",
+    "Анна ест рыбу.",
+    "सारा घर पर है।",
+    "安娜吃鱼。",
+    "تأكل آنا السمك",
+)
+
+
+class EncodedTexts(NamedTuple):
+    """Token ids of texts, prefix included, and how many texts were cut to the model's context."""
+
+    sequences: list[list[int]]
+    truncated: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class TokenisedModel:
+    """What is known of a model, its tokenizer, and how that begins every text.
+
+    `prefix` is what the tokenizer puts before every text by itself (a BOS, mostly). What it may
+    put after a text is never used.
+    """
+
+    facts: ModelFacts
+    tokenizer: PreTrainedTokenizerBase
+    prefix: tuple[int, ...]
+
+    def tokenise(self, texts: Sequence[str]) -> list[list[int]]:
+        """Token ids of every text, without prefix."""
+        if not texts:
+            return []
+        encoded = self.tokenizer(list(texts), add_special_tokens=False, verbose=False)
+        return [list(ids) for ids in encoded["input_ids"]]
+
+    def in_chat(self, texts: Sequence[str], *, chat: str | None) -> list[str]:
+        """Every text as a user's turn under the system prompt `chat` ("" for none).
+
+        Without `chat` they stay as they are.
+
+        Raises:
+            ValueError: the tokenizer has no chat template, or one that takes no such turns.
+        """
+        if chat is None:
+            return list(texts)
+        return user_turns(self.tokenizer, texts, system=chat, name=self.facts.label)
+
+    def begin(self, ids: Sequence[int], *, chat: str | None) -> list[int]:
+        """A text's token ids behind the prefix, which a chat template may have written itself."""
+        written = chat is not None and tuple(ids[: len(self.prefix)]) == self.prefix
+        return list(ids) if written else [*self.prefix, *ids]
+
+    def prompts(self, texts: Sequence[str], *, chat: str | None) -> list[list[int]]:
+        """Token ids of every text, prefix included, under a chat template or as they are.
+
+        Args:
+            texts: what is asked.
+            chat: the system prompt under the chat template, "" for none; None for no template.
+
+        Raises:
+            ValueError: as `in_chat` does.
+        """
+        return [self.begin(ids, chat=chat) for ids in self.tokenise(self.in_chat(texts, chat=chat))]
+
+    def encode(
+        self, texts: Sequence[str], *, allow_truncation: bool, chat: str | None = None
+    ) -> EncodedTexts:
+        """Token ids of every text as the model reads it; too long ones are cut from the right.
+
+        Raises:
+            ValueError: a text has no token, or is longer than the context and may not be cut, as
+                none is under a chat template; or there is no such template.
+        """
+        sequences = self.prompts(texts, chat=chat)
+        context = self.facts.context
+        truncated = 0
+        for place, sequence in enumerate(sequences):
+            if not sequence:
+                raise ValueError(f"text {place} ({texts[place]!r}) has no token: leave it out")
+            if len(sequence) > context:
+                if not allow_truncation or chat is not None:
+                    what, tokens = f"text {place}", len(sequence)
+                    raise ValueError(too_long(what, tokens, context=context, chat=chat))
+                del sequence[context:]
+                truncated += 1
+        return EncodedTexts(sequences=sequences, truncated=truncated)
+
+
+def too_long(what: str, tokens: int, *, context: int, chat: str | None = None) -> str:
+    """The sentence that says a text exceeds the context; under a chat template none is cut."""
+    if chat is not None:
+        return (
+            f"{what} has {tokens} tokens in its chat template and the model's context is {context}:"
+            " shorten it, as a template that is cut says something else, or ask without "
+            "chat_template"
+        )
+    return (
+        f"{what} has {tokens} tokens and the model's context is {context}: choose a model with a "
+        "longer context, or pass --allow-truncation to cut it"
+    )
+
+
+def load_tokenizer(facts: ModelFacts, *, folder: str) -> PreTrainedTokenizerBase:
+    """The tokenizer that transformers chooses, unless it loses text that the model's file keeps.
+
+    Version 5 chooses a class by model type, and some classes rebuild the tokenizer from its
+    vocabulary alone: words then vanish without a word of warning.
+    """
+    chosen: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
+        folder, local_files_only=True, trust_remote_code=facts.trust_remote_code
+    )
+    lost = [text for text in PROBES if not _keeps(chosen, text)]
+    if not lost or not (Path(folder) / "tokenizer.json").is_file():
+        return chosen
+    own = PreTrainedTokenizerFast.from_pretrained(folder, local_files_only=True)
+    return own if any(_keeps(own, text) for text in lost) else chosen
+
+
+def _keeps(tokenizer: PreTrainedTokenizerBase, text: str) -> bool:
+    """Whether the text survives being tokenised."""
+    ids = tokenizer(text, add_special_tokens=False)["input_ids"]
+    return str(tokenizer.decode(ids)).strip() == text
+
+
+def prefix_of(tokenizer: PreTrainedTokenizerBase) -> tuple[int, ...]:
+    """The special tokens that the tokenizer puts before every text."""
+    text = "a b"
+    plain = list(tokenizer(text, add_special_tokens=False)["input_ids"])
+    full = list(tokenizer(text)["input_ids"])
+    for start in range(len(full) - len(plain) + 1):
+        if full[start : start + len(plain)] == plain:
+            return tuple(full[:start])
+    raise ValueError(
+        f"the tokenizer turns {text!r} into {plain} alone and {full} with special tokens; expected "
+        "the second to contain the first, so its prefix cannot be told from the text"
+    )

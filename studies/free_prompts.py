@@ -1,0 +1,108 @@
+"""Prompts of one's own from a file: JSON lines with an id and a prompt, or one prompt to a line.
+
+In FILE.jsonl every line is an object with `id` and `prompt`, and may have `language`, such as
+deu_Latn, and `references`, texts that count as right. In FILE.txt every line is a prompt, and its
+number the id. What writes on from them is unknown here.
+"""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from studies import languages
+from studies.contents import GenerationItem, GenerationSet
+
+SUFFIXES = (".jsonl", ".txt")
+FIELDS = ("id", "prompt", "language", "references")
+# ISO 639-3 and ISO 15924 for what nobody has said.
+UNKNOWN = "und_Zyyy"
+MAX_NEW_TOKENS = 256
+
+
+class _Prompt(NamedTuple):
+    item: GenerationItem
+    language: str
+
+
+def free_sets(path: Path, *, limit: int | None = None) -> tuple[GenerationSet, ...]:
+    """The prompts of a file, one set for each language, in the order of their first lines.
+
+    Args:
+        path: the file.
+        limit: keep so many of the first prompts of each language; None keeps all.
+
+    Raises:
+        ValueError: there is no such file, or one of its lines is no prompt.
+    """
+    by_language: dict[str, list[GenerationItem]] = {}
+    places: dict[str, str] = {}
+    for where, found in _prompts(path):
+        id = found.item.id
+        if id in places:
+            raise ValueError(f"{path}, {where}: id {id!r} was already used in {places[id]}")
+        places[id] = where
+        by_language.setdefault(found.language, []).append(found.item)
+    if not by_language:
+        raise ValueError(f"{path} has no prompt: expected at least one line")
+    return tuple(
+        GenerationSet(
+            benchmark=f"prompts/{path.stem}",
+            language=language,
+            prompt="as it is",
+            items=tuple(items[:limit]),
+            max_new_tokens=MAX_NEW_TOKENS,
+            task="text",
+        )
+        for language, items in by_language.items()
+    )
+
+
+def _prompts(path: Path) -> Iterator[tuple[str, _Prompt]]:
+    """Every prompt, with where it stands."""
+    if path.suffix not in SUFFIXES:
+        raise ValueError(f"prompts {path}: expected a file that ends in .jsonl or .txt")
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise ValueError(f"prompts {path} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ValueError(f"prompts {path} is not UTF-8 text: {error}") from error
+    lines = text.split("\n")
+    while lines and not lines[-1].strip():
+        lines.pop()
+    for number, line in enumerate(lines, start=1):
+        where = f"line {number}"
+        if path.suffix == ".txt":
+            entry: object = {"id": str(number), "prompt": line.rstrip("\r")}
+        else:
+            entry = _read(line, where=f"{path}, {where}")
+        yield where, _understood(entry, where=f"{path}, {where}")
+
+
+def _read(line: str, *, where: str) -> object:
+    try:
+        return json.loads(line)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{where} is not JSON: {error}") from error
+
+
+def _understood(entry: object, *, where: str) -> _Prompt:
+    """A line's prompt."""
+    if not isinstance(entry, dict) or not {"id", "prompt"} <= entry.keys():
+        raise ValueError(f"{where}: expected an object with id and prompt, found {str(entry)[:60]}")
+    if unknown := [name for name in entry if name not in FIELDS]:
+        raise ValueError(f"{where}: unknown field {unknown[0]!r}: expected {', '.join(FIELDS)}")
+    prompt, references = entry["prompt"], entry.get("references") or []
+    if not isinstance(prompt, str) or not prompt.strip():
+        raise ValueError(f"{where}: prompt is {prompt!r}, expected a text")
+    if not isinstance(references, list) or not all(isinstance(one, str) for one in references):
+        raise ValueError(f"{where}: references is {references!r}, expected a list of texts")
+    language = entry.get("language") or UNKNOWN
+    if language != UNKNOWN:
+        try:
+            languages.check((str(language),))
+        except ValueError as error:
+            raise ValueError(f"{where}: {error}") from error
+    item = GenerationItem(id=str(entry["id"]), prompt=prompt, references=tuple(references))
+    return _Prompt(item, str(language))
