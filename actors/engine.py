@@ -13,6 +13,7 @@ import os
 import platform
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
@@ -37,6 +38,7 @@ from actors.model import folder_of
 from actors.prediction.decode import Ends, draw
 from actors.prediction.generate import Prompt
 from actors.tasks.texts import Asked, Text, written
+from studies.model_config import head_width, read_config
 from studies.spec import GenerationWork, ModelFacts, Unit
 
 # After so many new tokens a text is searched for stop strings that several tokens may spell.
@@ -81,6 +83,8 @@ class Engine:
         with environment(), silence():
             self._vllm = _import()
             self._on_cpu = _on_cpu(facts, device=device)
+            if self._on_cpu:
+                _refuse_heads(facts, folder=folder)
             try:
                 with nameless():
                     self._engine = _open(self._vllm, facts, folder=folder, device=device)
@@ -183,7 +187,7 @@ class Engine:
                 detokenize=False,
                 # Half precision overflows, and a token chosen among no numbers is no answer.
                 logprobs=0 if self._model.facts.dtype == "float16" else None,
-                output_kind=kinds.CUMULATIVE if spelled else kinds.FINAL_ONLY,
+                output_kind=kinds.DELTA if spelled else kinds.FINAL_ONLY,
                 stream_interval=SEARCH_TOKENS if spelled else None,
             )
             requests.append(_Request(prompt, ends, parameters, contents.max_new_tokens))
@@ -194,7 +198,7 @@ class Engine:
         for number, one in enumerate(requests):
             prompt = {"prompt_token_ids": list(one.prompt)}
             self._engine.add_request(str(number), prompt, one.parameters)
-        found: dict[int, list[int]] = {}
+        found: list[list[int]] = [[] for _ in requests]
         while self._engine.has_unfinished_requests():
             stopped = []
             for output in self._engine.step():
@@ -205,16 +209,15 @@ class Engine:
                         "the logits of what follows a prompt are not finite, as the model "
                         "overflows: use --dtype bfloat16 or float32"
                     )
-                tokens = list(new.token_ids)
+                found[number] += new.token_ids
                 if not output.finished:
-                    last = (one.prompt[-1], *tokens)[-SEARCH_TOKENS - one.ends.window - 1 :]
-                    if not one.ends.holds(last[0], last[1:]):
-                        continue
-                    stopped.append(output.request_id)
-                found[number] = tokens
+                    read = one.ends.window + len(new.token_ids)
+                    before, *last = (one.prompt[-1], *found[number][-read - 1 :])[-read - 1 :]
+                    if one.ends.holds(before, last):
+                        stopped.append(output.request_id)
             if stopped:
-                pass
-        return [found[number] for number in range(len(requests))]
+                self._engine.abort_request(stopped)
+        return found
 
     def _texts(self, requests: Sequence[_Request], found: Sequence[list[int]]) -> Iterator[Text]:
         """What the tokens say, each text up to where it ends."""
@@ -270,6 +273,19 @@ def _import() -> Any:
             f"the package 'vllm' is installed and cannot be imported ({error}): {HOW_TO_INSTALL}"
         ) from error
     return vllm
+
+
+def _refuse_heads(facts: ModelFacts, *, folder: str) -> None:
+    """Raise ValueError for heads of a width that has no kernel here: vLLM would fail at work."""
+    from vllm.v1.attention.backends.cpu_attn import CPUAttentionBackend
+
+    width, known = head_width(read_config(Path(folder))), CPUAttentionBackend
+    if width is not None and width not in known.get_supported_head_sizes():
+        raise ValueError(
+            f"model {facts.label!r} has attention heads of width {width}, for which vLLM has no "
+            f"kernel without a GPU (it has {', '.join(map(str, known.get_supported_head_sizes()))})"
+            ": use --engine hf"
+        )
 
 
 def _on_cpu(facts: ModelFacts, *, device: str) -> bool:

@@ -104,3 +104,14 @@ def shape(config: Config, *, where: str) -> Shape:
         context=first("max_position_embeddings", "n_positions", "seq_length") or NO_LIMIT,
         vocabulary=first("vocab_size"),
     )
+
+
+def head_width(config: Config) -> int | None:
+    """How wide an attention head is, or None where the configuration does not say."""
+    text = config.get("text_config")
+    text = text if isinstance(text, dict) else config
+    stated = text.get("head_dim")
+    if isinstance(stated, int):
+        return stated
+    width, heads = text.get("hidden_size"), text.get("num_attention_heads")
+    return width // heads if isinstance(width, int) and isinstance(heads, int) and heads else None

@@ -27,11 +27,14 @@ from studies.contents import GenerationSet, Sampling
 from studies.model_files import facts
 from studies.rows import Source
 from studies.spec import AlignmentWork, Model, ModelFacts, Row, Switches
+from tests import tiny
+from tests.wide_heads import widen
 from tests.written import asked, unit
 
 MODELS = ("miniworld-llama", "miniworld-qwen2", "miniworld-gemma2")
 LANGUAGES = ("deu_Latn", "rus_Cyrl", "zho_Hans", "swh_Latn")
 DRAWN = Sampling(temperature=1.0, top_p=0.9, n=3)
+PLACES = ("park", "shop", "beach", "zoo")
 PROMPTS = ("Anna has 12 cats", "Анна ест", "安娜", "Where is Sara?")
 
 installed = pytest.mark.skipif(
@@ -85,12 +88,12 @@ def engineless(rows: list[Row]) -> list[Row]:
 
 @contextmanager
 def counting(engine: Engine) -> Iterator[list[int]]:
-    """How many tokens there were of a text each time the engine told of it."""
+    """The tokens that the engine tells of."""
     step, written = engine._engine.step, []
 
     def counted() -> object:
         outputs = step()
-        written.extend(len(one.outputs[0].token_ids) for one in outputs)
+        written.extend(token for one in outputs for token in one.outputs[0].token_ids)
         return outputs
 
     engine._engine.step = counted
@@ -153,14 +156,17 @@ class TestBoth:
         """Nothing behind one that a token holds; of others, what comes between two searches."""
         found = both.vllm.run(unit(both.facts, asked(PROMPTS[0], max_new_tokens=200))).rows[0]
         tokens = both.hf.tokenise([str(found["output"])])[0]
-        single, several = tokens[12:13], tokens[10:13]
-        for chosen, spare in ((single, 0), (several, 2 * engines.SEARCH_TOKENS)):
+        cases = [(tokens[place : place + 1], 0) for place in (3, 7, 12)]
+        cases += [(tokens[place : place + 3], engines.SEARCH_TOKENS) for place in (3, 6, 10)]
+        for chosen, spare in cases:
             one = asked(PROMPTS[0], max_new_tokens=200, stop=(both.hf.tokenizer.decode(chosen),))
             with counting(both.vllm) as written:
                 (row,) = both.vllm.run(unit(both.facts, one)).rows
             (same,) = texts(both.hf, unit(both.facts, one), Given({}, PivotCache())).rows
             assert engineless([row]) == engineless([same])
-            assert row["stopped"] and row["tokens"] <= max(written) <= int(row["tokens"]) + spare
+            assert (
+                row["stopped"] and int(row["tokens"]) <= len(written) <= int(row["tokens"]) + spare
+            )
 
 
 class TestOne:
@@ -223,6 +229,26 @@ def test_an_architecture_that_vllm_does_not_know_is_named(tmp_path: Path):
     with pytest.raises(ValueError, match=r"'fancy' cannot be .*FancyForCausalLM.*hf$") as error:
         Engine(model(str(folder)), device="cpu")
     assert len(str(error.value)) < 300
+
+
+@pytest.mark.vllm
+@installed
+def test_heads_without_a_kernel_are_refused_and_wider_ones_write_the_same(
+    shared: Path, tmp_path: Path
+):
+    narrow = tiny.real_llama(shared)
+    with pytest.raises(ValueError, match="heads of width 16, for which vLLM has no kernel without"):
+        Engine(replace(narrow, engine="vllm"), device="cpu")
+    wide = model(str(widen(Path(narrow.folder), out=tmp_path / "wide")))
+    story = [f"{name} went to the {place}. " for name in ("Tom", "Lily") for place in PLACES]
+    one = asked(*story, max_new_tokens=24)
+    plain = texts(load(narrow, device="cpu"), unit(narrow, one), Given({}, PivotCache())).rows
+    engine = Engine(wide, device="cpu")
+    try:
+        wider = engine.run(unit(wide, one)).rows
+    finally:
+        engine.close()
+    assert outputs(wider) == outputs(plain) and len(set(map(str, outputs(plain)))) > 5
 
 
 def test_what_vllm_would_do_otherwise_is_refused_before_anything_is_opened():

@@ -7,13 +7,17 @@ from pathlib import Path
 
 from orchestrator.draft import Draft, named, those_there
 from orchestrator.scheduling.cost import CHARACTERS_PER_TOKEN
+from orchestrator.workers.gpus import visible_gpus
 from studies import benchmarks, free_prompts, generation_items, parallel_text, translation
 from studies.cells import text_cell
 from studies.contents import GenerationSet
+from studies.model_config import head_width, read_config
 from studies.rows import Source
 from studies.spec import Engine, ModelFacts
 from studies.study import GenerationGrid
 
+# Widths of attention heads that vLLM 0.32 has kernels for on a CPU.
+CPU_HEADS = (32, 64, 80, 96, 112, 128, 160, 192, 224, 256, 512)
 # Writing a token takes a pass of its own, if a cheap one.
 WRITING_COST = 4
 
@@ -153,7 +157,7 @@ def _engine(grid: GenerationGrid, model: ModelFacts) -> tuple[Engine, str]:
         return "hf", "vLLM is not installed (docs/generation.md)"
     merged = "a merged adapter" if model.adapter_weights else ""
     packed = f"weights packed to {model.quantisation}" if model.quantisation else ""
-    obstacle = merged or packed
+    obstacle = merged or packed or _heads(model)
     if not obstacle:
         return "vllm", "" if grid.engine == "vllm" else "vLLM is installed"
     if grid.engine == "vllm":
@@ -162,3 +166,13 @@ def _engine(grid: GenerationGrid, model: ModelFacts) -> tuple[Engine, str]:
             "--engine out"
         )
     return "hf", f"vLLM does not open a model with {obstacle}"
+
+
+def _heads(model: ModelFacts) -> str:
+    """Attention heads of a width that vLLM has no kernel for on a CPU, in words."""
+    if model.commit or visible_gpus():
+        return ""
+    width = head_width(read_config(Path(model.folder)))
+    if width is None or width in CPU_HEADS:
+        return ""
+    return f"attention heads of width {width}, for which vLLM has no kernel without a GPU,"
