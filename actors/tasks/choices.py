@@ -57,10 +57,19 @@ def _answers(loaded: LoadedModel, unit: Unit, cell: Cell, asked: ChoiceSet) -> l
             variants=asked.variants,
         )
     pairs = zip(asked.items, answers, strict=True)
-    return [_row(unit, cell, item, answer, prompt=asked.prompt) for item, answer in pairs]
+    return [item_row(unit, cell, item, answer, prompt=asked.prompt) for item, answer in pairs]
 
 
-def _row(unit: Unit, cell: Cell, item: ChoiceItem, answer: Choice, *, prompt: str) -> Row:
+def item_row(
+    unit: Unit,
+    cell: Cell,
+    item: ChoiceItem,
+    answer: Choice,
+    *,
+    prompt: str,
+    switches: str | None = None,
+) -> Row:
+    """An answer as a row of `items`; `switches` say how the model was changed, None for not."""
     return {
         "study": unit.study,
         "model": cell.model,
@@ -80,7 +89,7 @@ def _row(unit: Unit, cell: Cell, item: ChoiceItem, answer: Choice, *, prompt: st
         "key": cell.key,
         "prompt": prompt,
         "truncated": answer.truncated,
-        "pivot": None,
-        "seed": None,
-        "switches": None,
+        "pivot": cell.pivot,
+        "seed": cell.seed,
+        "switches": switches,
     }

@@ -22,11 +22,12 @@ from actors.intervention.setting import Intervention, Setting
 from actors.intervention.sweep import sweep
 from actors.model import LoadedModel
 from actors.prediction.predict import Question
-from actors.prediction.score import Choice, ask, choose
+from actors.prediction.score import ask, choose
 from actors.structure.sites import Sites
+from actors.tasks.choices import item_row
 from actors.tasks.given import Given
 from studies.asking import Steering, text
-from studies.spec import Cell, ChoiceItem, ChoiceSet, Row, SteeringWork, Unit
+from studies.spec import Cell, ChoiceSet, Row, SteeringWork, Unit
 
 # Shapes: D width of the residual stream, N tokens, A axes of that space
 
@@ -67,6 +68,7 @@ def _answers(
     vectors = _vectors(loaded, work, asked, questions, cells, given)
     settings = [_setting(cell, vectors, work.steering) for cell in cells]
     rows: list[Row] = []
+    switches = text(work.steering)
     for cell, swept in zip(cells, sweep(loaded, questions, settings), strict=True):
         for item, entry, logs in zip(asked.items, prompts, swept, strict=True):
             answer = choose(
@@ -76,7 +78,7 @@ def _answers(
                 truncated=entry.truncated,
                 variants=asked.variants,
             )
-            rows.append(_row(unit, cell, item, answer, prompt=asked.prompt, how=work.steering))
+            rows.append(item_row(unit, cell, item, answer, prompt=asked.prompt, switches=switches))
     return rows
 
 
@@ -205,31 +207,3 @@ def _before_norm(sites: Sites, rows_ND: Tensor) -> Tensor:
         ahead_AD, back_AD = (sites.final_norm(sign * axes_AD).double().cpu() for sign in (1, -1))
         parts.append(rows_ND @ (ahead_AD - back_AD).T / 2)
     return torch.cat(parts, dim=1)
-
-
-def _row(
-    unit: Unit, cell: Cell, item: ChoiceItem, answer: Choice, *, prompt: str, how: Steering
-) -> Row:
-    return {
-        "study": unit.study,
-        "model": cell.model,
-        "revision": cell.revision,
-        "benchmark": cell.benchmark,
-        "language": cell.language,
-        "item": item.id,
-        "intervention": cell.intervention,
-        "layer": cell.layer,
-        "coefficient": cell.coefficient,
-        "gold": item.gold,
-        "prediction": answer.prediction,
-        "correct": answer.prediction == item.gold,
-        "correct_norm": answer.prediction_norm == item.gold,
-        "scores": list(answer.scores),
-        "ranks": list(answer.ranks),
-        "key": cell.key,
-        "prompt": prompt,
-        "truncated": answer.truncated,
-        "pivot": cell.pivot,
-        "seed": cell.seed,
-        "switches": text(how),
-    }
