@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from orchestrator import fit
 from orchestrator.draft import Draft, Ledger
-from orchestrator.grids.kinds import add_grid, dataset_of
+from orchestrator.grids.kinds import add_grid, dataset_of, refuse_chat
 from orchestrator.pack import pack, possible
 from studies import miniworld, model_files
 from studies.rows import Source
@@ -99,6 +99,7 @@ def build(
         draft.notes.append(miniworld.DESCRIPTION)
     for grid in study.grids:
         on_progress(dataset_of(grid))
+        refuse_chat(grid, models=models)
         add_grid(draft, grid, models=models, source=source)
     on_progress("text lengths")
     parts = possible(draft.parts, failed=failed)

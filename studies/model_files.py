@@ -105,6 +105,15 @@ def distinct(models: Iterable[ModelFacts]) -> tuple[ModelFacts, ...]:
     return tuple(by_label.values())
 
 
+def may_chat(model: ModelFacts) -> bool:
+    """Whether a model's folder has a chat template; one that is yet to be downloaded may have."""
+    folder = Path(model.folder)
+    if model.commit or (folder / "chat_template.jinja").is_file():
+        return True
+    settings = folder / "tokenizer_config.json"
+    return settings.is_file() and "chat_template" in read_json(settings)
+
+
 def count_tokens(model: ModelFacts, texts: Sequence[str]) -> list[int] | None:
     """Tokens per text, special tokens included, or None where only the model's loader can tell."""
     folder = Path(model.folder)

@@ -190,6 +190,7 @@ def test_a_language_more_changes_no_other_cell():
         ({"controls": ("orthogonal",)}, "needs options that are letters, and mini_belebele is"),
         ({"languages": ("eng_Latn",)}, "no language"),
         ({"prompt": "riddle"}, "has no prompt 'riddle'"),
+        ({"asking": Asking(chat_template=True)}, "has no chat template, and switch chat_template"),
     ],
 )
 def test_bad_studies_are_refused_in_one_sentence(chosen, message: str):

@@ -10,6 +10,7 @@ from orchestrator.grids.latent import latent
 from orchestrator.grids.parallel import parallel
 from orchestrator.grids.steering import steering
 from orchestrator.grids.transfer import transfer
+from studies.model_files import may_chat
 from studies.rows import Source
 from studies.spec import ModelFacts
 from studies.study import (
@@ -46,3 +47,21 @@ def dataset_of(grid: Grid) -> str:
     if isinstance(grid, AlignmentGrid):
         return grid.questions.benchmark if grid.questions else grid.dataset
     return grid.benchmark
+
+
+def refuse_chat(grid: Grid, *, models: tuple[ModelFacts, ...]) -> None:
+    """Refuse a chat template where a model has none.
+
+    Raises:
+        ValueError: the grid asks for one.
+    """
+    of = grid.questions if isinstance(grid, AlignmentGrid) else grid
+    asking = getattr(of, "asking", None)
+    if asking is None or not asking.chat_template:
+        return
+    for model in models:
+        if not may_chat(model):
+            raise ValueError(
+                f"model {model.label!r} has no chat template, and switch chat_template=true asks "
+                "for it: leave the switch out, or name a model that was trained to chat"
+            )
