@@ -1,7 +1,6 @@
 """The store in an object store: moto's S3 server on loopback, spoken to as any other."""
 
 import json
-import logging
 import os
 import signal
 import subprocess
@@ -11,7 +10,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from moto.moto_server.threaded_moto_server import ThreadedMotoServer
 from pyarrow import fs
 
 from analysis import read
@@ -23,6 +21,16 @@ from orchestrator.storage.store import Store
 from tests.stored import choice_unit, error, fill, rows, unit
 from tests.test_lease import race, start
 
+SERVER = """
+import logging, sys
+from moto.moto_server.threaded_moto_server import ThreadedMotoServer
+logging.getLogger('werkzeug').setLevel(logging.ERROR)
+server = ThreadedMotoServer(ip_address='127.0.0.1', port=0, verbose=False)
+server.start()
+print('http://%s:%s' % server.get_host_and_port(), flush=True)
+sys.stdin.read()
+server.stop()
+"""
 KILLED = """
 import sys, time
 from orchestrator.storage import lease
@@ -36,13 +44,17 @@ with Store(sys.argv[1]).lock():
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[str]:
-    """The address of an S3 server that lives as long as these tests."""
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    running = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    running.start()
-    host, port = running.get_host_and_port()
-    yield f"http://{host}:{port}"
-    running.stop()
+    """The address of an S3 server that lives as long as these tests.
+
+    It is a process of its own: where its web framework is imported, vLLM does not open.
+    """
+    running = subprocess.Popen(
+        [sys.executable, "-c", SERVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert running.stdin is not None and running.stdout is not None
+    yield running.stdout.readline().strip()
+    running.stdin.close()
+    running.wait()
 
 
 @pytest.fixture
