@@ -124,6 +124,19 @@ def those_there(
     return [language for language in meant if language in there]
 
 
+def need_pivot(benchmark: str, pivot: str, *, there: tuple[str, ...], role: str) -> None:
+    """Refuse a pivot that a benchmark lacks; `role` says what it is for.
+
+    Raises:
+        ValueError: it does.
+    """
+    if pivot not in there:
+        raise ValueError(
+            f"{benchmark} has no {pivot}, {role}: name one of {', '.join(there[:12])} with "
+            "--pivot, or give its rows with --data-root"
+        )
+
+
 def characters(choices: ChoiceSet) -> int:
     """The size of all contexts and options."""
     return sum(len(item.context) + sum(map(len, item.options)) for item in choices.items)

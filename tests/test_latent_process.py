@@ -190,6 +190,8 @@ def test_a_language_more_changes_no_other_cell():
         ({"controls": ("orthogonal",)}, "needs options that are letters, and mini_belebele is"),
         ({"languages": ("eng_Latn",)}, "no language"),
         ({"prompt": "riddle"}, "has no prompt 'riddle'"),
+        ({"pivots": ("jpn_Jpan",), "parts": ("latent",)}, "has no jpn_Jpan, the language of the"),
+        ({"pivots": ("jpn_Jpan",), "parts": ("steering",)}, "has no jpn_Jpan, the language to st"),
         ({"asking": Asking(chat_template=True)}, "has no chat template, and switch chat_template"),
     ],
 )

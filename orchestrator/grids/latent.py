@@ -1,6 +1,6 @@
 """Read a grid of option texts at layers: one part for each language that the benchmark has."""
 
-from orchestrator.draft import Draft, those_there
+from orchestrator.draft import Draft, need_pivot, those_there
 from studies import benchmarks, latent_items
 from studies.cells import latent_cells
 from studies.rows import Source
@@ -17,11 +17,9 @@ def latent(
         ValueError: the benchmark does not exist, or a language and the pivot are not parallel.
     """
     there = benchmarks.languages(grid.benchmark, source=source)
-    if grid.pivot not in there:
-        raise ValueError(
-            f"{grid.benchmark} has no {grid.pivot}, the language of the other option texts: name "
-            f"one of {', '.join(there[:12])} with --pivot, or give its rows with --data-root"
-        )
+    need_pivot(
+        grid.benchmark, grid.pivot, there=there, role="the language of the other option texts"
+    )
     for language in those_there(draft, grid.languages, there=there, benchmark=grid.benchmark):
         found = latent_items.latent_set(
             grid.benchmark,

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-from orchestrator.draft import Draft, those_there
+from orchestrator.draft import Draft, need_pivot, those_there
 from studies import benchmarks, steering_items
 from studies.cells import steered_cells, vector_cell
 from studies.contents import VectorSet
@@ -33,11 +33,7 @@ def steering(
             control lacks what it needs.
     """
     there = benchmarks.languages(grid.benchmark, source=source)
-    if grid.pivot not in there:
-        raise ValueError(
-            f"{grid.benchmark} has no {grid.pivot}, the language to steer toward: name "
-            f"one of {', '.join(there[:12])} with --pivot, or give its rows with --data-root"
-        )
+    need_pivot(grid.benchmark, grid.pivot, there=there, role="the language to steer toward")
     meant = those_there(draft, grid.languages, there=there, benchmark=grid.benchmark)
     chosen = [language for language in meant if language != grid.pivot]
     if not chosen:
