@@ -31,11 +31,12 @@ class Pair(NamedTuple):
 
 
 class Draw(NamedTuple):
-    """All items of a language and of its pivot, and the ids that were drawn."""
+    """All items of a language and of its pivot, and the ids that a seed drew."""
 
     own: ChoiceSet
     pivot: ChoiceSet
     ids: frozenset[str]
+    seed: int
 
     def pairs(self) -> tuple[Pair, ...]:
         """The drawn questions that the language has too, in the pivot's order.
@@ -88,7 +89,7 @@ def draw(
         _kept(benchmark, name, source, limit, prompt, asking, files) for name in (language, pivot)
     )
     ids = drawn((item.id for item in its_pivot.items), sample=sample, seed=seed)
-    return Draw(own, its_pivot, ids)
+    return Draw(own, its_pivot, ids, seed)
 
 
 def drawn(ids: Iterable[str], *, sample: int, seed: int) -> frozenset[str]:

@@ -7,95 +7,51 @@ coefficients are unknown here.
 
 from dataclasses import replace
 
-from studies.asking import Asking
 from studies.contents import VectorSet
-from studies.draws import SMALLEST, Draw, draw, ordered
-from studies.rows import Source
+from studies.draws import SMALLEST, Draw, ordered
 from studies.spec import ChoiceSet
 
 
-def vector_set(
-    benchmark: str,
-    *,
-    language: str,
-    pivot: str,
-    source: Source,
-    limit: int | None,
-    prompt: str | None,
-    asking: Asking,
-    sample: int,
-    seed: int,
-) -> VectorSet:
+def vector_set(found: Draw) -> VectorSet:
     """The pairs of prompts of one draw, in the pivot's order, with the pivot's as those toward it.
 
     Where both are one language, the first half of its drawn prompts, in the order of the seed,
     stands against the second; one too many is left out, and an id is that of both.
 
     Raises:
-        ValueError: there are fewer than 2 pairs, or a benchmark cannot be loaded.
+        ValueError: there are fewer than 2 pairs.
     """
-    found = draw(
-        benchmark,
-        language=language,
-        pivot=pivot,
-        source=source,
-        limit=limit,
-        prompt=prompt,
-        asking=asking,
-        sample=sample,
-        seed=seed,
-    )
-    ids, toward, away = _halves(found, seed=seed) if language == pivot else _sides(found)
+    own, pivot = found.own, found.pivot
+    ids, toward, away = _halves(found) if own.language == pivot.language else _sides(found)
     return VectorSet(
-        benchmark=benchmark,
-        language=language,
-        pivot=pivot,
-        prompt=found.own.prompt,
-        seed=seed,
+        benchmark=own.benchmark,
+        language=own.language,
+        pivot=pivot.language,
+        prompt=own.prompt,
+        seed=found.seed,
         ids=ids,
         toward=toward,
         away=away,
-        chat=found.own.chat,
-        commit=found.own.commit,
+        chat=own.chat,
+        commit=own.commit,
     )
 
 
-def held_out(
-    benchmark: str,
-    *,
-    language: str,
-    pivot: str,
-    source: Source,
-    limit: int | None,
-    prompt: str | None,
-    asking: Asking,
-    sample: int,
-    seed: int,
-) -> ChoiceSet:
+def held_out(found: Draw) -> ChoiceSet:
     """The items of a language that a draw leaves, in the language's order.
 
     Raises:
-        ValueError: nothing is left, or a benchmark cannot be loaded.
+        ValueError: nothing is left.
     """
-    found = draw(
-        benchmark,
-        language=language,
-        pivot=pivot,
-        source=source,
-        limit=limit,
-        prompt=prompt,
-        asking=asking,
-        sample=sample,
-        seed=seed,
-    )
-    left = tuple(item for item in found.own.items if item.id not in found.ids)
+    own, pivot = found.own, found.pivot
+    left = tuple(item for item in own.items if item.id not in found.ids)
     if not left:
         raise ValueError(
-            f"{benchmark}: the draw takes {len(found.ids)} of the {len(found.pivot.items)} items "
-            f"of {pivot}, and {language} has none beside them to answer: draw fewer with a smaller "
-            "sample, or raise the limit"
+            f"{own.benchmark}: the draw takes {len(found.ids)} of the {len(pivot.items)} items of "
+            f"{pivot.language}, and {own.language} has none beside them to answer: draw fewer with "
+            "a smaller sample, or raise the limit"
         )
-    return replace(found.own, items=left, seed=seed)
+    return replace(own, items=left, seed=found.seed)
 
 
 Sides = tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]
@@ -111,10 +67,10 @@ def _sides(found: Draw) -> Sides:
     )
 
 
-def _halves(found: Draw, *, seed: int) -> Sides:
+def _halves(found: Draw) -> Sides:
     """Ids, the prompts of the first half and those of the second."""
     contexts = {item.id: item.context for item in found.pivot.items}
-    ids = ordered(found.ids, seed=seed)
+    ids = ordered(found.ids, seed=found.seed)
     size = len(ids) // 2
     if size < SMALLEST:
         raise ValueError(

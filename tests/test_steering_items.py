@@ -8,7 +8,7 @@ import pytest
 from studies import question_texts, steering_items
 from studies.asking import Asking
 from studies.contents import VectorSet
-from studies.draws import drawn, ordered
+from studies.draws import draw, drawn, ordered
 from studies.rows import Source
 from studies.spec import ChoiceSet, Row
 from studies.study import Questions
@@ -25,11 +25,11 @@ def settings(source: Source, **more: object) -> dict[str, object]:
 
 
 def vectors(source: Source, *, benchmark: str = "m_arc", **more: object) -> VectorSet:
-    return steering_items.vector_set(benchmark, **settings(source, **more))
+    return steering_items.vector_set(draw(benchmark, **settings(source, **more)))
 
 
 def held_out(source: Source, *, benchmark: str = "m_arc", **more: object) -> ChoiceSet:
-    return steering_items.held_out(benchmark, **settings(source, **more))
+    return steering_items.held_out(draw(benchmark, **settings(source, **more)))
 
 
 def world(

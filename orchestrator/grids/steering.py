@@ -8,6 +8,7 @@ from orchestrator.draft import Draft, need_pivot, those_there
 from studies import benchmarks, steering_items
 from studies.cells import steered_cells, vector_cell
 from studies.contents import VectorSet
+from studies.draws import Draw, draw
 from studies.rows import Source
 from studies.spec import ModelFacts, Taken
 from studies.study import STEER, SteeringGrid
@@ -111,17 +112,8 @@ def _answers(
     source: Source,
 ) -> None:
     """Add the part of one language's answers, with the vectors that its interventions take."""
-    asked = steering_items.held_out(
-        grid.benchmark,
-        language=language,
-        pivot=grid.pivot,
-        source=source,
-        limit=grid.limit,
-        prompt=grid.prompt,
-        asking=grid.asking,
-        sample=grid.sample,
-        seed=seed,
-    )
+    drawn = _drawn(grid, grid.benchmark, language, seed=seed, source=source)
+    asked = steering_items.held_out(drawn)
     name = f"held out {grid.benchmark}/{language}-{grid.pivot} {grid.sample}/{seed}"
     fingerprint = draft.read(asked, name=name)
     contexts = sum(len(item.context) for item in asked.items)
@@ -158,8 +150,15 @@ def _pairs(
 ) -> _Vectors:
     """The pairs that a language's vectors are made from."""
     name = benchmark or grid.benchmark
-    asked = steering_items.vector_set(
-        name,
+    asked = steering_items.vector_set(_drawn(grid, name, language, seed=seed, source=source))
+    pin = f"vectors {name}/{language}-{grid.pivot} {grid.sample}/{seed}"
+    return _Vectors(asked, draft.read(asked, name=pin))
+
+
+def _drawn(grid: SteeringGrid, benchmark: str, language: str, *, seed: int, source: Source) -> Draw:
+    """What a seed draws of a benchmark for one language."""
+    return draw(
+        benchmark,
         language=language,
         pivot=grid.pivot,
         source=source,
@@ -169,8 +168,6 @@ def _pairs(
         sample=grid.sample,
         seed=seed,
     )
-    pin = f"vectors {name}/{language}-{grid.pivot} {grid.sample}/{seed}"
-    return _Vectors(asked, draft.read(asked, name=pin))
 
 
 def _of_others(
