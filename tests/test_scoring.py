@@ -169,6 +169,72 @@ NUMBERS = [
     ("١٬٢٣٤٫٥", "arb_Arab", "1234.5"),
     ("۱۸", "pes_Arab", "18"),
 ]
+# Any of the eleven languages' models writes what English ones do, or what its readers do.
+MGSM = {
+    "ben_Beng": ("উত্তর হল $5,000।", "উত্তর: ৫,০০০ টাকা", "৫ হাজার", "২ লক্ষ টাকা = ২,০০,০০০"),
+    "deu_Latn": ("Die Antwort lautet $5,000.", "Antwort: 5.000 €", "5 Tausend", "0,2 Mio. Euro"),
+    "eng_Latn": ("The answer is $5,000.", "Answer: 5,000 dollars", "5 thousand", "0.2 million"),
+    "spa_Latn": ("La respuesta es $5,000.", "Respuesta: 5.000 €", "5 mil", "0,2 millones de euros"),
+    "fra_Latn": ("La réponse est 5,000 $.", "Réponse : 5 000 €", "5 mille", "0,2 million d’euros"),
+    "jpn_Jpan": ("答えは$5,000です。", "答え：５，０００ドル", "5千ドル", "20万円"),
+    "rus_Cyrl": ("Ответ — $5,000.", "Ответ: 5 000 рублей", "5 тыс. рублей", "0,2 млн рублей"),
+    "swh_Latn": ("Jibu ni $5,000.", "Jibu: shilingi 5,000", "shilingi elfu 5", "laki 2"),
+    "tel_Telu": ("సమాధానం $5,000.", "సమాధానం: ₹5,000", "5 వేల రూపాయలు", "2 లక్షల రూపాయలు"),
+    "tha_Thai": ("คำตอบคือ $5,000", "คำตอบ: ๕,๐๐๐ บาท", "5 พันบาท", "2 แสนบาท"),
+    "zho_Hans": ("答案是 $5,000。", "答案：5,000美元", "5千美元", "20万美元"),
+}
+NUMBERS += [
+    (text, language, number)
+    for language, texts in MGSM.items()
+    for text, number in zip(texts, ("5000", "5000", "5000", "200000"), strict=True)
+]
+NUMBERS += [
+    ("5,000", "deu_Latn", "5000"),
+    ("$2.125", "eng_Latn", "2125"),
+    ("2.125", "eng_Latn", "2.125"),
+    ("0,125", "rus_Cyrl", "0.125"),
+    ("5_000", "eng_Latn", "5000"),
+    (r"so $\boxed{5{,}000}$ for 3 days, answer: 7", "eng_Latn", "5000"),
+    (r"\boxed{\text{no}} \boxed{\$5\,000}", "eng_Latn", "5000"),
+    (r"\boxed{\frac{3}{4}}", "eng_Latn", "0.75"),
+    (r"\boxed{-\$18}", "eng_Latn", "-18"),
+    ("9 * 2 = 18\n#### 18\n\n3 days", "eng_Latn", "18"),
+    ("The answer is 18 dollars for 3 days.", "eng_Latn", "18"),
+    ("The answer is **$18** for 3 days. Answer the next 5 questions.", "eng_Latn", "18"),
+    ("The answer is 9 * 2 = 18", "eng_Latn", "18"),
+    ("The answer is -18.", "eng_Latn", "-18"),
+    ("Answer: 16 - 3 - 4 = 9 eggs. 9 * 2 = 18 dollars", "eng_Latn", "18"),
+    ("She answered 5 of 18", "eng_Latn", "18"),
+    ("She answered 5\nof all 18", "eng_Latn", "18"),
+    ("Er beantwortet 5\nvon 18", "deu_Latn", "18"),
+    ("Alijibu 5\nkati ya 18", "swh_Latn", "18"),
+    ("<think>The answer is 5</think>18", "eng_Latn", "18"),
+    ("1/2", "eng_Latn", "0.5"),
+    ("1/3", "eng_Latn", "1/3"),
+    ("2 1/2 hours", "eng_Latn", "2.5"),
+    ("-2 1/2", "eng_Latn", "-2.5"),
+    ("2½", "eng_Latn", "2.5"),
+    ("½", "eng_Latn", "0.5"),
+    ("on 12/03/2015", "eng_Latn", "2015"),
+    ("5/0", "eng_Latn", "0"),
+    ("2 × 10^3", "eng_Latn", "2000"),
+    (r"2 \times 10^{3}", "eng_Latn", "2000"),
+    ("1.5e3", "eng_Latn", "1500"),
+    ("5 m²", "eng_Latn", "5"),
+    ("3 = - 18", "eng_Latn", "-18"),
+    ("$-18", "eng_Latn", "-18"),
+    ("18%", "eng_Latn", "18"),
+    ("50 hundred-dollar bills", "eng_Latn", "50"),
+    ("1万5千元", "zho_Hans", "15000"),
+    ("1億2000万円", "jpn_Jpan", "120000000"),
+    ("3千万円", "jpn_Jpan", "30000000"),
+    ("5千克", "zho_Hans", "5"),
+    ("20百分", "zho_Hans", "20"),
+    ("\u200f18\u200f", "arb_Arab", "18"),
+    ("re\u0301ponse : 18 pour 3 jours\n5", "fra_Latn", "3"),
+    ("18 €.", "fra_Latn", "18"),
+    ("5,00 €", "deu_Latn", "5"),
+]
 
 
 @pytest.mark.parametrize(("text", "language", "number"), NUMBERS)
@@ -314,4 +380,5 @@ def test_a_number_among_others_is_right():
     )  # fmt: skip
     found = scored(asked, item, "Er hat 5 und 6, also Antwort: 1.234 Eier")
     assert (found["exact"], found["answer"]) == (1.0, "1234")
-    assert scored(asked, item, "1,234")["exact"] == 0.0
+    assert scored(asked, item, "1,234")["exact"] == 1.0
+    assert scored(asked, item, "1,23")["exact"] == 0.0
