@@ -101,6 +101,7 @@ def build(
         on_progress(dataset_of(grid))
         refuse_chat(grid, models=models)
         add_grid(draft, grid, models=models, source=source)
+    draft.notes += source.sentences()
     on_progress("text lengths")
     parts = possible(draft.parts, failed=failed)
     left_alone = draft.totals - draft.done

@@ -5,13 +5,13 @@ deu_Latn, and `references`, texts that count as right. In FILE.txt every line is
 number the id. What writes on from them is unknown here.
 """
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from studies import languages
+from studies import languages, text_files
 from studies.contents import GenerationItem, GenerationSet
+from studies.rows import checked_id
 
 SUFFIXES = (".jsonl", ".txt")
 FIELDS = ("id", "prompt", "language", "references")
@@ -62,29 +62,18 @@ def _prompts(path: Path) -> Iterator[tuple[str, _Prompt]]:
     """Every prompt, with where it stands."""
     if path.suffix not in SUFFIXES:
         raise ValueError(f"prompts {path}: expected a file that ends in .jsonl or .txt")
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise ValueError(f"prompts {path} cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise ValueError(f"prompts {path} is not UTF-8 text: {error}") from error
-    lines = text.split("\n")
-    while lines and not lines[-1].strip():
-        lines.pop()
-    for number, line in enumerate(lines, start=1):
-        where = f"line {number}"
-        if path.suffix == ".txt":
-            entry: object = {"id": str(number), "prompt": line.rstrip("\r")}
-        else:
-            entry = _read(line, where=f"{path}, {where}")
-        yield where, _understood(entry, where=f"{path}, {where}")
-
-
-def _read(line: str, *, where: str) -> object:
-    try:
-        return json.loads(line)
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{where} is not JSON: {error}") from error
+    blank = 0  # lines that are prompts of nothing, unless they are the last ones
+    for number, line in text_files.lines(path):
+        if not line.strip():
+            blank = blank or number
+            continue
+        if blank:
+            raise ValueError(f"{path}, line {blank} is blank: expected a prompt")
+        where = f"{path}, line {number}"
+        entry: object = {"id": str(number), "prompt": line}
+        if path.suffix == ".jsonl":
+            entry = text_files.parse(line, where=where)
+        yield f"line {number}", _understood(entry, where=where)
 
 
 def _understood(entry: object, *, where: str) -> _Prompt:
@@ -104,5 +93,6 @@ def _understood(entry: object, *, where: str) -> _Prompt:
             languages.check((str(language),))
         except ValueError as error:
             raise ValueError(f"{where}: {error}") from error
-    item = GenerationItem(id=str(entry["id"]), prompt=prompt, references=tuple(references))
+    id = checked_id(entry, "id", where=where)
+    item = GenerationItem(id=id, prompt=prompt, references=tuple(references))
     return _Prompt(item, str(language))

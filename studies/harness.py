@@ -7,7 +7,6 @@ is in harness_tasks.py; what scores the options is unknown here (actors/harness/
 """
 
 import difflib
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -16,15 +15,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from studies import harness_tasks as tasks
 from studies import languages as codes
-from studies.rows import Source
-from studies.spec import ChoiceItem, ChoiceSet, Row
+from studies.rows import SUFFIXES, Source, read_file
+from studies.spec import ChoiceItem, ChoiceSet
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
 PREFIX = "harness/"
 FEWSHOT = 5
-SUFFIXES = (".jsonl", ".parquet")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -240,21 +238,16 @@ def _splits(name: _Name, language: str, *, source: Source) -> dict[str, Any]:
 
 def _read(path: Path, *, optional: Sequence[str]) -> "Dataset":
     """The rows of a file as the harness takes them, with the columns any of them has."""
-    import pyarrow.parquet
+    import pyarrow
     from datasets import Dataset
 
+    rows, _ = read_file(path)
+    if not rows:
+        raise ValueError(f"{path} is empty: expected at least one row")
+    columns = dict.fromkeys([*(column for row in rows for column in row), *optional])
     try:
-        if path.suffix == ".parquet":
-            rows: list[Row] = pyarrow.parquet.ParquetFile(path).read().to_pylist()
-        else:
-            # Not splitlines: a JSON string may hold U+2028 or U+0085 as they are.
-            lines = path.read_text(encoding="utf-8-sig").split("\n")
-            rows = [json.loads(line) for line in lines if line.strip()]
-        if not rows:
-            raise ValueError("it is empty")
-        columns = dict.fromkeys([*(column for row in rows for column in row), *optional])
         return Dataset.from_list([{column: row.get(column) for column in columns} for row in rows])
-    except (OSError, ValueError, AttributeError, pyarrow.ArrowException) as error:
+    except (ValueError, pyarrow.ArrowException) as error:
         raise ValueError(f"{path} cannot be read as rows of a data set: {error}") from error
 
 

@@ -11,8 +11,11 @@ from dataclasses import dataclass, replace
 from studies import rows
 from studies.prompts import Prompt
 from studies.readings import Parts
-from studies.rows import Rows, Source
+from studies.rows import Rows, Source, checked_id
 from studies.spec import Row
+
+UNTRANSLATED = "are left out, as a null stands where text should be"
+ALIKE = "have options of the same text, which no model can tell apart"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,30 +72,35 @@ def asked(
     found = rows.read(benchmark, language=language, source=source, columns=entry.columns)
     found = _mended(found, benchmark, entry, language=language, source=source)
     understood: list[Asked] = []
+    untranslated = alike = 0
     places: dict[str, str] = {}
     for position, row in enumerate(found.rows[:limit]):
         where = found.where(position)
-        id = _id(row, entry=entry, position=position)
+        id = _id(row, entry=entry, where=where, position=position)
         if id in places:
             raise ValueError(f"{where}: id {id!r} was already used in {places[id]}")
         places[id] = found.places[position]
         if any(row[column] is None for column in entry.columns):
+            untranslated += 1
             continue
         try:
             parts = entry.read(row)
         except ValueError as error:
             raise ValueError(f"{where}: {error}") from error
         if parts is not None:
+            alike += not entry.generated and len(set(parts.options)) < len(parts.options)
             understood.append(Asked(id=id, parts=parts, where=where, commit=found.commit))
+    source.remark(benchmark, UNTRANSLATED, language=language, count=untranslated)
+    source.remark(benchmark, ALIKE, language=language, count=alike)
     if not understood:
         raise ValueError(f"{found.origin}: none of its rows holds a question with an answer")
     return understood
 
 
-def _id(row: Row, *, entry: Benchmark, position: int) -> str:
+def _id(row: Row, *, entry: Benchmark, where: str, position: int) -> str:
     for group in entry.ids:
         if all(column in row for column in group):
-            return " ".join(str(row[column]) for column in group)
+            return " ".join(checked_id(row, column, where=where) for column in group)
     return str(position)
 
 
@@ -116,12 +124,12 @@ def _mended(
             f"from {borrowed.language}: {error}"
         ) from error
     values = {
-        _id(row, entry=entry, position=position): row[borrowed.column]
+        _id(row, entry=entry, where=right.where(position), position=position): row[borrowed.column]
         for position, row in enumerate(right.rows)
     }
     mended: list[Row] = []
     for position, row in enumerate(found.rows):
-        id = _id(row, entry=entry, position=position)
+        id = _id(row, entry=entry, where=found.where(position), position=position)
         if id not in values:
             raise ValueError(
                 f"{found.where(position)}: column {borrowed.column!r} is unreliable in {language} "

@@ -147,7 +147,8 @@ def _positions(found: Rows, *, column: str) -> dict[str, int]:
     """Row position of every id, in the order of the rows."""
     positions: dict[str, int] = {}
     for position, row in enumerate(found.rows):
-        id = str(row.get(column, position + 1))
+        numbered = {column: position + 1} | row
+        id = rows.checked_id(numbered, column, where=found.where(position))
         if id in positions:
             raise ValueError(
                 f"{found.where(position)}: id {id!r} was already used in "

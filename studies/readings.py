@@ -5,6 +5,7 @@ data sets. The text is stripped and otherwise as the row has it. How a question 
 is in prompts.py; which data set has which kind of row is in benchmarks.py.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import takewhile
@@ -161,27 +162,29 @@ def span(row: Row) -> Parts:
     texts = answers.get("text") if isinstance(answers, dict) else None
     if not isinstance(texts, list) or not texts:
         raise ValueError(f"answers is {answers!r}, expected {{'text': [...]}} with an answer")
+    spans = (_stated(text, f"answer {k}") for k, text in enumerate(texts, start=1))
     return Parts(
         fields={name: _text(row, name) for name in ("context", "question")},
-        options=tuple(dict.fromkeys(str(text).strip() for text in texts)),
+        options=tuple(dict.fromkeys(spans)),
         gold=0,
     )
 
 
 def arithmetic(row: Row) -> Parts:
     """MGSM: a problem and the number that solves it."""
-    answer = row["answer_number"]
-    if not str(answer).strip():
-        raise ValueError("answer_number is empty, expected a number")
-    return Parts(
-        fields={"question": _text(row, "question")}, options=(str(answer).strip(),), gold=0
-    )
+    answer = str(row["answer_number"]).strip()
+    if isinstance(row["answer_number"], bool) or not re.fullmatch(r"-?\d[\d,]*(\.\d+)?", answer):
+        raise ValueError(f"answer_number is {row['answer_number']!r}, expected a number")
+    return Parts(fields={"question": _text(row, "question")}, options=(answer,), gold=0)
 
 
 def _offered(row: Row) -> list[str]:
     """The columns of the options that a row has: three to five."""
     names = [f"option_{letter}" for letter in "abcd"] + ["option_e"] * bool(row.get("option_e"))
-    return list(takewhile(lambda name: row.get(name) is not None, names))
+    offered = list(takewhile(lambda name: row.get(name) is not None, names))
+    if rest := [name for name in names[len(offered) :] if row.get(name) is not None]:
+        raise ValueError(f"{names[len(offered)]} is a null before {rest[0]}, expected a text")
+    return offered
 
 
 def _lettered(row: Row, *, asks: str, options: Sequence[str], answer: str = "answer") -> Parts:

@@ -5,17 +5,18 @@ An embedded data set comes from the project; with a data root every other comes 
 are those of the Hugging Face data set wherever the rows lie. What a row means is unknown here.
 """
 
-import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from studies import languages as codes
+from studies import text_files
 from studies.addresses import TRAIN, Address, address
 from studies.hub import fetch
 from studies.spec import Row
 
 SUFFIXES = (".jsonl", ".parquet")
+SHOWN = 6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,9 +24,28 @@ class Source:
     """Where to look for data sets that are not embedded: a folder, or the hub if None.
 
     It never bears identity: the content does. For no network at all, set HF_HUB_OFFLINE=1.
+    `remarks` gathers what is odd in the rows but taken as it is: how many, by data set, what it is,
+    and language.
     """
 
     data_root: Path | None = None
+    remarks: dict[tuple[str, str], dict[str, int]] = field(
+        default_factory=dict, compare=False, repr=False
+    )
+
+    def remark(self, dataset: str, what: str, *, language: str, count: int) -> None:
+        """Gather that so many rows of a data set are odd in some way; none is no remark."""
+        if count:
+            self.remarks.setdefault((dataset, what), {})[language] = count
+
+    def sentences(self) -> list[str]:
+        """One sentence for each data set and oddity."""
+        found = []
+        for (dataset, what), counts in self.remarks.items():
+            shown = ", ".join(f"{code} {count}" for code, count in list(counts.items())[:SHOWN])
+            more = f" and {len(counts) - SHOWN} more languages" if len(counts) > SHOWN else ""
+            found.append(f"{dataset}: {sum(counts.values())} items {what} ({shown}{more})")
+        return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +98,18 @@ def languages(dataset: str, *, source: Source) -> tuple[str, ...]:
     _check_on_hub(dataset, place)
     missing = {codes.flores_style(dataset, code) for code in place.absent}
     return tuple(code for code in codes.known_languages(dataset) if code not in missing)
+
+
+def checked_id(row: Row, column: str, *, where: str) -> str:
+    """The text of an id; `where` is for the message.
+
+    Raises:
+        ValueError: it is a null, blank, or no single value.
+    """
+    value = row[column]
+    if isinstance(value, str | int | float) and str(value).strip():
+        return str(value)
+    raise ValueError(f"{where}: {column} is {value!r}, expected an id")
 
 
 def _check_columns(row: Row, *, columns: Sequence[str], where: Rows, position: int) -> None:
@@ -142,7 +174,10 @@ def _files(dataset: str, *, root: Path) -> dict[str, Path]:
         raise ValueError(f"no folder {folder}: expected one file per language; {root} has {held}")
     found: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):
-        if path.suffix not in SUFFIXES:
+        if path.name.startswith("."):
+            continue
+        if path.suffix.lower() not in SUFFIXES:
+            _refuse_other(path, dataset=dataset)
             continue
         try:
             language = codes.flores_style(dataset, path.stem)
@@ -154,6 +189,18 @@ def _files(dataset: str, *, root: Path) -> dict[str, Path]:
     return found
 
 
+def _refuse_other(path: Path, *, dataset: str) -> None:
+    """Raise ValueError for a file that is named after a language, but of a kind not read here."""
+    try:
+        codes.flores_style(dataset, path.name.partition(".")[0])
+    except ValueError:
+        return
+    raise ValueError(
+        f"{path} is of a kind that is not read: expected {' or '.join(SUFFIXES)}; unpack or "
+        "convert it, or move it elsewhere"
+    )
+
+
 def _local(dataset: str, *, language: str, root: Path) -> Rows:
     found = _files(dataset, root=root)
     if language not in found:
@@ -163,42 +210,30 @@ def _local(dataset: str, *, language: str, root: Path) -> Rows:
         absent = codes.absent(dataset, language=language, present=found)
         raise ValueError(f"no file {expected} (or .parquet): under {root}, {absent}")
     path = found[language]
-    try:
-        rows, places = _lines(path) if path.suffix == ".jsonl" else _parquet(path)
-    except OSError as error:
-        raise ValueError(f"{path} cannot be read: {error}") from error
+    rows, places = read_file(path)
     return Rows(rows=tuple(rows), commit="", origin=str(path), places=tuple(places))
 
 
-def _lines(path: Path) -> tuple[list[Row], Sequence[str]]:
-    rows: list[Row] = []
-    places: list[str] = []
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is not UTF-8 text: {error}") from error
-    # Not splitlines: a JSON string may hold U+2028 or U+0085 as they are.
-    for number, line in enumerate(text.split("\n"), start=1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise ValueError(f"{path}, line {number} is not JSON: {error}") from error
-        if not isinstance(row, dict):
-            raise ValueError(f"{path}, line {number}: expected an object, found {line[:40]!r}")
-        rows.append(row)
-        places.append(f"line {number}")
-    return rows, places
+def read_file(path: Path) -> tuple[list[Row], Sequence[str]]:
+    """The rows of a .jsonl or .parquet file, and where each stands.
+
+    Raises:
+        ValueError: it cannot be read; the sentence names the line, if there is one.
+    """
+    if path.suffix.lower() != ".jsonl":
+        return _parquet(path)
+    found = list(text_files.objects(path))
+    return [row for _, row in found], [place for place, _ in found]
 
 
 def _parquet(path: Path) -> tuple[list[Row], Sequence[str]]:
     import pyarrow
     import pyarrow.parquet
 
+    text_files.refuse_irregular(path)
     try:
         # One file, not a data set: a folder like `code=en` must not become a column.
         rows: list[Row] = pyarrow.parquet.ParquetFile(path).read().to_pylist()
-    except pyarrow.ArrowInvalid as error:
-        raise ValueError(f"{path} is not a parquet file: {error}") from error
+    except (OSError, pyarrow.ArrowException, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is not a Parquet file that can be read: {error}") from error
     return rows, _numbers(len(rows))

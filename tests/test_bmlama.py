@@ -11,6 +11,7 @@ from actors.prediction.score import score
 from studies import benchmarks
 from studies.rows import Source
 from tests import tiny
+from tests.rounding import of_model
 from tests.test_benchmarks import FACT, write
 
 FACTS = [
@@ -38,7 +39,7 @@ def test_sentences_are_ranked_as_the_slow_twin_ranks_them(tmp_path: Path, family
     loaded = tiny.loaded(family)
     for row, choice in zip(FACTS, score(loaded, found.items, normalise="token"), strict=True):
         expected = losses(loaded, str(row["Prompt"]), str(row["Candidate Ans"]))
-        assert [-value for value in choice.scores] == pytest.approx(expected, abs=1e-5)
+        assert [-value for value in choice.scores] == pytest.approx(expected, rel=of_model(loaded))
         assert choice.prediction == expected.index(min(expected))
 
 
@@ -50,5 +51,7 @@ def test_real_sentences_on_a_real_model(shared: Path):
         answers = score(loaded, found.items, normalise=found.normalise)
         for item, choice in zip(found.items, answers, strict=True):
             expected = [losses(loaded, option, "")[0] for option in item.options]
-            assert [-value for value in choice.scores] == pytest.approx(expected, abs=1e-5)
+            assert [-value for value in choice.scores] == pytest.approx(
+                expected, rel=of_model(loaded)
+            )
             assert choice.prediction == expected.index(min(expected))

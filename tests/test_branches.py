@@ -8,6 +8,7 @@ from actors.branches import Packed, Row, Segment, attention, pack, size
 from actors.model import LoadedModel
 from tests import oracle, tiny
 from tests.questions import ids
+from tests.rounding import assert_near, of_model
 
 # Shapes: B rows, T nodes, D width
 
@@ -64,10 +65,7 @@ def expect_texts_apart(loaded: LoadedModel, found_TD: Tensor, row: Row, *, first
         if text not in alone:
             run_TD = oracle.activations(loaded.model, text)["final_norm", last]
             alone |= {text[: end + 1]: run_TD[end] for end in range(len(text))}
-        scale = max(1.0, float(alone[text].abs().max()))
-        torch.testing.assert_close(
-            found_TD[first + node], alone[text], rtol=1e-5, atol=1e-5 * scale
-        )
+        assert_near(found_TD[first + node], alone[text], relative=of_model(loaded))
 
 
 @pytest.mark.parametrize("family", tiny.FAMILIES)
@@ -97,7 +95,7 @@ def test_without_its_masks_a_second_branch_sees_the_first(family: str) -> None:
     own_TD = states(loaded, packed)[0]
     with torch.inference_mode():
         open_TD = loaded.sites.base(**packed.inputs, use_cache=False).last_hidden_state[0]
-    torch.testing.assert_close(own_TD[:10], open_TD[:10], rtol=1e-5, atol=1e-4)
+    assert_near(own_TD[:10], open_TD[:10], relative=of_model(loaded))
     assert (own_TD[10:] - open_TD[10:]).abs().max() > 1e-2
 
 
@@ -129,7 +127,7 @@ def test_repeated_rows_equal_the_rows(family: str) -> None:
     loaded = tiny.loaded(family)
     packed = pack(ROWS[:3], device=loaded.device)
     once_BTD, thrice_BTD = states(loaded, packed), states(loaded, packed.repeat(3))
-    torch.testing.assert_close(thrice_BTD, once_BTD.repeat(3, 1, 1), rtol=1e-5, atol=1e-4)
+    assert_near(thrice_BTD, once_BTD.repeat(3, 1, 1), relative=of_model(loaded))
     plain = pack([trunk_and(4)], device=loaded.device).repeat(2)
     assert plain.sees_BTS is None and plain.ids_BT.shape == (2, 4)
 

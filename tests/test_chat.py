@@ -26,6 +26,7 @@ from studies.spec import (
 )
 from studies.study import AlignmentGrid
 from tests import oracle
+from tests.rounding import TINY
 
 CHATML = (
     "{% for turn in messages %}<|im_start|>{{ turn.role }}\n{{ turn.content }}<|im_end|>\n"
@@ -113,7 +114,7 @@ def test_options_answer_the_users_turn(template: str, tmp_path: Path):
         assert joint[: len(prompt)] == prompt
         logs = oracle.option_log_probabilities(loaded.model, prompt, joint[len(prompt) :])
         expected.append(sum(logs))
-    assert found.scores == pytest.approx(expected, rel=1e-5)
+    assert found.scores == pytest.approx(expected, rel=TINY)
     assert found.scores != pytest.approx(score(loaded, [ITEM])[0].scores, rel=1e-3)
 
 

@@ -21,6 +21,7 @@ from actors.structure.sites import first_tensor
 from studies.spec import Dtype
 from tests import oracle, oracle_interventions, tiny
 from tests.questions import QUESTIONS
+from tests.rounding import TINY
 
 DTYPES: tuple[Dtype, ...] = ("float32", "bfloat16")
 
@@ -152,7 +153,7 @@ def test_texts_that_may_not_share_a_row_are_answered_apart(family: str, change: 
         for place, (prompt, options) in enumerate(QUESTIONS):
             for turn, option in enumerate(options):
                 slow = oracle.option_log_probabilities(loaded.model, prompt, option)
-                assert answers[place][turn] == pytest.approx(slow, rel=1e-5, abs=1e-5)
+                assert answers[place][turn] == pytest.approx(slow, rel=TINY, abs=TINY)
                 for setting, found in zip(settings, swept, strict=True):
                     changes = [
                         oracle_interventions.change_of(
@@ -166,12 +167,12 @@ def test_texts_that_may_not_share_a_row_are_answered_apart(family: str, change: 
                     slow = oracle_interventions.changed_log_probabilities(
                         loaded.model, prompt, option, changes
                     )
-                    assert found[place][turn] == pytest.approx(slow, rel=1e-5, abs=1e-5)
+                    assert found[place][turn] == pytest.approx(slow, rel=TINY, abs=TINY)
                 for layer in (0, 1, 2):
                     slow = oracle.latent_log_probabilities(
                         loaded.model, prompt, option, layer=layer
                     )
-                    assert latent[place][layer][turn] == pytest.approx(slow, rel=1e-5, abs=1e-5)
+                    assert latent[place][layer][turn] == pytest.approx(slow, rel=TINY, abs=TINY)
 
 
 def found_equalities(loaded: LoadedModel) -> dict[str, Equality]:

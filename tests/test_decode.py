@@ -14,6 +14,7 @@ from actors.model import LoadedModel, load
 from actors.prediction.decode import Chooser, Sampling
 from actors.prediction.generate import generate_tokens
 from tests import oracle, tiny
+from tests.rounding import TINY
 from tests.tiny import generate
 
 # Shapes: B rows, T tokens, V vocabulary
@@ -96,7 +97,7 @@ def test_the_seed_is_the_sample() -> None:
         loaded.encode(tiny.TEXTS, allow_truncation=False).sequences, first, strict=False
     ):
         expected = sum(oracle.option_log_probabilities(loaded.model, ids, one.tokens))
-        assert one.log_probability == pytest.approx(expected, abs=1e-4)
+        assert one.log_probability == pytest.approx(expected, rel=TINY, abs=TINY)
 
 
 def test_stop_strings_end_texts_and_the_batch() -> None:

@@ -20,6 +20,7 @@ from actors.model import LoadedModel, load
 from actors.prediction.decode import Sampling
 from actors.prediction.generate import Generated, generate_tokens
 from tests import oracle, tiny
+from tests.rounding import TINY
 from tests.tiny import generate
 
 # Shapes: T tokens, D width of a site, V vocabulary
@@ -131,7 +132,7 @@ def test_a_padded_batch_equals_the_slow_twin(family: str) -> None:
     assert tokens(found) == plain(family)
     for ids, one in zip(encode(loaded), found, strict=True):
         expected = sum(oracle.option_log_probabilities(loaded.model, ids, one.tokens))
-        assert one.log_probability == pytest.approx(expected, abs=1e-4)
+        assert one.log_probability == pytest.approx(expected, rel=TINY, abs=TINY)
 
 
 WHERE: dict[str, Callable[[int, int], Sequence[int]]] = {
@@ -234,7 +235,7 @@ def test_a_text_does_not_depend_on_its_batch(family: str, sampling: Sampling | N
     for other in others:
         for one, twin in zip(together, other, strict=True):
             assert one[:3] == twin[:3]
-            assert one.log_probability == pytest.approx(twin.log_probability, abs=1e-4)
+            assert one.log_probability == pytest.approx(twin.log_probability, rel=TINY, abs=TINY)
 
 
 def test_a_coefficient_of_zero_is_the_plain_model() -> None:

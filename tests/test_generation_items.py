@@ -256,7 +256,7 @@ def test_a_text_file_has_a_prompt_on_every_line(tmp_path: Path):
         ("a.jsonl", '{"id": 1, "prompt": "a", "references": "b"}', "expected a list of texts"),
         ("a.jsonl", '{"id": 1, "prompt": "a", "language": "de"}', "unknown language 'de'"),
         ("a.jsonl", '{"id": 1, "prompt": "a"}\n{"id": "1", "prompt": "b"}', "used in line 1"),
-        ("a.txt", "one\n\nthree", "line 2: prompt is '', expected a text"),
+        ("a.txt", "one\n\nthree", "line 2 is blank: expected a prompt"),
         ("a.txt", "\n", "has no prompt"),
         ("a.csv", "x", r"expected a file that ends in \.jsonl or \.txt"),
     ],

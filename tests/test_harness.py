@@ -145,7 +145,7 @@ def test_rows_that_are_not_what_the_task_reads_are_refused(tmp_path: Path):
     with pytest.raises(ValueError, match=r"m_mmlu_de cannot be made of .*'option_b' is undefined"):
         get("harness/m_mmlu", source)
     (tmp_path / "m_arc" / "de.jsonl").write_text("nothing\n")
-    with pytest.raises(ValueError, match=r"de\.jsonl cannot be read"):
+    with pytest.raises(ValueError, match=r"de\.jsonl, line 1 is not JSON"):
         get("harness/m_arc", source)
     pairs = [{"sentence1": "a _ b", "sentence": "a _ b", "option1": "x", "option2": "y"}]
     write(tmp_path, "winogrande/eng_Latn.jsonl", [{**pairs[0], "answer": "1"}])

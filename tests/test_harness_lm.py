@@ -24,6 +24,7 @@ from studies.rows import Source
 from studies.spec import ChoiceItem, ChoiceSet, ChoiceWork, Unit
 from tests import tiny
 from tests.oracle_interventions import change_of, changed_log_probabilities
+from tests.rounding import of_model
 from tests.test_benchmarks import write
 from tests.test_harness import get, knowledge
 
@@ -65,10 +66,10 @@ def test_requests_are_answered_as_the_harness_answers_them(family: str):
     for text, one, other in zip(
         PAIRS, ours.loglikelihood(asked), theirs.loglikelihood(asked), strict=True
     ):
-        assert one == pytest.approx(other, abs=1e-4), text
+        assert one == pytest.approx(other, rel=of_model(loaded), abs=of_model(loaded)), text
     texts = requests("loglikelihood_rolling", [("short",), ("Long words. " * 60,), ("",)])
     assert ours.loglikelihood_rolling(texts) == pytest.approx(
-        theirs.loglikelihood_rolling(texts), rel=1e-6
+        theirs.loglikelihood_rolling(texts), rel=of_model(loaded)
     )
     written = requests("generate_until", GENERATED)
     assert ours.generate_until(written) == theirs.generate_until(written)
@@ -160,7 +161,7 @@ def compare(theirs: HFLM, loaded: LoadedModel, found: ChoiceSet) -> None:
     expected = theirs.loglikelihood(asked, disable_tqdm=True)
     ours = HarnessLM(loaded, allow_truncation=True).loglikelihood(asked)
     assert [one for one, _ in ours] == pytest.approx(
-        [one for one, _ in expected], abs=1e-4, rel=1e-6
+        [one for one, _ in expected], abs=of_model(loaded), rel=of_model(loaded)
     )
     assert [greedy for _, greedy in ours] == [greedy for _, greedy in expected]
     totals = iter(total for total, _ in expected)
@@ -168,7 +169,8 @@ def compare(theirs: HFLM, loaded: LoadedModel, found: ChoiceSet) -> None:
         found.items, score(loaded, found.items, allow_truncation=True), strict=True
     ):
         own = [next(totals) for _ in item.options]
-        assert choice.scores == pytest.approx(own, abs=1e-4, rel=1e-6), item.id
+        near = pytest.approx(own, abs=of_model(loaded), rel=of_model(loaded))
+        assert choice.scores == near, item.id
         assert choice.prediction == int(np.argmax(own)), item.id
 
 

@@ -17,6 +17,7 @@ from actors.model import LoadedModel
 from actors.structure.sites import SiteName, skip
 from tests import oracle, oracle_interventions, tiny
 from tests.questions import ids
+from tests.rounding import assert_near, of_model
 
 # Shapes: B rows, T tokens, D width of a site, V vocabulary
 
@@ -102,7 +103,7 @@ def expect_the_slow_twin(loaded: LoadedModel, setting: Setting) -> None:
         found_TV = found_BTV[row, : len(text)]
         what = [(one.site, one.layer, one.operation, one.where) for one in setting]
         error = (found_TV - expected_TV).abs() / (1 + expected_TV.abs())
-        assert error.max() <= 1e-5, what
+        assert error.max() <= of_model(loaded), what
         assert found_TV[-1].argmax() == expected_TV[-1].argmax(), what
 
 
@@ -130,10 +131,7 @@ def test_the_slow_twin_changes_what_each_site_means(family: str) -> None:
 
             change = oracle_interventions.Change(site, layer, range(len(text)), look)
             oracle_interventions.changed_logs(loaded.model, text, [change])
-            scale = max(1.0, float(defined[site, layer].abs().max()))
-            torch.testing.assert_close(
-                torch.stack(seen), defined[site, layer], rtol=1e-5, atol=1e-5 * scale
-            )
+            assert_near(torch.stack(seen), defined[site, layer], relative=of_model(loaded))
 
 
 @pytest.mark.parametrize("family", tiny.FAMILIES)
@@ -302,7 +300,7 @@ def test_blended_and_folded_neuron_steering_equal_one_scale(family: str) -> None
             oracle_interventions.changed_logs(folded, text, []),
         ):
             found_TV = found_BTV[row, : len(text)]
-            torch.testing.assert_close(found_TV, expected_TV, rtol=1e-5, atol=1e-5)
+            assert_near(found_TV, expected_TV, relative=of_model(loaded))
 
 
 def test_the_first_pass_and_later_ones_may_differ() -> None:

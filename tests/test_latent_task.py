@@ -14,6 +14,7 @@ from studies.contents import LatentItem, LatentSet
 from studies.spec import Cell, LatentWork, Row, Unit
 from studies.study import LatentGrid
 from tests import oracle, tiny
+from tests.rounding import TINY
 
 FAMILIES = ("llama", "qwen2", "gemma2", "olmo2")
 
@@ -105,7 +106,7 @@ def test_every_row_equals_the_slow_twin(family: str, how: Lens) -> None:
             assert (row["gold"], row["switches"]) == (item.gold, text(how))
             for side, options in (("native", read.native), ("pivot", read.pivot)):
                 expected = slow(loaded, item, options, int(str(cell.layer)), how)
-                assert sums(row, side) == pytest.approx(expected, rel=1e-5, abs=1e-4)
+                assert sums(row, side) == pytest.approx(expected, rel=TINY, abs=TINY)
                 tokens = [len(ids) for ids in loaded.tokenise(options)]
                 assert row[f"{side}_tokens"] == tokens
                 bare = [option[1:] for option in options]
@@ -127,7 +128,7 @@ def test_the_last_layer_is_the_models_own_answer(family: str) -> None:
                 sum(oracle.option_log_probabilities(loaded.model, context, ids))
                 for ids in loaded.tokenise(options)
             ]
-            assert sums(row, side) == pytest.approx(plain, rel=1e-5, abs=1e-4)
+            assert sums(row, side) == pytest.approx(plain, rel=TINY, abs=TINY)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -142,8 +143,8 @@ def test_equal_texts_are_equally_probable_and_sides_turn_the_sign(family: str) -
     )
     differ = 0
     for row, other, equal in zip(here, there, copy, strict=True):
-        assert sums(row, "native") == pytest.approx(sums(other, "pivot"), rel=1e-6, abs=1e-5)
-        assert sums(row, "pivot") == pytest.approx(sums(other, "native"), rel=1e-6, abs=1e-5)
+        assert sums(row, "native") == pytest.approx(sums(other, "pivot"), rel=TINY, abs=TINY)
+        assert sums(row, "pivot") == pytest.approx(sums(other, "native"), rel=TINY, abs=TINY)
         assert sums(equal, "native") == sums(equal, "pivot")
         differ += sums(row, "native") != sums(row, "pivot")
     assert differ > len(here) / 2
@@ -160,7 +161,7 @@ def test_cells_asked_for_alone_have_the_values_that_they_have_together() -> None
         for row in rows:
             other = together[row["key"], row["item"]]
             for side in ("native", "pivot"):
-                assert sums(row, side) == pytest.approx(sums(other, side), rel=1e-5, abs=1e-5)
+                assert sums(row, side) == pytest.approx(sums(other, side), rel=TINY, abs=TINY)
 
     for measure in ("latent", "latent_shuffled"):
         few(tuple(cell for cell in unit.cells if cell.measure == measure))
@@ -204,7 +205,7 @@ def test_two_languages_and_a_context_that_is_cut() -> None:
     # What is cut off does not depend on whether the control, whose texts are longer, is asked for.
     alone = rows_of(loaded, replace(unit, allow_truncation=True, cells=(cells[6],)))
     again = next(row for row in rows if row["key"] == cells[6].key)
-    assert sums(alone[0], "native") == pytest.approx(sums(again, "native"), abs=1e-5)
+    assert sums(alone[0], "native") == pytest.approx(sums(again, "native"), abs=TINY)
 
 
 def test_what_cannot_be_read_is_refused() -> None:

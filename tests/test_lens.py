@@ -12,6 +12,7 @@ from actors.prediction.predict import NODES_AT_ONCE, Question
 from actors.prediction.score import read_options
 from tests import oracle, tiny
 from tests.questions import QUESTIONS, ids
+from tests.rounding import TINY
 
 # Largest and mean difference of a log-probability in bfloat16 from the same weights in float32.
 # Measured: 0.19 and 0.027 on gemma3, at most 0.09 and 0.013 on the others.
@@ -58,7 +59,7 @@ def test_every_layer_equals_the_slow_twin(
             assert list(latent) == list(layers)
             for layer, options in slow.items():
                 for option, other in zip(latent[layer], options, strict=True):
-                    assert option == pytest.approx(other, rel=1e-5, abs=1e-5), layer
+                    assert option == pytest.approx(other, rel=TINY, abs=TINY), layer
     assert tiny.hooks(loaded) == before
 
 
@@ -70,7 +71,7 @@ def test_the_last_layer_is_the_models_own_answer(family: str) -> None:
     assert all(list(own) == list(range(1, last + 1)) for own in latent)
     for own, answer in zip(latent, read_options(loaded, QUESTIONS), strict=True):
         for option, other in zip(own[last], answer, strict=True):
-            assert option == pytest.approx(other, rel=1e-5, abs=1e-6)
+            assert option == pytest.approx(other, rel=TINY, abs=TINY)
         assert own[1][0] != pytest.approx(answer[0], abs=1e-4)
 
 
@@ -106,8 +107,8 @@ def test_more_places_than_logits_exist_for_at_a_time() -> None:
     for place in (0, 62, 63, 64, 65, 127, 128, 149):
         for turn, option in enumerate(questions[place].options):
             slow = oracle.option_log_probabilities(loaded.model, questions[place].prompt, option)
-            assert answers[place][turn] == pytest.approx(slow, rel=1e-5)
-            assert latent[place][3][turn] == pytest.approx(slow, rel=1e-5)
+            assert answers[place][turn] == pytest.approx(slow, rel=TINY)
+            assert latent[place][3][turn] == pytest.approx(slow, rel=TINY)
 
 
 @pytest.mark.parametrize("family", tiny.FAMILIES)

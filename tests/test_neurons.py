@@ -14,6 +14,7 @@ from actors.model import LoadedModel, load
 from actors.structure.sites import watch_input
 from studies.spec import Dtype
 from tests import oracle, tiny
+from tests.rounding import assert_near, of_model
 
 FAMILIES = ("llama", "qwen2", "gemma2", "olmo2", "phi3", "gpt2", "opt")
 PERCENTILES = (0, 5, 50, 90, 99.5, 100)
@@ -64,9 +65,8 @@ def test_statistics_equal_the_slow_twin(family: str, weight: Weight, include_bos
             for name in ("mean", "mean_abs", "active", "max", "percentiles_PF"):
                 value = getattr(own, name)
                 assert value.dtype == torch.float64 and value.device.type == "cpu"
-                torch.testing.assert_close(
-                    value, getattr(expected, name).double(), rtol=1e-5, atol=1e-5, msg=name
-                )
+                slow_F = getattr(expected, name).double()
+                assert_near(value, slow_F, relative=of_model(loaded), what=name)
 
 
 def exact_percentiles(loaded: LoadedModel, texts: Sequence[Sequence[int]]) -> np.ndarray:
@@ -165,7 +165,7 @@ def test_a_sample_is_weighted_by_itself_and_a_token_by_itself() -> None:
         statistics(loaded, [short, long], site="mlp_act", layers=[2], weight=weight).at(2).mean
         for weight in WEIGHTS
     )
-    torch.testing.assert_close(by_sample, (alone[0] + alone[1]) / 2, rtol=0, atol=1e-6)
+    assert_near(by_sample, (alone[0] + alone[1]) / 2, relative=of_model(loaded))
     lengths = len(short), len(long)
     weighted = (lengths[0] * alone[0] + lengths[1] * alone[1]) / sum(lengths)
     torch.testing.assert_close(by_token, weighted, rtol=0, atol=1e-6)

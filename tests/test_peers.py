@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -20,6 +19,7 @@ from actors.extraction import capture
 from actors.model import LoadedModel
 from actors.structure.sites import SITES, SiteName
 from tests import tiny
+from tests.rounding import assert_near, of_model
 
 Place = tuple[SiteName, int]
 
@@ -27,7 +27,6 @@ REFERENCE = Path(__file__).parent / "peers" / "reference.py"
 # Sites that a library has no name for. TransformerLens: nothing between the gate and the product.
 UNNAMED: dict[str, set[SiteName]] = {"nnsight": set(), "transformer_lens": {"mlp_act"}}
 # nnsight runs attention as we do, TransformerLens always eager: another order of the same sums.
-TOLERANCE = 1e-5
 
 
 def places(loaded: LoadedModel, *, without: set[SiteName]) -> list[Place]:
@@ -76,10 +75,5 @@ def test_activations_equal_those_of_other_libraries(
     for sentence, (own, other) in enumerate(zip(captured, expected, strict=True)):
         assert own.keys() == other.keys() == set(wanted)
         for (site, layer), value_TD in own.items():
-            torch.testing.assert_close(
-                value_TD,
-                other[site, layer],
-                atol=TOLERANCE,
-                rtol=TOLERANCE,
-                msg=lambda text, at=(sentence, site, layer): f"{library}, {at}: {text}",
-            )
+            what = (library, sentence, site, layer)
+            assert_near(value_TD, other[site, layer], relative=of_model(loaded), what=what)

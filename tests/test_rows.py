@@ -91,7 +91,7 @@ def test_files_that_are_not_what_their_name_says_are_errors(tmp_path: Path) -> N
     with pytest.raises(ValueError, match="not UTF-8"):
         rows.read("xnli", language="fra_Latn", source=source)
     (tmp_path / "xnli" / "es.jsonl").mkdir()
-    with pytest.raises(ValueError, match=r"es\.jsonl cannot be read"):
+    with pytest.raises(ValueError, match=r"es\.jsonl is a folder"):
         rows.read("xnli", language="spa_Latn", source=source)
 
 

@@ -11,6 +11,7 @@ from actors.model import LoadedModel, load
 from actors.prediction.score import choose, score
 from studies.spec import ChoiceItem
 from tests import oracle, tiny
+from tests.rounding import TINY
 
 MIXED = (
     ChoiceItem(id="long", context="The cat sat", options=(" on the mat.", " up", "!"), gold=0),
@@ -41,7 +42,7 @@ def test_scores_equal_the_slow_twin(family: str, normalise: str) -> None:
     found = score(loaded, MIXED, normalise="sum" if normalise == "sum" else "token")
     for item, choice in zip(MIXED, found, strict=True):
         expected = slow_scores(loaded, item, normalise=normalise)
-        assert choice.scores == pytest.approx(expected, rel=1e-5, abs=1e-5), item.id
+        assert choice.scores == pytest.approx(expected, rel=TINY, abs=TINY), item.id
         assert choice.prediction == expected.index(max(expected)) or item.id == "twins"
         order = sorted(range(len(expected)), key=lambda place: -expected[place])
         if item.id != "twins":
@@ -53,8 +54,8 @@ def test_a_batch_equals_its_rows() -> None:
     together = score(loaded, MIXED)
     small = score(replace(loaded, budget=TokenBudget(8)), MIXED)
     for item, choice, other in zip(MIXED, together, small, strict=True):
-        assert choice.scores == pytest.approx(score(loaded, [item])[0].scores, rel=1e-5)
-        assert choice.scores == pytest.approx(other.scores, rel=1e-5)
+        assert choice.scores == pytest.approx(score(loaded, [item])[0].scores, rel=TINY)
+        assert choice.scores == pytest.approx(other.scores, rel=TINY)
 
 
 def test_equal_options_tie_exactly_and_share_their_rank() -> None:
@@ -88,7 +89,7 @@ def test_a_boundary_that_tokens_do_not_have_is_kept() -> None:
         for option in item.options
     ]
     assert loaded.tokenise(["abcd"])[0][: len(context) - 1] != context[1:]
-    assert score(loaded, [item])[0].scores == pytest.approx(expected, rel=1e-5)
+    assert score(loaded, [item])[0].scores == pytest.approx(expected, rel=TINY)
 
 
 def test_an_option_tokenised_alone_does_not_get_a_second_space() -> None:
@@ -102,7 +103,7 @@ def test_an_option_tokenised_alone_does_not_get_a_second_space() -> None:
         sum(oracle.option_log_probabilities(loaded.model, context, plain.tokenise([option])[0]))
         for option in item.options
     ]
-    assert score(loaded, [item])[0].scores == pytest.approx(expected, rel=1e-5)
+    assert score(loaded, [item])[0].scores == pytest.approx(expected, rel=TINY)
 
 
 def test_without_any_prefix_the_first_token_is_skipped() -> None:
@@ -114,7 +115,7 @@ def test_without_any_prefix_the_first_token_is_skipped() -> None:
     expected = [
         oracle.option_log_probabilities(loaded.model, ids[:1], ids[1:])[0] for ids in tokens
     ]
-    assert choice.scores == pytest.approx(expected, rel=1e-5)
+    assert choice.scores == pytest.approx(expected, rel=TINY)
     with pytest.raises(ValueError, match="item 'one': option 1"):
         score(loaded, [ChoiceItem(id="one", context="", options=("ab", "x"), gold=0)])
 
@@ -139,7 +140,7 @@ def test_contexts_that_are_too_long_are_refused_or_cut_from_the_left(family: str
     shorter = replace(item, context=item.context[-kept:])
     expected = score(loaded, [shorter])[0]
     assert not expected.truncated
-    assert choice.scores == pytest.approx(expected.scores, rel=1e-6)
+    assert choice.scores == pytest.approx(expected.scores, rel=TINY)
     endless = ChoiceItem(id="endless", context="a", options=(" A", "z" * 40), gold=0)
     with pytest.raises(ValueError, match="'endless', an option alone too long"):
         score(loaded, [endless], allow_truncation=True)
@@ -165,7 +166,7 @@ def test_a_real_tokenizer_that_marks_spaces_at_the_end(shared: Path) -> None:
                 text = loaded.tokenizer.decode([*context, *tokens], skip_special_tokens=True)
                 assert text == item.context + option
             expected = sum(oracle.option_log_probabilities(loaded.model, context, tokens))
-            assert value == pytest.approx(expected, rel=1e-5)
+            assert value == pytest.approx(expected, rel=TINY)
     assert apart > 0
 
 
@@ -183,7 +184,7 @@ def test_an_option_has_the_probability_of_its_variants_together(family: str) -> 
         for first, second in zip(each[:3], each[3:], strict=True)
     ]
     (found,) = score(loaded, [LETTERS], variants=2)
-    assert found.scores == pytest.approx(expected, rel=1e-5)
+    assert found.scores == pytest.approx(expected, rel=TINY)
     assert found.prediction == expected.index(max(expected))
     assert sorted(found.ranks) == [1, 2, 3] and found.ranks[found.prediction] == 1
     assert len(score(loaded, [LETTERS])[0].scores) == 6

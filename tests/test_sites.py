@@ -47,8 +47,9 @@ def test_every_family_is_mapped_and_proven(family: str, dtype: Dtype) -> None:
             assert sites.layers(site) == expected.get(site, range(1, last + 1)), site
     found = claims(loaded.model, sites)
     assert {claim.site for claim in found} == set(SITES) - set(sites.missing)
-    # What is recomputed in the same shapes comes out the same, far inside what is allowed.
-    assert all(claim.error <= claim.allowed / 10 for claim in found)
+    assert all(claim.holds for claim in found)
+    # In float32 nearly all that is allowed is left for larger models.
+    assert dtype == "bfloat16" or all(claim.error <= claim.allowed / 4 for claim in found)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

@@ -22,6 +22,7 @@ from actors.structure.sites import SiteName
 from studies.spec import ChoiceItem
 from tests import oracle, oracle_interventions, tiny
 from tests.questions import QUESTIONS, ids
+from tests.rounding import TINY
 
 # Largest difference of a log-probability in bfloat16 that other batch shapes make, and the mean
 # difference from the same weights in float32. Measured: 0.18 and 0.046 on gemma3, at most 0.033 and
@@ -117,10 +118,10 @@ def expect_the_same(found: Swept, expected: Swept) -> None:
         for question, (options, others) in enumerate(zip(own, other, strict=True)):
             for option, pair in enumerate(zip(options, others, strict=True)):
                 where = (setting, question, option)
-                assert pair[0] == pytest.approx(pair[1], rel=1e-5, abs=1e-5), where
+                assert pair[0] == pytest.approx(pair[1], rel=TINY, abs=TINY), where
             totals = [sum(option) for option in others]
             found_best = max(range(len(options)), key=lambda place: sum(options[place]))
-            assert totals[found_best] >= max(totals) - 1e-4, (setting, question)
+            assert totals[found_best] >= max(totals) - TINY * abs(max(totals)), (setting, question)
 
 
 @pytest.mark.parametrize("family", tiny.FAMILIES)
@@ -317,7 +318,7 @@ def test_choices_under_a_setting_are_ranked_as_scores_are(normalise: Any) -> Non
     plain = score(loaded, ITEMS, normalise=normalise)
     for own in (found[0], found[2]):
         for choice, expected in zip(own, plain, strict=True):
-            assert choice.scores == pytest.approx(expected.scores, rel=1e-5)
+            assert choice.scores == pytest.approx(expected.scores, rel=TINY)
             assert choice.prediction == expected.prediction and choice.ranks == expected.ranks
     for own, setting in ((found[1], settings[1]), (found[3], settings[3])):
         for place, (item, choice) in enumerate(zip(ITEMS, own, strict=True)):
@@ -330,7 +331,7 @@ def test_choices_under_a_setting_are_ranked_as_scores_are(normalise: Any) -> Non
                 "character": [len(option.strip()) for option in item.options],
             }[normalise]
             scores = [sum(own) / count for own, count in zip(logs, per, strict=True)]
-            assert choice.scores == pytest.approx(scores, rel=1e-5)
+            assert choice.scores == pytest.approx(scores, rel=TINY)
         assert own[2].scores[0] == own[2].scores[2]  # equal options tie exactly
         assert own[2].ranks[0] == own[2].ranks[2]
 
