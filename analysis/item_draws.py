@@ -11,8 +11,10 @@ from functools import lru_cache
 from math import nan
 
 import numpy as np
+import numpy.typing as npt
 
 from analysis.agreement import Aligned, Reals, rankings, standardised
+from analysis.intervals import of_draws, of_share_draws, wilson
 
 DRAWS = 1000
 SEED = 0
@@ -23,8 +25,18 @@ Ends = Mapping[str, tuple[float, float]]
 
 
 def overall(aligned: Aligned) -> Ends:
-    """Intervals of the mean accuracy, and of the means over ordered pairs of languages."""
-    return {name: ends(values) for name, values in drawn(aligned).items()}
+    """Intervals of the mean accuracy, and of the means over ordered pairs of languages.
+
+    Where all draws agree (every answer right, or none), a share has Wilson's interval of the fewest
+    items that it is of in any language, and a correlation or an excess has none.
+    """
+    right = aligned.correct.sum(axis=1)
+    items = len(aligned.items)
+    of = {"accuracy": items, "tr_plus": _fewest(right), "tr_minus": _fewest(items - right)}
+    return {
+        name: of_share_draws(values, n=of[name]) if name in of else of_draws(values)
+        for name, values in drawn(aligned).items()
+    }
 
 
 def drawn(aligned: Aligned) -> Mapping[str, Reals]:
@@ -56,12 +68,17 @@ def drawn(aligned: Aligned) -> Mapping[str, Reals]:
 
 
 def with_pivot(pivot: Aligned, one: Aligned) -> Ends:
-    """Intervals of consistency with a pivot and of tr+ from it, each side one language."""
+    """Intervals of consistency with a pivot and of tr+ from it, each side one language.
+
+    That of tr+ is Wilson's, over the items that the pivot has right.
+    """
     if (one.options < 2).any():
         return dict.fromkeys(("consistency_pivot", "transfer_pivot"), (nan, nan))
     counts = draws(len(one.items))
-    known = pivot.correct.astype(float)
-    plus = _shares(counts, known * one.correct, known)[:, 0]
+    known = pivot.correct[0]
+    low, high = wilson(
+        np.array([float(one.correct[0][known].sum())]), n=np.array([float(known.sum())])
+    )
     left, right = standardised(rankings(pivot))[0], standardised(rankings(one))[0]
     columns = np.array([left, right, left * left, right * right, left * right])
     options = counts @ one.options
@@ -70,16 +87,10 @@ def with_pivot(pivot: Aligned, one: Aligned) -> Ends:
     spread = (means[:, 2] - means[:, 0] ** 2) * (means[:, 3] - means[:, 1] ** 2)
     with np.errstate(divide="ignore", invalid="ignore"):
         correlation = across / np.sqrt(spread)
-    return {"consistency_pivot": ends(correlation), "transfer_pivot": ends(plus)}
-
-
-def ends(values: Reals) -> tuple[float, float]:
-    """The 2.5th and 97.5th percentile of the draws that are defined."""
-    defined = values[np.isfinite(values)]
-    if not len(defined):
-        return nan, nan
-    low, high = np.percentile(defined, [2.5, 97.5])
-    return float(low), float(high)
+    return {
+        "consistency_pivot": of_draws(correlation),
+        "transfer_pivot": (float(low[0]), float(high[0])),
+    }
 
 
 @lru_cache(maxsize=2)
@@ -90,6 +101,11 @@ def draws(items: int, *, seed: int = SEED) -> Reals:
     for draw in range(DRAWS):
         found[draw] = np.bincount(random.integers(items, size=items), minlength=items)
     return found
+
+
+def _fewest(counts: npt.NDArray[np.int64]) -> int:
+    """The least of the counts that are not 0."""
+    return int(counts[counts > 0].min(initial=np.iinfo(np.int64).max)) if counts.any() else 0
 
 
 def _mean(values: Reals) -> Reals:

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from analysis.intervals import of_draws
 from analysis.translation import DRAWS, SEED, SET, plain
 
 FOLDER = "translations"
@@ -87,13 +88,12 @@ def _read(path: Path) -> dict[str, object]:
     if [text.split() for text in written] != [text.split() for text in outputs]:
         raise ValueError(f"{path} was made of other translations than those beside it: score again")
     drawn = np.random.default_rng(SEED).choice(scores, size=(DRAWS, len(scores))).mean(axis=1)
-    low, high = np.percentile(drawn, [2.5, 97.5])
+    ends = of_draws(drawn)
     return {
         **place,
         "metric": "COMET",
         "value": float(scores.mean()),
-        "low": float(low),
-        "high": float(high),
+        **ends._asdict(),
         "n": len(scores),
         "tokenizer": "its own",
     }

@@ -5,14 +5,14 @@ are Student's t over languages, taken as independent. Source: arXiv 2505.13141, 
 """
 
 from collections.abc import Mapping, Sequence
-from math import nan, sqrt
+from math import nan
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy import stats
 
 from analysis import correlate, dependent
+from analysis.intervals import student
 from analysis.latent import LATENT, RATIOS, SERIES, SHUFFLED, UNITS
 
 Floats = npt.NDArray[np.float64]
@@ -56,14 +56,16 @@ def curves(cells: pd.DataFrame, *, column: str) -> pd.DataFrame:
 
 
 def t_interval(values: Floats) -> tuple[float, float, float]:
-    """The mean of values with its 95 % t interval, which is missing for a single one."""
+    """The mean of values with its 95 % t interval, missing for one value and for equal ones."""
     if not len(values):
         return nan, nan, nan
     mean = float(values.mean())
     if len(values) == 1:
         return mean, nan, nan
-    half = stats.t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / sqrt(len(values))
-    return mean, mean - float(half), mean + float(half)
+    low, high, _ = student(
+        np.array([mean]), sd=values.std(ddof=1, keepdims=True), n=np.array([float(len(values))])
+    )
+    return mean, float(low[0]), float(high[0])
 
 
 def crossings(curves: pd.DataFrame) -> pd.DataFrame:

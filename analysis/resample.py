@@ -13,6 +13,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from analysis.intervals import of_draws
+
 Floats = npt.NDArray[np.float64]
 
 DRAWS = 1000
@@ -30,7 +32,7 @@ def interval_of_mean(groups: Sequence[pd.DataFrame], *, seed: int = SEED) -> tup
         return nan, nan
     drawn = correlations(groups, seed=seed)
     defined = ~np.isnan(drawn).all(axis=0)
-    return _percentiles(np.nanmean(drawn[:, defined], axis=0))
+    return of_draws(np.nanmean(drawn[:, defined], axis=0))
 
 
 def correlations(groups: Sequence[pd.DataFrame], *, seed: int = SEED) -> Floats:
@@ -50,10 +52,10 @@ def correlations(groups: Sequence[pd.DataFrame], *, seed: int = SEED) -> Floats:
 
 
 def mean_interval(values: Floats, *, seed: int = SEED) -> tuple[float, float]:
-    """95 % percentile interval of a mean over languages; missing below 4 of them."""
+    """95 % percentile interval of a mean over languages; missing below 4, and of equal values."""
     if len(values) < FEWEST:
         return nan, nan
-    return _percentiles(_counts(len(values), seed=seed) @ values / len(values))
+    return of_draws(_counts(len(values), seed=seed) @ values / len(values))
 
 
 @lru_cache(maxsize=64)
@@ -79,12 +81,3 @@ def _weighted(x: Floats, y: Floats, weights: Floats) -> Floats:
 def _hopeless(group: pd.DataFrame) -> bool:
     """Whether a group has too few languages, or no spread, for a correlation."""
     return len(group) < FEWEST or bool((group[["score", "accuracy"]].nunique() < 2).any())
-
-
-def _percentiles(draws: Floats) -> tuple[float, float]:
-    """The middle 95 % of draws."""
-    known = draws[~np.isnan(draws)]
-    if not len(known):
-        return nan, nan
-    low, high = np.percentile(known, [2.5, 97.5])
-    return float(low), float(high)

@@ -6,12 +6,10 @@ It does not know which of them will be correlated.
 
 import json
 
-import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 
-Floats = npt.NDArray[np.float64]
+from analysis.intervals import wilson
 
 LAYER_POOLS = ("mean", "max")
 LEVEL = 0.05
@@ -98,15 +96,6 @@ def _accuracies(plain: pd.DataFrame) -> pd.DataFrame:
     ]
     found["truncated"] = found["cut"].astype(int)
     return found.drop(columns=["hits", "cut"])
-
-
-def wilson(hits: Floats, *, n: Floats) -> tuple[Floats, Floats]:
-    """Wilson's 95 % score interval of a share: lower and upper end."""
-    z = float(stats.norm.ppf(0.975))
-    share = hits / n
-    centre = (share + z**2 / (2 * n)) / (1 + z**2 / n)
-    half = z / (1 + z**2 / n) * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
-    return np.clip(centre - half, 0.0, 1.0), np.clip(centre + half, 0.0, 1.0)
 
 
 def _binomial_p(hits: int, *, n: int, chance: float) -> float:

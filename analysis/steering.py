@@ -19,6 +19,7 @@ from scipy import stats
 
 from analysis.agreement import Reals, aligned, differing, rankings, shared, standardised
 from analysis.answers import Answers, Bools, Texts, Wholes
+from analysis.intervals import NO_SPREAD
 
 STEER = "steer"
 CONTROLS = ("random", "wrong_language", "wrong_dataset", "orthogonal", "halves")
@@ -259,7 +260,9 @@ def _consistency(known: _Known, after: Reals) -> tuple[float, float, float, floa
     moved = x * (after - before) - (s * (x * x + after * after) - r * (x * x + before * before)) / 2
     influences = np.add.reduceat(moved, known.starts)
     n = len(influences)
-    half = Z_95 * sqrt(float(influences @ influences) * n / (n - 1)) if n > 1 else nan
+    spread = sqrt(float(influences @ influences))
+    # Where no rank moved there is nothing to estimate a spread from.
+    half = Z_95 * spread * sqrt(n / (n - 1)) if n > 1 and spread > NO_SPREAD else nan
     return r, s, s - r, s - r - half, s - r + half
 
 

@@ -7,12 +7,11 @@ vector language by language. What an effect is, analysis/steering knows.
 
 from math import nan
 
-import numpy as np
 import pandas as pd
 import statsmodels.api as sm
-from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
+from analysis import intervals
 from analysis.scores import LEVEL
 from analysis.steering import OUTCOMES, SERIES, STEER
 
@@ -20,17 +19,13 @@ DOSE = [*SERIES, "intervention", "layer", "coefficient"]
 
 
 def student(centre: pd.Series, *, sd: pd.Series, n: pd.Series) -> pd.DataFrame:
-    """Student's 95 % interval and two-sided p of means: `low`, `high`, `p`; NaN below two values.
+    """Student's 95 % interval and two-sided p of means: `low`, `high`, `p`.
 
-    Means of values that are all alike have a point for an interval and no p.
+    NaN below two values, and where they are all alike.
     """
-    error = (sd / np.sqrt(n)).to_numpy(float)
-    held, free = centre.to_numpy(float), np.maximum(n.to_numpy(float) - 1, 1)
-    half = stats.t.ppf(0.975, free) * error
-    with np.errstate(divide="ignore", invalid="ignore"):
-        p = np.where(error > 0, 2 * stats.t.sf(np.abs(held / error), free), nan)
-    ends = {"low": held - half, "high": held + half, "p": p}
-    return pd.DataFrame(ends, index=centre.index)
+    held, spread, count = (column.to_numpy(float) for column in (centre, sd, n))
+    low, high, p = intervals.student(held, sd=spread, n=count)
+    return pd.DataFrame({"low": low, "high": high, "p": p}, index=centre.index)
 
 
 def over_languages(effects: pd.DataFrame) -> pd.DataFrame:

@@ -14,8 +14,9 @@ from scipy import stats
 from analysis import item_draws
 from analysis.agreement import Aligned, aligned, blocks, common, correlations, differing, directed
 from analysis.answers import SUBJECT, Answers
+from analysis.intervals import wilson
 from analysis.read import label, listed
-from analysis.scores import LEVEL, wilson
+from analysis.scores import LEVEL
 from analysis.terms import PIVOT
 
 SET = SUBJECT[:-1]

@@ -17,6 +17,8 @@ import pandas as pd
 from sacrebleu.metrics.bleu import BLEU
 from sacrebleu.metrics.chrf import CHRF
 
+from analysis.intervals import of_draws
+
 DRAWS = 1000
 SEED = 0
 SET = ["model", "revision", "benchmark", "language", "pivot", "prompt", "engine"]
@@ -76,7 +78,9 @@ def quality(generations: pd.DataFrame) -> pd.DataFrame:
 def interval(
     scorer: Any, outputs: list[str], *, references: list[list[str | None]]
 ) -> tuple[float, float]:
-    """95 % percentile interval of a corpus score over resampled sentences; missing for one.
+    """95 % percentile interval of a corpus score over resampled sentences.
+
+    Missing for one sentence, and where every draw scores alike.
 
     sacrebleu's own bootstrap fails where a draw scores an exact 0 (release 2.6), hence only its
     counts per sentence are taken.
@@ -87,8 +91,7 @@ def interval(
     random = np.random.default_rng(SEED)
     draws = random.multinomial(len(outputs), np.full(len(outputs), 1 / len(outputs)), size=DRAWS)
     values = [float(scorer._compute_score_from_stats(list(row)).score) for row in draws @ counts]
-    low, high = np.percentile(values, [2.5, 97.5])
-    return float(low), float(high)
+    return of_draws(np.array(values))
 
 
 def with_scores(quality: pd.DataFrame, *, scores: pd.DataFrame) -> pd.DataFrame:

@@ -17,6 +17,7 @@ import pandas as pd
 from sacrebleu.metrics.bleu import BLEU
 from sacrebleu.metrics.chrf import CHRF
 
+from analysis.intervals import NONE, Ends, of_draws, of_groups
 from analysis.read import label
 from analysis.translation import DRAWS, SEED, tokenizer
 
@@ -53,6 +54,8 @@ NAMES: Mapping[str, str] = {
     "in_language": "in the language",
     "in_script": "in the script",
 }
+# What is no share: from 0 to any number, or to 100.
+AMOUNTS = ("tokens", "chrF_sentence", "BLEU_sentence")
 FEWEST = 4
 NO_LANGUAGE, NO_SCRIPT, UNKNOWN = "und", "Zyyy", "not recorded"
 
@@ -90,8 +93,8 @@ def summaries(texts: pd.DataFrame, *, draws: int = DRAWS) -> pd.DataFrame:
     """One row per set of texts (`ASKED` and `SERIES`) and metric, of rows as `plain` returns them.
 
     `value` is a mean over the samples of all items, or the corpus score of each sample's texts,
-    averaged; `low` and `high` are its 95 % interval over `draws` of the items (missing without
-    draws, and below 4 items). Of several samples the metrics that end in `_any` take the best of an
+    averaged; `low` and `high` are its 95 % interval (`_ends`, or over `draws` of the items),
+    missing without draws. Of several samples the metrics that end in `_any` take the best of an
     item's. `texts` is how many a value is of: `in_language` is the share of those whose language
     could be told. chrF and BLEU are from 0 to 100, tokens a number, all else a share.
     """
@@ -153,19 +156,35 @@ def _shares(
         best = by_item.max()[list(MEANS[task])].add_suffix(ANY)
         sums, counts = sums.join(best.fillna(0)), counts.join(best.notna().astype(int))
     total, of = sums.sum(), counts.sum()
-    ends = pd.DataFrame(nan, index=sums.columns, columns=["low", "high"])
-    if draws and len(sums) >= FEWEST:
-        drawn = _drawn(len(sums), draws)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            means = (drawn @ sums.to_numpy(float)) / (drawn @ counts.to_numpy(float))
-        defined = of.to_numpy() > 0
-        ends.loc[defined] = np.nanpercentile(means[:, defined], [2.5, 97.5], axis=0).T
+    ends = dict.fromkeys(sums.columns, NONE)
+    if draws:
+        ends |= {
+            metric: _ends(sums[metric], counts[metric], share=metric not in AMOUNTS, draws=draws)
+            for metric in sums.columns
+        }
     return [
         {"metric": metric, "value": total[metric] / of[metric] if of[metric] else nan}
-        | {"low": ends.loc[metric, "low"], "high": ends.loc[metric, "high"]}
+        | ends[metric]._asdict()
         | {"texts": int(of[metric])}
         for metric in sums.columns
     ]
+
+
+def _ends(sums: pd.Series, counts: pd.Series, *, share: bool, draws: int) -> Ends:
+    """The interval of a mean over texts, from its sums and counts by item.
+
+    Wilson's where a text has a share or has not, and where a share does not vary; else percentiles
+    over drawn items, from 4 items up.
+    """
+    summed, counted = sums.to_numpy(float), counts.to_numpy(float)
+    if share and np.equal(np.mod(summed, 1), 0).all():
+        return of_groups(summed, counted)
+    if len(summed) < FEWEST:
+        return NONE
+    drawn = _drawn(len(summed), draws)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ends = of_draws((drawn @ summed) / (drawn @ counted))
+    return of_groups(summed, counted) if share and ends.low != ends.low else ends
 
 
 def _values(group: pd.DataFrame, task: str, language: str) -> pd.DataFrame:
@@ -210,10 +229,10 @@ def _corpora(group: pd.DataFrame, language: str, *, draws: int) -> list[dict[str
             if drawn is not None:
                 mine = drawn[:, np.isin(items, sample["item"])]
                 again.append([_score(scorer, one) for one in mine @ counts])
-        ends = np.percentile(np.mean(again, axis=0), [2.5, 97.5]) if again else (nan, nan)
+        ends = of_draws(np.mean(again, axis=0)) if again else NONE
         rows.append(
             {"metric": metric, "value": float(np.mean(values)), "texts": len(held)}
-            | {"low": float(ends[0]), "high": float(ends[1])}
+            | ends._asdict()
             | {"tokenizer": kind if metric == "BLEU" else "characters"}
         )
     return rows

@@ -6,6 +6,7 @@ from math import isnan
 import numpy as np
 import pytest
 from scipy import stats
+from statsmodels.stats.proportion import proportion_confint
 
 from analysis import agreement, item_draws, transfer
 from analysis.answers import Answers
@@ -231,15 +232,16 @@ def test_draws_of_items_with_ties_and_unequal_options_keep_the_ranks_of_the_whol
 def test_the_interval_with_the_pivot_is_that_of_resampled_items() -> None:
     english, german = group(World(items=40), skills={"eng_Latn": 1.0, "deu_Latn": 0.5})
     rows = transfer.by_language([english, german]).set_index("language")
-    consistency, plus = [], []
+    consistency = []
     for counts in item_draws.draws(40):
         drawn = np.repeat(np.arange(40), counts.astype(int))
         first, second = english.ranks[drawn].ravel(), german.ranks[drawn].ravel()
         consistency.append(np.corrcoef(first, second)[0, 1])
-        known = english.correct[drawn]
-        plus.append(german.correct[drawn][known].mean())
-    for name, values in (("consistency", consistency), ("transfer", plus)):
-        low, high = np.percentile(values, [2.5, 97.5])
+    known = german.correct[english.correct]
+    for name, (low, high) in (
+        ("consistency", np.percentile(consistency, [2.5, 97.5])),
+        ("transfer", proportion_confint(known.sum(), len(known), method="wilson")),
+    ):
         assert rows.loc["deu_Latn", f"{name}_pivot_low"] == pytest.approx(low)
         assert rows.loc["deu_Latn", f"{name}_pivot_high"] == pytest.approx(high)
 

@@ -6,9 +6,11 @@ check becomes one row per model and measure: its mean, beside the score where th
 
 from math import nan
 
+import numpy as np
 import pandas as pd
 
 from analysis import correlate, scores, tables
+from analysis.intervals import wilson
 from analysis.page import Part, Sheet, Text
 from analysis.pages.material import Material, last
 
@@ -79,13 +81,21 @@ def _check(check: str, rows: pd.DataFrame) -> dict[str, object] | None:
     if check == "permutation":
         more = float((own["p"] < scores.LEVEL).mean())
     elif check == "bootstrap":
-        more = float((own["high"] - own["low"]).mean())
+        more = _width(own)
     elif check == "csls":
         means = own.groupby("language")[["value", "score"]].mean().dropna()
         more = correlate.pearson(means["value"].to_numpy(float), y=means["score"].to_numpy(float)).r
     elif check in LENGTH:
         more = float(_lengths(rows)[LENGTH[check]].mean())
     return {"check": check, "value": float(own["value"].mean()), "score": beside, "more": more}
+
+
+def _width(rows: pd.DataFrame) -> float:
+    """The mean width of intervals of shares: Wilson's where no draw differs from another."""
+    values, n = rows["value"].to_numpy(float), rows["n"].to_numpy(float)
+    low, high = wilson(values * n, n=n)
+    width = (rows["high"] - rows["low"]).to_numpy(float)
+    return float(np.where(width > 0, width, high - low).mean())
 
 
 def _lengths(rows: pd.DataFrame) -> pd.DataFrame:

@@ -37,10 +37,12 @@ METHODS = (
     "cannot be told, and the share is of those that can, whose number stands beside it. The script "
     "is that of most letters. Repetition is the share of 4-grams of words (of characters where "
     "words are not spaced) that stand earlier in the text.",
-    "Intervals are 95 % percentile intervals over 1000 draws of the items from a fixed seed; the "
-    "samples of one item are drawn together. Below 4 items there is none, and where all texts "
-    "score alike its width of 0 says nothing. The mean over languages is over those that all "
-    "columns of a table have, without an interval.",
+    "Intervals of shares (exact match, in the language, ended by itself and so on) are Wilson's, "
+    "95 %; texts written for one prompt are alike, so with several of them n is the effective one "
+    "(Franco et al. 2019). Intervals of F1, chrF and BLEU are percentiles over 1000 draws of the "
+    "items from a fixed seed, samples of one item together: none below 4 items, and none for chrF "
+    "and BLEU where every draw scores alike; where F1 does not vary it is Wilson's. The mean over "
+    "languages is over those that all columns of a table have, without an interval.",
     "Where several texts are drawn for a prompt, a score is the mean over them (of a translation: "
     "of the corpus scores of the first texts, the second ones, and so on); best of n counts the "
     "best of an item's, which rises with n.",

@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 
 from analysis import compared, published, terms
+from analysis.intervals import wilson
 from analysis.page import Exhibit
 from analysis.pages.correlation_tables import column_names
 from analysis.pages.material import Material, last
 from analysis.read import listed
-from analysis.scores import wilson
 
 NAME, TITLE = "Table 2", "NASCA between pairs of languages"
 FLAGS = "--part pairs --pair deu_Latn:fra_Latn ..., or all of them with --paper"

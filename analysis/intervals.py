@@ -1,0 +1,92 @@
+"""95 % intervals, each kind once: of a share, of drawn values, of a mean.
+
+The one idea: an interval without width claims what no number of items can show. Where nothing
+varies, a share has Wilson's interval, and any other number has none. What is counted, and what is
+drawn, is unknown here.
+"""
+
+from math import nan
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from scipy import stats
+from statsmodels.stats.proportion import proportion_confint
+
+Floats = npt.NDArray[np.float64]
+
+# Relative to the numbers themselves: far above their rounding, far below any real spread.
+NO_SPREAD = 1e-12
+
+
+class Ends(NamedTuple):
+    """The lower and the upper end, NaN where there is no interval."""
+
+    low: float
+    high: float
+
+
+NONE = Ends(nan, nan)
+
+
+def wilson(hits: Floats, *, n: Floats) -> tuple[Floats, Floats]:
+    """Wilson's score intervals of shares, both ends; missing where nothing was counted.
+
+    `hits` and `n` need not be whole: the n of a share over groups is an effective one.
+    """
+    counted = np.asarray(n, float) > 0
+    low, high = proportion_confint(
+        np.where(counted, hits, 0.0), np.where(counted, n, 1.0), alpha=0.05, method="wilson"
+    )
+    return np.where(counted, low, nan), np.where(counted, high, nan)
+
+
+def of_groups(sums: Floats, counts: Floats) -> Ends:
+    """Wilson's interval of sum(sums) / sum(counts), one entry per group of values from 0 to 1.
+
+    Values of one group, such as the texts written for one prompt, are alike: n is that of the
+    independent values with the same variance (the effective sample size of Franco et al. 2019,
+    doi 10.1093/jssam/smy019), and the number of groups where nothing varies. With one value of 0 or
+    1 in each group it is Wilson's interval itself.
+    """
+    total = float(counts.sum())
+    if not total:
+        return NONE
+    share = min(1.0, max(0.0, float(sums.sum()) / total))
+    n = float((counts > 0).sum())
+    variance = float(((sums - share * counts) ** 2).sum()) / total**2
+    if variance > NO_SPREAD * share * (1 - share) > 0:
+        n = min(total, share * (1 - share) / variance)
+    low, high = wilson(np.array([share * n]), n=np.array([n]))
+    return Ends(float(low[0]), float(high[0]))
+
+
+def of_draws(draws: Floats) -> Ends:
+    """The 2.5th and 97.5th percentile of the draws that are defined; missing where all agree."""
+    known = draws[np.isfinite(draws)]
+    if not len(known):
+        return NONE
+    low, high = (float(end) for end in np.percentile(known, [2.5, 97.5]))
+    return NONE if high - low <= NO_SPREAD * max(1.0, abs(high)) else Ends(low, high)
+
+
+def of_share_draws(draws: Floats, *, n: float) -> Ends:
+    """As `of_draws`, of a share over `n` items: Wilson's where every draw agrees."""
+    known = draws[np.isfinite(draws)]
+    ends = of_draws(known)
+    if ends.low == ends.low or not len(known) or n < 1:
+        return ends
+    return of_groups(np.full(int(n), float(known[0])), np.ones(int(n)))
+
+
+def student(centre: Floats, *, sd: Floats, n: Floats) -> tuple[Floats, Floats, Floats]:
+    """Student's intervals of means, both ends, and the two-sided p of a mean of 0.
+
+    All are missing below two values, and where the values are all alike.
+    """
+    free = np.maximum(n - 1, 1)
+    error = sd / np.sqrt(n)
+    known = (n > 1) & (sd > NO_SPREAD * np.maximum(1.0, np.abs(centre)))
+    error = np.where(known, error, nan)
+    half = stats.t.ppf(0.975, free) * error
+    return centre - half, centre + half, 2 * stats.t.sf(np.abs(centre / error), free)
