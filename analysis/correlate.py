@@ -96,6 +96,13 @@ def points(scores: pd.DataFrame, *, accuracies: pd.DataFrame) -> pd.DataFrame:
     return joined[joined["language"] != joined["pivot"]]
 
 
+def p_in_words(p: float) -> str:
+    """A p-value as text; there is none where nothing varies, or where too few values do."""
+    if p != p:
+        return "p not defined"
+    return "p < .001" if p < 0.001 else f"p = {p:.3f}"
+
+
 def _with_interval(r: float, *, n: int, p: float, variance: float) -> Correlation:
     """The interval on Fisher's scale, where it is defined."""
     if n == FEWEST:

@@ -15,7 +15,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from analysis import read
-from analysis.figures import drawing
+from analysis.figures import drawing, theme
 from analysis.page import Page, Sheet
 from analysis.pages import demo, generate, latent_process, neuronxa
 
@@ -28,6 +28,9 @@ PAGES: Mapping[str, Callable[[read.Rows], Page]] = {
 }
 TEMPLATES = Path(__file__).parent / "templates"
 LONGEST_TEX = 80
+# What a spreadsheet takes for the beginning of a formula, and what it reads as a number.
+FORMULA = re.compile(r"[=+\-@\t\r\n＝＋－＠]")
+NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
 
 class ReportFiles(NamedTuple):
@@ -79,7 +82,7 @@ def inline(svg: str, *, name: str, title: str) -> Markup:
     text = re.sub(r'\bid="', f'id="{own}_', svg)
     text = re.sub(r'(href="#|url\(#)', rf"\g<1>{own}_", text)
     text = re.sub(r"<metadata>.*?</metadata>", "", text, count=1, flags=re.DOTALL)
-    text = re.sub(r"<!--.*?-->", "", text, flags=re.DOTALL)
+    text = theme.with_variables(re.sub(r"<!--.*?-->", "", text, flags=re.DOTALL))
     head = Markup('<svg role="img" aria-label="{}" ').format(title)
     return head + Markup(text.removeprefix("<svg ").strip())
 
@@ -126,7 +129,7 @@ def _write_tables(page: Page, rows: read.Rows, folder: Path) -> list[Path]:
     written = []
     for name, frame in frames.items():
         path = folder / f"{name}.csv"
-        frame.to_csv(path, index=False)
+        for_spreadsheets(frame).to_csv(path, index=False)
         written.append(path)
     for sheet in page.sheets:
         if len(sheet.frame) <= LONGEST_TEX:
@@ -142,6 +145,24 @@ def _write_tables(page: Page, rows: read.Rows, folder: Path) -> list[Path]:
     return written
 
 
+def for_spreadsheets(frame: pd.DataFrame) -> pd.DataFrame:
+    """The frame with an apostrophe before every text that a spreadsheet would run as a formula.
+
+    Numbers stay as they are, also where they are texts. Parquet has the texts themselves.
+    """
+    kept = frame.rename(columns=_harmless)
+    for place, kind in enumerate(kept.dtypes):
+        if not pd.api.types.is_numeric_dtype(kind):
+            kept.isetitem(place, kept.iloc[:, place].map(_harmless, na_action="ignore"))
+    return kept
+
+
+def _harmless(value: object) -> object:
+    """A text that is no formula."""
+    text = isinstance(value, str) and FORMULA.match(value) and not NUMBER.fullmatch(value)
+    return f"'{value}" if text else value
+
+
 def _render(page: Page, rows: read.Rows, drawings: Mapping[str, Markup]) -> str:
     """The page as HTML."""
     environment = Environment(
@@ -152,6 +173,7 @@ def _render(page: Page, rows: read.Rows, drawings: Mapping[str, Markup]) -> str:
     return environment.get_template("report.html").render(
         page=page,
         drawings=drawings,
+        dark=theme.dark_variables(drawings.values()),
         runs=[_run(run) for run in rows.runs],
         notes=list(dict.fromkeys(note for run in rows.runs for note in _notes(run))),
     )

@@ -7,6 +7,7 @@ vector language by language. What an effect is, analysis/steering knows.
 
 from math import nan
 
+import numpy as np
 import pandas as pd
 import statsmodels.api as sm
 from statsmodels.stats.multitest import multipletests
@@ -117,7 +118,7 @@ def trends(effects: pd.DataFrame) -> pd.DataFrame:
     Least squares; `slope` is percentage points of change per percentage point of plain accuracy.
     Chance in the plain answers enters both sides and pulls that slope down, so `slope_split`
     takes plain accuracy from one half of the items and the change from the other. NaN below three
-    languages.
+    languages, and where nothing varies; `note` says so.
     """
     values = ["plain_accuracy", "accuracy_change", "plain_development", "held_change"]
     each = effects.groupby([*DOSE, "language"])[values].mean().reset_index()
@@ -131,7 +132,7 @@ def trends(effects: pd.DataFrame) -> pd.DataFrame:
             | {f"{name}_split": split[name] for name in ("slope", "low", "high", "p")}
         )
     columns = [*DOSE, "n", "intercept", "slope", "low", "high", "p"]
-    columns += ["slope_split", "low_split", "high_split", "p_split"]
+    columns += ["slope_split", "low_split", "high_split", "p_split", "note"]
     return pd.DataFrame(rows, columns=columns)
 
 
@@ -211,18 +212,36 @@ def _long(effects: pd.DataFrame) -> pd.DataFrame:
     return long[long["change"].notna()]
 
 
-def _slope(each: pd.DataFrame, x: str, y: str) -> dict[str, float]:
-    """A least-squares line over languages."""
+def _slope(each: pd.DataFrame, x: str, y: str) -> dict[str, float | str]:
+    """A least-squares line over languages; `note` says why something of it is missing."""
     held = each[[x, y]].dropna()
-    if len(held) < 3 or held[x].nunique() < 2:
-        return {"n": len(held)} | dict.fromkeys(("intercept", "slope", "low", "high", "p"), nan)
+    n = len(held)
+    found: dict[str, float | str] = {"n": n}
+    found |= dict.fromkeys(("intercept", "slope", "low", "high", "p"), nan)
+    if n < 3:
+        return found | {"note": f"{n} languages, at least 3 are needed"}
+    if not _varies(held[x]):
+        return found | {"note": f"plain accuracy is the same in all {n} languages"}
     fit = sm.OLS(held[y].to_numpy(), sm.add_constant(100 * held[x].to_numpy())).fit()
+    if not _varies(held[y]):
+        note = f"no interval: the change is the same in all {n} languages"
+        return found | {"intercept": float(held[y].mean()), "slope": 0.0, "note": note}
+    if np.abs(fit.resid).max() < intervals.NO_SPREAD * max(1.0, held[y].abs().max()):
+        line = {"intercept": float(fit.params[0]), "slope": float(fit.params[1])}
+        return found | line | {"note": "no interval: the points lie on one line"}
     low, high = fit.conf_int()[1]
     return {
-        "n": len(held),
+        "n": n,
         "intercept": float(fit.params[0]),
         "slope": float(fit.params[1]),
         "low": float(low),
         "high": float(high),
         "p": float(fit.pvalues[1]),
+        "note": "",
     }
+
+
+def _varies(values: pd.Series) -> bool:
+    """Whether values differ by more than their rounding."""
+    spread = float(values.max() - values.min())
+    return spread > intervals.NO_SPREAD * max(1.0, float(values.abs().max()))

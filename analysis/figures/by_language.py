@@ -11,25 +11,39 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from analysis.figures.drawing import BLUE, COLOURS, GREY, INK, ORANGE, STYLE, WIDTH, margins, title
+from analysis.figures.drawing import (
+    BLUE,
+    COLOURS,
+    GREY,
+    INK,
+    MONO,
+    ORANGE,
+    STYLE,
+    WIDTH,
+    margins,
+    short,
+    title,
+)
 
 CROWDED = 40
 
 
-def heat_map(rows: pd.DataFrame, *, name: str) -> Figure:
-    """Language x layer of one series; rows need language, layer and value. Best language on top."""
+def heat_map(rows: pd.DataFrame, *, name: str, scale: tuple[float, float] = (0, 1)) -> Figure:
+    """Language x layer of one series; rows need language, layer and value. Best language on top.
+
+    `scale` is what the colours run over, the same for all maps that stand together.
+    """
     grid = rows.pivot_table(index="language", columns="layer", values="value")
     grid = grid.loc[grid.mean(axis="columns").sort_values(ascending=False).index]
     means = grid.mean()
     peak = int(means.index[int(means.argmax())])
     with matplotlib.rc_context(STYLE):
         figure, axes = _tall(len(grid), width=WIDTH)
-        top = max(0.05, float(np.nanmax(grid.to_numpy())))
         first, last = float(grid.columns.min()), float(grid.columns.max())
         box = (first - 0.5, last + 0.5, len(grid) - 0.5, -0.5)
         image = axes.imshow(
-            grid.to_numpy(), aspect="auto", cmap="cividis", vmin=0, vmax=top, extent=box,
-            interpolation="nearest",
+            grid.to_numpy(), aspect="auto", cmap="cividis", vmin=scale[0], vmax=scale[1],
+            extent=box, interpolation="nearest",
         )  # fmt: skip
         _languages(axes, list(grid.index))
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=12))
@@ -40,7 +54,7 @@ def heat_map(rows: pd.DataFrame, *, name: str) -> Figure:
         bar.set_label("score: share of pairs aligned")
         bar.outline.set_visible(False)
         seen = f"highest at layer {peak}: mean {means[peak]:.2f} over {_count(len(grid))}"
-        axes.set_title(title(name, seen))
+        axes.set_title(title(name, seen, width=WIDTH - 1.2))
     return figure
 
 
@@ -62,7 +76,9 @@ def profiles(rows: pd.DataFrame, *, name: str) -> Figure:
             row[0].set_ylabel("score")
         panels[0][0].set_ylim(bottom=min(0.0, float(rows["value"].min())))
         key = "thin: one language, thick: their mean"
-        figure.suptitle(f"{name} ({key})", x=0.01, ha="left", fontsize=10)
+        figure.suptitle(
+            title(f"{name} ({key})", width=figure.get_figwidth()), x=0.01, ha="left", fontsize=10
+        )
     return figure
 
 
@@ -92,30 +108,34 @@ def accuracy_bars(rows: pd.DataFrame, *, name: str, pivot: str | None = None) ->
         axes.set_xlim(0, min(1.0, max(0.1, float(ordered["high"].max()) * 1.08)))
         axes.set_xlabel("accuracy (share of items correct), 95 % interval; dashed: chance")
         seen = f"above chance (binomial p < .05) in {clear} of {_count(len(ordered))} (blue)"
-        axes.set_title(title(name, seen))
+        axes.set_title(title(name, seen, width=WIDTH - 1.2))
     return figure
 
 
-def accuracy_map(rows: pd.DataFrame, *, name: str) -> Figure:
-    """Language x model accuracies of one benchmark; rows need label, language, accuracy, chance."""
+def accuracy_map(rows: pd.DataFrame, *, name: str, scale: tuple[float, float]) -> Figure:
+    """Language x model accuracies of one benchmark; rows need label, language and accuracy.
+
+    `scale` is what the colours run over, the same for all maps that stand together.
+    """
     grid = rows.pivot_table(index="language", columns="label", values="accuracy")
     grid = grid.loc[grid.mean(axis="columns").sort_values(ascending=False).index]
-    chance = float(rows["chance"].mean())
     with matplotlib.rc_context(STYLE):
         figure, axes = _tall(len(grid), width=max(WIDTH, 2.6 + 0.5 * grid.shape[1]), below=1.6)
         image = axes.imshow(
             grid.to_numpy(), aspect="auto", cmap="cividis", interpolation="nearest",
-            vmin=chance if chance == chance else 0,
+            vmin=scale[0], vmax=scale[1],
         )  # fmt: skip
         _languages(axes, list(grid.index))
-        axes.set_xticks(range(grid.shape[1]), list(grid.columns), rotation=90, fontsize=7)
+        axes.set_xticks(
+            range(grid.shape[1]), [short(name) for name in grid.columns], rotation=90, fontsize=7
+        )
         axes.tick_params(axis="x", length=0)
         axes.spines[:].set_visible(False)
         share = 0.9 if len(grid) < CROWDED else min(1.0, 30 / len(grid))
         bar = figure.colorbar(image, ax=axes, shrink=share, anchor=(0, 1), pad=0.02, aspect=18)
-        bar.set_label("accuracy, from chance up")
+        bar.set_label("accuracy (share of items correct)")
         bar.outline.set_visible(False)
-        axes.set_title(title(name, f"{_count(len(grid))}, best on top"))
+        axes.set_title(title(name, f"{_count(len(grid))}, best on top", width=WIDTH - 1.2))
     return figure
 
 
@@ -174,7 +194,7 @@ def _tall(count: int, *, width: float, below: float = 0.0) -> tuple[Figure, Axes
 def _languages(axes: Axes, codes: list[str]) -> None:
     """Language codes down the side."""
     size = 8 if len(codes) <= CROWDED else 6
-    axes.set_yticks(range(len(codes)), codes, fontsize=size, family="DejaVu Sans Mono")
+    axes.set_yticks(range(len(codes)), codes, fontsize=size, family=MONO)
     axes.tick_params(axis="y", length=0)
 
 

@@ -5,7 +5,6 @@ where they touch neither a point nor one another; one that finds no place is lef
 """
 
 from collections.abc import Hashable, Mapping
-from textwrap import wrap
 from typing import NamedTuple
 
 import matplotlib
@@ -15,12 +14,25 @@ import pandas as pd
 from matplotlib.figure import Figure
 from scipy import stats
 
-from analysis.correlate import Correlation
-from analysis.figures.drawing import BLUE, COLOURS, GREY, INK, ORANGE, STYLE, WIDTH, margins, title
+from analysis.correlate import Correlation, p_in_words
+from analysis.figures.drawing import (
+    BLUE,
+    COLOURS,
+    GREY,
+    INK,
+    ORANGE,
+    STYLE,
+    WIDTH,
+    margins,
+    short,
+    title,
+)
 
 Floats = npt.NDArray[np.float64]
 
 MOST_LABELS = 30
+# Of an axis of accuracies, so that a point at 0 or 1 is seen whole.
+BEYOND = 0.03
 LABEL_POINTS = 7.0
 RINGS_POINTS = (5.0, 11.0, 18.0, 26.0)
 ANGLES = np.deg2rad([0, 180, 90, 270, 35, 145, 325, 215])
@@ -58,7 +70,7 @@ def scatter(
         axes.plot(x, y, "o", color=BLUE, markersize=4.5, alpha=0.85, zorder=3)
         axes.margins(0.12)
         axes.set_xlim(axes.get_xlim())
-        axes.set_ylim(axes.get_ylim())
+        axes.set_ylim(_possible(axes))
         if correlation.r == correlation.r:
             _line(axes, x, y)
         chance = float(points["chance"].mean()) if len(points) else float("nan")
@@ -98,21 +110,27 @@ def panels(found: list[Panel], *, name: str, score: str) -> Figure:
                 rasterized=len(x) > MOST_LABELS,
             )
             axes.set_title(
-                "\n".join([*wrap(panel.name, 44), _brief(panel.correlation)]), fontsize=8
+                title(panel.name, _brief(panel.correlation), width=2.8, size=8), fontsize=8
             )
         for axes, panel in zip(grid.flat, found, strict=False):
             x = panel.points["score"].to_numpy(float)
             if panel.correlation.r == panel.correlation.r:
                 axes.set_xlim(axes.get_xlim())
-                axes.set_ylim(axes.get_ylim())
+                axes.set_ylim(_possible(axes))
                 _line(axes, x, panel.points["accuracy"].to_numpy(float))
             axes.axhline(float(panel.points["chance"].mean()), color=ORANGE, linestyle="--", lw=1)
         for axes in list(grid.flat)[len(found) :]:
             axes.set_visible(False)
         figure.supxlabel(f"{score}; dashed: chance", fontsize=8)
         figure.supylabel("accuracy", fontsize=8)
-        figure.suptitle(name, x=0.01, ha="left", fontsize=10)
+        figure.suptitle(title(name, width=figure.get_figwidth()), x=0.01, ha="left", fontsize=10)
     return figure
+
+
+def _possible(axes: matplotlib.axes.Axes) -> tuple[float, float]:
+    """The limits of an axis of accuracies, cut to a little beyond 0 and 1."""
+    low, high = axes.get_ylim()
+    return max(-BEYOND, low), min(1 + BEYOND, high)
 
 
 def _brief(correlation: Correlation) -> str:
@@ -132,7 +150,7 @@ def statement(correlation: Correlation) -> str:
     interval = ""
     if correlation.low == correlation.low:
         interval = f" [{correlation.low:.2f}, {correlation.high:.2f}]"
-    p = "p < .001" if correlation.p < 0.001 else f"p = {correlation.p:.3f}"
+    p = p_in_words(correlation.p)
     return f"r = {correlation.r:.2f}{interval}, {p}, n = {correlation.n} languages"
 
 
@@ -150,7 +168,7 @@ def forest(correlations: pd.DataFrame, *, name: str) -> Figure:
         ticks: list[tuple[float, str, bool]] = []
         line = 0.0
         for label in labels:
-            ticks.append((line, label, True))
+            ticks.append((line, short(label), True))
             for row in (row for row in rows if row["label"] == label):
                 line += 1
                 _interval(axes, line, row)
@@ -166,7 +184,7 @@ def forest(correlations: pd.DataFrame, *, name: str) -> Figure:
         axes.grid(axis="x", color="#E3E3E3", linewidth=0.6)
         axes.set_axisbelow(True)
         axes.set_xlabel("Pearson's r over languages, 95 % interval")
-        axes.set_title(title(name, _forest_statement(correlations)))
+        axes.set_title(title(name, _forest_statement(correlations), width=WIDTH - 1.2))
     return figure
 
 
@@ -192,11 +210,15 @@ def _interval(axes: matplotlib.axes.Axes, line: float, row: Mapping[Hashable, ob
 
 
 def _line(axes: matplotlib.axes.Axes, x: Floats, y: Floats) -> None:
-    """The least-squares line, and the 95 % band of the mean where there are 4 points or more."""
+    """The least-squares line, and the 95 % band of the mean where there are 4 points or more.
+
+    Both over the scores there are, and within the accuracies there can be.
+    """
     fit = stats.linregress(x, y)
-    places = np.linspace(*axes.get_xlim(), 80)
+    places = np.linspace(x.min(), x.max(), 80)
     middle = fit.intercept + fit.slope * places
-    axes.plot(places, middle, color=INK, linewidth=1.3, zorder=2)
+    possible = (middle >= 0) & (middle <= 1)
+    axes.plot(places[possible], middle[possible], color=INK, linewidth=1.3, zorder=2)
     n = len(x)
     if n < 4:
         return
@@ -204,7 +226,8 @@ def _line(axes: matplotlib.axes.Axes, x: Floats, y: Floats) -> None:
     error = np.sqrt(residual @ residual / (n - 2))
     leverage = 1 / n + (places - x.mean()) ** 2 / ((x - x.mean()) @ (x - x.mean()))
     half = stats.t.ppf(0.975, n - 2) * error * np.sqrt(leverage)
-    axes.fill_between(places, middle - half, middle + half, color=GREY, alpha=0.25, linewidth=0)
+    low, high = np.clip(middle - half, 0, 1), np.clip(middle + half, 0, 1)
+    axes.fill_between(places, low, high, color=GREY, alpha=0.25, linewidth=0)
 
 
 def label_points(axes: matplotlib.axes.Axes, x: Floats, y: Floats, names: list[str]) -> None:

@@ -1,15 +1,19 @@
 """What all figures share: colours, letters, margins, and how one is saved.
 
 The one idea: it draws on the object interface alone, so no window, no global state and no order of
-calls. Languages are named by code: every label is Latin script.
+calls. Names are plain text, whatever is in them: none is read as mathematics, and none is cut.
 """
 
+import warnings
 from collections.abc import Mapping
+from functools import partial
 from io import StringIO
 from pathlib import Path
 from textwrap import wrap
+from unicodedata import east_asian_width
 
 import matplotlib
+from matplotlib import font_manager
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
@@ -23,8 +27,32 @@ COLOURS: Mapping[str, str] = {
     "svcca": SKY,
     "anc": YELLOW,
 }
+# Text on the cells of a heat map, which are the same on a light page and on a dark one.
+ON_LIGHT, ON_DARK = "#111111", "#fefefe"
+# Tried in this order for every letter, as far as they are installed; the first one always is.
+FONTS = (
+    "DejaVu Sans",
+    "Noto Sans CJK SC",
+    "Noto Sans CJK JP",
+    "Noto Sans Arabic",
+    "Noto Sans Hebrew",
+    "Noto Sans Devanagari",
+    "Noto Sans Bengali",
+    "Noto Sans Tamil",
+    "Noto Sans Thai",
+    "Arial Unicode MS",
+    "Microsoft YaHei",
+    "Nirmala UI",
+    "Segoe UI",
+)
+_THERE = set(font_manager.get_font_names())
+SANS = [name for name in FONTS if name in _THERE] or ["DejaVu Sans"]
+MONO = ["DejaVu Sans Mono", *SANS[1:]]
 STYLE: dict[str, object] = {
-    "font.family": "DejaVu Sans",
+    "font.family": SANS,
+    # A model may be called $\frac{1$.
+    "text.parse_math": False,
+    "axes.formatter.use_mathtext": False,
     "font.size": 9,
     "axes.titlesize": 10,
     "axes.titlelocation": "left",
@@ -42,22 +70,33 @@ STYLE: dict[str, object] = {
     "svg.hashsalt": "babelscope",
 }
 WIDTH = 5.6
-TITLE_LETTERS = 62
+# Of a title, which is set in 10 points, and the width of one beside tick labels, in inches.
+LETTERS_PER_INCH, TITLE_WIDTH = 12.4, 5.0
+EDGE_INCHES = 0.08
+LONGEST_LABEL = 44
 PNG_DOTS_PER_INCH = 130
 # Of what is drawn as an image inside an SVG: a thousand thin lines.
 RASTER_DOTS_PER_INCH = 100
 
 
 def save(figure: Figure, *, stem: Path) -> str:
-    """Write stem.svg and stem.png; return the SVG element, ready to stand inside a page."""
+    """Write stem.svg and stem.png; return the SVG element, ready to stand inside a page.
+
+    The edge of the picture is that of what is drawn, so no label is cut.
+    """
     buffer = StringIO()
-    with matplotlib.rc_context(STYLE):
+    with matplotlib.rc_context(STYLE), warnings.catch_warnings():
+        # A letter that no font has is drawn as a box, and labels longer than a figure widen it.
+        warnings.filterwarnings("ignore", message="Glyph")
+        warnings.filterwarnings("ignore", message="constrained_layout not applied")
         if figure.get_layout_engine() is not None:
             # The layout is found once here, not once more for each of the two files.
             figure.draw_without_rendering()
             figure.set_layout_engine("none")
-        figure.savefig(buffer, format="svg", metadata={"Date": None}, dpi=RASTER_DOTS_PER_INCH)
-        figure.savefig(stem.parent / f"{stem.name}.png", dpi=PNG_DOTS_PER_INCH)
+        svg = partial(figure.savefig, buffer, format="svg", metadata={"Date": None})
+        png = partial(figure.savefig, stem.parent / f"{stem.name}.png")
+        for write, dots in ((svg, RASTER_DOTS_PER_INCH), (png, PNG_DOTS_PER_INCH)):
+            write(dpi=dots, bbox_inches="tight", pad_inches=EDGE_INCHES)
     text = buffer.getvalue()
     (stem.parent / f"{stem.name}.svg").write_text(text, encoding="utf-8")
     return text[text.index("<svg") :]
@@ -68,6 +107,19 @@ def margins() -> ConstrainedLayoutEngine:
     return ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.06)
 
 
-def title(name: str, seen: str) -> str:
-    """What is drawn, then what is seen, in lines that fit the narrowest figure."""
-    return "\n".join(line for part in (name, seen) for line in wrap(part, TITLE_LETTERS))
+def title(name: str, seen: str = "", *, width: float = TITLE_WIDTH, size: float = 10) -> str:
+    """What is drawn, then what is seen, in lines of so many inches at a size in points."""
+    letters = width * LETTERS_PER_INCH * 10 / size
+    return "\n".join(line for part in (name, seen) for line in _lines(part, letters))
+
+
+def short(name: str) -> str:
+    """A name for a tick or a key; of a long one the middle is left out."""
+    half = LONGEST_LABEL // 2
+    return name if len(name) <= LONGEST_LABEL else f"{name[:half]} ... {name[-half:]}"
+
+
+def _lines(text: str, letters: float) -> list[str]:
+    """The text in lines, of half as many letters where they are twice as wide."""
+    wide = any(east_asian_width(letter) in "WF" for letter in text)
+    return wrap(text, max(12, int(letters / 2 if wide else letters)))

@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis.figures.drawing import INK, STYLE, title
+from analysis.figures.drawing import ON_DARK, ON_LIGHT, STYLE, title
 
 MOST_NUMBERED = 25
 INCHES = 0.26
@@ -30,10 +30,13 @@ def by_script(languages: set[str]) -> list[str]:
     return sorted(languages, key=lambda code: (script(code), code))
 
 
-def pairs(rows: pd.DataFrame, *, value: str, name: str, bar: str, around_zero: bool) -> Figure:
+def pairs(
+    rows: pd.DataFrame, *, value: str, name: str, bar: str, scale: tuple[float, float]
+) -> Figure:
     """`value` of every source and target; rows need both.
 
-    Colours run from the least value to the greatest, or as far on either side of 0. Up to 25
+    `scale` is what the colours run over, the same for all maps that stand together: from the least
+    value to the greatest (`ends`), or as far on either side of 0 (`around_zero`). Up to 25
     languages every cell has its number. A cell without a value is grey.
     """
     codes = by_script(set(rows["source"]) | set(rows["target"]))
@@ -42,16 +45,19 @@ def pairs(rows: pd.DataFrame, *, value: str, name: str, bar: str, around_zero: b
     values = grid.to_numpy(float)
     numbered = len(codes) <= MOST_NUMBERED
     side = max(2.4, len(codes) * (INCHES if numbered else INCHES_CROWDED))
-    low, high = _range(values, around_zero=around_zero)
-    left, below, above, right = 0.95, 0.95, 0.75, 1.1
-    width, height = left + side + right, below + side + above
+    left, below, right = 0.95, 0.95, 1.1
+    width = left + side + right
+    heading = title(name, width=width)
+    above = 0.4 + 0.18 * (heading.count("\n") + 1)
+    height = below + side + above
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(width, height))
         axes = figure.add_axes((left / width, below / height, side / width, side / height))
-        colours = matplotlib.colormaps["RdBu" if around_zero else "cividis"]
-        colours = colours.with_extremes(bad=BLANK)
+        colours = matplotlib.colormaps["RdBu" if scale[0] == -scale[1] else "cividis"]
+        colours = colours.with_extremes(bad=(0, 0, 0, 0))
+        axes.set_facecolor(BLANK)
         image = axes.imshow(
-            np.ma.masked_invalid(values), cmap=colours, vmin=low, vmax=high,
+            np.ma.masked_invalid(values), cmap=colours, vmin=scale[0], vmax=scale[1],
             interpolation="nearest",
         )  # fmt: skip
         if numbered:
@@ -66,22 +72,27 @@ def pairs(rows: pd.DataFrame, *, value: str, name: str, bar: str, around_zero: b
         _scripts(axes, codes)
         tall = min(side, 3.0)
         place = (left + side + 0.3) / width, (below + side - tall) / height
-        scale = figure.colorbar(image, cax=figure.add_axes((*place, 0.13 / width, tall / height)))
-        scale.set_label(bar)
-        scale.outline.set_visible(False)
-        figure.text(0.12 / width, 1 - 0.1 / height, title(name, ""), va="top", fontsize=10)
+        key = figure.colorbar(image, cax=figure.add_axes((*place, 0.13 / width, tall / height)))
+        key.set_label(bar)
+        key.outline.set_visible(False)
+        figure.text(0.12 / width, 1 - 0.1 / height, heading, va="top", fontsize=10)
     return figure
 
 
-def _range(values: np.ndarray, *, around_zero: bool) -> tuple[float, float]:
-    """The ends of the scale."""
-    known = values[np.isfinite(values)]
-    if not len(known):
+def ends(values: pd.Series) -> tuple[float, float]:
+    """A scale from the least value to the greatest."""
+    known = values.astype(float)
+    known = known[np.isfinite(known)]
+    if known.empty:
         return 0.0, 1.0
-    if around_zero:
-        far = max(0.01, float(np.abs(known).max()))
-        return -far, far
     return float(known.min()), max(float(known.max()), float(known.min()) + 0.01)
+
+
+def around_zero(values: pd.Series) -> tuple[float, float]:
+    """A scale as far on either side of 0."""
+    low, high = ends(values)
+    far = max(0.01, abs(low), abs(high))
+    return -far, far
 
 
 def _numbers(axes: Axes, values: np.ndarray, image: matplotlib.image.AxesImage) -> None:
@@ -91,7 +102,7 @@ def _numbers(axes: Axes, values: np.ndarray, image: matplotlib.image.AxesImage) 
         dark = 0.299 * red + 0.587 * green + 0.114 * blue < 0.5
         axes.text(
             column, row, f"{100 * values[row, column]:.0f}", ha="center", va="center",
-            fontsize=6.5, color="white" if dark else INK,
+            fontsize=6.5, color=ON_DARK if dark else ON_LIGHT,
         )  # fmt: skip
 
 

@@ -13,11 +13,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from analysis.figures.drawing import BLUE, GREY, INK, ORANGE, STYLE, WIDTH, margins, title
+from analysis.figures.drawing import BLUE, GREY, INK, MONO, ORANGE, STYLE, WIDTH, margins, title
 from analysis.latent import LATENT, SHUFFLED
 
 CROWDED = 40
 ACROSS = 3
+# Inches of a panel.
+PANEL = 3.0
 MOST_TICKS = 12
 
 
@@ -62,7 +64,7 @@ def accuracies(curves: pd.DataFrame, *, outputs: dict[str, Output], name: str) -
             _layers(axes, own)
             for side, colour in (("native", BLUE), ("pivot", ORANGE)):
                 rows = own[own["side"] == side].sort_values("layer")
-                _band(axes, rows, colour=colour, line="-")
+                _band(axes, rows, colour=colour, line="-", share=True)
             output = outputs.get(label)
             if output is not None:
                 _output(axes, output, last=float(own["layer"].max()))
@@ -73,10 +75,11 @@ def accuracies(curves: pd.DataFrame, *, outputs: dict[str, Output], name: str) -
     return figure
 
 
-def heat_map(rows: pd.DataFrame, *, name: str) -> Figure:
+def heat_map(rows: pd.DataFrame, *, name: str, most: float) -> Figure:
     """Language x layer of a log ratio, blue above 0 (native) and red below (pivot).
 
-    Rows need language, layer and value. The most native language is on top.
+    Rows need language, layer and value. The most native language is on top. Colours run as far as
+    `most` on either side of 0, which is the same for all maps that stand together.
     """
     grid = rows.pivot_table(index="language", columns="layer", values="value")
     grid = grid.loc[grid.mean(axis="columns").sort_values(ascending=False).index]
@@ -85,15 +88,12 @@ def heat_map(rows: pd.DataFrame, *, name: str) -> Figure:
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(WIDTH, height), layout=margins())
         axes = figure.subplots()
-        most = max(1e-9, float(np.nanmax(np.abs(grid.to_numpy()))))
         image = axes.imshow(
             grid.to_numpy(), aspect="auto", cmap="RdBu", vmin=-most, vmax=most,
             interpolation="nearest",
         )  # fmt: skip
         size = 6 if many else 8
-        axes.set_yticks(
-            range(len(grid)), list(grid.index), fontsize=size, family="DejaVu Sans Mono"
-        )
+        axes.set_yticks(range(len(grid)), list(grid.index), fontsize=size, family=MONO)
         step = max(1, -(-grid.shape[1] // 16))
         axes.set_xticks(range(0, grid.shape[1], step), list(grid.columns)[::step])
         axes.tick_params(length=0)
@@ -104,7 +104,9 @@ def heat_map(rows: pd.DataFrame, *, name: str) -> Figure:
         )
         bar.set_label("log ratio, native : pivot")
         bar.outline.set_visible(False)
-        axes.set_title(title(name, f"{len(grid)} languages, the most native on top"))
+        axes.set_title(
+            title(name, f"{len(grid)} languages, the most native on top", width=WIDTH - 1.2)
+        )
     return figure
 
 
@@ -119,11 +121,11 @@ def _panels(labels: list[str], *, name: str) -> tuple[Figure, dict[str, Axes]]:
         axes.set_visible(False)
     found = dict(zip(labels, grid.flat, strict=False))
     for label, axes in found.items():
-        axes.set_title(title(label, ""), fontsize=9)
+        axes.set_title(title(label, width=PANEL, size=9), fontsize=9)
         axes.set_xlabel("layer")
         axes.grid(axis="y", color="#E3E3E3", linewidth=0.6)
         axes.set_axisbelow(True)
-    figure.suptitle(title(name, ""), x=0.01, ha="left", fontsize=10)
+    figure.suptitle(title(name, width=size[0]), x=0.01, ha="left", fontsize=10)
     return figure, found
 
 
@@ -136,10 +138,12 @@ def _layers(axes: Axes, rows: pd.DataFrame) -> None:
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=MOST_TICKS))
 
 
-def _band(axes: Axes, rows: pd.DataFrame, *, colour: str, line: str) -> None:
-    """A mean with its band."""
+def _band(axes: Axes, rows: pd.DataFrame, *, colour: str, line: str, share: bool = False) -> None:
+    """A mean with its band, that of a share within 0 and 1."""
     layers = rows["layer"].to_numpy(float)
     low, high = rows["low"].to_numpy(float), rows["high"].to_numpy(float)
+    if share:
+        low, high = np.clip(low, 0, 1), np.clip(high, 0, 1)
     axes.fill_between(layers, low, high, color=colour, alpha=0.2, linewidth=0)
     marker = "o" if len(rows) < CROWDED / 2 else ""
     axes.plot(

@@ -25,13 +25,16 @@ def pairs(rows: pd.DataFrame, *, name: str, language: str, pivot: str) -> Figure
     }
     deep = max(len(found) for found in layers.values())
     with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(0.2 + 3.6 * len(measures), 0.9 + 3.4 * deep))
+        width = 0.2 + 3.6 * len(measures)
+        heading = title(name, width=width - 0.2)
+        above = 0.62 + 0.18 * (heading.count("\n") + 1)
+        height = above + 0.1 + 3.4 * deep
+        figure = Figure(figsize=(width, height))
         panels = figure.subplots(deep, len(measures), squeeze=False)
-        height = 0.9 + 3.4 * deep
         figure.subplots_adjust(
             left=0.03,
             right=0.97,
-            top=1 - 0.8 / height,
+            top=1 - above / height,
             bottom=0.12 / height,
             wspace=0.08,
             hspace=0.15,
@@ -46,14 +49,11 @@ def pairs(rows: pd.DataFrame, *, name: str, language: str, pivot: str) -> Figure
                 own = rows[(rows["measure"] == measure) & (rows["layer"] == layer)]
                 _panel(axes, own, language=language, pivot=pivot)
                 axes.set_title(f"{SHOWN.get(measure, measure.upper())}, layer {layer}", fontsize=9)
-        handles, labels = panels[0][0].get_legend_handles_labels()
         figure.legend(
-            handles, labels, loc="upper right", ncols=2, frameon=False, fontsize=8,
-            bbox_to_anchor=(0.99, 1 - 0.25 / height),
+            panels[0][0].lines, [pivot, language], loc="upper right", ncols=2, frameon=False,
+            fontsize=8, bbox_to_anchor=(0.99, 1 - (above - 0.55) / height),
         )  # fmt: skip
-        figure.suptitle(
-            title(name, ""), x=0.03, y=1 - 0.08 / height, ha="left", va="top", fontsize=10
-        )
+        figure.suptitle(heading, x=0.03, y=1 - 0.08 / height, ha="left", va="top", fontsize=10)
     return figure
 
 
@@ -67,7 +67,7 @@ def _panel(axes: Axes, rows: pd.DataFrame, *, language: str, pivot: str) -> None
     )
     for side, colour, mark in ((pivot, BLUE, "o"), (language, ORANGE, "^")):
         axes.plot(sides[side]["x"], sides[side]["y"], mark, color=colour, markersize=4, alpha=0.8,
-                  label=side, markeredgewidth=0)  # fmt: skip
+                  markeredgewidth=0)  # fmt: skip
     axes.set_xticks([])
     axes.set_yticks([])
     for spine in axes.spines.values():

@@ -59,7 +59,7 @@ def doses(rows: pd.DataFrame, *, name: str) -> Figure:
     Rows need outcome, layer, coefficient, plain, level, low and high, the ends of the change.
     """
     layers = sorted(set(rows["layer"]))
-    colours = matplotlib.colormaps["viridis"](np.linspace(0, 0.88, len(layers)))
+    colours = matplotlib.colormaps["viridis"](np.linspace(0.25, 0.88, len(layers)))
     outcomes = [outcome for outcome in LEVELS if rows[rows["outcome"] == outcome]["level"].any()]
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(max(4.6, 3.3 * len(outcomes)), 3.5), layout=margins())
@@ -82,7 +82,9 @@ def doses(rows: pd.DataFrame, *, name: str) -> Figure:
         figure.legend(handles, labels, loc="outside right center", frameon=False, fontsize=8,
                       title="layer", title_fontsize=8)  # fmt: skip
         key = "band: 95 % of the change over languages; dashed: plain"
-        figure.suptitle(title(name, key), x=0.01, ha="left", fontsize=10)
+        figure.suptitle(
+            title(name, key, width=figure.get_figwidth()), x=0.01, ha="left", fontsize=10
+        )
     return figure
 
 
@@ -122,16 +124,21 @@ def by_language(rows: pd.DataFrame, *, outcome: str, name: str, notes: Mapping[i
     columns = 2 if len(layers) == 4 else min(ACROSS, len(layers))
     lines = -(-len(layers) // columns)
     with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(max(4.6, 3.4 * columns), 0.8 + 2.9 * lines))
+        width = max(4.6, 3.4 * columns)
+        heading = title(name, KEY, width=width)
+        above = 0.5 + 0.18 * (heading.count("\n") + 1)
+        height = above + 2.9 * lines
+        figure = Figure(figsize=(width, height))
         panels = figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False)
-        height = 0.8 + 2.9 * lines
         figure.subplots_adjust(
-            left=0.62 / max(4.6, 3.4 * columns), right=0.985, bottom=0.5 / height,
-            top=1 - 0.85 / height, wspace=0.08, hspace=0.28,
+            left=0.62 / width, right=0.985, bottom=0.5 / height, top=1 - above / height,
+            wspace=0.08, hspace=0.28,
         )  # fmt: skip
         for axes, layer in zip(panels.flat, layers, strict=False):
             _languages(axes, rows[rows["layer"] == layer], outcome)
-            axes.set_title(f"layer {layer}\n{notes.get(layer, '')}".strip(), fontsize=8)
+            axes.set_title(
+                title(f"layer {layer}", notes.get(layer, ""), width=3.0, size=8), fontsize=8
+            )
         for axes in list(panels.flat)[len(layers) :]:
             axes.set_visible(False)
         for axes, layer in zip(panels.flat, layers, strict=False):
@@ -148,8 +155,7 @@ def by_language(rows: pd.DataFrame, *, outcome: str, name: str, notes: Mapping[i
             if number + columns >= len(layers):
                 axes.set_xlabel("accuracy of the plain model (%)")
                 axes.tick_params(labelbottom=True)
-        figure.text(0.1 / (3.4 * columns), 1 - 0.08 / height, title(name, KEY), va="top",
-                    fontsize=10)  # fmt: skip
+        figure.text(0.1 / width, 1 - 0.08 / height, heading, va="top", fontsize=10)
     return figure
 
 
@@ -166,6 +172,8 @@ def _dose(axes: Axes, rows: pd.DataFrame, scale: float, colour: Sequence[float],
         start = scale * float(plain.mean())
         x, level = np.insert(x, place, 0), np.insert(level, place, start)
         low, high = np.insert(low, place, start), np.insert(high, place, start)
+    least, most = (-1, 1) if scale == 1 else (0, scale)
+    low, high = (np.clip(end, least, most) for end in (low, high))
     axes.fill_between(x, low, high, color=colour, alpha=0.16, linewidth=0)
     layer = f"{own['layer'].iloc[0]:.0f}" if len(own) else ""
     axes.plot(x, level, marker=mark, color=colour, linewidth=1.5, markersize=4, label=layer)
@@ -206,7 +214,9 @@ def _by_layer(lines: list[tuple[str, pd.DataFrame, str, str]], *, name: str) -> 
         handles, labels = panels[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside right center", frameon=False, fontsize=8)
         key = "mean over languages, band: 95 %"
-        figure.suptitle(title(name, key), x=0.01, ha="left", fontsize=10)
+        figure.suptitle(
+            title(name, key, width=figure.get_figwidth()), x=0.01, ha="left", fontsize=10
+        )
     return figure
 
 

@@ -15,7 +15,7 @@ from analysis.checkpoints import step
 from analysis.correlate import Correlation
 from analysis.figures.by_language import thin_lines
 from analysis.figures.correlations import label_points, statement
-from analysis.figures.drawing import COLOURS, INK, STYLE, margins, title
+from analysis.figures.drawing import COLOURS, INK, STYLE, margins, short, title
 
 LABELS = 12
 
@@ -41,7 +41,7 @@ def curves(rows: pd.DataFrame, *, name: str) -> Figure:
         for row in panels:
             row[0].set_ylabel("score, mean over layers")
         key = "thin: one language, thick: their mean"
-        figure.suptitle(f"{name} ({key})", x=0.01, ha="left", fontsize=10)
+        figure.suptitle(title(f"{name} ({key})", width=size[0]), x=0.01, ha="left", fontsize=10)
     return figure
 
 
@@ -66,12 +66,12 @@ def translation(
             axes.set_xlabel(score)
             axes.set_ylabel(f"{metric} (95 % interval)")
             said = statement(correlation).replace("languages", "steps")
-            axes.set_title("\n".join([metric, said]), fontsize=8)
+            axes.set_title(title(metric, said, width=3.4, size=8), fontsize=8)
             if len(own) <= LABELS:
                 axes.set_xlim(axes.get_xlim())
                 axes.set_ylim(axes.get_ylim())
                 label_points(axes, x, y, [str(_short(text)) for text in own["revision"]])
-        figure.suptitle(title(name, ""), x=0.01, ha="left", fontsize=10)
+        figure.suptitle(title(name, width=figure.get_figwidth()), x=0.01, ha="left", fontsize=10)
     return figure
 
 
@@ -95,7 +95,7 @@ def _curve(axes: Axes, rows: pd.DataFrame, measure: str) -> None:
     for revision in last:
         axes.axvline(places[revision], color="#BBBBBB", linestyle=":", linewidth=0.9, zorder=0)
         axes.annotate(
-            revision[:12], (places[revision], 1), xycoords=("data", "axes fraction"),
+            short(revision), (places[revision], 1), xycoords=("data", "axes fraction"),
             xytext=(-3, -3), textcoords="offset points", ha="right", va="top", fontsize=7,
         )  # fmt: skip
 

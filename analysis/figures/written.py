@@ -3,6 +3,8 @@
 The one idea: a figure is a pure function of a small tidy frame, and its title says what is seen.
 """
 
+from typing import Any
+
 import matplotlib
 import numpy as np
 import pandas as pd
@@ -13,12 +15,14 @@ from analysis.figures.drawing import (
     GREEN,
     GREY,
     INK,
+    MONO,
     ORANGE,
     PURPLE,
     SKY,
     STYLE,
     WIDTH,
     YELLOW,
+    short,
     title,
 )
 
@@ -43,7 +47,7 @@ def by_language(rows: pd.DataFrame, *, name: str, metric: str, most: float | Non
     order = known.groupby("place")["value"].mean().sort_values(ascending=False, kind="stable")
     places = {place: number for number, place in enumerate(order.index)}
     series = sorted(set(known["series"]))
-    heading = title(name, _seen(order))
+    heading = title(name, _seen(order), width=WIDTH - 0.3)
     above = 0.12 + LINE * (heading.count("\n") + 1)
     height = above + AXIS + KEY * len(series) + ROW * len(places)
     with matplotlib.rc_context(STYLE):
@@ -55,13 +59,14 @@ def by_language(rows: pd.DataFrame, *, name: str, metric: str, most: float | Non
             top=1 - above / height,
             bottom=(AXIS + KEY * len(series)) / height,
         )
+        drawn: list[Any] = []
         for number, one in enumerate(series):
             own = known[known["series"] == one]
             shift = SPREAD * ((number + 0.5) / len(series) - 0.5)
             heights = own["place"].map(places).to_numpy(float) + shift
             values = own["value"].to_numpy(float)
             ends = np.array([values - own["low"], own["high"] - values])
-            axes.errorbar(
+            bars = axes.errorbar(
                 values,
                 heights,
                 xerr=np.clip(np.nan_to_num(ends), 0, None),
@@ -69,9 +74,9 @@ def by_language(rows: pd.DataFrame, *, name: str, metric: str, most: float | Non
                 color=SERIES[number % len(SERIES)],
                 markersize=4,
                 elinewidth=0.9,
-                label=one,
             )
-        axes.set_yticks(range(len(places)), list(places), family="DejaVu Sans Mono", fontsize=8)
+            drawn.append(bars)
+        axes.set_yticks(range(len(places)), list(places), family=MONO, fontsize=8)
         axes.tick_params(axis="y", length=0)
         axes.set_ylim(len(places) - 0.5, -0.5)
         axes.set_xlim(left=0)
@@ -80,7 +85,14 @@ def by_language(rows: pd.DataFrame, *, name: str, metric: str, most: float | Non
         axes.grid(axis="y", color="#E3E3E3", linewidth=0.6)
         axes.set_axisbelow(True)
         axes.set_xlabel(f"{metric}, 95 % interval over items")
-        figure.legend(loc="lower left", frameon=False, fontsize=8, bbox_to_anchor=(0.0, 0.0))
+        figure.legend(
+            drawn,
+            [short(one) for one in series],
+            loc="lower left",
+            frameon=False,
+            fontsize=8,
+            bbox_to_anchor=(0.0, 0.0),
+        )
         axes.set_title(heading, x=-LEFT / (WIDTH - LEFT - 0.15))
     return figure
 

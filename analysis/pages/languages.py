@@ -6,6 +6,7 @@ The one idea: one row per language and model, whatever of it exists. It does not
 import pandas as pd
 
 from analysis import tables
+from analysis.figures import heat
 from analysis.figures.by_language import CROWDED, accuracy_bars, accuracy_map
 from analysis.page import Fold, Part, Picture, Sheet, Text, file_name
 from analysis.read import label
@@ -118,6 +119,7 @@ def _maps(accuracies: pd.DataFrame) -> tuple[Part, ...]:
     """Accuracy by language and model, one figure per benchmark and prompt."""
     found: list[Part] = []
     several = accuracies.groupby("benchmark")["prompt"].nunique()
+    scale = heat.ends(accuracies["accuracy"])
     for names, group in tables.with_label(accuracies).groupby(["benchmark", "prompt"], sort=True):
         benchmark, prompt = (str(part) for part in names)
         name = f"{benchmark} ({prompt})" if several[benchmark] > 1 else benchmark
@@ -125,7 +127,7 @@ def _maps(accuracies: pd.DataFrame) -> tuple[Part, ...]:
             Picture(
                 name=file_name("accuracy", name),
                 caption=f"{name}: accuracy by language and model.",
-                figure=accuracy_map(group, name=name),
+                figure=accuracy_map(group, name=name, scale=scale),
                 size="tall" if group["language"].nunique() > CROWDED else "half",
             )
         )

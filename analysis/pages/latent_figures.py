@@ -107,6 +107,7 @@ def _heat_maps(cells: pd.DataFrame) -> tuple[Part, ...]:
     """Languages by layers, one per model and benchmark."""
     own = cells[cells["measure"] == LATENT].rename(columns={log_ratio.USUAL: "value"})
     found: list[Part] = []
+    most = float(own["value"].abs().max())
     for said, place in _by_place(own):
         for label, group in place.groupby("label", sort=True):
             named = f"{label}, {said}"
@@ -115,7 +116,7 @@ def _heat_maps(cells: pd.DataFrame) -> tuple[Part, ...]:
                 Picture(
                     name=file_name("log_ratio_languages", named),
                     caption=f"{named}: log ratio per token by language and layer.",
-                    figure=drawn.heat_map(group, name=named),
+                    figure=drawn.heat_map(group, name=named, most=most if most > 0 else 1.0),
                     size="tall" if tall else "half",
                 )
             )

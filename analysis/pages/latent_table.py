@@ -13,6 +13,7 @@ from typing import Any
 import pandas as pd
 
 from analysis import compared, log_ratio, published_latent, tables
+from analysis.correlate import p_in_words
 from analysis.latent import LATENT, SERIES
 from analysis.log_ratio import FERTILITY, OUTCOMES, USUAL
 from analysis.page import Exhibit, Part, Sheet, Text
@@ -146,7 +147,7 @@ def under(record: Mapping[Hashable, Any]) -> str:
     if isnan(record["r"]):
         lines.append(str(record["note"]).removeprefix("undefined: "))
     else:
-        p = "p < .001" if record["p"] < 0.001 else f"p = {record['p']:.3f}".replace("0.", ".")
+        p = p_in_words(record["p"]).replace("0.", ".")
         lines.append(f"{log_ratio.stars(record['p'])} {p}, n = {record['n']}".strip())
         if not isnan(record["low"]):
             lines.append(f"[{_short(record['low'])}, {_short(record['high'])}]")

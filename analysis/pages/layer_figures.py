@@ -6,6 +6,7 @@ heat maps are behind a fold, as the profiles already show where the peak lies.
 
 import pandas as pd
 
+from analysis.figures import heat
 from analysis.figures.by_language import CROWDED, heat_map, profiles
 from analysis.figures.points import pairs
 from analysis.page import Exhibit, Fold, Part, Picture, Text, file_name
@@ -79,14 +80,16 @@ def _profiles(alignment: pd.DataFrame, material: Material) -> tuple[Part, ...]:
 def _heat_maps(alignment: pd.DataFrame, material: Material) -> tuple[Part, ...]:
     """One heat map per model, for the headline series."""
     found: list[Part] = []
-    for names, group in material.of_headline(alignment).groupby(SERIES, sort=True):
+    own = material.of_headline(alignment)
+    scale = (min(0.0, float(own["value"].min())), heat.ends(own["value"])[1])
+    for names, group in own.groupby(SERIES, sort=True):
         said = f"{material.named(names)}: {material.headline.text}"
         tall = group["language"].nunique() > CROWDED
         found.append(
             Picture(
                 name=file_name("heat_map", said),
                 caption=f"{said}. Languages by mean score, best on top.",
-                figure=heat_map(group, name=said),
+                figure=heat_map(group, name=said, scale=scale),
                 size="tall" if tall else "half",
             )
         )

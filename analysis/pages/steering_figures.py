@@ -11,6 +11,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from analysis import steering_means, tables
+from analysis.correlate import p_in_words
 from analysis.figures import sweeps
 from analysis.page import Exhibit, Part, Picture, Text, file_name
 from analysis.pages import steering_tables, vector_table
@@ -160,10 +161,15 @@ def _notes(own: pd.DataFrame, trends: pd.DataFrame) -> dict[int, str]:
     found = own[place].drop_duplicates().merge(trends, on=place)
     notes = {}
     for row in found.to_dict("records"):
-        p = "p < .001" if row["p"] < 0.001 else f"p = {row['p']:.3f}"
-        line = f"slope {row['slope']:+.2f} [{row['low']:.2f}, {row['high']:.2f}], {p}"
-        undefined = row["slope"] != row["slope"]
-        notes[int(row["layer"])] = "" if undefined else f"{line}, n = {row['n']}"
+        line = f"slope {row['slope']:+.2f}"
+        if row["low"] == row["low"]:
+            ends = f"[{row['low']:.2f}, {row['high']:.2f}]"
+            line += f" {ends}, {p_in_words(row['p'])}, n = {row['n']}"
+        elif row["slope"] == row["slope"]:
+            line += f" ({row['note']})"
+        else:
+            line = f"no slope: {row['note']}"
+        notes[int(row["layer"])] = line
     return notes
 
 

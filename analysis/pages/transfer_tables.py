@@ -139,15 +139,21 @@ def _maps(material: Material) -> Exhibit:
     parts: list[Part] = []
     named = tables.with_label(material.pairs)
     prompts = named.groupby(["label", "benchmark"])["prompt"].nunique()
+    scales = {
+        "tr_plus": heat.ends(named["tr_plus"]),
+        "excess_plus": heat.around_zero(named["excess_plus"]),
+    }
     for place, group in named.groupby(["label", "benchmark", "prompt"], sort=True):
         shown, benchmark, prompt = (str(part) for part in place)
         several = prompts[shown, benchmark] > 1
-        parts += _pair(group, said=", ".join([shown, benchmark, *([prompt] if several else [])]))
+        parts += _pair(
+            group, scales=scales, said=", ".join([shown, benchmark, *([prompt] if several else [])])
+        )
     return Exhibit(name=name, title=title, parts=folded(parts, "more maps"))
 
 
-def _pair(group: pd.DataFrame, *, said: str) -> list[Part]:
-    """The two maps of one model and benchmark."""
+def _pair(group: pd.DataFrame, *, scales: dict[str, tuple[float, float]], said: str) -> list[Part]:
+    """The two maps of one model and benchmark, on the scales of all."""
     crowded = group["target"].nunique() > heat.MOST_NUMBERED
     numbers = "" if crowded else " Numbers are hundredths."
     parts: list[Part] = []
@@ -155,8 +161,9 @@ def _pair(group: pd.DataFrame, *, said: str) -> list[Part]:
         ("tr_plus", "tr+ (share of items)", "transfer of right answers"),
         ("excess_plus", "tr+ less the target's accuracy", "excess transfer"),
     ):
-        around = value == "excess_plus"
-        figure = heat.pairs(group, value=value, name=f"{said}: {what}", bar=bar, around_zero=around)
+        figure = heat.pairs(
+            group, value=value, name=f"{said}: {what}", bar=bar, scale=scales[value]
+        )
         caption = f"{said}: {what} from source (row) to target (column). {ORDER}{numbers}"
         parts.append(
             Picture(
