@@ -153,7 +153,7 @@ def for_spreadsheets(frame: pd.DataFrame) -> pd.DataFrame:
     kept = frame.rename(columns=_harmless)
     for place, kind in enumerate(kept.dtypes):
         if not pd.api.types.is_numeric_dtype(kind):
-            kept.isetitem(place, kept.iloc[:, place].map(_harmless, na_action="ignore"))
+            kept.isetitem(place, [_harmless(value) for value in kept.iloc[:, place]])
     return kept
 
 

@@ -63,6 +63,8 @@ STYLE: dict[str, object] = {
     "axes.spines.right": False,
     "text.color": INK,
     "axes.labelcolor": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
     "xtick.labelsize": 8,
     "ytick.labelsize": 8,
     "figure.facecolor": "white",
@@ -89,14 +91,14 @@ def save(figure: Figure, *, stem: Path) -> str:
         # A letter that no font has is drawn as a box, and labels longer than a figure widen it.
         warnings.filterwarnings("ignore", message="Glyph")
         warnings.filterwarnings("ignore", message="constrained_layout not applied")
-        if figure.get_layout_engine() is not None:
-            # The layout is found once here, not once more for each of the two files.
-            figure.draw_without_rendering()
-            figure.set_layout_engine("none")
+        # Layout and edge are found once here, not once more for each of the two files.
+        figure.draw_without_rendering()
+        figure.set_layout_engine("none")
+        edge = figure.get_tightbbox().padded(EDGE_INCHES)
         svg = partial(figure.savefig, buffer, format="svg", metadata={"Date": None})
         png = partial(figure.savefig, stem.parent / f"{stem.name}.png")
         for write, dots in ((svg, RASTER_DOTS_PER_INCH), (png, PNG_DOTS_PER_INCH)):
-            write(dpi=dots, bbox_inches="tight", pad_inches=EDGE_INCHES)
+            write(dpi=dots, bbox_inches=edge)
     text = buffer.getvalue()
     (stem.parent / f"{stem.name}.svg").write_text(text, encoding="utf-8")
     return text[text.index("<svg") :]

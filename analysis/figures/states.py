@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from analysis.figures.correlations import label_points
-from analysis.figures.drawing import GREY, STYLE
+from analysis.figures.drawing import GREY, INK, STYLE
 
 # Up to so many languages each has a colour of its own.
 FEW = 20
@@ -32,7 +32,7 @@ def plane(rows: pd.DataFrame, *, name: str, pivot: str) -> Figure:
     languages = sorted(set(rows["side"]), key=lambda code: (code != pivot, script(code), code))
     many = len(languages) > FEW
     colours = _by_script(languages) if many else _by_language(languages)
-    colours[pivot] = "#000000"
+    colours[pivot] = INK
     marks = _marks(languages)
     down = -(-len(layers) // ACROSS)
     across = -(-len(layers) // down)
