@@ -4,7 +4,7 @@ How each kind of grid is read is in `grids/`; what is gathered is packed into un
 """
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Set
+from collections.abc import Collection, Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass, field
 
 from orchestrator.pack import Content, Part
@@ -61,10 +61,12 @@ class Draft:
     notes: list[str] = field(default_factory=list)
     pins: dict[str, object] = field(default_factory=dict)
     commits: dict[str, str] = field(default_factory=dict)
+    languages: set[str] = field(default_factory=set)
 
     def read(self, content: Content, *, name: str) -> str:
         """Take note of what was read, and of the commit if it came from the hub."""
         self.pins[name] = fingerprint = content.fingerprint
+        self.languages |= {content.language, getattr(content, "pivot", None) or content.language}
         if content.commit:
             self.commits[name] = content.commit
         return fingerprint
@@ -113,15 +115,45 @@ def named(asked: Iterable[str], *, there: tuple[str, ...]) -> tuple[str, ...]:
 def those_there(
     draft: Draft, asked: Iterable[str], *, there: tuple[str, ...], benchmark: str
 ) -> list[str]:
-    """The languages meant that a benchmark has; a note says which it lacks."""
+    """The languages meant that a benchmark has; a note says which it lacks.
+
+    Raises:
+        ValueError: it has none of them.
+    """
     meant = named(asked, there=there)
     lacking = [language for language in meant if language not in there]
     if lacking:
-        shown = ", ".join(lacking[:6]) + (f" and {len(lacking) - 6} more" if lacking[6:] else "")
+        shown = _few(lacking)
+        if len(lacking) == len(meant):
+            raise ValueError(
+                f"{benchmark} has no {shown}, and no other language was asked for: name one of "
+                f"{_few(there)} with --language, or give its rows with --data-root"
+            )
         note = f"{benchmark} has no {shown}: no answers in these languages"
         if note not in draft.notes:
             draft.notes.append(note)
     return [language for language in meant if language in there]
+
+
+def need_rows(draft: Draft, asked: Iterable[str], *, read: Iterable[str]) -> None:
+    """Refuse a language of which nothing that was `read` has any row: it would be zero cells.
+
+    Raises:
+        ValueError: there is one.
+    """
+    lacking = [code for code in dict.fromkeys(asked) if code not in (*draft.languages, "all")]
+    if lacking:
+        raise ValueError(
+            f"no rows in {_few(lacking)}, so nothing would be computed: not in "
+            f"{_few(tuple(dict.fromkeys(read)))}; check the code of the language, or give its rows "
+            "with --data-root"
+        )
+
+
+def _few(names: Sequence[str], *, most: int = 6) -> str:
+    """Names in a sentence, cut after the first ones."""
+    rest = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + rest
 
 
 def need_pivot(benchmark: str, pivot: str, *, there: tuple[str, ...], role: str) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
 from orchestrator import fit
-from orchestrator.draft import Draft, Ledger
+from orchestrator.draft import Draft, Ledger, need_rows
 from orchestrator.grids.kinds import add_grid, dataset_of, refuse_chat
 from orchestrator.pack import pack, possible
 from studies import miniworld, model_files
@@ -102,6 +102,8 @@ def build(
         refuse_chat(grid, models=models)
         add_grid(draft, grid, models=models, source=source)
     draft.notes += source.sentences()
+    asked = [language for grid in study.grids for language in grid.languages]
+    need_rows(draft, asked, read=map(dataset_of, study.grids))
     on_progress("text lengths")
     parts = possible(draft.parts, failed=failed)
     left_alone = draft.totals - draft.done

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from orchestrator.draft import Draft, characters, named
+from orchestrator.draft import Draft, characters, those_there
 from studies import benchmarks
 from studies.cells import choice_cell, training_cell
 from studies.contents import Example, TrainingSet
@@ -32,8 +32,7 @@ def transfer(
             ),
             benchmark=f"transfer/{grid.benchmark}",
         )
-        for language in named(grid.languages, there=there)
-        if language in there
+        for language in those_there(draft, grid.languages, there=there, benchmark=grid.benchmark)
     ]
     fingerprints = [
         draft.read(choices, name=f"items {choices.benchmark}/{choices.language}")
