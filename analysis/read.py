@@ -21,10 +21,9 @@ import pyarrow.parquet as pq
 from analysis.columns import SCHEMAS, STREAMED, TEXT
 from analysis.judges import judged
 from analysis.places import Entry, Place, StorageError
+from analysis.runs import distinct, record, refuse_no_run, unlike
 
 Value = TypeVar("Value")
-# The newest version of a store (`version` in run.json) whose tables are read here.
-VERSION = 2
 ALIGNMENT_CELL = ["model", "revision", "dataset", "language", "pivot", "measure", "pooling"]
 ALIGNMENT_CELL += ["layer", "switches", "pairs"]
 ITEMS_CELL = ["model", "revision", "benchmark", "language", "prompt", "intervention", "layer"]
@@ -81,13 +80,13 @@ def rows(runs: Sequence[Path | str]) -> Rows:
     Raises:
         ValueError: there is no run, a newer version wrote it, or a shard of it is damaged.
     """
-    records = []
-    for run in runs:
-        _refuse_no_run(Place(run))
-        records.append(_record(Place(run)))
     if not runs:
         raise ValueError("no run was named: expected at least one run folder")
-    notes: list[str] = []
+    for run in runs:
+        refuse_no_run(Place(run))
+    runs, notes = distinct(runs)
+    records = [record(Place(run)) for run in runs]
+    notes += unlike(runs, records)
     alignment = _once(table(runs, name="alignment"), per=["key"], notes=notes)
     alignment["pairs"] = alignment["pairs"].fillna(UNKNOWN_PAIRS)
     alignment = _one_answer(alignment, cell=ALIGNMENT_CELL, size="n", notes=notes)
@@ -154,18 +153,6 @@ def shards(
 def label(model: str, *, revision: str) -> str:
     """The model as people read it: its name, with the revision unless that is the default."""
     return model if revision in ("main", "") else f"{model}@{revision[:12]}"
-
-
-def _refuse_no_run(run: Place) -> None:
-    """Say what is missing where a run was expected."""
-    if run.is_local and not run.local.is_dir():
-        raise ValueError(
-            f"no run at {run.address}: there is no such folder; name the --out of a run"
-        )
-    if not {"run.json", "tables", "errors", "errors.parquet"} & set(run.children()):
-        raise ValueError(
-            f"no run at {run.address}: expected run.json or tables/ in it; name the --out of a run"
-        )
 
 
 class _Items(NamedTuple):
@@ -351,27 +338,6 @@ def _one_answer(
         f"one with the most {'pairs' if size == 'n' else 'items'} is shown, the latest if equal."
     )
     return frame[frame["key"].isin(kept["key"])].reset_index(drop=True)
-
-
-def _record(run: Place) -> Mapping[str, object]:
-    """The run.json of a run as it stands, with the run's folder name; empty where there is none."""
-    where = run.text("run.json")
-    try:
-        text = run.read("run.json")
-    except FileNotFoundError:
-        text = b"{}"
-    try:
-        content = json.loads(text)
-    except ValueError as error:
-        raise ValueError(f"{where} is not valid JSON: restore it, or leave this run out") from error
-    if not isinstance(content, dict):
-        raise ValueError(f"{where} holds {type(content).__name__}: expected a JSON object")
-    if content.get("version", 0) > VERSION:
-        raise ValueError(
-            f"{run.address} was written by a newer Babelscope (store version {content['version']}, "
-            f"this one knows {VERSION}): update, or leave this run out"
-        )
-    return {"run": run.name, **content}
 
 
 def listed(values: Iterable[str], *, most: int = 12) -> str:

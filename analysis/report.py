@@ -16,10 +16,11 @@ from markupsafe import Markup
 
 from analysis import read
 from analysis.figures import drawing, theme
-from analysis.page import Page, Sheet
-from analysis.pages import demo, generate, latent_process, neuronxa
+from analysis.page import Page, Sheet, file_name
+from analysis.pages import demo, generate, latent_process, neuronxa, own
+from analysis.runs import Group, by_study
 
-# The page of each study, by its name in the rows. A study without one of its own gets the first.
+# The page of each study, by its name in the rows. Any other has what its rows can show.
 PAGES: Mapping[str, Callable[[read.Rows], Page]] = {
     "neuronxa": neuronxa.build,
     "demo": demo.build,
@@ -51,7 +52,56 @@ class Entry(NamedTuple):
 
 
 def write(runs: Sequence[Path | str], *, out: Path) -> ReportFiles:
-    """Write out/index.html, out/tables/*.csv|tex and out/figures/*.svg|png for `runs`."""
+    """Write out/index.html, out/tables/*.csv|tex and out/figures/*.svg|png for `runs`.
+
+    Runs of several studies have a page each, out/STUDY/index.html, and out/index.html names them.
+    """
+    groups = by_study(runs, of_rows=study_of)
+    if len(groups) == 1:
+        return _write_one(runs, out=out)[0]
+    found: list[ReportFiles] = []
+    listed: list[dict[str, object]] = []
+    taken: set[str] = set()
+    for group in groups:
+        folder = _folder(group, taken)
+        files, page = _write_one(group.runs, out=out / folder)
+        found.append(files)
+        names = [str(run) for run in page.runs]
+        listed.append({"study": group.study, "folder": folder, "page": page.page, "runs": names})
+    html = out / "index.html"
+    html.write_text(
+        _environment().get_template("index.html").render(studies=listed), encoding="utf-8"
+    )
+    return ReportFiles(
+        html=html,
+        tables=tuple(path for files in found for path in files.tables),
+        figures=tuple(path for files in found for path in files.figures),
+    )
+
+
+def study_of(run: Path | str) -> str:
+    """The study that most rows of a run are of, empty where it has none."""
+    return next(iter(read.rows([run]).studies), "")
+
+
+class _Written(NamedTuple):
+    """A page that was written, and the names of its runs."""
+
+    page: Page
+    runs: tuple[str, ...]
+
+
+def _folder(group: Group, taken: set[str]) -> str:
+    """A folder's name for a study, no other's; `taken` is added to."""
+    name = file_name(group.study).strip(".") or "study"
+    while name.lower() in taken or name in ("tables", "figures"):
+        name += "_"
+    taken.add(name.lower())
+    return name
+
+
+def _write_one(runs: Sequence[Path | str], *, out: Path) -> tuple[ReportFiles, _Written]:
+    """The page of one study, with its files beside it."""
     rows = read.rows(runs)
     page = page_of(rows)
     for folder in (out / "tables", out / "figures"):
@@ -67,13 +117,14 @@ def write(runs: Sequence[Path | str], *, out: Path) -> ReportFiles:
         figures += [stem.parent / f"{stem.name}.svg", stem.parent / f"{stem.name}.png"]
     html = out / "index.html"
     html.write_text(_render(page, rows, drawings), encoding="utf-8")
-    return ReportFiles(html=html, tables=tuple(tables), figures=tuple(figures))
+    files = ReportFiles(html=html, tables=tuple(tables), figures=tuple(figures))
+    return files, _Written(page, tuple(str(run["run"]) for run in rows.runs))
 
 
 def page_of(rows: read.Rows) -> Page:
     """The page of the study that asked for most of these rows."""
-    known = [name for name in rows.studies if name in PAGES]
-    return PAGES[known[0] if known else next(iter(PAGES))](rows)
+    study = next(iter(rows.studies), "")
+    return PAGES[study](rows) if study in PAGES else own.build(rows, study=study)
 
 
 def inline(svg: str, *, name: str, title: str) -> Markup:
@@ -165,18 +216,27 @@ def _harmless(value: object) -> object:
 
 def _render(page: Page, rows: read.Rows, drawings: Mapping[str, Markup]) -> str:
     """The page as HTML."""
+    return (
+        _environment()
+        .get_template("report.html")
+        .render(
+            page=page,
+            drawings=drawings,
+            dark=theme.dark_variables(drawings.values()),
+            runs=[_run(run) for run in rows.runs],
+            notes=list(dict.fromkeys(note for run in rows.runs for note in _notes(run))),
+        )
+    )
+
+
+def _environment() -> Environment:
+    """The templates, in which every value is text."""
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
     environment.globals["entries"] = entries
-    return environment.get_template("report.html").render(
-        page=page,
-        drawings=drawings,
-        dark=theme.dark_variables(drawings.values()),
-        runs=[_run(run) for run in rows.runs],
-        notes=list(dict.fromkeys(note for run in rows.runs for note in _notes(run))),
-    )
+    return environment
 
 
 def _run(run: Mapping[str, object]) -> dict[str, object]:

@@ -4,8 +4,7 @@ The one idea: the same numbers as the report, in the width of a screen; no figur
 nothing that draws is imported.
 """
 
-import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import isnan
 from pathlib import Path
 
@@ -16,24 +15,51 @@ from analysis import correlate, latent, log_ratio, read, scores, tables, terms, 
 from analysis.answers import answers
 from analysis.places import Place
 from analysis.published import AVERAGE
+from analysis.runs import Group, by_study, distinct, record, unlike
 
 MOST_ROWS = 24
 LATENT_PROCESS, GENERATE = "latent-process", "generate"
+CORRELATED = ("neuronxa", "demo")
 MIDDLE = "middle half"
+# What is said of a study without a main table.
+EMPTY: Mapping[str, str] = {
+    LATENT_PROCESS: "no answers of the plain model: --part output computes them",
+    GENERATE: "no texts were written",
+    "": "no correlation: no --benchmark has accuracies in the languages compared",
+}
+
+
+def main_tables(runs: Sequence[Path | str]) -> list[Table | str]:
+    """The main table of every study that `runs` are of, or a sentence where it has none.
+
+    What their reader should know of the runs, such as settings in which they differ, comes first.
+    """
+    groups = by_study(runs, of_rows=lambda run: next(iter(read.rows([run]).studies), ""))
+    shown: list[Table | str] = [f"note: {note}" for note in distinct(runs)[1]]
+    for group in groups:
+        if len(group.runs) > 1:
+            held = [record(Place(run)) for run in group.runs]
+            shown += [f"note: {note}" for note in unlike(group.runs, held)]
+        if len(groups) > 1:
+            shown.append(f"study {group.study}:")
+        shown += _tables(group) or [EMPTY.get(group.study, EMPTY[""])]
+    return shown
 
 
 def main_table(runs: Sequence[Path | str]) -> Table | None:
-    """The main table of the study that `runs` are of, or None where there is nothing to show.
+    """The main table of the first study that `runs` are of, None where there is nothing to show."""
+    tables = [shown for shown in main_tables(runs) if isinstance(shown, Table)]
+    return tables[0] if tables else None
 
-    That of the latent-process study is its Table 1, that of plain generation the scores of its
-    texts; any other's, correlations.
+
+def _tables(group: Group) -> list[Table | str]:
+    """The tables of one study: of the latent-process study its Table 1, of plain generation the
+    scores of its texts, of NeuronXA and the demo correlations; of any other what it has rows for.
     """
-    studies = {_study(run) for run in runs}
-    if {LATENT_PROCESS, GENERATE} & studies and len(studies) > 1:
-        studies = set(read.rows(runs).studies[:1])
-    if GENERATE in studies:
-        return written_table(runs)
-    return transfer_table(runs) if LATENT_PROCESS in studies else correlation_table(runs)
+    kinds = {LATENT_PROCESS: transfer_table, GENERATE: written_table}
+    kinds |= dict.fromkeys(CORRELATED, correlation_table)
+    chosen = [kinds[group.study]] if group.study in kinds else list(dict.fromkeys(kinds.values()))
+    return [table for make in chosen if (table := make(group.runs)) is not None]
 
 
 def written_table(runs: Sequence[Path | str]) -> Table | None:
@@ -198,12 +224,3 @@ def _end(value: float) -> str:
 def _text(value: object) -> str:
     """A place in the table; empty where a mean over benchmarks has none."""
     return "" if value is None or value != value else str(value)
-
-
-def _study(run: Path | str) -> str:
-    """The study that a run's run.json names, empty where it names none."""
-    try:
-        record = json.loads(Place(run).read("run.json"))
-    except (FileNotFoundError, ValueError):
-        return ""
-    return str(record.get("study", "")) if isinstance(record, dict) else ""

@@ -32,7 +32,6 @@ CELLS_FAILED = 1
 INTERRUPTED = 130
 
 TABLE = "table.txt"
-NO_TABLE = "no correlation: no --benchmark has accuracies in the languages compared"
 
 app = typer.Typer(
     name="babelscope",
@@ -355,10 +354,10 @@ def _report(runs: tuple[Path | str, ...], *, out: Path) -> None:
     began = time.monotonic()
     with console.status("writing the report"), launch.writing(out):
         files = reports.write(runs, out=out)
-    table = terminal.main_table(runs) or NO_TABLE
-    console.print(table)
     with launch.writing(out), (out / TABLE).open("w", encoding="utf-8") as file:
-        Console(file=file, width=console.width).print(table)
+        for table in terminal.main_tables(runs):
+            for target in (console, Console(file=file, width=console.width)):
+                target.print(table, markup=False)
     console.print(f"report: {files.html} ({time.monotonic() - began:.1f} s)")
 
 

@@ -1,0 +1,172 @@
+"""Which runs a report is of: each once, by study, and in what runs of one study differ.
+
+The one idea: runs of one study are one table, runs of two studies are two pages, and whatever makes
+rows of several runs unlike is said. It reads run.json and the names of files; rows are elsewhere.
+"""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from analysis.places import Place
+
+Run = Path | str
+# The newest version of a store (`version` in run.json) whose tables are read here.
+VERSION = 2
+# What makes one model another under the same name, and what may make its numbers others.
+OF_MODEL = ("dtype", "weights", "tokenizer", "adapter_weights", "quantisation")
+MOST = 8
+LONGEST = 24
+
+
+class Group(NamedTuple):
+    """The runs of one study; "" where none of them names one."""
+
+    study: str
+    runs: tuple[Run, ...]
+
+
+def distinct(runs: Sequence[Run]) -> tuple[tuple[Run, ...], list[str]]:
+    """The runs, each place once, and a sentence for every one that was named again."""
+    kept: dict[str, Run] = {}
+    notes = []
+    for run in runs:
+        place = Place(run)
+        where = str(place.local.resolve()) if place.is_local else place.address
+        if where in kept:
+            notes.append(f"{place.address} was named more than once: it is read once.")
+        kept.setdefault(where, run)
+    return tuple(kept.values()), list(dict.fromkeys(notes))
+
+
+def by_study(runs: Sequence[Run], *, of_rows: Callable[[Run], str]) -> list[Group]:
+    """The runs of every study, in the order they were named.
+
+    `of_rows` is asked for the study of a run whose run.json names none; a run of no study at all
+    stands with the first one's.
+    """
+    found: dict[str, list[Run]] = {}
+    for run in distinct(runs)[0]:
+        refuse_no_run(Place(run))
+        study = record(Place(run)).get("study") or of_rows(run)
+        found.setdefault(str(study), []).append(run)
+    nameless = found.pop("", [])
+    if not found:
+        return [Group("", tuple(nameless))]
+    first = next(iter(found))
+    found[first] += nameless
+    return [Group(study, tuple(own)) for study, own in found.items()]
+
+
+def unlike(runs: Sequence[Run], records: Sequence[Mapping[str, object]]) -> list[str]:
+    """Sentences on what the runs of one study differ in: settings, models, versions, emptiness."""
+    places = [Place(run) for run in runs]
+    names = [place.name for place in places]
+    if len(set(names)) < len(names):
+        names = [place.address for place in places]
+    notes = [
+        f"{name} holds no rows: nothing of it is shown."
+        for name, place in zip(names, places, strict=True)
+        if not _holds_rows(place)
+    ]
+    settings = _differences(names, [_flat(record.get("settings")) for record in records])
+    if settings:
+        notes.append(f"The runs differ in their settings: {settings}.")
+    models = _differences(names, [_of_models(record.get("models")) for record in records])
+    if models:
+        notes.append(
+            f"The runs differ in models of one name: {models}. Their rows stand under that name."
+        )
+    versions = _differences(names, [_versions(record.get("provenance")) for record in records])
+    if versions:
+        notes.append(f"The runs were made with different versions: {versions}.")
+    return notes
+
+
+def record(run: Place) -> Mapping[str, object]:
+    """The run.json of a run as it stands, with the run's folder name; empty where there is none."""
+    where = run.text("run.json")
+    try:
+        text = run.read("run.json")
+    except FileNotFoundError:
+        text = b"{}"
+    try:
+        content = json.loads(text)
+    except ValueError as error:
+        raise ValueError(f"{where} is not valid JSON: restore it, or leave this run out") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"{where} holds {type(content).__name__}: expected a JSON object")
+    if content.get("version", 0) > VERSION:
+        raise ValueError(
+            f"{run.address} was written by a newer Babelscope (store version {content['version']}, "
+            f"this one knows {VERSION}): update, or leave this run out"
+        )
+    return {"run": run.name, **content}
+
+
+def refuse_no_run(run: Place) -> None:
+    """Say what is missing where a run was expected."""
+    if run.is_local and not run.local.is_dir():
+        raise ValueError(
+            f"no run at {run.address}: there is no such folder; name the --out of a run"
+        )
+    if not {"run.json", "tables", "errors", "errors.parquet"} & set(run.children()):
+        raise ValueError(
+            f"no run at {run.address}: expected run.json or tables/ in it; name the --out of a run"
+        )
+
+
+def _holds_rows(run: Place) -> bool:
+    """Whether a run has rows of any table."""
+    return any(entry.name.endswith(".parquet") for entry in run.entries("tables"))
+
+
+def _differences(names: Sequence[str], records: Sequence[Mapping[str, str]]) -> str:
+    """The fields that not all records that have them agree on, with the run that says which."""
+    said = []
+    for field in dict.fromkeys(field for record in records for field in record):
+        held = [
+            (name, own[field]) for name, own in zip(names, records, strict=True) if field in own
+        ]
+        if len({value for _, value in held}) > 1:
+            values = ", ".join(f"{value} ({name})" for name, value in held)
+            said.append(f"{field}: {values}")
+    rest = f"; and {len(said) - MOST} more" if len(said) > MOST else ""
+    return "; ".join(said[:MOST]) + rest
+
+
+def _flat(value: object) -> dict[str, str]:
+    """Settings as texts."""
+    return {str(name): _brief(part) for name, part in _mapping(value).items()}
+
+
+def _of_models(value: object) -> dict[str, str]:
+    """What bears the identity of each model, by its name and field."""
+    models = value if isinstance(value, list) else []
+    return {
+        f"{model.get('name')}@{model.get('revision')} {field}": _brief(model[field])
+        for model in models
+        if isinstance(model, dict)
+        for field in OF_MODEL
+        if field in model
+    }
+
+
+def _versions(value: object) -> dict[str, str]:
+    """The versions of the code and of what it stands on."""
+    provenance = _mapping(value)
+    packages = {name: _brief(part) for name, part in _mapping(provenance.get("packages")).items()}
+    commit = provenance.get("commit")
+    return {**({"commit": _brief(commit)} if commit else {}), **packages}
+
+
+def _mapping(value: object) -> Mapping[str, object]:
+    """A JSON object, or an empty one."""
+    return value if isinstance(value, dict) else {}
+
+
+def _brief(value: object) -> str:
+    """A value in a sentence; a long hash is cut where it still tells two apart."""
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
