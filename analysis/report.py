@@ -7,6 +7,7 @@ it can be mailed or put on any shelf. It does not know what a study means: analy
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,7 +18,7 @@ from markupsafe import Markup
 from analysis import read
 from analysis.figures import drawing, theme
 from analysis.page import Page, Sheet, file_name
-from analysis.pages import demo, generate, latent_process, neuronxa, own
+from analysis.pages import demo, examples, generate, latent_process, neuronxa, own
 from analysis.runs import Group, by_study
 
 # The page of each study, by its name in the rows. Any other has what its rows can show.
@@ -104,6 +105,7 @@ def _write_one(runs: Sequence[Path | str], *, out: Path) -> tuple[ReportFiles, _
     """The page of one study, with its files beside it."""
     rows = read.rows(runs)
     page = page_of(rows)
+    page = replace(page, sections=(*page.sections, examples.section(rows)))
     for folder in (out / "tables", out / "figures"):
         folder.mkdir(parents=True, exist_ok=True)
     tables = _write_tables(page, rows, out / "tables")

@@ -16,7 +16,7 @@ import typer
 from rich.console import Console
 
 from orchestrator import cluster as clusters
-from orchestrator import launch, recipe, stop
+from orchestrator import examples, launch, recipe, stop
 from orchestrator import plan as plans
 from orchestrator.flags import Request, with_request
 from orchestrator.scheduling.cost import Cost
@@ -213,6 +213,27 @@ def bench(
     )
 
 
+@app.command(
+    epilog="Example: [bold]babelscope show runs/demo --benchmark mini_belebele "
+    "--language deu_Latn --item 17[/bold]",
+)
+def show(
+    run: Annotated[str, typer.Argument(help="Folder of a run, or s3://bucket/run.")],
+    benchmark: Annotated[str | None, typer.Option(help="Benchmark or parallel text.")] = None,
+    language: Annotated[str | None, typer.Option(help="Language such as deu_Latn.")] = None,
+    item: Annotated[str | None, typer.Option(help="The item's id (default: three).")] = None,
+    key: Annotated[str | None, typer.Option(help="A cell's key, or its beginning.")] = None,
+    data_root: Annotated[Path | None, typer.Option(help="Where the data lie now.")] = None,
+) -> None:
+    """Show what models were given, word for word, the right answer and what they answered."""
+    from orchestrator import show as shows
+
+    for line in shows.lines(
+        Store(run), benchmark=benchmark, language=language, item=item, key=key, data_root=data_root
+    ):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
 def _run(name: str, asked: Request, *, dry_run: bool, report: bool) -> None:
     """Plan, show, refuse or compute, report."""
     store = _store(name, asked)
@@ -220,8 +241,7 @@ def _run(name: str, asked: Request, *, dry_run: bool, report: bool) -> None:
     _show(planned, asked)
     if dry_run:
         return
-    _refuse_too_long(planned, asked)
-    launch.refuse(planned, store=store)
+    launch.refuse(planned, store=store, allow_truncation=asked.allow_truncation)
     failed = 0
     if planned.units:
         failed = _compute(planned, asked, store=store)
@@ -255,6 +275,10 @@ def _compute(planned: plans.Plan, asked: Request, *, store: Store) -> int:
         cluster = clusters.connect(asked.cluster, device=asked.device)
         try:
             launch.prepare(planned, store=store)
+            examples.keep(
+                examples.worded(planned.examples, wordings=examples.wordings(planned.models)),
+                store=store,
+            )
             if asked.retry_errors:
                 cells = [cell.key for unit in planned.units for cell in unit.cells]
                 store.write_errors((), forget=cells)
@@ -320,19 +344,6 @@ def _plan(name: str, asked: Request, *, store: Store) -> plans.Plan:
 def _note(sentence: str) -> None:
     """Say something that is no error but should be known."""
     console.print(f"note: {sentence}", style="yellow", markup=False)
-
-
-def _refuse_too_long(planned: plans.Plan, asked: Request) -> None:
-    """Texts are never cut in silence."""
-    if not planned.too_long or asked.allow_truncation:
-        return
-    worst = max(planned.too_long, key=lambda item: item.longest)
-    texts = sum(item.texts for item in planned.too_long)
-    raise ValueError(
-        f"{texts:,} texts are longer than the model's context (longest: {worst.longest:,} tokens "
-        f"in {worst.source}/{worst.language}, {worst.model} takes {worst.context:,}): add "
-        "--allow-truncation to cut them, or leave these data out"
-    )
 
 
 def _report_in(store: Store) -> None:

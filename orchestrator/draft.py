@@ -4,7 +4,7 @@ How each kind of grid is read is in `grids/`; what is gathered is packed into un
 """
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Sequence, Set
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass, field
 
 from orchestrator.pack import Content, Part
@@ -62,11 +62,13 @@ class Draft:
     pins: dict[str, object] = field(default_factory=dict)
     commits: dict[str, str] = field(default_factory=dict)
     languages: set[str] = field(default_factory=set)
+    on_content: Callable[[Content, str], None] = lambda *_: None
 
     def read(self, content: Content, *, name: str) -> str:
         """Take note of what was read, and of the commit if it came from the hub."""
         self.pins[name] = fingerprint = content.fingerprint
         self.languages |= {content.language, getattr(content, "pivot", None) or content.language}
+        self.on_content(content, name)
         if content.commit:
             self.commits[name] = content.commit
         return fingerprint

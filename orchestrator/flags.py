@@ -1,7 +1,7 @@
 """The flags that the commands share, declared once; the same words as columns and records."""
 
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from math import isfinite, nan
 from pathlib import Path
@@ -236,6 +236,11 @@ def request(
         allow_truncation=allow_truncation,
         retry_errors=retry_errors,
     )
+
+
+def as_request(values: Mapping[str, Any]) -> Request:
+    """The request among the values of a command's flags, as they were parsed."""
+    return request(**{name: values[name] for name in inspect.signature(request).parameters})
 
 
 def with_request(command: Callable[..., None]) -> Callable[..., None]:

@@ -57,12 +57,21 @@ def complete(
     return plan
 
 
-def refuse(plan: Plan, *, store: Store) -> None:
+def refuse(plan: Plan, *, store: Store, allow_truncation: bool = False) -> None:
     """Everything that speaks against running in this folder, before anything is written.
 
     Raises:
-        ValueError: another study lies there, the place cannot be written, or the disk is too full.
+        ValueError: another study lies there, the place cannot be written, the disk is too full, or
+            texts would be cut without having been allowed to.
     """
+    if plan.too_long and not allow_truncation:
+        worst = max(plan.too_long, key=lambda item: item.longest)
+        texts = sum(item.texts for item in plan.too_long)
+        raise ValueError(
+            f"{texts:,} texts are longer than the model's context (longest: {worst.longest:,} "
+            f"tokens in {worst.source}/{worst.language}, {worst.model} takes {worst.context:,}): "
+            "add --allow-truncation to cut them, or leave these data out"
+        )
     store.admit(plan.study.name, settings=dict(plan.study.settings), pins=plan.pins)
     with writing(store.address):
         store.check_room(result_bytes(plan))

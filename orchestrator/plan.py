@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 
 from orchestrator import fit
 from orchestrator.draft import Draft, Ledger, need_rows
+from orchestrator.examples import Record, of_content
 from orchestrator.grids.kinds import add_grid, dataset_of, refuse_chat
-from orchestrator.pack import pack, possible
+from orchestrator.pack import Content, pack, possible
 from studies import miniworld, model_files
 from studies.rows import Source
 from studies.spec import ModelFacts, Unit
@@ -34,7 +35,7 @@ class Plan:
     hub each data set was read. `there` are the keys that units need and that are done already:
     what a unit needs is either one of them or made by a unit before it. `totals` are the cells
     of each model, by its label, and `failed_by_model` those that failed before, or need one that
-    did, where there are any.
+    did, where there are any. `examples` are the first items of every text.
     """
 
     study: Study
@@ -51,6 +52,7 @@ class Plan:
     too_long: tuple[fit.TooLong, ...] = ()
     there: frozenset[str] = frozenset()
     failed_by_model: Mapping[str, int] = field(default_factory=dict)
+    examples: tuple[Record, ...] = ()
 
     @property
     def cells(self) -> int:
@@ -79,8 +81,12 @@ def build(
     failed: Collection[str] = frozenset(),
     allow_truncation: bool = False,
     on_progress: Callable[[str], None] = lambda _: None,
+    on_content: Callable[[Content, str], None] | None = None,
 ) -> Plan:
     """The plan of a study: its cells minus the keys in `done` and `failed`, grouped into units.
+
+    `on_content` is shown every text that is read, with its name among the pins; without it the
+    first items are the plan's examples.
 
     Every text is read once for all models. A cell that is there already is never made, only its
     key is: a study that is finished costs a million hashes and no million records. Cells that take
@@ -90,10 +96,12 @@ def build(
         ValueError: anything in the study that does not exist or does not fit together.
     """
     models = model_files.distinct(model_files.facts(model) for model in study.models)
+    kept: list[Record] = []
     draft = Draft(
         Ledger(done, failed),
         totals=Counter({model.label: 0 for model in models}),
         pins={f"model {model.label}": model.identity for model in models},
+        on_content=on_content or (lambda *read: kept.append(of_content(*read))),
     )
     if any(dataset_of(grid) in miniworld.DATASETS for grid in study.grids):
         draft.notes.append(miniworld.DESCRIPTION)
@@ -129,4 +137,5 @@ def build(
         ),
         there=frozenset(need for part in parts for need in part.needs if need in done),
         failed_by_model=+left_alone,
+        examples=tuple(kept),
     )

@@ -166,6 +166,3 @@ def test_a_study_of_ones_own_has_its_own_name_and_all_that_its_rows_show(tmp_pat
     assert len(names) == len(set(names))
     tables = [one for one in terminal.main_tables([run, both]) if isinstance(one, Table)]
     assert len(tables) == 3, "correlations, answers, texts"
-    assert isinstance(whole.files, dict) and isinstance(
-        next(iter(whole.files.values())), pd.DataFrame
-    )

@@ -1,0 +1,135 @@
+"""What models were given, word for word: the first items of every text that a study reads.
+
+The one idea: a reader judges a benchmark by its prompts, and rows hold none. Three items of each
+are kept beside the rows, as every model was given them; any other is read again from the data
+(show.py). It does not know what is done with them.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from orchestrator.pack import Content
+from orchestrator.storage.store import Store
+from studies.contents import GenerationSet, LatentSet, TrainingSet, VectorSet
+from studies.spec import Bitext, ChoiceSet, ModelFacts
+
+FILE = "examples.json"
+KEPT = 3
+Record = dict[str, Any]
+# Texts as a model is given them under a chat template (a system prompt, None for no template).
+Wording = Callable[[Sequence[str], str | None], list[str]]
+
+
+def of_content(content: Content, name: str, *, most: int | None = KEPT) -> Record:
+    """The first items of a content, or all of them, before any chat template.
+
+    `name` is what the content is called among the pins of run.json.
+    """
+    return {
+        "name": name,
+        "benchmark": content.dataset if isinstance(content, Bitext) else content.benchmark,
+        "language": content.language,
+        "pivot": getattr(content, "pivot", None),
+        "prompt": getattr(content, "prompt", ""),
+        "chat": getattr(content, "chat", None),
+        "items": _items(content)[:most],
+    }
+
+
+def worded(records: Iterable[Record], *, wordings: Mapping[str, Wording]) -> list[Record]:
+    """The records with `given` in every item: what the model of each name was given."""
+    found = []
+    for record in records:
+        texts = [item["text"] for item in record["items"]]
+        by_model = {name: word(texts, record["chat"]) for name, word in wordings.items()}
+        items = [
+            item | {"given": {name: said[place] for name, said in by_model.items()}}
+            for place, item in enumerate(record["items"])
+        ]
+        found.append(record | {"items": items})
+    return found
+
+
+def wordings(models: Iterable[ModelFacts]) -> dict[str, Wording]:
+    """How each model whose tokenizer is on this machine is given a text; others are left out."""
+    from pathlib import Path
+
+    from actors.tokenised import TokenisedModel, load_tokenizer, prefix_of
+
+    found: dict[str, Wording] = {}
+    for facts in models:
+        if not Path(facts.folder).is_dir():
+            continue
+        try:
+            tokenizer = load_tokenizer(facts, folder=facts.folder)
+            held = TokenisedModel(facts=facts, tokenizer=tokenizer, prefix=prefix_of(tokenizer))
+        except (OSError, ValueError):
+            # The actor says what is wrong with it; an example is not worth a run.
+            continue
+        found[facts.label] = _wording(held)
+    return found
+
+
+def keep(records: Sequence[Record], *, store: Store) -> None:
+    """Write the records beside the rows, those of earlier launches with them."""
+    kept = {record["name"]: record for record in (*read(store), *records)}
+    if kept:
+        text = json.dumps(list(kept.values()), ensure_ascii=False, indent=1)
+        store.files.put(FILE, text.encode("utf-8", "backslashreplace"))
+
+
+def read(store: Store) -> list[Record]:
+    """The records that a run has, none where an older version wrote it."""
+    try:
+        found = json.loads(store.files.read(FILE))
+    except (FileNotFoundError, ValueError):
+        return []
+    return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
+
+
+def _wording(held: Any) -> Wording:
+    """A model's own way: its prefix before a text, or its chat template around it."""
+
+    def word(texts: Sequence[str], chat: str | None) -> list[str]:
+        try:
+            said = held.in_chat(texts, chat=chat)
+            ids = held.tokenise(said)
+        except ValueError:
+            return list(texts)
+        prefix = held.tokenizer.decode(list(held.prefix), skip_special_tokens=False)
+        own = [len(held.begin(one, chat=chat)) > len(one) for one in ids]
+        return [prefix + text if before else text for before, text in zip(own, said, strict=True)]
+
+    return word
+
+
+def _items(content: Content) -> list[Record]:
+    """Every item as plain values: its id, text, options, right answer."""
+    if isinstance(content, Bitext):
+        pairs = zip(content.ids, content.texts, content.pivot_texts, strict=True)
+        return [{"id": one, "text": text, "beside": pivot} for one, text, pivot in pairs]
+    if isinstance(content, ChoiceSet):
+        return [
+            {"id": one.id, "text": one.context, "options": list(one.options), "gold": one.gold}
+            for one in content.items
+        ]
+    if isinstance(content, LatentSet):
+        return [
+            {"id": one.id, "text": one.context, "gold": one.gold}
+            | {"options": [*one.native, *one.pivot]}
+            for one in content.items
+        ]
+    if isinstance(content, GenerationSet):
+        return [
+            {"id": one.id, "text": one.prompt, "right": list(one.references)}
+            for one in content.items
+        ]
+    if isinstance(content, TrainingSet):
+        return [
+            {"id": str(place), "text": one.context, "right": [one.answer]}
+            for place, one in enumerate(content.examples)
+        ]
+    assert isinstance(content, VectorSet)
+    three = zip(content.ids, content.away, content.toward, strict=True)
+    return [{"id": one, "text": away, "beside": toward} for one, away, toward in three]

@@ -1,0 +1,227 @@
+"""Show any item of a run: what the model was given, the right answer, and what it answered.
+
+The one idea: the store keeps a few items; any other is rendered again by the run's own command from
+the same data, and its fingerprint must be the one that the run wrote down.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import click
+import pandas as pd
+import typer
+
+from analysis import read
+from orchestrator import examples, recipe
+from orchestrator import plan as plans
+from orchestrator.examples import Record
+from orchestrator.flags import Request, as_request
+from orchestrator.storage.store import Store
+from studies.rows import Source
+from studies.spec import digest
+
+TABLES = ("items", "generations", "lens", "vectors", "alignment")
+
+
+def lines(
+    store: Store,
+    *,
+    benchmark: str | None,
+    language: str | None,
+    item: str | None,
+    key: str | None,
+    data_root: Path | None,
+) -> Iterator[str]:
+    """The text of items, as lines for people.
+
+    Args:
+        store: the run.
+        benchmark: a benchmark or parallel text; None with `key`.
+        language: the language; None with `key`.
+        item: the item's id; None shows those that the run kept, three of each text.
+        key: the key of a cell, or its beginning, in place of benchmark and language.
+        data_root: where the data lie now, if not where the command says.
+
+    Raises:
+        ValueError: there is no such run, cell or item, or the data are other ones by now.
+    """
+    manifest = store.manifest()
+    if manifest is None:
+        raise ValueError(f"{store.address} is not a run folder: it holds no run.json")
+    if key is not None:
+        benchmark, language = _of_key(store, key)
+    if not benchmark or not language:
+        raise ValueError("name the item's --benchmark and --language, or a cell's --key")
+    kept = [one for one in examples.read(store) if _is_of(one, benchmark, language)]
+    found = _with_item(kept, item)
+    if not found:
+        found = _with_item(_again(manifest, benchmark, language, data_root), item)
+        models = [one for one in _models(manifest) if one]
+        if not found:
+            raise ValueError(
+                f"{benchmark} in {language} has no item {item!r} in this run: look at the column "
+                "`item` of its rows"
+            )
+        found = examples.worded(found, wordings=_wordings(models))
+    answers = _answers(store, benchmark, language)
+    for record in found:
+        for one in record["items"]:
+            yield from _text(record, one)
+            yield from _said(answers, one)
+
+
+def _again(
+    manifest: Mapping[str, object], benchmark: str, language: str, data_root: Path | None
+) -> list[Record]:
+    """All items of a benchmark in a language, read by the run's command and held against it."""
+    provenance = manifest.get("provenance")
+    arguments = provenance.get("arguments") if isinstance(provenance, dict) else None
+    if not isinstance(arguments, list) or not arguments:
+        raise ValueError("the run does not say by which command it was made, so no text of it can "
+                         "be read again")  # fmt: skip
+    try:
+        name, asked = _parse([str(word) for word in arguments])
+    except (SystemExit, click.exceptions.ClickException, click.exceptions.Exit) as error:
+        raise ValueError(f"the run's command {' '.join(map(str, arguments))!r} is not one of "
+                         "this version: its texts cannot be read again") from error  # fmt: skip
+    options = asked.options
+    if benchmark not in (*options.benchmarks, *options.parallels) and options.benchmarks:
+        options = replace(options, benchmarks=(benchmark,))
+    study = recipe.study(name, replace(options, languages=()))
+    source = Source(data_root=data_root) if data_root else asked.source
+    found: list[Record] = []
+    grids = tuple(
+        replace(grid, languages=(language,))
+        for grid in study.grids
+        if benchmark in (getattr(grid, "dataset", None), getattr(grid, "benchmark", None))
+    )
+    if not grids:
+        raise ValueError(f"the run's study asks nothing of {benchmark}: name one of its benchmarks")
+    plan = plans.build(
+        replace(study, grids=grids),
+        source=source,
+        on_content=lambda *read: found.append(examples.of_content(*read, most=None)),
+    )
+    pins = manifest.get("pins")
+    assert isinstance(pins, dict)
+    own = [one for one in found if _is_of(one, benchmark, language)]
+    for one in own:
+        now, before = str(plan.pins[one["name"]]), pins.get(one["name"])
+        if before is not None and before != now:
+            raise ValueError(
+                f"{one['name']}: the texts are other ones than those of the run (fingerprint "
+                f"{now[:12]}, the run has {str(before)[:12]}): say with --data-root where the data "
+                "lie that it was made from"
+            )
+    return own
+
+
+def _parse(words: list[str]) -> tuple[str, Request]:
+    """The recipe and the request of a command that made a run."""
+    from orchestrator.__main__ import app
+
+    command = typer.main.get_command(app)
+    assert isinstance(command, typer.core.TyperGroup)
+    own = command.commands.get(words[0])
+    if own is None or words[0] not in ("run", "demo"):
+        raise click.exceptions.UsageError(words[0])
+    values = own.make_context(words[0], words[1:]).params
+    return str(values.get("recipe_name") or words[0]), as_request(values)
+
+
+def _is_of(record: Record, benchmark: str, language: str) -> bool:
+    """Whether a record is of a benchmark, adapted or not, in a language."""
+    names = {benchmark, benchmark.removeprefix("questions/"), benchmark.removeprefix("transfer/")}
+    return record["benchmark"] in names and record["language"] == language
+
+
+def _with_item(records: list[Record], item: str | None) -> list[Record]:
+    """The records with that item alone, or their first items."""
+    found = []
+    for record in records:
+        items = [one for one in record["items"] if item is None or one["id"] == item]
+        if items:
+            found.append(record | {"items": items[: None if item else examples.KEPT]})
+    once = {digest([one["prompt"], one["chat"], one["items"]]): one for one in found}
+    return list(once.values())
+
+
+def _models(manifest: Mapping[str, object]) -> list[dict[str, object]]:
+    """The models that run.json lists."""
+    models = manifest.get("models")
+    return [one for one in models if isinstance(one, dict)] if isinstance(models, list) else []
+
+
+def _wordings(models: list[dict[str, object]]) -> dict[str, examples.Wording]:
+    """How each model is given a text, where its files are on this machine."""
+    from dataclasses import fields
+
+    from studies.spec import ModelFacts
+
+    names = {field.name for field in fields(ModelFacts)}
+    facts = []
+    for model in models:
+        try:
+            facts.append(ModelFacts(**{k: v for k, v in model.items() if k in names}))  # type: ignore[arg-type]
+        except TypeError:
+            continue
+    return examples.wordings(facts)
+
+
+def _of_key(store: Store, key: str) -> tuple[str, str]:
+    """The benchmark and language of a cell."""
+    for name in TABLES:
+        for shard in read.shards([store.where], name=name):
+            rows = shard.to_pandas()
+            own = rows[rows["key"].str.startswith(key)]
+            if len(own):
+                row = own.iloc[0]
+                return str(row["benchmark"] if "benchmark" in row else row["dataset"]), str(
+                    row["language"]
+                )
+    raise ValueError(f"{store.address} has no cell with the key {key!r}")
+
+
+def _answers(store: Store, benchmark: str, language: str) -> pd.DataFrame:
+    """The plain model's answers to a benchmark in a language."""
+    rows = read.rows([store.where])
+    both = [rows.items, rows.generations]
+    found = pd.concat([one for one in both if len(one)] or both[:1], ignore_index=True)
+    return found[(found["benchmark"] == benchmark) & (found["language"] == language)]
+
+
+def _text(record: Record, one: Record) -> Iterator[str]:
+    """An item's heading, what was given, its options and right answers."""
+    pivot = f" (pivot {record['pivot']})" if record["pivot"] else ""
+    yield f"== {record['name']}{pivot}, prompt {record['prompt'] or '-'}, item {one['id']}"
+    given: dict[str, list[str]] = {}
+    for model, text in one.get("given", {}).items():
+        given.setdefault(text, []).append(model)
+    for text, models in given.items():
+        yield f"-- given to {', '.join(models)}:"
+        yield text
+    if not given:
+        chat = "" if record["chat"] is None else ", in the model's chat template"
+        yield f"-- text{chat}:"
+        yield one["text"]
+    if "beside" in one:
+        yield "-- beside it:"
+        yield one["beside"]
+    for place, option in enumerate(one.get("options", ())):
+        right = " (right)" if place == one.get("gold") else ""
+        yield f"-- option {place}{right}: {json.dumps(option, ensure_ascii=False)}"
+    for right in one.get("right", ()):
+        yield f"-- right: {json.dumps(right, ensure_ascii=False)}"
+
+
+def _said(answers: pd.DataFrame, one: Record) -> Iterator[str]:
+    """What every model answered to an item."""
+    for row in answers[answers["item"] == one["id"]].to_dict("records"):
+        shown = read.label(str(row["model"]), revision=str(row["revision"]))
+        if row.get("output") is not None and row.get("output") == row.get("output"):
+            yield f"-- {shown} wrote: {json.dumps(row['output'], ensure_ascii=False)}"
+        else:
+            right = "right" if row["correct"] else "wrong"
+            yield f"-- {shown} chose option {row['prediction']:.0f} ({right})"
