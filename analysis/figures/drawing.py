@@ -91,14 +91,15 @@ def save(figure: Figure, *, stem: Path) -> str:
         # A letter that no font has is drawn as a box, and labels longer than a figure widen it.
         warnings.filterwarnings("ignore", message="Glyph")
         warnings.filterwarnings("ignore", message="constrained_layout not applied")
-        # Layout and edge are found once here, not once more for each of the two files.
-        figure.draw_without_rendering()
-        figure.set_layout_engine("none")
-        edge = figure.get_tightbbox().padded(EDGE_INCHES)
+        if figure.get_layout_engine() is not None:
+            # The layout is found once here, not once more for each of the two files. The edge is
+            # found for each: letters are a little wider at one resolution than at another.
+            figure.draw_without_rendering()
+            figure.set_layout_engine("none")
         svg = partial(figure.savefig, buffer, format="svg", metadata={"Date": None})
         png = partial(figure.savefig, stem.parent / f"{stem.name}.png")
         for write, dots in ((svg, RASTER_DOTS_PER_INCH), (png, PNG_DOTS_PER_INCH)):
-            write(dpi=dots, bbox_inches=edge)
+            write(dpi=dots, bbox_inches="tight", pad_inches=EDGE_INCHES)
     text = buffer.getvalue()
     (stem.parent / f"{stem.name}.svg").write_text(text, encoding="utf-8")
     return text[text.index("<svg") :]
