@@ -39,6 +39,9 @@ METHODS = (
     "Correlations are over languages without the pivot; languages count as independent, which "
     "related ones are not, so the intervals are too narrow rather than too wide. The logit lens "
     "reads early layers badly: a tuned lens may say otherwise.",
+    "Intervals: shares of items have Wilson's, also where all or none are right; means over "
+    "languages Student's, and other numbers percentiles over drawn items, neither where the values "
+    "are all alike, as nothing then says how far another could lie.",
     "Source: Language-specific latent process hinders cross-lingual performance, arXiv 2505.13141.",
 )
 

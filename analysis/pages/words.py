@@ -50,7 +50,8 @@ METHODS = (
     "average of correlations resamples languages (1000 draws, one seed, all models at once); "
     "Spearman's uses the standard error of Bonett and Wright (2000), its p is exact up to 8 "
     "languages. Both take languages as independent, which related languages are not, so the "
-    "intervals are too narrow rather than too wide. Accuracy intervals are Wilson's.",
+    "intervals are too narrow rather than too wide. Accuracy intervals are Wilson's. A mean or a "
+    "coefficient has no interval where the values, or all resampled ones, are alike.",
     "All scores also follow how much text of a language a model has seen: a high correlation alone "
     "does not show that alignment causes accuracy.",
 )
