@@ -1,7 +1,7 @@
 """The flags that the commands share, declared once; the same words as columns and records."""
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from math import isfinite, nan
 from pathlib import Path
@@ -238,9 +238,27 @@ def request(
     )
 
 
-def as_request(values: Mapping[str, Any]) -> Request:
-    """The request among the values of a command's flags, as they were parsed."""
-    return request(**{name: values[name] for name in inspect.signature(request).parameters})
+def recorded(words: list[str]) -> tuple[str, Request]:
+    """The recipe and the request of the command that made a run, from its words.
+
+    Raises:
+        ValueError: it is not a command of this version that makes runs.
+    """
+    from orchestrator.__main__ import app
+
+    command = typer.main.get_command(app)
+    own = getattr(command, "commands", {}).get(words[0])
+    try:
+        # What the parser raises has no name that all versions of typer share.
+        assert own is not None and words[0] in ("run", "demo")
+        values = own.make_context(words[0], words[1:]).params
+    except Exception as error:
+        raise ValueError(
+            f"the run's command {' '.join(words)!r} is not one of this version, so its texts "
+            "cannot be read again"
+        ) from error
+    asked = request(**{name: values[name] for name in inspect.signature(request).parameters})
+    return str(values.get("recipe_name") or words[0]), asked
 
 
 def with_request(command: Callable[..., None]) -> Callable[..., None]:

@@ -9,15 +9,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-import click
 import pandas as pd
-import typer
 
 from analysis import read
 from orchestrator import examples, recipe
 from orchestrator import plan as plans
 from orchestrator.examples import Record
-from orchestrator.flags import Request, as_request
+from orchestrator.flags import recorded
 from orchestrator.storage.store import Store
 from studies.rows import Source
 from studies.spec import digest
@@ -81,11 +79,7 @@ def _again(
     if not isinstance(arguments, list) or not arguments:
         raise ValueError("the run does not say by which command it was made, so no text of it can "
                          "be read again")  # fmt: skip
-    try:
-        name, asked = _parse([str(word) for word in arguments])
-    except (SystemExit, click.exceptions.ClickException, click.exceptions.Exit) as error:
-        raise ValueError(f"the run's command {' '.join(map(str, arguments))!r} is not one of "
-                         "this version: its texts cannot be read again") from error  # fmt: skip
+    name, asked = recorded([str(word) for word in arguments])
     options = asked.options
     if benchmark not in (*options.benchmarks, *options.parallels) and options.benchmarks:
         options = replace(options, benchmarks=(benchmark,))
@@ -116,19 +110,6 @@ def _again(
                 "lie that it was made from"
             )
     return own
-
-
-def _parse(words: list[str]) -> tuple[str, Request]:
-    """The recipe and the request of a command that made a run."""
-    from orchestrator.__main__ import app
-
-    command = typer.main.get_command(app)
-    assert isinstance(command, typer.core.TyperGroup)
-    own = command.commands.get(words[0])
-    if own is None or words[0] not in ("run", "demo"):
-        raise click.exceptions.UsageError(words[0])
-    values = own.make_context(words[0], words[1:]).params
-    return str(values.get("recipe_name") or words[0]), as_request(values)
 
 
 def _is_of(record: Record, benchmark: str, language: str) -> bool:
