@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -30,6 +30,8 @@ PAGES: Mapping[str, Callable[[read.Rows], Page]] = {
 }
 TEMPLATES = Path(__file__).parent / "templates"
 LONGEST_TEX = 80
+# A name that is no Unicode text, such as a folder's in another encoding, is written in escapes.
+UNWRITABLE: Literal["backslashreplace"] = "backslashreplace"
 # What a spreadsheet takes for the beginning of a formula, and what it reads as a number.
 FORMULA = re.compile(r"[=+\-@\t\r\n＝＋－＠]")
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
@@ -118,7 +120,7 @@ def _write_one(runs: Sequence[Path | str], *, out: Path) -> tuple[ReportFiles, _
         )
         figures += [stem.parent / f"{stem.name}.svg", stem.parent / f"{stem.name}.png"]
     html = out / "index.html"
-    html.write_text(_render(page, rows, drawings), encoding="utf-8")
+    html.write_text(_render(page, rows, drawings), encoding="utf-8", errors=UNWRITABLE)
     files = ReportFiles(html=html, tables=tuple(tables), figures=tuple(figures))
     return files, _Written(page, tuple(str(run["run"]) for run in rows.runs))
 
@@ -182,7 +184,7 @@ def _write_tables(page: Page, rows: read.Rows, folder: Path) -> list[Path]:
     written = []
     for name, frame in frames.items():
         path = folder / f"{name}.csv"
-        for_spreadsheets(frame).to_csv(path, index=False)
+        for_spreadsheets(frame).to_csv(path, index=False, errors=UNWRITABLE)
         written.append(path)
     for sheet in page.sheets:
         if len(sheet.frame) <= LONGEST_TEX:
@@ -193,6 +195,7 @@ def _write_tables(page: Page, rows: read.Rows, folder: Path) -> list[Path]:
                     index=False, escape=True, float_format=f"%.{sheet.decimals}f", na_rep="--"
                 ),
                 encoding="utf-8",
+                errors=UNWRITABLE,
             )
             written.append(path)
     return written

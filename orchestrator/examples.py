@@ -64,8 +64,8 @@ def wordings(models: Iterable[ModelFacts]) -> dict[str, Wording]:
         try:
             tokenizer = load_tokenizer(facts, folder=facts.folder)
             held = TokenisedModel(facts=facts, tokenizer=tokenizer, prefix=prefix_of(tokenizer))
-        except (OSError, ValueError):
-            # The actor says what is wrong with it; an example is not worth a run.
+        except Exception:
+            # Whatever is wrong with it, the actor says so; an example is not worth a run.
             continue
         found[facts.label] = _wording(held)
     return found
@@ -95,7 +95,7 @@ def _wording(held: Any) -> Wording:
         try:
             said = held.in_chat(texts, chat=chat)
             ids = held.tokenise(said)
-        except ValueError:
+        except Exception:
             return list(texts)
         prefix = held.tokenizer.decode(list(held.prefix), skip_special_tokens=False)
         own = [len(held.begin(one, chat=chat)) > len(one) for one in ids]

@@ -205,3 +205,15 @@ def test_a_model_without_a_chat_template_leaves_the_text_as_it_is() -> None:
         [{"items": [{"id": "1", "text": "Hund"}], "chat": ""}], wordings=wordings
     )
     assert record["items"][0]["given"] == {"miniworld-llama": "Hund"}
+
+
+def test_a_tokenizer_that_fails_in_any_way_costs_its_example_and_not_the_run(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from actors import tokenised
+
+    def fail(*_: object, **__: object) -> None:
+        raise KeyError("vocab")
+
+    monkeypatch.setattr(tokenised, "load_tokenizer", fail)
+    assert examples.wordings([facts(Model(id="miniworld-llama"))]) == {}

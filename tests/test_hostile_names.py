@@ -114,6 +114,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ),
         record={
             "study": "<i data-evil>", "version": 2, "settings": {EVIL[0]: EVIL[1]},
+            "folder": "\udcff",
             "models": [{"name": EVIL[0], "revision": EVIL[1], EVIL[2]: EVIL[3]}],
             "notes": list(EVIL), "provenance": {"arguments": list(EVIL), EVIL[5]: "-1"},
         },
