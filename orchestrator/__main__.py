@@ -18,13 +18,14 @@ from rich.console import Console
 from orchestrator import cluster as clusters
 from orchestrator import examples, launch, recipe, stop
 from orchestrator import plan as plans
-from orchestrator.flags import Request, with_request
+from orchestrator.flags import Request, Strict, with_request
 from orchestrator.scheduling.cost import Cost
 from orchestrator.showing import progress, viewers
 from orchestrator.showing.standing import Snapshot
 from orchestrator.storage.store import Store
 from orchestrator.workers.gpus import visible_gpus
 from studies import options as opt
+from studies import values
 from studies.options import Options
 
 BAD_INPUT = 2
@@ -62,6 +63,7 @@ Report = Annotated[bool, typer.Option(help="Write the report when the cells are 
 
 
 @app.command(
+    cls=Strict,
     epilog="Example: [bold]babelscope demo[/bold]   then open runs/demo/report/index.html",
 )
 @with_request
@@ -71,6 +73,7 @@ def demo(asked: Request, *, dry_run: DryRun = False, report: Report = True) -> N
 
 
 @app.command(
+    cls=Strict,
     epilog="Example: [bold]babelscope plan neuronxa --model Qwen/Qwen2.5-7B --benchmark belebele "
     "--language all[/bold]",
 )
@@ -83,6 +86,7 @@ def plan(asked: Request, *, recipe_name: RecipeName) -> None:
 
 @app.command(
     "run",
+    cls=Strict,
     epilog="Example: [bold]babelscope run neuronxa --model ./llama --model ./qwen --parallel "
     "flores200 --benchmark xcopa --language all --data-root data --out runs/first[/bold]   "
     "The same command again continues; one more --model extends.",
@@ -95,7 +99,7 @@ def run_command(
     _run(recipe_name, asked, dry_run=dry_run, report=report)
 
 
-@app.command(epilog="Example: [bold]babelscope status runs/demo[/bold]")
+@app.command(cls=Strict, epilog="Example: [bold]babelscope status runs/demo[/bold]")
 def status(runs: RunFolders) -> None:
     """Say how far runs are; works while they go on, from any shell and machine."""
     for root in runs:
@@ -120,24 +124,25 @@ def status(runs: RunFolders) -> None:
 
 @app.command(
     "report",
+    cls=Strict,
     epilog="Example: [bold]babelscope report runs/a runs/b --out report[/bold]",
 )
 def report_command(
     runs: RunFolders,
     out: Annotated[
-        Path | None, typer.Option(help="Where to write (default: RUN/report).", show_default=False)
+        str | None, typer.Option(help="Where to write (default: RUN/report).", show_default=False)
     ] = None,
 ) -> None:
     """Write tables, figures and one HTML page from the rows of one or several runs."""
     if len(runs) > 1 and out is None:
         raise ValueError("a report of several runs belongs to none of them: say where with --out")
     if out is not None:
-        _report(tuple(runs), out=out)
+        _report(tuple(runs), out=Path(out))
     else:
         _report_in(Store(runs[0]))
 
 
-@app.command(epilog="Example: [bold]babelscope translations runs/curve[/bold]")
+@app.command(cls=Strict, epilog="Example: [bold]babelscope translations runs/curve[/bold]")
 def translations(runs: RunFolders) -> None:
     """Write a run's translations as COMET reads them; its scores beside them join the report."""
     from analysis import judges, read
@@ -149,6 +154,7 @@ def translations(runs: RunFolders) -> None:
 
 
 @app.command(
+    cls=Strict,
     epilog="Example: [bold]babelscope sites miniworld-llama[/bold]   "
     "[bold]babelscope sites google/gemma-2-9b --dtype bfloat16[/bold]",
 )
@@ -169,6 +175,7 @@ def sites(
 
 
 @app.command(
+    cls=Strict,
     epilog="Example: [bold]babelscope bench[/bold]   "
     "[bold]babelscope bench --shape llama-3.1-8b --dtype bfloat16 --json[/bold]   "
     "[bold]babelscope bench --model ./llama --check[/bold]",
@@ -184,9 +191,9 @@ def bench(
         list[str] | None,
         typer.Option(help="Only this task; repeatable (default: all).", show_default=False),
     ] = None,
-    rounds: Annotated[int, typer.Option(min=1, help="Times that everything is timed.")] = 3,
+    rounds: Annotated[str, typer.Option(help="Times that everything is timed.")] = "3",
     threads: Annotated[
-        int | None, typer.Option(min=1, help="CPU threads (default: as torch finds it).")
+        str | None, typer.Option(help="CPU threads (default: as torch finds it).")
     ] = None,
     dtype: DtypeName = "float32",
     device: DeviceName = "auto",
@@ -199,18 +206,22 @@ def bench(
     """Measure what a model achieves on this device, against its ceiling and the naive way."""
     from orchestrator import bench as benches
 
+    times = values.whole(rounds, "--rounds", least=1)
+    tasks = values.once(task or (), "--task")
     settings = Options(models=(model or shape,), dtype=dtype, trust_remote_code=trust_remote_code)
     (target,) = opt.models(settings)
     loaded = benches.open_target(
-        target if model else None, shape=shape, dtype=target.dtype, device=device, threads=threads
+        target if model else None,
+        shape=shape,
+        dtype=target.dtype,
+        device=device,
+        threads=None if threads is None else values.whole(threads, "--threads", least=1),
     )
     if check:
         if not benches.show_equalities(loaded, as_json=as_json, console=console):
             raise typer.Exit(CELLS_FAILED)
         return
-    benches.show_speed(
-        loaded, tasks=tuple(task or ()), rounds=rounds, as_json=as_json, console=console
-    )
+    benches.show_speed(loaded, tasks=tasks, rounds=times, as_json=as_json, console=console)
 
 
 @app.command(
@@ -317,7 +328,7 @@ def _compute(planned: plans.Plan, asked: Request, *, store: Store) -> int:
 
 def _store(name: str, asked: Request) -> Store:
     """The run's folder."""
-    default = Path("runs") / (Path(name.partition(":")[0]).stem or "run")
+    default = Path("runs") / (Path(name.rpartition(":")[0] or name).stem or "run")
     return Store(asked.out or default)
 
 

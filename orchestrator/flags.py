@@ -3,20 +3,25 @@
 import inspect
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from math import isfinite, nan
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
+from studies import languages
 from studies import options as opt
 from studies.options import Options
 from studies.rows import Source
+from studies.values import blank, listed, number, once, parsed, paths_listed, whole
 
 STUDY = "What is asked"
 WHERE = "Where and how"
 
 Many = list[str] | None
+
+# Flags whose value is a text, in which spaces and line breaks say something.
+TEXTS = ("--stop",)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +77,7 @@ def request(
         bool, _help("All that the paper shows, where other flags leave it open.", STUDY, "--paper")
     ] = False,
     limit: Annotated[
-        int | None, _help("Only the first items of each benchmark (default: all).", STUDY)
+        str | None, _help("Only the first items of each benchmark (default: all).", STUDY)
     ] = None,
     prompt: Annotated[
         str | None,
@@ -95,13 +100,13 @@ def request(
         ),
     ] = None,
     sample: Annotated[
-        int | None, _help("Questions drawn for vectors and pictures (default: 50).", STUDY)
+        str | None, _help("Questions drawn for vectors and pictures (default: 50).", STUDY)
     ] = None,
     seed: Annotated[
         Many, _help("Seed of that draw; several show its spread (default: 0).", STUDY)
     ] = None,
     fewshot: Annotated[
-        int | None,
+        str | None,
         _help(
             "Examples before each prompt (default: harness/... 5, translation 4, else 0).", STUDY
         ),
@@ -116,16 +121,16 @@ def request(
         str | None, _help("Prompts of your own: FILE.jsonl (id, prompt) or FILE.txt.", STUDY)
     ] = None,
     temperature: Annotated[
-        float | None, _help("How texts are drawn; 0: the most probable (default).", STUDY)
+        str | None, _help("How texts are drawn; 0: the most probable (default).", STUDY)
     ] = None,
     top_p: Annotated[
-        float | None, _help("Draw from the most probable tokens that reach this.", STUDY, "--top-p")
+        str | None, _help("Draw from the most probable tokens that reach this.", STUDY, "--top-p")
     ] = None,
     n: Annotated[
-        int | None, _help("Texts drawn for every prompt (default: 1).", STUDY, "--n")
+        str | None, _help("Texts drawn for every prompt (default: 1).", STUDY, "--n")
     ] = None,
     max_new_tokens: Annotated[
-        int | None,
+        str | None,
         _help("Tokens of a text at most (default: the prompt's).", STUDY, "--max-new-tokens"),
     ] = None,
     stop: Annotated[
@@ -146,11 +151,11 @@ def request(
         _help("What writes: hf, vllm, or auto: vllm where it can (default: auto).", WHERE),
     ] = None,
     data_root: Annotated[
-        Path | None,
+        str | None,
         _help("Read DIR/<benchmark>/<language>.jsonl, not the hub.", WHERE, "--data-root"),
     ] = None,
     out: Annotated[
-        Path | None, _help("Folder of the run, or s3://bucket/run (default: runs/RECIPE).", WHERE)
+        str | None, _help("Folder of the run, or s3://bucket/run (default: runs/RECIPE).", WHERE)
     ] = None,
     cluster: Annotated[
         str,
@@ -164,7 +169,7 @@ def request(
         str, _help("auto, cpu, cuda, cuda:1, spread (default: auto).", WHERE)
     ] = "auto",
     workers: Annotated[
-        int | None, _help("Processes at work at most (default: as GPUs or cores allow).", WHERE)
+        str | None, _help("Processes at work at most (default: as GPUs or cores allow).", WHERE)
     ] = None,
     allow_truncation: Annotated[
         bool, _help("Cut texts that exceed the model's context.", WHERE, "--allow-truncation")
@@ -177,39 +182,29 @@ def request(
     ] = False,
 ) -> Request:
     """Everything the flags say, checked as far as no file is needed."""
-    if limit is not None and limit < 1:
-        raise ValueError(f"--limit {limit}: expected a whole number from 1")
-    if fewshot is not None and fewshot < 0:
-        raise ValueError(f"--fewshot {fewshot}: expected a whole number from 0")
-    if sample is not None and sample < 2:
-        raise ValueError(f"--sample {sample}: expected a whole number from 2")
-    if max_new_tokens is not None and max_new_tokens < 1:
-        raise ValueError(f"--max-new-tokens {max_new_tokens}: expected a whole number from 1")
-    if workers is not None and workers < 1:
-        raise ValueError(f"--workers {workers}: expected a whole number from 1")
-    chosen = opt.switches(_flat(switch))
+    chosen = opt.switches(switch or ())
     options = Options(
-        models=_flat(model),
-        languages=_flat(language),
-        benchmarks=_flat(benchmark),
-        measures=_flat(measure),
-        poolings=_flat(pooling),
-        layers=tuple(_whole(name, "--layer", least=0) for name in _flat(layer)),
-        parallels=_flat(parallel),
-        pairs=None if pairs in (None, "all") else _whole(str(pairs), "--pairs", least=2),
+        models=paths_listed(model, "--model"),
+        languages=_languages(language, "--language"),
+        benchmarks=listed(benchmark, "--benchmark"),
+        measures=listed(measure, "--measure"),
+        poolings=listed(pooling, "--pooling"),
+        layers=_wholes(layer, "--layer"),
+        parallels=listed(parallel, "--parallel"),
+        pairs=None if pairs == "all" else _whole(pairs, "--pairs", least=2),
         all_pairs=pairs == "all",
-        pivots=_flat(pivot),
-        language_pairs=tuple(_two(name) for name in _flat(pair)),
-        parts=_flat(part),
+        pivots=_languages(pivot, "--pivot"),
+        language_pairs=parsed(pair, "--pair", _two),
+        parts=listed(part, "--part"),
         paper=paper,
-        limit=limit,
+        limit=_whole(limit, "--limit", least=1),
         prompt=prompt,
-        coefficients=tuple(map(_number, _flat(coefficient))),
-        controls=_flat(control),
-        seeds=tuple(_whole(name, "--seed", least=0) for name in _flat(seed)),
-        sample=sample,
-        fewshot=fewshot,
-        how=opt.fine_tuning(_flat(finetune)),
+        coefficients=parsed(coefficient, "--coefficient", lambda one: number(one, "--coefficient")),
+        controls=listed(control, "--control"),
+        seeds=_wholes(seed, "--seed"),
+        sample=_whole(sample, "--sample", least=2),
+        fewshot=_whole(fewshot, "--fewshot", least=0),
+        how=opt.fine_tuning(finetune or ()),
         dtype=dtype,
         switches=chosen.switches,
         asking=chosen.asking,
@@ -220,19 +215,19 @@ def request(
         quantise=quantise,
         prompts=prompts,
         engine=engine,
-        temperature=temperature,
-        top_p=top_p,
-        n=n,
-        max_new_tokens=max_new_tokens,
-        stop=tuple(dict.fromkeys(stop or ())),
+        temperature=_number(temperature, "--temperature"),
+        top_p=_number(top_p, "--top-p"),
+        n=_whole(n, "--n", least=1),
+        max_new_tokens=_whole(max_new_tokens, "--max-new-tokens", least=1),
+        stop=once(stop or (), "--stop"),
     )
     return Request(
         options=options,
-        source=Source(data_root=data_root),
-        out=out,
+        source=Source(data_root=None if data_root is None else Path(data_root)),
+        out=None if out is None else Path(out),
         cluster=cluster,
         device=device,
-        workers=workers,
+        workers=_whole(workers, "--workers", least=1),
         allow_truncation=allow_truncation,
         retry_errors=retry_errors,
     )
@@ -282,10 +277,51 @@ def with_request(command: Callable[..., None]) -> Callable[..., None]:
     return wrapped
 
 
-def _flat(values: Iterable[str] | None) -> tuple[str, ...]:
-    """Repeated and comma-separated values as one tuple, each once."""
-    parts = (part.strip() for value in values or () for part in value.split(","))
-    return tuple(dict.fromkeys(part for part in parts if part))
+class Strict(TyperCommand):
+    """A command whose flags and arguments are neither empty nor given twice.
+
+    Of a flag that is given twice the last would otherwise count, and nothing would say so.
+    """
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Refuse what is empty or repeated, then read the line as usual.
+
+        Raises:
+            ValueError: something is.
+        """
+        given, _, order = self.make_parser(ctx).parse_args(args=list(args))
+        for parameter in dict.fromkeys(order):
+            found = given.get(str(parameter.name))
+            values = found if isinstance(found, list | tuple) else [found]
+            texts = [value for value in values if isinstance(value, str)]
+            what = parameter.opts[0] if parameter.param_type_name == "option" else parameter.name
+            for text in texts:
+                if text == "" or (blank(text) and what not in TEXTS):
+                    raise ValueError(f"{what} {text!r} is empty: give a value, or leave it out")
+            if parameter.param_type_name == "argument":
+                once(texts, parameter.metavar or what)
+            elif not getattr(parameter, "multiple", False) and order.count(parameter) > 1:
+                raise ValueError(f"{what} is given {order.count(parameter)} times: give it once")
+        return super().parse_args(ctx, args)
+
+
+def _languages(values: Many, flag: str) -> tuple[str, ...]:
+    """Languages that there are; `all` stands alone, and for no pivot."""
+    found = listed(values, flag)
+    if found == ("all",) and flag == "--language":
+        return found
+    if "all" in found and flag == "--language":
+        raise ValueError(f"{flag} all beside {found[found[0] == 'all']}: leave one of them out")
+    _known(found, flag)
+    return found
+
+
+def _known(codes: Iterable[str], flag: str) -> None:
+    """Raise ValueError for a code that names no language."""
+    try:
+        languages.check(codes)
+    except ValueError as error:
+        raise ValueError(f"{flag}: {error}") from error
 
 
 def _two(text: str) -> tuple[str, str]:
@@ -293,22 +329,17 @@ def _two(text: str) -> tuple[str, str]:
     first, colon, second = text.partition(":")
     if not (first and colon and second) or first == second:
         raise ValueError(f"--pair {text}: expected two languages, such as deu_Latn:fra_Latn")
+    _known((first, second), "--pair")
     return first, second
 
 
-def _number(text: str) -> float:
-    """A coefficient."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = nan
-    if not isfinite(value):
-        raise ValueError(f"--coefficient {text}: expected a number such as 2 or -0.5")
-    return value
+def _whole(text: str | None, flag: str, *, least: int) -> int | None:
+    return None if text is None else whole(text, flag, least=least)
 
 
-def _whole(text: str, flag: str, *, least: int) -> int:
-    """A whole number from `least`."""
-    if not text.isdecimal() or int(text) < least:
-        raise ValueError(f"{flag} {text}: expected a whole number from {least}")
-    return int(text)
+def _wholes(values: Many, flag: str) -> tuple[int, ...]:
+    return parsed(values, flag, lambda one: whole(one, flag, least=0))
+
+
+def _number(text: str | None, flag: str) -> float | None:
+    return None if text is None else number(text, flag)

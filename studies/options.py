@@ -6,11 +6,13 @@ exists is found out when the plan is made.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
+from math import inf
 from typing import NamedTuple, get_args
 
 from studies.asking import Asking, Lens, Steering
 from studies.contents import FineTuning, Sampling
 from studies.spec import POOLINGS, Dtype, Model, Pooling, Quantisation, Switches
+from studies.values import NUMBER, at_revision, blank, whole
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +70,11 @@ WRITING = {
 
 
 def models(options: Options, *, default: Iterable[str] = ()) -> tuple[Model, ...]:
-    """The models asked for, each `ID` or `ID@REVISION`, or the recipe's default ones."""
+    """The models asked for, each `ID` or `ID@REVISION`, or the recipe's default ones.
+
+    Raises:
+        ValueError: none is named, or what is asked of them is not possible.
+    """
     dtype = _dtype(options.dtype or "float32")
     quantisation = _quantisation(options.quantise)
     named = options.models or tuple(default)
@@ -81,13 +87,11 @@ def models(options: Options, *, default: Iterable[str] = ()) -> tuple[Model, ...
         )
     result = []
     for name in named:
-        identifier, _, revision = name.partition("@")
-        if not identifier:
-            raise ValueError(f"model {name!r} has no name: expected ID or ID@REVISION")
+        identifier, revision = at_revision(name)
         result.append(
             Model(
                 id=identifier,
-                revision=revision or None,
+                revision=revision,
                 dtype=dtype,
                 trust_remote_code=options.trust_remote_code,
                 adapter=options.adapter,
@@ -208,33 +212,38 @@ def _chosen(settings: Iterable[str], *, of: Iterable[type], what: str) -> dict[s
             raise ValueError(
                 f"unknown {what} {setting!r}: expected NAME=VALUE with one of {', '.join(known)}"
             )
-        chosen[name] = _value(f"{what} {name}", value, kind=known[name])
+        if name in chosen:
+            raise ValueError(f"{what} {name} is given twice: name it once")
+        try:
+            chosen[name] = _value(name, value, kind=known[name])
+        except ValueError as error:
+            several = any(f",{other}=" in value.replace(" ", "") for other in known)
+            hint = f"; a value is never split, so give every {what} with a flag of its own"
+            raise ValueError(f"{what} {error}{hint if several else ''}") from error
     return chosen
 
 
-def _value(what: str, value: str, *, kind: object) -> object:
+def _value(name: str, value: str, *, kind: object) -> object:
     """One setting's value in its own type."""
     if kind is str:
+        if blank(value):
+            raise ValueError(f"{name}={value!r} is empty: expected a text, or leave it out")
         return value
     if kind is bool:
         if value not in ("true", "false"):
-            raise ValueError(f"{what}={value!r}: expected true or false")
+            raise ValueError(f"{name}={value!r}: expected true or false")
         return value == "true"
     if kind is float:
-        try:
-            number = float(value)
-        except ValueError:
-            number = 0.0
-        if not 0 < number < float("inf"):
-            raise ValueError(f"{what}={value!r}: expected a number above 0")
+        number = float(value) if NUMBER.fullmatch(value) else 0.0
+        if not 0 < number < inf:
+            raise ValueError(f"{name}={value!r}: expected a number above 0, such as 0.5")
         return number
     if kind is int:
-        if not value.isdecimal():
-            raise ValueError(f"{what}={value!r}: expected a whole number from 0")
-        return int(value)
+        # A seed may be any number; of everything else there is at least one.
+        return whole(value, name, least=0 if name == "seed" else 1)
     allowed = get_args(kind)
     if value not in allowed:
-        raise ValueError(f"{what}={value!r}: expected one of {', '.join(allowed)}")
+        raise ValueError(f"{name}={value!r}: expected one of {', '.join(allowed)}")
     return value
 
 
