@@ -14,7 +14,8 @@ class Description:
     """Where and how a model runs. Provenance alone: nothing here enters a key.
 
     `weight_bytes` is the size of the weights in memory; `peak_bytes` the most that was allocated
-    on the GPU so far, 0 on a CPU or where it is not told.
+    on the GPU so far, 0 on a CPU or where it is not told. `notes` say what people should know of
+    how its files were read.
     """
 
     model: str
@@ -30,6 +31,7 @@ class Description:
     python: str
     torch: str
     transformers: str
+    notes: tuple[str, ...] = ()
 
 
 def describe(loaded: LoadedModel) -> Description:
@@ -52,6 +54,7 @@ def describe(loaded: LoadedModel) -> Description:
         python=platform.python_version(),
         torch=str(torch.__version__),
         transformers=transformers.__version__,
+        notes=loaded.notes,
     )
 
 

@@ -134,6 +134,7 @@ class Engine:
             python=platform.python_version(),
             torch=str(torch.__version__),
             transformers=transformers.__version__,
+            notes=self._model.notes,
         )
 
     def close(self) -> None:

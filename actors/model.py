@@ -19,11 +19,12 @@ from actors.check import can_share, prove_interventions
 from actors.loading.adapter import merge
 from actors.loading.device import find_place
 from actors.loading.memory import need
+from actors.loading.tokenizer import load_tokenizer
 from actors.loading.weights import load_weights, refuse_unreadable, require_packages
 from actors.structure.find import find
 from actors.structure.proof import prove
 from actors.structure.sites import Sites
-from actors.tokenised import TokenisedModel, load_tokenizer, prefix_of
+from actors.tokenised import TokenisedModel, prefix_of
 from actors.tokenised import too_long as too_long
 from studies.model_files import count_weights
 from studies.spec import ModelFacts
@@ -81,7 +82,7 @@ def load(
         config = AutoConfig.from_pretrained(
             folder, local_files_only=True, trust_remote_code=facts.trust_remote_code
         )
-        tokenizer = load_tokenizer(facts, folder=folder)
+        tokenizer, notes = load_tokenizer(facts, folder=folder)
         model, attention = load_weights(facts, config, folder=folder, place=place)
     except (ImportError, OSError, ValueError, SafetensorError) as error:
         raise ValueError(
@@ -104,6 +105,7 @@ def load(
         device=home,
         attention=attention,
         prefix=prefix_of(tokenizer),
+        notes=notes,
         shares=can_share(sites),
         budget=TokenBudget(BATCH_TOKENS.get(home.type, BATCH_TOKENS["cpu"])),
     )

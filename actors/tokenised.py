@@ -1,26 +1,17 @@
 """A model's tokenizer, and how it turns texts into token ids: all of a model that has no weights.
 
-What could silently change an answer is refused or written down here too: words that a tokenizer
-loses, its own prefix, and texts that exceed the context. What reads the tokens is unknown here.
+What could silently change an answer is refused or written down here too: a tokenizer's own prefix,
+and texts that exceed the context. What reads the tokens is unknown here.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import NamedTuple
 
-from transformers import AutoTokenizer, PreTrainedTokenizerBase, PreTrainedTokenizerFast
+from transformers import PreTrainedTokenizerBase
 
 from actors.chat import user_turns
 from studies.spec import ModelFacts
-
-PROBES = (
-    "Anna has 12 cats, doesn't she?",
-    "Анна ест рыбу.",
-    "सारा घर पर है।",
-    "安娜吃鱼。",
-    "تأكل آنا السمك",
-)
 
 
 class EncodedTexts(NamedTuple):
@@ -35,12 +26,13 @@ class TokenisedModel:
     """What is known of a model, its tokenizer, and how that begins every text.
 
     `prefix` is what the tokenizer puts before every text by itself (a BOS, mostly). What it may
-    put after a text is never used.
+    put after a text is never used. `notes` are what people should know of the tokenizer.
     """
 
     facts: ModelFacts
     tokenizer: PreTrainedTokenizerBase
     prefix: tuple[int, ...]
+    notes: tuple[str, ...] = ()
 
     def tokenise(self, texts: Sequence[str]) -> list[list[int]]:
         """Token ids of every text, without prefix."""
@@ -114,28 +106,6 @@ def too_long(what: str, tokens: int, *, context: int, chat: str | None = None) -
         f"{what} has {tokens} tokens and the model's context is {context}: choose a model with a "
         "longer context, or pass --allow-truncation to cut it"
     )
-
-
-def load_tokenizer(facts: ModelFacts, *, folder: str) -> PreTrainedTokenizerBase:
-    """The tokenizer that transformers chooses, unless it loses text that the model's file keeps.
-
-    Version 5 chooses a class by model type, and some classes rebuild the tokenizer from its
-    vocabulary alone: words then vanish without a word of warning.
-    """
-    chosen: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
-        folder, local_files_only=True, trust_remote_code=facts.trust_remote_code
-    )
-    lost = [text for text in PROBES if not _keeps(chosen, text)]
-    if not lost or not (Path(folder) / "tokenizer.json").is_file():
-        return chosen
-    own = PreTrainedTokenizerFast.from_pretrained(folder, local_files_only=True)
-    return own if any(_keeps(own, text) for text in lost) else chosen
-
-
-def _keeps(tokenizer: PreTrainedTokenizerBase, text: str) -> bool:
-    """Whether the text survives being tokenised."""
-    ids = tokenizer(text, add_special_tokens=False)["input_ids"]
-    return str(tokenizer.decode(ids)).strip() == text
 
 
 def prefix_of(tokenizer: PreTrainedTokenizerBase) -> tuple[int, ...]:

@@ -165,6 +165,8 @@ class Loop:
     def _note(self, event: Event) -> None:
         """Write down how a model runs: numbers may depend on its attention backend."""
         model = self._schedule.model_of(event.worker).label
+        notes = event.about.get("notes")
+        self._standing.note(*(notes if isinstance(notes, list | tuple) else ()))
         manifest = self._store.manifest() or {}
         before = manifest.get("running")
         running = {**(before if isinstance(before, dict) else {}), model: dict(event.about)}

@@ -16,8 +16,9 @@ from pathlib import Path
 from transformers import AutoConfig, GenerationConfig
 
 from actors.loading.memory import available_memory
+from actors.loading.tokenizer import load_tokenizer
 from actors.prediction.decode import ends_of
-from actors.tokenised import TokenisedModel, load_tokenizer, prefix_of
+from actors.tokenised import TokenisedModel, prefix_of
 from studies.spec import ModelFacts
 
 # In the worker's own process, without a report to vLLM's makers.
@@ -70,7 +71,7 @@ def tokenised(facts: ModelFacts, *, folder: str) -> tuple[TokenisedModel, list[i
         config = AutoConfig.from_pretrained(
             folder, local_files_only=True, trust_remote_code=facts.trust_remote_code
         )
-        tokenizer = load_tokenizer(facts, folder=folder)
+        tokenizer, notes = load_tokenizer(facts, folder=folder)
         given = Path(folder) / "generation_config.json"
         settings = GenerationConfig.from_pretrained(folder) if given.is_file() else None
     except (ImportError, OSError, ValueError) as error:
@@ -79,7 +80,8 @@ def tokenised(facts: ModelFacts, *, folder: str) -> tuple[TokenisedModel, list[i
             f"{str(error).strip().splitlines()[0]}"
         ) from error
     ends = ends_of(settings, config.get_text_config(), tokenizer)
-    return TokenisedModel(facts=facts, tokenizer=tokenizer, prefix=prefix_of(tokenizer)), ends
+    prefix = prefix_of(tokenizer)
+    return TokenisedModel(facts=facts, tokenizer=tokenizer, prefix=prefix, notes=notes), ends
 
 
 def cache_bytes(facts: ModelFacts) -> int:

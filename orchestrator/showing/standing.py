@@ -124,6 +124,10 @@ class Standing:
         """The model is loaded."""
         self._at(worker, "idle", now)
 
+    def note(self, *notes: str) -> None:
+        """Something to be known of the run, once."""
+        self.notes += [note for note in notes if note not in self.notes]
+
     def working(self, worker: int, *, now: float) -> None:
         """A worker begins a unit."""
         self._first.setdefault(self._workers[worker].model, now)

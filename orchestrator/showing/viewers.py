@@ -56,9 +56,14 @@ class PlainViewer:
         self._console = console
         self._spoke = 0.0
         self._failed = 0
+        self._noted = 0
 
     def show(self, snapshot: Snapshot, *, last: bool = False) -> None:
-        """Say how far the work is, at most every few seconds, at failures, and at the end."""
+        """Say how far the work is, at most every few seconds, at failures, and at the end; and
+        every note once."""
+        for note in snapshot.notes[self._noted :]:
+            self._console.print(f"note: {note}", style="yellow", markup=False)
+        self._noted = len(snapshot.notes)
         news = snapshot.failed > self._failed
         if not (news or last or time.monotonic() - self._spoke > PLAIN_SECONDS):
             return
