@@ -5,13 +5,14 @@ and texts that exceed the context. What reads the tokens is unknown here.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from transformers import PreTrainedTokenizerBase
 
-from actors.chat import user_turns
-from studies.spec import ModelFacts
+from actors.chat import beginning, user_turns
+from studies.asking import Chat
+from studies.spec import ChoiceItem, ModelFacts
 
 
 class EncodedTexts(NamedTuple):
@@ -41,29 +42,41 @@ class TokenisedModel:
         encoded = self.tokenizer(list(texts), add_special_tokens=False, verbose=False)
         return [list(ids) for ids in encoded["input_ids"]]
 
-    def in_chat(self, texts: Sequence[str], *, chat: str | None) -> list[str]:
-        """Every text as a user's turn under the system prompt `chat` ("" for none).
-
-        Without `chat` they stay as they are.
+    def in_chat(self, texts: Sequence[str], *, chat: Chat | None) -> list[str]:
+        """Every text as a user's turn of the chat template; without `chat` they stay as they are.
 
         Raises:
             ValueError: the tokenizer has no chat template, or one that takes no such turns.
         """
         if chat is None:
             return list(texts)
-        return user_turns(self.tokenizer, texts, system=chat, name=self.facts.label)
+        return user_turns(self.tokenizer, texts, chat=chat, name=self.facts.label)
 
-    def begin(self, ids: Sequence[int], *, chat: str | None) -> list[int]:
+    def begun(self, items: Sequence[ChoiceItem], *, chat: Chat | None) -> list[ChoiceItem]:
+        """Items whose options begin as their template wants it, if `chat` leaves that open.
+
+        Raises:
+            ValueError: as `in_chat` does.
+        """
+        if chat is None or chat.start != "auto":
+            return list(items)
+        start = beginning(self.tokenizer, chat=chat, name=self.facts.label)
+        return [
+            replace(item, options=tuple(start + one.removeprefix(" ") for one in item.options))
+            for item in items
+        ]
+
+    def begin(self, ids: Sequence[int], *, chat: Chat | None) -> list[int]:
         """A text's token ids behind the prefix, which a chat template may have written itself."""
         written = chat is not None and tuple(ids[: len(self.prefix)]) == self.prefix
         return list(ids) if written else [*self.prefix, *ids]
 
-    def prompts(self, texts: Sequence[str], *, chat: str | None) -> list[list[int]]:
+    def prompts(self, texts: Sequence[str], *, chat: Chat | None) -> list[list[int]]:
         """Token ids of every text, prefix included, under a chat template or as they are.
 
         Args:
             texts: what is asked.
-            chat: the system prompt under the chat template, "" for none; None for no template.
+            chat: how they are put in the chat template; None for no template.
 
         Raises:
             ValueError: as `in_chat` does.
@@ -71,7 +84,7 @@ class TokenisedModel:
         return [self.begin(ids, chat=chat) for ids in self.tokenise(self.in_chat(texts, chat=chat))]
 
     def encode(
-        self, texts: Sequence[str], *, allow_truncation: bool, chat: str | None = None
+        self, texts: Sequence[str], *, allow_truncation: bool, chat: Chat | None = None
     ) -> EncodedTexts:
         """Token ids of every text as the model reads it; too long ones are cut from the right.
 
@@ -94,7 +107,7 @@ class TokenisedModel:
         return EncodedTexts(sequences=sequences, truncated=truncated)
 
 
-def too_long(what: str, tokens: int, *, context: int, chat: str | None = None) -> str:
+def too_long(what: str, tokens: int, *, context: int, chat: Chat | None = None) -> str:
     """The sentence that says a text exceeds the context; under a chat template none is cut."""
     if chat is not None:
         return (

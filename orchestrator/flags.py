@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -117,6 +117,14 @@ def request(
     switch: Annotated[
         Many, _help("A reading left open by the papers, NAME=VALUE. Repeatable.", STUDY)
     ] = None,
+    template_argument: Annotated[
+        Many,
+        _help(
+            "What a chat template reads, NAME=VALUE, such as enable_thinking=false. Repeatable.",
+            STUDY,
+            "--template-argument",
+        ),
+    ] = None,
     prompts: Annotated[
         str | None, _help("Prompts of your own: FILE.jsonl (id, prompt) or FILE.txt.", STUDY)
     ] = None,
@@ -207,7 +215,7 @@ def request(
         how=opt.fine_tuning(finetune or ()),
         dtype=dtype,
         switches=chosen.switches,
-        asking=chosen.asking,
+        asking=replace(chosen.asking, arguments=opt.template_arguments(template_argument or ())),
         lens=chosen.lens,
         steering=chosen.steering,
         trust_remote_code=trust_remote_code,

@@ -5,8 +5,55 @@ Each is a record of switches; what they are put to is unknown here.
 """
 
 import json
-from dataclasses import asdict, dataclass, fields
+import re
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field, fields
 from typing import Literal
+
+# What an option begins with: `auto` is what the prompt's end asks for.
+Start = Literal["auto", "space", "nospace", "logsumexp_both"]
+# Raised where a chat template is rendered, or options are put behind it, in another way.
+CHAT_VERSION = 2
+
+# What a chat template is given anyway, and the switches beside it.
+GIVEN = (
+    *("messages", "conversation", "tools", "documents", "chat_template", "tokenize", "padding"),
+    *("add_generation_prompt", "continue_final_message", "truncation", "max_length"),
+    *("return_tensors", "return_dict", "return_assistant_tokens_mask", "tokenizer_kwargs"),
+    *("sanitize_control_tokens", "bos_token", "eos_token", "pad_token", "unk_token", "system"),
+    *("instruction", "prompt_sep", "letter_token"),
+)
+Argument = tuple[str, str | int | float | bool | None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chat:
+    """How texts are put in a model's own chat template, each as a user's turn. All bears identity.
+
+    Attributes:
+        system: the system prompt, "" for none.
+        arguments: names that the template reads, such as enable_thinking, with their values.
+        start: what an option that answers begins with; `auto` is what the template itself writes
+            between the beginning of the model's turn and its words.
+    """
+
+    system: str = ""
+    arguments: tuple[Argument, ...] = ()
+    start: Start = "auto"
+
+    def __post_init__(self) -> None:
+        """Refuse what is no argument of a template."""
+        for name, _ in self.arguments:
+            if not re.fullmatch(r"[A-Za-z]\w*", name, re.ASCII) or name in GIVEN:
+                raise ValueError(
+                    f"template argument {name!r}: expected a name that the chat template reads, "
+                    "such as enable_thinking"
+                )
+
+    @property
+    def identity(self) -> dict[str, object]:
+        """The part of a key that this contributes."""
+        return {"version": CHAT_VERSION, **asdict(self)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,32 +64,58 @@ class Asking:
         instruction: begin the prompt `latent` with its instruction.
         prompt_sep: what stands between the fields of the prompt `latent`.
         letter_token: the token that stands for an option's letter: with a `space` before it, as
-            it follows "Answer:"; with `nospace`; or the probability of both together.
+            it follows "Answer:"; with `nospace`; the probability of both together; or as the
+            prompt's end asks for (`auto`), which is a space except under a chat template. There it
+            is the first token of options that are texts, too.
         chat_template: put the prompt as a user's turn in the model's own chat template.
         system: the system prompt of that template, "" for none.
+        arguments: what else that template is given, by the names that it reads.
     """
 
     instruction: bool = True
     prompt_sep: Literal["newline", "space"] = "newline"
-    letter_token: Literal["space", "nospace", "logsumexp_both"] = "space"
+    letter_token: Start = "auto"
     chat_template: bool = False
     system: str = ""
+    arguments: tuple[Argument, ...] = field(default=(), metadata={"flag": "--template-argument"})
 
     @property
-    def chat(self) -> str | None:
-        """The system prompt under the chat template, None without the template."""
-        return self.system if self.chat_template else None
+    def chat(self) -> Chat | None:
+        """The chat template's settings, None without the template."""
+        if not self.chat_template:
+            return None
+        return Chat(system=self.system, arguments=self.arguments, start=self.letter_token)
+
+    @property
+    def start(self) -> Start:
+        """What options begin with: without a chat template, a prompt's end asks for a space."""
+        plain = self.letter_token == "auto" and not self.chat_template
+        return "space" if plain else self.letter_token
 
     def named(self, prompt: str) -> str:
         """A prompt's name as rows carry it: with every switch that is not the usual one."""
-        usual = Asking()
-        pairs = [(item.name, getattr(self, item.name)) for item in fields(self)]
         other = [
             name if value is True else f"{name}={str(value).lower() if value is False else value}"
-            for name, value in pairs
-            if value != getattr(usual, name)
+            for name, value in self._unusual()
         ]
         return ", ".join([prompt, *other])
+
+    def settings(self) -> dict[str, object]:
+        """Every switch, resolved, and every argument of a chat template."""
+        own = {item.name: getattr(self, item.name) for item in fields(self)}
+        del own["arguments"]
+        return {**own, "letter_token": self.start, **dict(self.arguments)}
+
+    def changed(self) -> dict[str, object]:
+        """The switches and arguments that are not the usual ones."""
+        return dict(self._unusual())
+
+    def _unusual(self) -> Iterator[tuple[str, object]]:
+        usual = Asking(chat_template=self.chat_template).settings()
+        usual["chat_template"] = False
+        for name, value in self.settings().items():
+            if name not in usual or value != usual[name]:
+                yield name, value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from math import inf
 from typing import Literal
 
+from studies.asking import Chat
 from studies.keys import digest
 
 Task = Literal["text", "translation", "span", "number"]
@@ -69,7 +70,7 @@ class GenerationSet:
 
     `language` is the one that is written; `pivot` the one a translation is from, None otherwise.
     A text ends after `max_new_tokens`, or before one of `stop`. `task` says how it is scored;
-    `chat` is the system prompt under the model's chat template, None without it.
+    `chat` says how prompts are put in the model's chat template, None without it.
     """
 
     benchmark: str
@@ -82,7 +83,7 @@ class GenerationSet:
     commit: str = ""
     task: Task = "translation"
     sampling: Sampling = GREEDY
-    chat: str | None = None
+    chat: Chat | None = None
 
     @property
     def fingerprint(self) -> str:
@@ -94,7 +95,7 @@ class GenerationSet:
         ends = [self.max_new_tokens, self.stop]
         rest: list[object] = [] if self.task == "translation" else [{"task": self.task}]
         rest += [] if self.sampling == GREEDY else [{"sampling": asdict(self.sampling)}]
-        rest += [] if self.chat is None else [{"chat": self.chat}]
+        rest += [] if self.chat is None else [{"chat": self.chat.identity}]
         return digest([self.prompt, items, *ends, self.pivot or "", self.commit, *rest])
 
 
@@ -161,7 +162,7 @@ class LatentSet:
     """Questions of one benchmark in one language, whose option texts are read at every layer.
 
     `order` is a control: question i is also read with the option texts of question `order[i]`,
-    which is never i. `chat` is the system prompt under the model's chat template, None without it.
+    which is never i. `chat` says how prompts are put in the model's chat template, None without it.
     """
 
     benchmark: str
@@ -170,14 +171,15 @@ class LatentSet:
     prompt: str
     items: tuple[LatentItem, ...]
     order: tuple[int, ...]
-    chat: str | None = None
+    chat: Chat | None = None
     commit: str = ""
 
     @property
     def fingerprint(self) -> str:
         """Digest of contexts and option texts; the control's order is its own cells'."""
         items = [[one.id, one.context, one.native, one.pivot, one.gold] for one in self.items]
-        return digest([self.prompt, items, self.chat, self.commit])
+        chat = self.chat and self.chat.identity
+        return digest([self.prompt, items, chat, self.commit])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -196,10 +198,11 @@ class VectorSet:
     ids: tuple[str, ...]
     toward: tuple[str, ...]
     away: tuple[str, ...]
-    chat: str | None = None
+    chat: Chat | None = None
     commit: str = ""
 
     @property
     def fingerprint(self) -> str:
         """Digest of the prompts and their ids."""
-        return digest([self.prompt, self.ids, self.toward, self.away, self.chat, self.commit])
+        chat = self.chat and self.chat.identity
+        return digest([self.prompt, self.ids, self.toward, self.away, chat, self.commit])

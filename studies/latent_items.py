@@ -4,6 +4,7 @@ Both follow the same question in its own language (arXiv 2505.13141, section 4, 
 reads them is unknown here.
 """
 
+from dataclasses import replace
 from typing import NamedTuple
 
 from studies import benchmarks
@@ -81,22 +82,25 @@ def latent_set(
             LatentItem(
                 id=id,
                 context=contexts[id],
-                native=_continuations(own[id]),
-                pivot=_continuations(its_pivot[id]),
+                native=_continuations(own[id], asking),
+                pivot=_continuations(its_pivot[id], asking),
                 gold=own[id].gold,
             )
             for id in ids
         ),
         order=tuple(place[following[id]] for id in ids),
-        chat=shown.chat,
+        # A text has one probability here: of the ways to begin it, the one that the template wants.
+        chat=replace(shown.chat, start="auto") if shown.variants > 1 and shown.chat else shown.chat,
         commit=shown.commit,
     )
     dropped = len(own.keys() ^ its_pivot.keys())
     return LatentItems(found, dropped=dropped, alone=len(shared) - len(ids))
 
 
-def _continuations(parts: Parts) -> tuple[str, ...]:
-    return tuple(f" {option}" for option in parts.options)
+def _continuations(parts: Parts, asking: Asking) -> tuple[str, ...]:
+    """The options' texts; without a chat template they follow a space, as letters may not."""
+    bare = asking.chat_template and asking.start == "nospace"
+    return parts.options if bare else tuple(f" {option}" for option in parts.options)
 
 
 def _following(items: dict[str, Parts], *, seed: int) -> dict[str, str]:

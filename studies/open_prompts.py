@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from studies.asking import Asking
 from studies.contents import Task
-from studies.prompts import USUAL, refuse_system
+from studies.prompts import USUAL, refuse_without_template
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,7 +100,7 @@ def refuse_unwritten(asking: Asking) -> None:
                 f"{switch}={str(value).lower()} has no effect on what is answered by writing: "
                 "leave it out"
             )
-    refuse_system(asking)
+    refuse_without_template(asking)
 
 
 @cache

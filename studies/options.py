@@ -4,12 +4,13 @@ Names are those of the flags. Nothing is looked up here: whether a model, langua
 exists is found out when the plan is made.
 """
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from math import inf
 from typing import NamedTuple, get_args
 
-from studies.asking import Asking, Lens, Steering
+from studies.asking import Argument, Asking, Lens, Steering
 from studies.contents import FineTuning, Sampling
 from studies.spec import POOLINGS, Dtype, Model, Pooling, Quantisation, Switches
 from studies.values import NUMBER, at_revision, blank, whole
@@ -172,17 +173,35 @@ def switches(settings: Iterable[str]) -> Chosen:
     return Chosen(*made)
 
 
+def template_arguments(settings: Iterable[str]) -> tuple[Argument, ...]:
+    """What a chat template is given, from `name=value` texts, by name.
+
+    true, false, null and numbers are those values; anything else is text, and so is what stands in
+    double quotes.
+    """
+    found: dict[str, str | int | float | bool | None] = {}
+    for setting in settings:
+        name, equals, value = setting.partition("=")
+        if not equals or blank(value):
+            raise ValueError(
+                f"--template-argument {setting!r}: expected NAME=VALUE, such as "
+                "enable_thinking=false"
+            )
+        if name in found:
+            raise ValueError(f"template argument {name} is given twice: name it once")
+        plain = value in ("true", "false", "null") or NUMBER.fullmatch(value)
+        quoted = len(value) > 1 and value[0] == value[-1] == '"'
+        try:
+            found[name] = json.loads(value) if plain or quoted else value
+        except json.JSONDecodeError:
+            found[name] = value
+    return tuple(sorted(found.items()))
+
+
 def fine_tuning(settings: Iterable[str]) -> FineTuning:
     """How to fine-tune, from `name=value` texts."""
     chosen = _chosen(settings, of=(FineTuning,), what="setting")
     return FineTuning(**chosen)  # type: ignore[arg-type]
-
-
-def changed(record: Asking | Lens | Steering) -> dict[str, object]:
-    """The switches of a record that are not the usual ones."""
-    usual = type(record)()
-    pairs = ((item.name, getattr(record, item.name)) for item in fields(record))
-    return {name: value for name, value in pairs if value != getattr(usual, name)}
 
 
 def refuse_unused(options: Options, *, recipe: str, flags: Mapping[str, str]) -> None:
@@ -204,7 +223,8 @@ def refuse_unused(options: Options, *, recipe: str, flags: Mapping[str, str]) ->
 
 def _chosen(settings: Iterable[str], *, of: Iterable[type], what: str) -> dict[str, object]:
     """The fields of records that `name=value` texts set, each in its own type."""
-    known = {item.name: item.type for record in of for item in fields(record)}
+    items = [item for record in of for item in fields(record)]
+    known = {item.name: item.type for item in items if "flag" not in item.metadata}
     chosen: dict[str, object] = {}
     for setting in settings:
         name, equals, value = setting.partition("=")

@@ -66,10 +66,10 @@ def switched(prompt: Prompt, *, name: str, asking: Asking) -> Prompt:
     if asking.prompt_sep == "space":
         context, choice = prompt.context.replace("\n", " "), prompt.choice.replace("\n", " ")
         prompt = replace(prompt, context=context, choice=choice)
-    if asking.letter_token == "nospace":
-        prompt = replace(prompt, option=BARE_LETTER)
-    if asking.letter_token == "logsumexp_both":
-        prompt = replace(prompt, also=BARE_LETTER)
+    if asking.start == "nospace":
+        prompt = replace(prompt, option=prompt.option.removeprefix(" "))
+    if asking.start == "logsumexp_both":
+        prompt = replace(prompt, also=prompt.option.removeprefix(" "))
     return prompt
 
 
@@ -82,21 +82,24 @@ def _refuse_ignored(prompt: Prompt, *, name: str, asking: Asking) -> None:
                 f"{switch}={str(value).lower()} has no effect on the prompt {name!r}: it is for "
                 f"the prompt {LATENT!r}"
             )
-    if asking.letter_token != USUAL.letter_token and not prompt.lettered:
+    begins = prompt.option.startswith(" ") and (prompt.lettered or asking.chat_template)
+    if asking.start != Asking(chat_template=asking.chat_template).start and not begins:
         raise ValueError(
             f"letter_token={asking.letter_token} has no effect on the prompt {name!r}, whose "
             "options are texts: it is for prompts whose options are letters, such as 'letter' and "
-            f"{LATENT!r}"
+            f"{LATENT!r}, and under a chat template for texts that follow a space"
         )
-    refuse_system(asking)
+    refuse_without_template(asking)
 
 
-def refuse_system(asking: Asking) -> None:
-    """Raise for a system prompt without the template that has a place for it."""
-    if asking.system and not asking.chat_template:
+def refuse_without_template(asking: Asking) -> None:
+    """Raise for a system prompt or arguments without the template that has a place for them."""
+    given = [*([("system", asking.system)] if asking.system else []), *asking.arguments]
+    if given and not asking.chat_template:
+        name, value = given[0]
         raise ValueError(
-            f"system={asking.system!r} has no effect without the chat template: add "
-            "chat_template=true, or leave it out"
+            f"{name}={value!r} has no effect without the chat template: add "
+            "--switch chat_template=true, or leave it out"
         )
 
 

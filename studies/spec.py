@@ -9,7 +9,7 @@ import json
 from dataclasses import InitVar, asdict, dataclass, field
 from typing import Literal
 
-from studies.asking import Lens, Steering
+from studies.asking import Chat, Lens, Steering
 from studies.contents import GenerationSet, LatentSet, TrainingSet, VectorSet
 from studies.keys import digest as digest
 from studies.keys import keys_of
@@ -200,7 +200,7 @@ class Bitext:
     """Aligned sentences of one language and its pivot. The texts and ids bear identity.
 
     `pivot_texts[i]` and `texts[i]` say the same thing; `ids[i]` names the pair. `commit` is the
-    data set's commit on the hub, empty for local files. `chat` is the system prompt under the
+    data set's commit on the hub, empty for local files. `chat` says how they are put in the
     model's chat template, None for texts as they are.
     """
 
@@ -211,12 +211,12 @@ class Bitext:
     pivot_texts: tuple[str, ...]
     texts: tuple[str, ...]
     commit: str = ""
-    chat: str | None = None
+    chat: Chat | None = None
 
     @property
     def fingerprint(self) -> str:
         """Digest of the content, whatever file it came from."""
-        chat = () if self.chat is None else ({"chat": self.chat},)
+        chat = () if self.chat is None else ({"chat": self.chat.identity},)
         return digest([self.ids, self.pivot_texts, self.texts, self.commit, *chat])
 
 
@@ -239,7 +239,7 @@ class ChoiceSet:
 
     Where there are `variants` of every option, an item's continuations are all options in their
     first variant, then all in their second, and an option has the probability of its variants
-    together. `chat` is the system prompt under the model's chat template, None without it. `seed`
+    together. `chat` says how they are put in the model's chat template, None without it. `seed`
     is that of a draw whose items were left out here, None where none were.
     """
 
@@ -250,7 +250,7 @@ class ChoiceSet:
     normalise: Normalise = "sum"
     commit: str = ""
     variants: int = 1
-    chat: str | None = None
+    chat: Chat | None = None
     seed: int | None = None
 
     @property
@@ -258,7 +258,7 @@ class ChoiceSet:
         """Digest of prompts, options, gold answers and the way they are scored."""
         items = [[item.id, item.context, item.options, item.gold] for item in self.items]
         rest: list[object] = [] if self.variants == 1 else [{"variants": self.variants}]
-        rest += [] if self.chat is None else [{"chat": self.chat}]
+        rest += [] if self.chat is None else [{"chat": self.chat.identity}]
         return digest([self.prompt, items, self.normalise, self.commit, *rest])
 
 

@@ -11,6 +11,7 @@ from actors.tasks.choices import choices
 from actors.tasks.given import Given, PivotCache
 from actors.tasks.parallel import parallel
 from studies import miniworld
+from studies.asking import Chat
 from studies.cells import alignment_cells, choice_cell
 from studies.model_files import facts
 from studies.spec import (
@@ -65,11 +66,11 @@ def model_with(template: str | None, tmp_path: Path) -> LoadedModel:
 def test_a_text_is_a_users_turn_behind_one_bos(template: str, tmp_path: Path):
     loaded = model_with(template, tmp_path)
     (bos,) = loaded.prefix
-    for text, ids in zip(TEXTS, loaded.prompts(TEXTS, chat=""), strict=True):
+    for text, ids in zip(TEXTS, loaded.prompts(TEXTS, chat=Chat()), strict=True):
         assert ids == [bos, *loaded.tokenise([USER.format(text)])[0]]
         assert ids.count(bos) == 1
-    assert loaded.encode(TEXTS, allow_truncation=False, chat="").sequences == loaded.prompts(
-        TEXTS, chat=""
+    assert loaded.encode(TEXTS, allow_truncation=False, chat=Chat()).sequences == loaded.prompts(
+        TEXTS, chat=Chat()
     )
     plain = [*TEXTS, f"{loaded.tokenizer.bos_token} Anna"]
     assert loaded.prompts(plain, chat=None) == [[bos, *ids] for ids in loaded.tokenise(plain)]
@@ -80,7 +81,7 @@ def test_a_system_prompt_is_a_turn_of_its_own(template: str, tmp_path: Path):
     loaded = model_with(template, tmp_path)
     before = "<|im_start|>system\nBe brief.<|im_end|>\n"
     expected = [before + USER.format(text) for text in TEXTS]
-    found = loaded.prompts(TEXTS, chat="Be brief.")
+    found = loaded.prompts(TEXTS, chat=Chat(system="Be brief."))
     assert found == [[*loaded.prefix, *ids] for ids in loaded.tokenise(expected)]
 
 
@@ -88,28 +89,28 @@ def test_what_a_template_cannot_do_is_one_sentence(tmp_path: Path):
     for number, template in enumerate((NO_SYSTEM, DROPS_SYSTEM)):
         loaded = model_with(template, tmp_path / str(number))
         with pytest.raises(ValueError, match=r"takes no system prompt, and 'Be brief.' was given"):
-            loaded.prompts(TEXTS, chat="Be brief.")
+            loaded.prompts(TEXTS, chat=Chat(system="Be brief."))
     plain = model_with(None, tmp_path / "plain")
     for call in (plain.prompts, lambda _, chat: ask(plain, [ITEM], chat=chat)):
         with pytest.raises(ValueError, match="model 'model' has no chat template"):
-            call(TEXTS, chat="")
+            call(TEXTS, chat=Chat())
     alone = model_with("{{ raise_exception('two turns!') }}", tmp_path / "alone")
     with pytest.raises(ValueError, match=r"takes no single user's turn \(two turns!\)"):
-        alone.prompts(TEXTS, chat="")
+        alone.prompts(TEXTS, chat=Chat())
 
 
 def test_a_template_that_writes_the_day_asks_the_same_every_day(tmp_path: Path):
     loaded = model_with(DATED, tmp_path)
-    assert loaded.in_chat(["x"], chat="") == ["26 Jul 2024 2024-07-26\n" + USER.format("x")]
+    assert loaded.in_chat(["x"], chat=Chat()) == ["26 Jul 2024 2024-07-26\n" + USER.format("x")]
 
 
 @pytest.mark.parametrize("template", [CHATML, WITH_BOS])
 def test_options_answer_the_users_turn(template: str, tmp_path: Path):
     loaded = model_with(template, tmp_path)
     prompt = [*loaded.prefix, *loaded.tokenise([USER.format(ITEM.context)])[0]]
-    (found,) = score(loaded, [ITEM], chat="")
+    (found,) = score(loaded, [ITEM], chat=Chat())
     expected = []
-    for option in ITEM.options:
+    for option in ("A", "B", "nobody", "A"):  # behind "assistant\n", as the model would write them
         joint = [*loaded.prefix, *loaded.tokenise([USER.format(ITEM.context) + option])[0]]
         assert joint[: len(prompt)] == prompt
         logs = oracle.option_log_probabilities(loaded.model, prompt, joint[len(prompt) :])
@@ -123,10 +124,10 @@ def test_a_template_is_never_cut(tmp_path: Path):
     long = "Anna isst einen Apfel. " * 400
     for allow in (False, True):
         with pytest.raises(ValueError, match=r"text 1 has \d+ tokens in its chat template .* 1024"):
-            loaded.encode(["x", long], allow_truncation=allow, chat="")
+            loaded.encode(["x", long], allow_truncation=allow, chat=Chat())
         item = ChoiceItem(id="long", context=long, options=(" A", " B"), gold=0)
         with pytest.raises(ValueError, match=r"'long' has \d+ tokens in its chat template"):
-            ask(loaded, [item], chat="", allow_truncation=allow)
+            ask(loaded, [item], chat=Chat(), allow_truncation=allow)
     assert loaded.encode([long], allow_truncation=True).truncated == 1
 
 
@@ -161,10 +162,15 @@ def test_a_set_of_items_is_asked_with_its_template_and_variants(tmp_path: Path):
         for gold in (0, 1)
     )
     asked = ChoiceSet(
-        benchmark="mini", language="deu_Latn", prompt="letters", items=items, variants=2, chat=""
+        benchmark="mini",
+        language="deu_Latn",
+        prompt="letters",
+        items=items,
+        variants=2,
+        chat=Chat(start="logsumexp_both"),
     )
     rows = rows_of(loaded, asked)
-    (expected, _) = score(loaded, items, chat="", variants=2)
+    (expected, _) = score(loaded, items, chat=asked.chat, variants=2)
     assert [row["scores"] for row in rows] == [list(expected.scores)] * 2
     assert len(expected.scores) == 2
     assert {row["prediction"] for row in rows} == {expected.prediction}
@@ -174,7 +180,7 @@ def test_a_set_of_items_is_asked_with_its_template_and_variants(tmp_path: Path):
 
 def test_the_harness_puts_its_own_questions(tmp_path: Path):
     loaded = model_with(CHATML, tmp_path)
-    for change in ({"chat": ""}, {"variants": 2}):
+    for change in ({"chat": Chat()}, {"variants": 2}):
         asked = ChoiceSet(
             benchmark="harness/m_arc", language="deu_Latn", prompt="0-shot", items=(ITEM,), **change
         )
@@ -190,7 +196,7 @@ def test_parallel_texts_are_read_under_their_template(tmp_path: Path):
         "deu_Latn": ("Anna isst einen Apfel.", "Tom sieht einen Hund.", "Das Haus ist rot."),
     }
 
-    def rows_under(chat: str | None, cache: PivotCache) -> list[Row]:
+    def rows_under(chat: Chat | None, cache: PivotCache) -> list[Row]:
         words = [
             tuple(USER.format(text) for text in own) if chat is None else own
             for own in texts.values()
@@ -211,11 +217,11 @@ def test_parallel_texts_are_read_under_their_template(tmp_path: Path):
         return parallel(loaded, unit, Given({}, cache)).rows
 
     cache = PivotCache()
-    found, expected = rows_under("", cache), rows_under(None, PivotCache())
+    found, expected = rows_under(Chat(), cache), rows_under(None, PivotCache())
     assert [row["value"] for row in found] == pytest.approx([row["value"] for row in expected])
     tokens = {code: sum(map(len, loaded.tokenise(own))) for code, own in texts.items()}
     for row in found:
         assert (row["tokens"], row["pivot_tokens"]) == (tokens["deu_Latn"], tokens["eng_Latn"])
-    briefly = rows_under("Be brief.", cache)
-    assert briefly == rows_under("Be brief.", PivotCache())
+    briefly = rows_under(Chat(system="Be brief."), cache)
+    assert briefly == rows_under(Chat(system="Be brief."), PivotCache())
     assert [row["value"] for row in briefly] != pytest.approx([row["value"] for row in found])

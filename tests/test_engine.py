@@ -23,6 +23,7 @@ from orchestrator.scheduling.cost import Cost
 from orchestrator.scheduling.schedule import Schedule
 from orchestrator.storage.tables import check, to_arrow
 from studies import generation_items
+from studies.asking import Chat
 from studies.contents import GenerationSet, Sampling
 from studies.model_files import facts
 from studies.rows import Source
@@ -190,7 +191,7 @@ class TestOne:
         )
         both.refused("none of them empty", asked("a", stop=("",)))
         both.refused("max_new_tokens is 0", asked("a", max_new_tokens=0))
-        both.refused("has no chat template", asked("a", chat=""))
+        both.refused("has no chat template", asked("a", chat=Chat()))
         hf, vllm = both.rows(asked("a", long), allow_truncation=True)
         assert engineless(hf) == engineless(vllm)
         assert [row["truncated"] for row in vllm] == [False, True]

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from studies import benchmarks, miniworld, open_prompts
-from studies.asking import Asking
+from studies.asking import Asking, Chat
 from studies.benchmarks import BENCHMARKS
 from studies.contents import GenerationSet, Sampling
 from studies.free_prompts import UNKNOWN, free_sets
@@ -164,7 +164,9 @@ def test_what_is_asked_otherwise_bears_identity():
     ]
     assert as_asked(usual) == usual
     assert len({one.fingerprint for one in (usual, *others)}) == 6
-    assert others[3].chat == "" and others[4].chat == "Kurz." and usual.chat is None
+    assert (
+        others[3].chat == Chat() and others[4].chat == Chat(system="Kurz.") and usual.chat is None
+    )
     assert others[4].prompt == "question, 0-shot, chat_template, system=Kurz."
     assert others[1].stop == () and others[0].max_new_tokens == 5
 

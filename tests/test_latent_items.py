@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from studies import benchmarks
-from studies.asking import Asking
+from studies.asking import Asking, Chat
 from studies.latent_items import LatentItems, latent_set
 from studies.rows import Source
 from studies.spec import Row
@@ -61,9 +61,14 @@ def test_a_question_is_put_as_it_is_to_be_answered(tmp_path: Path) -> None:
     asking = Asking(instruction=False, chat_template=True, system="Hi", letter_token="nospace")
     asked = latent(source, asking=asking).set
     assert asked.prompt == asking.named("latent")
-    assert asked.chat == "Hi"
+    assert asked.chat == Chat(system="Hi", start="nospace")
     assert asked.items[0].context.startswith("Question: deu_Latn a?\nA: ")
-    assert asked.items[0].native == cloze.items[0].native
+    bare = tuple(text.removeprefix(" ") for text in cloze.items[0].native)
+    assert asked.items[0].native == bare
+    told = latent(source, asking=Asking(chat_template=True, letter_token="logsumexp_both")).set
+    assert (told.chat, told.items[0].native) == (Chat(), cloze.items[0].native)
+    plain = latent(source, asking=Asking(letter_token="nospace")).set
+    assert plain.items[0].native == cloze.items[0].native
     with pytest.raises(ValueError, match="letter_token=nospace has no effect on the prompt 'cloze"):
         latent(source, prompt="cloze", asking=Asking(letter_token="nospace"))
 

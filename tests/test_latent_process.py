@@ -7,7 +7,7 @@ import pytest
 
 from orchestrator import plan as plans
 from studies import miniworld
-from studies.asking import Asking, Lens, Steering
+from studies.asking import Asking, Chat, Lens, Steering
 from studies.options import Options
 from studies.recipes import RECIPES
 from studies.rows import Source
@@ -84,7 +84,7 @@ def test_flags_narrow_the_study():
     assert first.layers == (3, 5) and first.coefficients == (-1.0, 1.5)
     assert first.controls == ("random",) and first.control_coefficients == (1.5,)
     assert (first.seeds, first.sample, second.benchmark) == ((1, 2), 30, "m_mmlu")
-    assert first.asking.chat == "" and first.steering.vec_norm == "unit"
+    assert first.asking.chat == Chat() and first.steering.vec_norm == "unit"
     alone = study(parts=("controls",))
     (grid,) = of(alone, SteeringGrid)
     assert grid.coefficients == () and len(alone.grids) == 1

@@ -12,6 +12,7 @@ import pytest
 from orchestrator import fit
 from orchestrator import plan as plans
 from studies import options as opt
+from studies.asking import Chat
 from studies.model_files import facts
 from studies.options import Options
 from studies.recipes import RECIPES
@@ -285,7 +286,7 @@ def test_the_same_weights_twice_are_refused(root: Path, tmp_path: Path):
 def test_switches_are_checked_by_value():
     found = opt.switches(["nas_site=h", "include_bos=false", "chat_template=true", "softcap=false"])
     assert found.switches.nas_site == "h" and found.switches.include_bos is False
-    assert found.asking.chat == "" and not found.lens.softcap
+    assert found.asking.chat == Chat() and not found.lens.softcap
     assert found.steering == type(found.steering)()
     for bad in ("nas_site=x", "include_bos=no", "what=1", "nas_site", "seed=-1"):
         with pytest.raises(ValueError, match="switch"):

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from studies import benchmarks
-from studies.asking import Asking
+from studies.asking import Asking, Chat
 from studies.benchmarks import BENCHMARKS
 from studies.prompts import INSTRUCTION
 from studies.rows import Source
@@ -106,10 +106,11 @@ def test_letters_with_and_without_a_space(tmp_path: Path, prompt: str) -> None:
 
 def test_a_chat_template_takes_any_prompt(tmp_path: Path) -> None:
     found = put(tmp_path, prompt="cloze", chat_template=True)
-    assert (found.chat, found.prompt) == ("", "cloze, chat_template")
+    assert (found.chat, found.prompt) == (Chat(), "cloze, chat_template")
     assert found.items == put(tmp_path, prompt="cloze").items
     told = put(tmp_path, chat_template=True, system="Be brief.")
-    assert (told.chat, told.prompt) == ("Be brief.", "latent, chat_template, system=Be brief.")
+    assert told.chat == Chat(system="Be brief.")
+    assert told.prompt == "latent, chat_template, system=Be brief."
 
 
 @pytest.mark.parametrize(

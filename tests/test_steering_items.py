@@ -6,7 +6,7 @@ from random import Random
 import pytest
 
 from studies import question_texts, steering_items
-from studies.asking import Asking
+from studies.asking import Asking, Chat
 from studies.contents import VectorSet
 from studies.draws import draw, drawn, ordered
 from studies.rows import Source
@@ -129,10 +129,10 @@ def test_the_way_of_asking_reaches_every_prompt(tmp_path: Path) -> None:
     source = world(tmp_path, {ENG: ids, DEU: ids})
     asking = Asking(instruction=False, letter_token="logsumexp_both", chat_template=True)
     found = vectors(source, asking=asking)
-    assert (found.prompt, found.chat) == (asking.named("latent"), "")
+    assert (found.prompt, found.chat) == (asking.named("latent"), asking.chat)
     assert all(text.startswith("Question: ") for text in (*found.toward, *found.away))
     left = held_out(source, asking=asking)
-    assert (left.prompt, left.chat, left.variants) == (asking.named("latent"), "", 2)
+    assert (left.prompt, left.chat, left.variants) == (asking.named("latent"), asking.chat, 2)
     plain = held_out(source)
     assert (plain.prompt, plain.chat, plain.variants) == ("latent", None, 1)
 
@@ -173,7 +173,9 @@ def test_drawn_questions_are_parallel_text(tmp_path: Path) -> None:
     whole = question_texts.bitext(questions, language="fra_Latn", pivot=ENG, source=source)
     assert whole.ids == tuple(expected)
     chat = Questions(benchmark="m_arc", asking=Asking(chat_template=True, system="Hi"))
-    assert question_texts.bitext(chat, language=DEU, pivot=ENG, source=source).chat == "Hi"
+    assert question_texts.bitext(chat, language=DEU, pivot=ENG, source=source).chat == Chat(
+        system="Hi"
+    )
     same = question_texts.bitext(questions, language=ENG, pivot=ENG, source=source)
     assert same.texts == same.pivot_texts
     assert question_texts.languages(questions, source=source) == (DEU, ENG, "fra_Latn")

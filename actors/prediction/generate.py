@@ -21,6 +21,7 @@ from actors.model import LoadedModel
 from actors.prediction.decode import Chooser, Ends, Sampling, Stopped, Stopper, ends_of
 from actors.structure.sites import Sites, watch_output
 from actors.tokenised import TokenisedModel, too_long
+from studies.asking import Chat
 
 # Shapes: B rows, T tokens, D width
 
@@ -118,7 +119,7 @@ def fit(
     *,
     max_new_tokens: int,
     allow_truncation: bool,
-    chat: str | None = None,
+    chat: Chat | None = None,
 ) -> list[Prompt]:
     """Prompts, cut where they must be, so that each and `max_new_tokens` fit the context.
 

@@ -18,6 +18,7 @@ from actors.batching import OVERFLOW, Batch, distinct
 from actors.branches import attention, pack, size
 from actors.model import LoadedModel, too_long
 from actors.prediction.predict import Question, lay_out, log_probabilities, take_apart
+from studies.asking import Chat
 from studies.spec import ChoiceItem, Normalise
 
 
@@ -27,6 +28,11 @@ class Choice(NamedTuple):
     `prediction` is the option of the highest score, `prediction_norm` that of the highest
     log-probability per character, whatever the scores are (lm-evaluation-harness's acc_norm). Of
     equal ones it is the first.
+
+    `mass` is the probability of all options together, as they were asked, and `other_mass` that of
+    the same ones begun the other way, with a space or without: where it is the larger one, the
+    model would have answered otherwise. An option that another one begins with counts twice.
+    `start` is the white space that options begin with.
     """
 
     scores: tuple[float, ...]
@@ -34,13 +40,17 @@ class Choice(NamedTuple):
     prediction: int
     truncated: bool
     prediction_norm: int = 0
+    mass: float | None = None
+    other_mass: float | None = None
+    start: str = ""
 
 
 class Asked(NamedTuple):
-    """One item as token ids, and whether its context was cut."""
+    """One item as token ids, whether its context was cut, and what its options begin with."""
 
     question: Question
     truncated: bool
+    start: str = ""
 
 
 def score(
@@ -49,7 +59,7 @@ def score(
     *,
     normalise: Normalise = "sum",
     allow_truncation: bool = False,
-    chat: str | None = None,
+    chat: Chat | None = None,
     variants: int = 1,
 ) -> list[Choice]:
     """Rank every item's options by log-probability.
@@ -66,38 +76,58 @@ def score(
     Raises:
         ValueError: as `ask` and `choose` do.
     """
-    asked = ask(loaded, items, chat=chat, allow_truncation=allow_truncation)
+    begun = loaded.begun(items, chat=chat)
+    shown, as_they_are = begun, chat and replace(chat, start="space")
+    if chat is not None and variants == 1:
+        shown = [replace(item, options=item.options + _otherwise(item)) for item in begun]
+    asked = ask(loaded, shown, chat=as_they_are, allow_truncation=allow_truncation)
     logs = read_options(loaded, [entry.question for entry in asked])
     return [
-        choose(item, own, normalise=normalise, truncated=entry.truncated, variants=variants)
-        for item, entry, own in zip(items, asked, logs, strict=True)
+        choose(
+            item,
+            own[: len(item.options)],
+            normalise=normalise,
+            truncated=entry.truncated,
+            variants=variants,
+            start=entry.start,
+            other=own[len(item.options) :],
+        )
+        for item, entry, own in zip(begun, asked, logs, strict=True)
     ]
+
+
+def _otherwise(item: ChoiceItem) -> tuple[str, ...]:
+    """The options begun the other way: without their white space, or with a space."""
+    return tuple(
+        option.lstrip() if option[:1].isspace() else f" {option}" for option in item.options
+    )
 
 
 def ask(
     loaded: LoadedModel,
     items: Sequence[ChoiceItem],
     *,
-    chat: str | None = None,
+    chat: Chat | None = None,
     allow_truncation: bool = False,
 ) -> list[Asked]:
     """Every item as token ids that fit the context.
 
-    `chat` is the system prompt ("" for none) of the chat template that contexts are put in, each
-    a user's turn that the options answer; None leaves them as they are.
+    `chat` says how contexts are put in the chat template, each a user's turn that the options
+    answer, and what these then begin with; None leaves them as they are.
 
     Raises:
         ValueError: an option has no token to score, an item exceeds the model's context, or the
             tokenizer has no such chat template.
     """
+    items = loaded.begun(items, chat=chat)
     asked = [
         _fit(loaded, item, question, chat=chat, allow_truncation=allow_truncation)
         for item, question in zip(items, _tokenise(loaded, items, chat=chat), strict=True)
     ]
-    for item, (question, _) in zip(items, asked, strict=True):
+    for item, entry in zip(items, asked, strict=True):
         # Without anything before it a text's first token cannot be predicted.
-        needed = 1 if question.prompt else 2
-        for place, option in enumerate(question.options):
+        needed = 1 if entry.question.prompt else 2
+        for place, option in enumerate(entry.question.options):
             if len(option) < needed:
                 raise ValueError(
                     f"item {item.id!r}: option {place} ({item.options[place]!r}) has no token "
@@ -141,7 +171,7 @@ def _flat(question: Question) -> list[int]:
 
 
 def _tokenise(
-    loaded: LoadedModel, items: Sequence[ChoiceItem], *, chat: str | None
+    loaded: LoadedModel, items: Sequence[ChoiceItem], *, chat: Chat | None
 ) -> list[Question]:
     """Context and options apart, cut at a boundary that the tokens have too.
 
@@ -189,7 +219,7 @@ def _fit(
     item: ChoiceItem,
     question: Question,
     *,
-    chat: str | None,
+    chat: Chat | None,
     allow_truncation: bool,
 ) -> Asked:
     """Cut the context from the left, behind the prefix, until the longest option fits.
@@ -198,8 +228,10 @@ def _fit(
     """
     longest = max(len(option) for option in question.options)
     found, context = len(question.prompt) + longest, loaded.facts.context
+    first = item.options[0]
+    start = first[: len(first) - len(first.lstrip())]
     if found <= context:
-        return Asked(question, truncated=False)
+        return Asked(question, truncated=False, start=start)
     if chat is not None:
         raise ValueError(too_long(f"item {item.id!r}", found, context=context, chat=chat))
     prefix = len(loaded.prefix)
@@ -209,7 +241,7 @@ def _fit(
         raise ValueError(too_long(f"item {item.id!r}{cut}", found, context=context))
     prompt = question.prompt
     shortened = prompt[:prefix] + prompt[len(prompt) - kept :]
-    return Asked(Question(shortened, question.options), truncated=True)
+    return Asked(Question(shortened, question.options), truncated=True, start=start)
 
 
 def choose(
@@ -219,8 +251,12 @@ def choose(
     normalise: Normalise,
     truncated: bool = False,
     variants: int = 1,
+    start: str = "",
+    other: Sequence[Sequence[float]] = (),
 ) -> Choice:
     """Scores, ranks and prediction from the log-probabilities of every continuation's tokens.
+
+    `other` are those of the options begun the other way, where they are known.
 
     Where there are `variants`, an item's continuations are all its options in the first variant,
     then all in the next, and an option's score is the log-probability of any of its variants.
@@ -247,7 +283,15 @@ def choose(
         prediction=scores.index(max(scores)),
         truncated=truncated,
         prediction_norm=by_character.index(max(by_character)),
+        mass=_mass(item.options, totals),
+        other_mass=_mass(item.options, [sum(option) for option in other]) if other else None,
+        start=start,
     )
+
+
+def _mass(options: Sequence[str], totals: Sequence[float]) -> float:
+    """The summed probability of all options, each text once."""
+    return math.fsum(math.exp(total) for total in dict(zip(options, totals, strict=True)).values())
 
 
 def _rank(value: float, scores: Sequence[float]) -> float:

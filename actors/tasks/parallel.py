@@ -20,6 +20,7 @@ from actors.points import lay_out
 from actors.robustness import checks
 from actors.similarity import anc, cka, cosine, svcca
 from actors.tasks.given import Given, LanguageVectors, PivotCache
+from studies.asking import Chat
 from studies.measures import Measure, State, normed, resolve
 from studies.spec import AlignmentWork, Bitext, Cell, Row, Switches, Table, Unit, digest
 
@@ -111,7 +112,9 @@ def _pivot_vectors(
 ) -> LanguageVectors:
     assert isinstance(unit.work, AlignmentWork)
     texts, chat = bitext.pivot_texts, bitext.chat
-    key = digest([texts, unit.work.switches.include_bos, unit.allow_truncation, chat])
+    key = digest(
+        [texts, unit.work.switches.include_bos, unit.allow_truncation, chat and chat.identity]
+    )
     return pivots.get(key, readings, lambda: _vectors(loaded, unit, texts, readings, chat=chat))
 
 
@@ -121,7 +124,7 @@ def _vectors(
     texts: Sequence[str],
     readings: set[Reading],
     *,
-    chat: str | None,
+    chat: Chat | None,
 ) -> LanguageVectors:
     """The vectors of one language's texts; what a chat template adds to them is not counted."""
     assert isinstance(unit.work, AlignmentWork)

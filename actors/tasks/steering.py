@@ -77,6 +77,7 @@ def _answers(
                 normalise=asked.normalise,
                 truncated=entry.truncated,
                 variants=asked.variants,
+                start=entry.start,
             )
             rows.append(item_row(unit, cell, item, answer, prompt=asked.prompt, switches=switches))
     return rows

@@ -20,6 +20,7 @@ from actors.prediction.generate import Prompt, check_request, fit, generate_toke
 from actors.scoring.score import scored
 from actors.tasks.given import Given
 from actors.tokenised import TokenisedModel
+from studies.asking import Chat
 from studies.contents import GenerationItem, GenerationSet
 from studies.spec import Cell, GenerationWork, Row, Unit
 
@@ -101,7 +102,7 @@ def _asked(model: TokenisedModel, contents: GenerationSet, *, allow_truncation: 
 
 
 def _without_end(
-    model: TokenisedModel, item: GenerationItem, *, chat: str | None, room: int
+    model: TokenisedModel, item: GenerationItem, *, chat: Chat | None, room: int
 ) -> list[int]:
     """A prompt with as much of its context as fits `room` tokens, cut at the context's end.
 

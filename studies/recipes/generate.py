@@ -60,7 +60,7 @@ def study(options: Options) -> Study:
             "stop": list(options.stop) or "default",
             "dtype": options.dtype or "float32",
             **asdict(sampling),
-            **opt.changed(options.asking),
+            **options.asking.changed(),
         },
     )
 

@@ -69,7 +69,7 @@ def study(options: Options) -> Study:
             "prompt": options.prompt or "default",
             "sample": _sample(options),
             "dtype": options.dtype or "float32",
-            **asdict(options.asking),
+            **options.asking.settings(),
             **asdict(options.lens),
             **asdict(options.steering),
         },

@@ -65,7 +65,7 @@ def study(options: Options) -> Study:
             "fewshot": 5 if options.fewshot is None else options.fewshot,
             "dtype": options.dtype or "float32",
             **asdict(options.switches),
-            **opt.changed(options.asking),
+            **options.asking.changed(),
             **({"fine_tuning": asdict(options.how)} if "transfer" in parts else {}),
         },
     )
