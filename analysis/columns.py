@@ -34,7 +34,7 @@ SCHEMAS: Mapping[str, pa.Schema] = {
         [(name, TEXT) for name in ("study", "model", "revision", "benchmark", "language", "pivot")]
         + [("item", TEXT), ("intervention", TEXT), ("layer", WHOLE), ("coefficient", REAL)]
         + [("prompt", TEXT), ("engine", TEXT), ("output", TEXT), ("references", pa.list_(TEXT))]
-        + [("source", TEXT)]
+        + [("source", TEXT), ("in_thought", pa.bool_())]
         + [("tokens", WHOLE), ("stopped", pa.bool_()), ("truncated", pa.bool_()), ("key", TEXT)]
         + [("sample", WHOLE), ("task", TEXT), ("settings", TEXT), ("exact", REAL), ("f1", REAL)]
         + [("f1_mixed", REAL), ("chrf", REAL), ("bleu", REAL), ("answer", TEXT)]

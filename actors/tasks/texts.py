@@ -18,6 +18,7 @@ from actors.model import LoadedModel
 from actors.prediction.decode import draw
 from actors.prediction.generate import Prompt, check_request, fit, generate_tokens
 from actors.scoring.score import scored
+from actors.scoring.thoughts import Parts, parts
 from actors.tasks.given import Given
 from actors.tokenised import TokenisedModel
 from studies.asking import Chat
@@ -40,6 +41,9 @@ class Text(NamedTuple):
     tokens: int
     stopped: bool
 
+
+# As many tokens as the mark of a thought may have at a prompt's end.
+END_TOKENS = 24
 
 # The texts of every set: of each prompt, all samples.
 Write = Callable[[Sequence[Asked]], list[list[list[Text]]]]
@@ -68,12 +72,21 @@ def written(model: TokenisedModel, unit: Unit, *, write: Write, engine: str) -> 
     sets = [_set_of(cell, work) for cell in unit.cells]
     asked = [_asked(model, one, allow_truncation=unit.allow_truncation) for one in sets]
     rows = [
-        _row(unit, cell, one.contents, item, sample, text, cut=cut, engine=engine)
+        _row(unit, cell, one.contents, item, sample, text, end=end, cut=cut, engine=engine)
         for cell, one, found in zip(unit.cells, asked, write(asked), strict=True)
-        for item, samples, cut in zip(one.contents.items, found, one.cut, strict=True)
+        for item, samples, end, cut in zip(
+            one.contents.items, found, _ends(model, one), one.cut, strict=True
+        )
         for sample, text in enumerate(samples)
     ]
     return Answer(rows)
+
+
+def _ends(model: TokenisedModel, asked: Asked) -> list[str | None]:
+    """How prompts end under a chat template, which may have begun a thought; None without one."""
+    if asked.contents.chat is None:
+        return [None] * len(asked.prompts)
+    return [str(model.tokenizer.decode(list(ids[-END_TOKENS:]))) for ids in asked.prompts]
 
 
 def _set_of(cell: Cell, work: GenerationWork) -> GenerationSet:
@@ -158,11 +171,14 @@ def _row(
     sample: int,
     text: Text,
     *,
+    end: str | None,
     cut: bool,
     engine: str,
 ) -> Row:
-    """One text with its scores."""
-    output = text.text.strip()
+    """One text with its scores, which are those of the answer behind a thought."""
+    thought, output, unfinished = Parts(None, text.text.strip(), unfinished=False)
+    if end is not None:
+        thought, output, unfinished = parts(text.text, prompt=end)
     return {
         "study": unit.study,
         "model": cell.model,
@@ -177,6 +193,8 @@ def _row(
         "prompt": asked.prompt,
         "engine": engine,
         "output": output,
+        "thought": thought,
+        "in_thought": None if end is None else unfinished,
         "references": list(item.references),
         "source": item.source or None,
         "tokens": text.tokens,

@@ -69,7 +69,8 @@ def summary(texts: pd.DataFrame, found: pd.DataFrame) -> tuple[str, ...]:
 
 
 def warnings(texts: pd.DataFrame, found: pd.DataFrame) -> tuple[str, ...]:
-    """Engines mixed in a comparison, prompts cut, languages not written, empty texts."""
+    """Engines mixed in a comparison, prompts cut, unfinished thoughts, languages not written, empty
+    texts."""
     said = []
     for benchmark, own in texts.groupby("benchmark", sort=True):
         if own["engine"].nunique() > 1:
@@ -83,6 +84,14 @@ def warnings(texts: pd.DataFrame, found: pd.DataFrame) -> tuple[str, ...]:
         said.append(
             f"Cut: {len(cut)} of {len(texts)} texts follow a prompt that was cut to fit a model's "
             f"context ({_most(cut)})."
+        )
+    thinking = texts[texts["in_thought"].eq(True)]
+    if len(thinking):
+        said.append(
+            f"Thoughts: {len(thinking)} of {len(texts)} texts end inside a thought, before any "
+            f"answer, and are scored as having none ({_most(thinking)}): ask for more tokens with "
+            "--max-new-tokens, or for no thought, such as with --template-argument "
+            "enable_thinking=false."
         )
     for metric, of in (("in_language", "language"), ("in_script", "script")):
         none = found[(found["metric"] == metric) & (found["value"] == 0)]

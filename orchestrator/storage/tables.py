@@ -113,6 +113,8 @@ SCHEMAS: dict[str, pa.Schema] = {
             ("prompt", pa.string()),
             ("engine", pa.string()),
             ("output", pa.string()),
+            ("thought", pa.string()),
+            ("in_thought", pa.bool_()),
             ("references", pa.list_(pa.string())),
             ("source", pa.string()),
             ("tokens", pa.int32()),
