@@ -24,6 +24,7 @@ SCHEMAS: Mapping[str, pa.Schema] = {
         + [("intervention", TEXT), ("layer", WHOLE), ("coefficient", REAL), ("gold", WHOLE)]
         + [("prediction", WHOLE), ("correct", pa.bool_()), ("options", WHOLE), ("key", TEXT)]
         + [("prompt", TEXT), ("truncated", pa.bool_()), ("correct_norm", pa.bool_())]
+        + [("mass", REAL), ("other_mass", REAL)]
     ),
     "vectors": pa.schema(
         [(name, TEXT) for name in ("study", "model", "revision", "benchmark", "language", "pivot")]

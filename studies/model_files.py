@@ -4,6 +4,7 @@ A model is an embedded one, a local folder, or a hub id; a revision is a hub rev
 folder, one of its sub-folders. Everything here is JSON and hashing: tensors are unknown.
 """
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import lru_cache
@@ -112,6 +113,14 @@ def may_chat(model: ModelFacts) -> bool:
         return True
     settings = folder / "tokenizer_config.json"
     return settings.is_file() and "chat_template" in read_json(settings)
+
+
+def may_read(model: ModelFacts, argument: str) -> bool:
+    """Whether a model's chat template reads an argument; one yet to be downloaded may."""
+    folder = Path(model.folder)
+    files = [folder / CHAT_TEMPLATE, folder / "tokenizer_config.json"]
+    texts = [file.read_text(encoding="utf-8") for file in files if file.is_file()]
+    return bool(model.commit) or any(re.search(rf"\b{argument}\b", text) for text in texts)
 
 
 def count_tokens(model: ModelFacts, texts: Sequence[str]) -> list[int] | None:

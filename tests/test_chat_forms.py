@@ -2,19 +2,24 @@
 
 import math
 import random
+from contextlib import nullcontext
 from datetime import datetime
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from actors.chat import beginning
 from actors.model import LoadedModel, load
 from actors.prediction.score import ask, score
+from analysis.pages import option_mass
 from orchestrator.flags import request
+from orchestrator.grids.kinds import refuse_chat
 from studies import prompts
 from studies.asking import Asking, Chat
 from studies.model_files import facts
 from studies.spec import ChoiceItem, ChoiceSet, Model
+from studies.study import ChoiceGrid
 from tests import oracle
 from tests.test_chat import CHATML, USER, folder_with, rows_of
 
@@ -228,6 +233,18 @@ def test_names_that_are_no_argument_are_refused(name: str):
         chat_of(f"{name}=1")
 
 
+def test_the_plan_knows_what_a_template_reads(tmp_path: Path):
+    model = facts(Model(id=str(folder_with(QWEN_3, tmp_path / "model"))))
+    for name, message in (
+        ("enable_thinking", ""),
+        ("enable_thinkng", "does not read 'enable_thin"),
+    ):
+        asking = Asking(chat_template=True, arguments=((name, False),))
+        grid = ChoiceGrid(benchmark="mini_belebele", languages=("all",), asking=asking)
+        with pytest.raises(ValueError, match=message) if message else nullcontext():
+            refuse_chat(grid, models=(model,))
+
+
 @pytest.mark.parametrize(
     "asking",
     [Asking(arguments=(("enable_thinking", False),)), Asking(system="Hi")],
@@ -248,3 +265,19 @@ def test_without_a_template_nothing_has_changed():
         assert found == prompts.READING["latent"]
     nospace = Asking(letter_token="nospace").named("latent")
     assert nospace == "latent, letter_token=nospace"
+
+
+def test_the_report_says_where_a_model_would_have_begun_otherwise():
+    cells = pd.DataFrame(
+        {
+            "model": ["a", "a", "b", "c"], "revision": "main", "benchmark": "q",
+            "mass": [0.5, 0.7, 0.01, 0.9], "other_mass": [0.1, 0.1, 0.6, None],
+        }
+    )  # fmt: skip
+    wrong, line = option_mass.said(cells)
+    assert wrong
+    assert "is lower in 1 of 2 sets (b on q 0.01 against 0.6): these models would" in line
+    wrong, line = option_mass.said(cells[cells["model"] != "b"])
+    assert not wrong
+    assert line.endswith("a on q 0.6 against 0.1.")
+    assert option_mass.said(cells[cells["model"] == "c"]) == (False, "")

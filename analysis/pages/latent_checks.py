@@ -9,6 +9,7 @@ import pandas as pd
 from analysis import tables, transfer
 from analysis.latent import LATENT, SHUFFLED
 from analysis.page import Exhibit, Part, Sheet, Text
+from analysis.pages import option_mass
 from analysis.pages.latent_material import Material
 from analysis.pages.quality import failures
 from analysis.read import label, listed
@@ -45,7 +46,7 @@ def prompts(material: Material) -> Exhibit:
 def parts(material: Material) -> tuple[Part, ...]:
     """Warnings first, then the checks that found nothing, then tables."""
     checks = [*_chance(material), _cut(material), _dropped(material), _items(material)]
-    checks.append(_ties(material))
+    checks += [_ties(material), _mass(material)]
     weak = [*material.rows.notes, *(line for wrong, line in checks if wrong)]
     weak += transfer.refusals(material.pairs)
     fine = tuple(line for wrong, line in checks if line and not wrong)
@@ -84,6 +85,14 @@ def _cut(material: Material) -> tuple[bool, str]:
         f"Cut to fit a model's context: {plain} plain and {steered} steered answers, {read} "
         f"questions read at a layer, {int(texts)} parallel questions."
     )
+
+
+def _mass(material: Material) -> tuple[bool, str]:
+    """Whether options were begun as the models would write them."""
+    plain = [one for one in material.answers if one.is_plain]
+    names = ["model", "revision", "benchmark", "mass", "other_mass"]
+    cells = pd.DataFrame([[getattr(one, name) for name in names] for one in plain], columns=names)
+    return option_mass.said(cells)
 
 
 def _dropped(material: Material) -> tuple[bool, str]:

@@ -10,7 +10,7 @@ from orchestrator.grids.latent import latent
 from orchestrator.grids.parallel import parallel
 from orchestrator.grids.steering import steering
 from orchestrator.grids.transfer import transfer
-from studies.model_files import may_chat
+from studies.model_files import may_chat, may_read
 from studies.rows import Source
 from studies.spec import ModelFacts
 from studies.study import (
@@ -50,10 +50,10 @@ def dataset_of(grid: Grid) -> str:
 
 
 def refuse_chat(grid: Grid, *, models: tuple[ModelFacts, ...]) -> None:
-    """Refuse a chat template where a model has none.
+    """Refuse a chat template where a model has none, and arguments that it does not read.
 
     Raises:
-        ValueError: the grid asks for one.
+        ValueError: the grid asks for them.
     """
     of = grid.questions if isinstance(grid, AlignmentGrid) else grid
     asking = getattr(of, "asking", None)
@@ -65,3 +65,9 @@ def refuse_chat(grid: Grid, *, models: tuple[ModelFacts, ...]) -> None:
                 f"model {model.label!r} has no chat template, and switch chat_template=true asks "
                 "for it: leave the switch out, or name a model that was trained to chat"
             )
+        for argument, _ in asking.arguments:
+            if not may_read(model, argument):
+                raise ValueError(
+                    f"the chat template of model {model.label!r} does not read {argument!r}: leave "
+                    "out --template-argument, or look up in the template what it reads"
+                )
