@@ -40,7 +40,11 @@ def requests(kind: str, arguments: Sequence[tuple[Any, ...]]) -> list[Instance]:
 
 
 def hflm(loaded: LoadedModel, *, rows: int = 3) -> HFLM:
-    return HFLM(pretrained=loaded.facts.folder, device="cpu", dtype="float32", batch_size=rows)
+    """The harness's own model, with the tokens of the model's own file, which HFLM may not read."""
+    return HFLM(
+        pretrained=loaded.facts.folder, tokenizer=loaded.tokenizer, device="cpu", dtype="float32",
+        batch_size=rows,
+    )  # fmt: skip
 
 
 PAIRS = [
