@@ -225,6 +225,7 @@ def bench(
 
 
 @app.command(
+    cls=Strict,
     epilog="Example: [bold]babelscope show runs/demo --benchmark mini_belebele "
     "--language deu_Latn --item 17[/bold]",
 )

@@ -7,18 +7,20 @@ are kept beside the rows, as every model was given them; any other is read again
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from orchestrator.pack import Content
 from orchestrator.storage.store import Store
+from studies.asking import Chat
 from studies.contents import GenerationSet, LatentSet, TrainingSet, VectorSet
 from studies.spec import Bitext, ChoiceSet, ModelFacts
 
 FILE = "examples.json"
 KEPT = 3
 Record = dict[str, Any]
-# Texts as a model is given them under a chat template (a system prompt, None for no template).
-Wording = Callable[[Sequence[str], str | None], list[str]]
+# Texts as a model is given them, under a chat template or, with None, without one.
+Wording = Callable[[Sequence[str], Chat | None], list[str]]
 
 
 def of_content(content: Content, name: str, *, most: int | None = KEPT) -> Record:
@@ -26,13 +28,14 @@ def of_content(content: Content, name: str, *, most: int | None = KEPT) -> Recor
 
     `name` is what the content is called among the pins of run.json.
     """
+    chat: Chat | None = getattr(content, "chat", None)
     return {
         "name": name,
         "benchmark": content.dataset if isinstance(content, Bitext) else content.benchmark,
         "language": content.language,
         "pivot": getattr(content, "pivot", None),
         "prompt": getattr(content, "prompt", ""),
-        "chat": getattr(content, "chat", None),
+        "chat": None if chat is None else asdict(chat),
         "items": _items(content)[:most],
     }
 
@@ -42,7 +45,8 @@ def worded(records: Iterable[Record], *, wordings: Mapping[str, Wording]) -> lis
     found = []
     for record in records:
         texts = [item["text"] for item in record["items"]]
-        by_model = {name: word(texts, record["chat"]) for name, word in wordings.items()}
+        chat = _chat(record["chat"])
+        by_model = {name: word(texts, chat) for name, word in wordings.items()}
         items = [
             item | {"given": {name: said[place] for name, said in by_model.items()}}
             for place, item in enumerate(record["items"])
@@ -55,14 +59,15 @@ def wordings(models: Iterable[ModelFacts]) -> dict[str, Wording]:
     """How each model whose tokenizer is on this machine is given a text; others are left out."""
     from pathlib import Path
 
-    from actors.tokenised import TokenisedModel, load_tokenizer, prefix_of
+    from actors.loading.tokenizer import load_tokenizer
+    from actors.tokenised import TokenisedModel, prefix_of
 
     found: dict[str, Wording] = {}
     for facts in models:
         if not Path(facts.folder).is_dir():
             continue
         try:
-            tokenizer = load_tokenizer(facts, folder=facts.folder)
+            tokenizer, _ = load_tokenizer(facts, folder=facts.folder)
             held = TokenisedModel(facts=facts, tokenizer=tokenizer, prefix=prefix_of(tokenizer))
         except Exception:
             # Whatever is wrong with it, the actor says so; an example is not worth a run.
@@ -88,10 +93,18 @@ def read(store: Store) -> list[Record]:
     return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
 
 
+def _chat(record: Record | None) -> Chat | None:
+    """How texts are put in a chat template, from its plain values."""
+    if record is None:
+        return None
+    arguments = tuple((name, value) for name, value in record["arguments"])
+    return Chat(**record | {"arguments": arguments})
+
+
 def _wording(held: Any) -> Wording:
     """A model's own way: its prefix before a text, or its chat template around it."""
 
-    def word(texts: Sequence[str], chat: str | None) -> list[str]:
+    def word(texts: Sequence[str], chat: Chat | None) -> list[str]:
         try:
             said = held.in_chat(texts, chat=chat)
             ids = held.tokenise(said)

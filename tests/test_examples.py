@@ -1,6 +1,7 @@
 """Prompts word for word: what a run keeps, what its page shows, any item again from the data."""
 
 import json
+from dataclasses import asdict
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from analysis import read, report
 from orchestrator import examples, show
 from orchestrator.__main__ import BAD_INPUT, main
 from orchestrator.storage.store import Store
+from studies.asking import Chat
 from studies.contents import GenerationItem, GenerationSet
 from studies.model_files import facts
 from studies.spec import Bitext, ChoiceItem, ChoiceSet, Model
@@ -182,7 +184,7 @@ def test_every_kind_of_text_has_its_items() -> None:
         pivot_texts=("dog",),
     )  # fmt: skip
     choices = ChoiceSet(
-        benchmark="b", language="deu_Latn", prompt="p", chat="",
+        benchmark="b", language="deu_Latn", prompt="p", chat=Chat(),
         items=tuple(ChoiceItem(id=str(n), context="c", options=("x", "y"), gold=1)
                     for n in range(9)),
     )  # fmt: skip
@@ -194,7 +196,7 @@ def test_every_kind_of_text_has_its_items() -> None:
         examples.of_content(content, "name") for content in (bitext, choices, written)
     )
     assert one["items"] == [{"id": "1", "text": "Hund", "beside": "dog"}]
-    assert len(two["items"]) == 3 and two["items"][0]["gold"] == 1 and two["chat"] == ""
+    assert len(two["items"]) == 3 and two["items"][0]["gold"] == 1 and two["chat"]["system"] == ""
     assert three["items"] == [{"id": "1", "text": "Frage", "right": ["ja"]}]
     assert len(examples.of_content(choices, "name", most=None)["items"]) == 9
 
@@ -202,7 +204,7 @@ def test_every_kind_of_text_has_its_items() -> None:
 def test_a_model_without_a_chat_template_leaves_the_text_as_it_is() -> None:
     wordings = examples.wordings([facts(Model(id="miniworld-llama"))])
     (record,) = examples.worded(
-        [{"items": [{"id": "1", "text": "Hund"}], "chat": ""}], wordings=wordings
+        [{"items": [{"id": "1", "text": "Hund"}], "chat": asdict(Chat())}], wordings=wordings
     )
     assert record["items"][0]["given"] == {"miniworld-llama": "Hund"}
 
@@ -210,10 +212,10 @@ def test_a_model_without_a_chat_template_leaves_the_text_as_it_is() -> None:
 def test_a_tokenizer_that_fails_in_any_way_costs_its_example_and_not_the_run(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from actors import tokenised
+    from actors.loading import tokenizer
 
     def fail(*_: object, **__: object) -> None:
         raise KeyError("vocab")
 
-    monkeypatch.setattr(tokenised, "load_tokenizer", fail)
+    monkeypatch.setattr(tokenizer, "load_tokenizer", fail)
     assert examples.wordings([facts(Model(id="miniworld-llama"))]) == {}

@@ -5,8 +5,10 @@ import shutil
 from pathlib import Path
 
 import pytest
+import typer
 
-from orchestrator.flags import request
+from orchestrator.__main__ import app
+from orchestrator.flags import Strict, request
 from studies import miniworld
 from studies import options as opt
 from studies.recipes import RECIPES
@@ -20,8 +22,9 @@ SHARED = {
 SEVERAL = {
     *("model", "language", "benchmark", "measure", "pooling", "layer", "parallel", "pivot"),
     *("pair", "part", "coefficient", "control", "seed", "finetune", "switch", "stop"),
+    "template_argument",
 }
-LISTS = sorted(SEVERAL - {"finetune", "switch", "stop"})
+LISTS = sorted(SEVERAL - {"finetune", "switch", "stop", "template_argument"})
 WHOLE = (
     *("--limit", "--fewshot", "--sample", "--n", "--max-new-tokens", "--workers", "--pairs"),
     *("--layer", "--seed"),
@@ -173,7 +176,7 @@ def test_numbers_are_finite_and_written_plainly(name, tmp_path, monkeypatch, cap
         (["demo", "--quantise", "4bit "], "unknown quantisation '4bit '"),
         (["generate", "--engine", "hf "], "unknown engine 'hf '"),
         (["demo", "--prompt", "cloze\u200f"], "has no prompt 'cloze\\u200f'"),
-        (["generate", "--prompts", "nowhere.txt"], "prompts nowhere.txt cannot be read"),
+        (["generate", "--prompts", "nowhere.txt"], "nowhere.txt cannot be read"),
         (["generate", "--stop", "none", "--stop", "none"], "--stop none is given twice"),
         (["generate", "--temperature", "-1"], "temperature is -1.0"),
         (["generate", "--temperature", "1", "--top-p", "1.5"], "top_p is 1.5"),
@@ -278,3 +281,9 @@ def test_signs_in_paths_reach_the_plan(tmp_path, monkeypatch, capsys):
     status = world.run("plan", f"{recipe}:study", *arguments, *root, monkeypatch=monkeypatch)
     assert status == 0
     assert "x, y@z" in capsys.readouterr().out
+
+
+def test_every_command_is_strict():
+    commands = typer.main.get_command(app).commands
+    assert {"run", "plan", "demo", "report", "show", "status", "bench", "sites"} <= set(commands)
+    assert all(isinstance(command, Strict) for command in commands.values())
