@@ -110,7 +110,9 @@ def build(
         refuse_chat(grid, models=models)
         add_grid(draft, grid, models=models, source=source)
     draft.notes += source.sentences()
-    asked = [language for grid in study.grids for language in grid.languages]
+    # Beside "all", a recipe may name languages of its own, which a data set need not have.
+    named = [grid.languages for grid in study.grids if "all" not in grid.languages]
+    asked = [language for languages in named for language in languages]
     need_rows(draft, asked, read=map(dataset_of, study.grids))
     on_progress("text lengths")
     parts = possible(draft.parts, failed=failed)
