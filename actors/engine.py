@@ -34,11 +34,11 @@ from actors.loading.engine import (
     tokenised,
 )
 from actors.loading.weights import refuse_unreadable
-from actors.model import folder_of
 from actors.prediction.decode import Ends, draw
 from actors.prediction.generate import Prompt
 from actors.tasks.texts import Asked, Text, written
 from studies.model_config import head_width, read_config
+from studies.model_folder import opened
 from studies.spec import GenerationWork, ModelFacts, Unit
 
 # After so many new tokens a text is searched for stop strings that several tokens may spell.
@@ -74,7 +74,7 @@ class Engine:
         refuse(facts, device=device)
         if threads is not None:
             torch.set_num_threads(threads)
-        folder = folder_of(facts)
+        folder = str(opened(facts))
         refuse_unreadable(facts, folder=folder)
         self._model, self._ends = tokenised(facts, folder=folder)
         self._stop_tokens: dict[str, frozenset[int]] = {}

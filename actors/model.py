@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from huggingface_hub import snapshot_download
 from safetensors import SafetensorError
 from transformers import AutoConfig, PreTrainedModel
 from transformers.utils import logging
@@ -27,13 +26,11 @@ from actors.structure.sites import Sites
 from actors.tokenised import TokenisedModel, prefix_of
 from actors.tokenised import too_long as too_long
 from studies.model_files import count_weights
+from studies.model_folder import opened
 from studies.spec import ModelFacts
 
 # What keeps a device busy; on a CPU larger batches outgrow its caches and are slower by a tenth.
 BATCH_TOKENS = {"cpu": 2048, "cuda": 16384}
-
-# Copies of the weights in formats that are never read.
-OTHER_WEIGHTS = ["*.bin", "*.pt", "*.pth", "*.gguf", "*.onnx", "*.h5", "*.msgpack", "original/*"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -74,7 +71,7 @@ def load(
     require_packages(facts)
     if facts.commit:  # a model that cannot fit is not downloaded
         find_place(device, need(facts, facts.bytes))
-    folder = folder_of(facts)
+    folder = str(opened(facts))
     refuse_unreadable(facts, folder=folder)
     place = find_place(device, need(facts, count_weights(Path(folder))))
     logging.disable_progress_bar()
@@ -86,8 +83,8 @@ def load(
         model, attention = load_weights(facts, config, folder=folder, place=place)
     except (ImportError, OSError, ValueError, SafetensorError) as error:
         raise ValueError(
-            f"model {facts.label!r} cannot be loaded from folder {folder!r}: "
-            f"{str(error).strip().splitlines()[0]}"
+            f"model {facts.label!r} cannot be loaded from folder {facts.folder!r}: "
+            f"{str(error).strip().splitlines()[0].replace(folder, facts.folder)}"
         ) from error
     if facts.adapter:
         model = merge(model, facts)
@@ -109,17 +106,3 @@ def load(
         shares=can_share(sites),
         budget=TokenBudget(BATCH_TOKENS.get(home.type, BATCH_TOKENS["cpu"])),
     )
-
-
-def folder_of(facts: ModelFacts) -> str:
-    """The local folder of the model's files; those of a hub model are downloaded at its commit."""
-    if facts.commit:
-        return str(
-            snapshot_download(facts.folder, revision=facts.commit, ignore_patterns=OTHER_WEIGHTS)
-        )
-    if not (Path(facts.folder) / "config.json").is_file():
-        raise ValueError(
-            f"model {facts.label!r}: no config.json in folder {facts.folder!r}; expected a folder "
-            "with config.json, *.safetensors and a tokenizer"
-        )
-    return facts.folder

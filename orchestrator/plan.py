@@ -103,6 +103,11 @@ def build(
         pins={f"model {model.label}": model.identity for model in models},
         on_content=on_content or (lambda *read: kept.append(of_content(*read))),
     )
+    if read_by_adapter := [model.label for model in models if model.adapter_tokenizer]:
+        draft.notes.append(
+            "texts are read with the tokenizer and chat template of the adapter, which are not the "
+            f"model's own: {', '.join(read_by_adapter)}"
+        )
     if any(dataset_of(grid) in miniworld.DATASETS for grid in study.grids):
         draft.notes.append(miniworld.DESCRIPTION)
     for grid in study.grids:

@@ -7,10 +7,13 @@ it was made for. Whether it fits a model is found out on loading.
 from dataclasses import dataclass
 from pathlib import Path
 
+from studies.chosen_files import TOKENIZER_FILES, has_vocabulary, tokenizer_files
+from studies.file_hash import file_hash
+from studies.links import linked
 from studies.model_config import Config, read_json
 from studies.snapshots import snapshot
 from studies.spec import digest
-from studies.weight_files import file_hash, tensors_in, unread
+from studies.weight_files import tensors_in, unread
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 
@@ -23,12 +26,18 @@ MERGEABLE = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Adapter:
-    """An adapter as its files tell: `weights` is their hash, or the commit on the hub."""
+    """An adapter as its files tell: `weights` is their hash, or the commit on the hub.
+
+    `files` is the folder of its small files on this machine, a tokenizer of its own among them if
+    it has one.
+    """
 
     name: str
     folder: str
     commit: str
     weights: str
+    files: Path
+    has_tokenizer: bool
 
 
 def find_adapter(name: str) -> Adapter:
@@ -49,6 +58,8 @@ def find_adapter(name: str) -> Adapter:
             folder=str(path.resolve()),
             commit="",
             weights=digest([file_hash(path / CONFIG), file_hash(weights)]),
+            files=path,
+            has_tokenizer=_has_tokenizer(path, name=name),
         )
     identifier, _, revision = name.partition("@")
     if identifier.count("/") != 1 or name.startswith((".", "/", "~")):
@@ -56,9 +67,68 @@ def find_adapter(name: str) -> Adapter:
             f"unknown adapter {name!r}: expected a folder that exists, or a hub id such as "
             "'org/llama-lora', ID or ID@REVISION"
         )
-    copy = snapshot(identifier, revision=revision or None, files=[CONFIG], what="adapter")
+    copy = _snapshot(identifier, revision or None)
     _check(copy, name=name)
-    return Adapter(name=name, folder=identifier, commit=copy.name, weights=f"commit:{copy.name}")
+    return Adapter(
+        name=name,
+        folder=identifier,
+        commit=copy.name,
+        weights=f"commit:{copy.name}",
+        files=copy,
+        has_tokenizer=_has_tokenizer(copy, name=name),
+    )
+
+
+def small_files(folder: str, commit: str) -> Path:
+    """The folder with all of an adapter's files but its weights, which may be there too.
+
+    Args:
+        folder: a local folder, or a hub id.
+        commit: that of the hub id, "" for a local folder.
+    """
+    return _snapshot(folder, commit) if commit else Path(folder)
+
+
+def _snapshot(name: str, revision: str | None) -> Path:
+    """The same of an adapter on the hub."""
+    return snapshot(name, revision=revision, files=[CONFIG, *TOKENIZER_FILES], what="adapter")
+
+
+def opened(folder: str, commit: str) -> Path:
+    """A folder with exactly the files of an adapter that change weights; the hub's are downloaded.
+
+    Args:
+        folder: a local folder, or a hub id.
+        commit: that of the hub id, "" for a local folder.
+
+    Raises:
+        ValueError: the hub has no weights of it in safetensors.
+    """
+    found = Path(folder)
+    if commit:
+        found = snapshot(folder, revision=commit, files=[CONFIG, WEIGHTS], what="adapter")
+    if not (found / WEIGHTS).is_file():
+        raise ValueError(
+            f"adapter {folder!r} has no {WEIGHTS}{' on the hub' if commit else ''}: expected "
+            "weights in safetensors; choose another revision, or convert a local copy"
+        )
+    return linked({name: found / name for name in (CONFIG, WEIGHTS)})
+
+
+def _has_tokenizer(folder: Path, *, name: str) -> bool:
+    """Whether an adapter brings a tokenizer, which is then used in place of the model's.
+
+    Raises:
+        ValueError: it brings only a part of one.
+    """
+    found = tokenizer_files(folder)
+    if found and not has_vocabulary(found):
+        raise ValueError(
+            f"adapter {name!r} has {found[0]} and no tokenizer that it belongs to: expected the "
+            "whole tokenizer beside the adapter's weights, or nothing of it; copy the rest there, "
+            "or move this file away to read texts with the model's own"
+        )
+    return bool(found)
 
 
 def _check(folder: Path, *, name: str) -> None:

@@ -121,7 +121,7 @@ def text_cell(asked: GenerationSet, *, model: ModelFacts, fingerprint: str | Non
         asked,
         model=model,
         fingerprint=fingerprint,
-        made=(TEXT_VERSION,),
+        made=(TEXT_VERSION, *([{"ends": model.ends}] if model.ends else [])),
         pivot=asked.pivot,
     )
 

@@ -11,20 +11,21 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from studies.adapter_files import find_adapter
+from studies import adapter_files
+from studies.chosen_files import TOKENIZER_CONFIG, choose, end_tokens, tokenizer_files
 from studies.model_config import Config, Shape, read_config, read_json, refuse_encoders, shape
-from studies.snapshots import snapshot
-from studies.spec import Model, ModelFacts, digest
-from studies.weight_files import Numbers, count_numbers, file_hash, weight_files
+from studies.model_folder import (
+    hashes,
+    small_files,
+    small_snapshot,
+    tokenizer_folder,
+    tokenizer_hash,
+)
+from studies.spec import Model, ModelFacts
+from studies.weight_files import SINGLE, Numbers, count_numbers, weight_files, weights_index
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
-
-TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "spiece.model", "vocab.json", "vocab.txt")
-CHAT_TEMPLATE = "chat_template.jinja"
-MORE_CHAT_TEMPLATES = "additional_chat_templates"
-SMALL_FILES = ["config.json", "model.safetensors.index.json", "tokenizer_config.json"]
-SMALL_FILES += ["adapter_config.json", *TOKENIZER_FILES]
 
 
 def facts(model: Model) -> ModelFacts:
@@ -46,14 +47,19 @@ def facts(model: Model) -> ModelFacts:
         )
     if model.adapter is None:
         return found
-    adapter = find_adapter(model.adapter)
-    return replace(
+    adapter = adapter_files.find_adapter(model.adapter)
+    found = replace(
         found,
         name=f"{found.name}+{adapter.name}",
         adapter=adapter.folder,
         adapter_commit=adapter.commit,
         adapter_weights=adapter.weights,
     )
+    own = tokenizer_hash(adapter.files) if adapter.has_tokenizer else None
+    if own is None or own == tokenizer_hash(small_files(found)):
+        return found
+    own = f"commit:{adapter.commit}" if adapter.commit else own
+    return replace(found, tokenizer=own, adapter_tokenizer=True)
 
 
 def _plain_facts(model: Model) -> ModelFacts:
@@ -107,36 +113,28 @@ def distinct(models: Iterable[ModelFacts]) -> tuple[ModelFacts, ...]:
 
 
 def may_chat(model: ModelFacts) -> bool:
-    """Whether a model's folder has a chat template; one that is yet to be downloaded may have."""
-    folder = Path(model.folder)
-    if model.commit or (folder / "chat_template.jinja").is_file():
-        return True
-    settings = folder / "tokenizer_config.json"
-    return settings.is_file() and "chat_template" in read_json(settings)
+    """Whether there is a chat template among a model's files."""
+    templates, settings = _template_files(model)
+    return bool(templates) or (settings.is_file() and "chat_template" in read_json(settings))
 
 
 def may_read(model: ModelFacts, argument: str) -> bool:
-    """Whether a model's chat template reads an argument; one yet to be downloaded may."""
-    folder = Path(model.folder)
-    files = [folder / CHAT_TEMPLATE, folder / "tokenizer_config.json"]
-    texts = [file.read_text(encoding="utf-8") for file in files if file.is_file()]
-    return bool(model.commit) or any(re.search(rf"\b{argument}\b", text) for text in texts)
+    """Whether a model's chat template reads an argument."""
+    templates, settings = _template_files(model)
+    files = [*templates, *([settings] if settings.is_file() else [])]
+    return any(re.search(rf"\b{argument}\b", file.read_text(encoding="utf-8")) for file in files)
+
+
+def _template_files(model: ModelFacts) -> tuple[list[Path], Path]:
+    """A model's chat templates, and the tokenizer's settings, which may hold one too."""
+    folder = tokenizer_folder(model)
+    names = [name for name in tokenizer_files(folder) if name.endswith(".jinja")]
+    return [folder / name for name in names], folder / TOKENIZER_CONFIG
 
 
 def count_tokens(model: ModelFacts, texts: Sequence[str]) -> list[int] | None:
     """Tokens per text, special tokens included, or None where only the model's loader can tell."""
-    folder = Path(model.folder)
-    if model.commit:
-        from huggingface_hub import snapshot_download
-
-        folder = Path(
-            snapshot_download(
-                model.folder,
-                revision=model.commit,
-                allow_patterns=SMALL_FILES,
-                local_files_only=True,  # the plan has fetched them
-            )
-        )
+    folder = tokenizer_folder(model)
     path = folder / "tokenizer.json"
     if not path.is_file():
         return None
@@ -185,24 +183,15 @@ def _read(folder: Path, model: Model, *, where: str) -> tuple[Config, Shape]:
 def _local_facts(model: Model, folder: Path, *, name: str) -> ModelFacts:
     """Facts from files on this machine."""
     _, sizes = _read(folder, model, where=str(folder))
-    weights = weight_files(folder)
-    tokenizer = [folder / file for file in TOKENIZER_FILES if (folder / file).is_file()]
-    if not tokenizer:
-        raise ValueError(
-            f"model folder {folder} has no tokenizer: expected one of {', '.join(TOKENIZER_FILES)}"
-        )
-    settings = folder / "tokenizer_config.json"
-    template, more = folder / CHAT_TEMPLATE, folder / MORE_CHAT_TEMPLATES
-    tokenizer += [file for file in (settings, template) if file.is_file()]
-    # Each of these is chosen by its name, so that belongs to them.
-    named = [[file.name, file_hash(file)] for file in sorted(more.glob("*.jinja"))]
-    hashes = [file_hash(file) for file in (folder / "config.json", *weights)]
+    hashed = hashes(folder, weight_files(folder), model)
     return ModelFacts(
         name=name,
         revision=model.revision or "main",
         folder=str(folder.resolve()),
-        weights=digest(hashes),
-        tokenizer=digest([*(file_hash(file) for file in tokenizer), *named]),
+        weights=hashed.weights,
+        tokenizer=hashed.tokenizer,
+        code=hashed.code,
+        ends=end_tokens(folder),
         dtype=model.dtype,
         layers=sizes.layers,
         width=sizes.width,
@@ -218,8 +207,10 @@ def _hub_facts(model: Model) -> ModelFacts:
 
     Without a network its local copy serves, and the key stays the same: the commit identifies it.
     """
-    folder = snapshot(model.id, revision=model.revision, files=SMALL_FILES, what="model")
+    trusted = model.trust_remote_code
+    folder = small_snapshot(model.id, model.revision, trust_remote_code=trusted)
     config, sizes = _read(folder, model, where=model.id)
+    chosen = choose(folder, trust_remote_code=trusted, where=model.id)
     return ModelFacts(
         name=model.id,
         revision=model.revision or "main",
@@ -227,6 +218,8 @@ def _hub_facts(model: Model) -> ModelFacts:
         commit=folder.name,
         weights=f"commit:{folder.name}",
         tokenizer=f"commit:{folder.name}",
+        code=f"commit:{folder.name}" if chosen.code else "",
+        ends=end_tokens(folder),
         dtype=model.dtype,
         layers=sizes.layers,
         width=sizes.width,
@@ -246,10 +239,9 @@ def _bytes(weights: Numbers | int, model: Model) -> int:
 
 def _hub_numbers(folder: Path, config: Config, sizes: Shape) -> Numbers | int:
     """The size of the weights from what is in the cache; 0 where that does not tell."""
-    index = folder / "model.safetensors.index.json"
-    if not index.is_file():
-        here = (folder / "model.safetensors").is_file()
-        return count_weights(folder) if here else 0
+    index = weights_index(folder)
+    if index is None:
+        return count_weights(folder) if (folder / SINGLE).is_file() else 0
     content = read_json(index)
     metadata, names = content.get("metadata"), content.get("weight_map")
     total = int(metadata.get("total_size", 0)) if isinstance(metadata, dict) else 0

@@ -58,6 +58,11 @@ class ModelFacts:
     local folder the files lie in, or the hub id where they are yet to be downloaded, then at
     `commit`; `adapter` and `adapter_commit` say the same of the adapter's files. `engine` is what
     opens the model: transformers, or vLLM, which only writes.
+
+    `code` is the hash of the model's own Python code where that is run, with all that it may open,
+    and bears identity too. `ends` are tokens that end a text by the generation settings and not by
+    the configuration: they are in the keys of written texts alone. With `adapter_tokenizer` texts
+    are read with the tokenizer and chat template in the adapter's folder.
     """
 
     name: str
@@ -73,9 +78,12 @@ class ModelFacts:
     context: int
     bytes: int
     trust_remote_code: bool = False
+    code: str = ""
+    ends: tuple[int, ...] = ()
     adapter: str = ""
     adapter_commit: str = ""
     adapter_weights: str = ""
+    adapter_tokenizer: bool = False
     quantisation: Quantisation | None = None
     engine: Engine = "hf"
 
@@ -87,6 +95,8 @@ class ModelFacts:
             parts.append({"adapter": self.adapter_weights})
         if self.quantisation:
             parts.append({"quantisation": self.quantisation})
+        if self.code:
+            parts.append({"code": self.code})
         return digest(parts)
 
     @property

@@ -1,16 +1,12 @@
-"""The weights of a model as files: which they are, whether they are whole, their size and hashes.
+"""The weights of a model as files: which they are, whether they are whole, and their size.
 
-Only headers are parsed; the numbers themselves are hashed, never read as tensors.
+Only headers are parsed; the numbers themselves are never read.
 """
 
-import hashlib
 import json
 import math
-import os
 import struct
-import tempfile
 from collections.abc import Iterable
-from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,6 +19,8 @@ QUANTISED_BYTES: dict[Quantisation, float] = {"8bit": 1, "4bit": 0.5 + 4 / 64}
 
 # Positions are looked up, and transformers fuses the experts of a block into one tensor.
 UNPACKED = ("wpe.", "embed_positions.", ".experts.")
+
+SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 
 UNREAD = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.gguf", "*.h5", "*.msgpack")
 
@@ -41,10 +39,19 @@ class Numbers(NamedTuple):
         return math.ceil(self.linear * packed) + self.other * whole
 
 
+def weights_index(folder: Path) -> Path | None:
+    """The index that says which files the weights are in; None where one file has them all.
+
+    transformers takes that one file even where there is an index too, and vLLM the other way round.
+    """
+    index = folder / INDEX
+    return index if index.is_file() and not (folder / SINGLE).is_file() else None
+
+
 def weight_files(folder: Path) -> list[Path]:
     """The safetensors files of a folder, complete."""
-    index = folder / "model.safetensors.index.json"
-    if index.is_file():
+    index = weights_index(folder)
+    if index is not None:
         names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
         missing = [name for name in names if not (folder / name).is_file()]
         if missing:
@@ -53,11 +60,11 @@ def weight_files(folder: Path) -> list[Path]:
                 "files named in its index are missing): copy the whole folder"
             )
         return [folder / name for name in names]
-    single = folder / "model.safetensors"
+    single = folder / SINGLE
     if single.is_file():
         return [single]
     found = unread(folder)
-    raise ValueError(f"model folder {folder} has no weights: expected model.safetensors{found}")
+    raise ValueError(f"model folder {folder} has no weights: expected {SINGLE}{found}")
 
 
 def unread(folder: Path) -> str:
@@ -97,22 +104,3 @@ def tensors_in(path: Path) -> dict[str, tuple[int, ...]]:
             f"{path} has {size} bytes where its header promises {8 + length + end}: copy it again"
         )
     return {name: tuple(entry["shape"]) for name, entry in tensors.items()}
-
-
-def file_hash(path: Path) -> str:
-    """sha256 of a file, remembered by path, size and time of change."""
-    stat = path.stat()
-    mark = f"{path.resolve()}|{stat.st_size}|{stat.st_mtime_ns}"
-    cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    note = Path(cache) / "babelscope/hashes" / hashlib.sha256(mark.encode()).hexdigest()[:32]
-    with suppress(OSError, UnicodeDecodeError):
-        if len(known := note.read_text()) == 64:
-            return known
-    with path.open("rb") as file:
-        result = hashlib.file_digest(file, "sha256").hexdigest()
-    with suppress(OSError):  # a read-only home costs a hash per run, not the run
-        note.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", dir=note.parent, delete=False) as aside:
-            aside.write(result)
-        os.replace(aside.name, note)
-    return result

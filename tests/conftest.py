@@ -1,11 +1,19 @@
 """Fixtures for all tests."""
 
+import atexit
 import os
+import shutil
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests import world
+
+# Where transformers copies a model's own code to; it is read when transformers is imported.
+MODULES = os.environ["HF_MODULES_CACHE"] = tempfile.mkdtemp(prefix="hf-modules-")
+atexit.register(shutil.rmtree, MODULES, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
@@ -15,6 +23,14 @@ def shared() -> Path:
     if not (folder / "data").is_dir():
         pytest.skip(f"no real data at {folder}: set BABELSCOPE_SHARED to a folder that holds data/")
     return folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What the program keeps for later goes with the tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 @pytest.fixture(scope="session")

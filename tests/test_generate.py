@@ -19,6 +19,8 @@ from actors.intervention.setting import Intervention, Setting
 from actors.model import LoadedModel, load
 from actors.prediction.decode import Sampling
 from actors.prediction.generate import Generated, generate_tokens
+from studies import model_files
+from studies.spec import Model
 from tests import oracle, tiny
 from tests.rounding import TINY
 from tests.tiny import generate
@@ -272,9 +274,11 @@ def test_the_folders_own_settings_do_not_leak(tmp_path: Path) -> None:
         "eos_token_id": [END, 76],
     }
     (folder / "generation_config.json").write_text(json.dumps(own))
-    loaded = load(replace(facts, folder=str(folder)), device="cpu")
+    found = model_files.facts(Model(id=str(folder)))
+    assert found.ends == (76,)
+    loaded = load(found, device="cpu")
     settings = loaded.model.generation_config
-    assert settings.repetition_penalty == 9.0
+    assert settings.repetition_penalty != 9.0
     for setting in ((), (add(loaded),)):
         expected = generate(tiny.loaded("llama"), PROMPTS, max_new_tokens=STEPS, setting=setting)
         found = generate(loaded, PROMPTS, max_new_tokens=STEPS, setting=setting)

@@ -1,11 +1,8 @@
 """Where a model fits is decided from bytes alone, and a model that fits nowhere is one sentence."""
 
-import os
 import subprocess
 import sys
-import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +14,7 @@ from actors.loading.memory import Need, available_memory, choose, need
 from actors.model import load
 from studies.model_files import count_weights, facts
 from studies.spec import Model, ModelFacts
-from studies.weight_files import Numbers, count_numbers, file_hash, tensors_in
+from studies.weight_files import Numbers, count_numbers, tensors_in
 from tests import tiny
 
 GB = 10**9
@@ -161,39 +158,6 @@ def test_a_device_that_is_not_there_is_refused():
         find_place("tpu9", small)
     with pytest.raises(ValueError, match="'cuda:77' asked for, but this machine shows"):
         find_place("cuda:77", small)
-
-
-def test_a_hash_is_remembered_until_the_file_changes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    path = tmp_path / "weights"
-    path.write_bytes(b"one")
-    first = file_hash(path)
-    notes = list((tmp_path / "cache/babelscope/hashes").iterdir())
-    assert [note.read_text() for note in notes] == [first]
-    notes[0].write_text("f" * 64)
-    assert file_hash(path) == "f" * 64  # not read again
-    notes[0].write_text("cut short")
-    assert file_hash(path) == first
-    path.write_bytes(b"two")
-    os.utime(path, ns=(time.time_ns(), time.time_ns() + 1))
-    assert file_hash(path) not in (first, "f" * 64)
-
-
-def test_a_hash_needs_no_cache_and_survives_many_writers(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    path = tmp_path / "weights"
-    path.write_bytes(b"one")
-    nowhere = tmp_path / "file"
-    nowhere.write_text("a file, so that no folder can be made here")
-    monkeypatch.setenv("XDG_CACHE_HOME", str(nowhere))
-    expected = file_hash(path)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    with ThreadPoolExecutor(8) as pool:
-        assert set(pool.map(file_hash, [path] * 64)) == {expected}
-    assert len(list((tmp_path / "cache/babelscope/hashes").iterdir())) == 1
 
 
 def test_facts_give_the_bytes_in_the_chosen_form():

@@ -7,15 +7,13 @@ that the logits with the adapter beside the weights are those with the adapter i
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import torch
-from huggingface_hub import snapshot_download
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from actors.structure.probe import probe_ids
-from studies.adapter_files import CONFIG, WEIGHTS
+from studies.adapter_files import opened
 from studies.spec import ModelFacts
 
 # Shapes: B rows, T tokens, V vocabulary
@@ -35,7 +33,7 @@ def merge(model: PreTrainedModel, facts: ModelFacts) -> PreTrainedModel:
     from peft import PeftConfig, PeftModel
 
     ids_BT = probe_ids(model.get_input_embeddings().weight, tokens=PROBE_TOKENS)
-    folder = _folder(facts)
+    folder = str(opened(facts.adapter, facts.adapter_commit))
     config = PeftConfig.from_pretrained(folder)
     config.inference_mode = True
     with _misfits(facts, made_for=str(config.base_model_name_or_path)):
@@ -61,21 +59,6 @@ def merge(model: PreTrainedModel, facts: ModelFacts) -> PreTrainedModel:
             reason += ", and embeddings and head share their weights"
         raise ValueError(_unmergeable(facts, reason))
     return merged
-
-
-def _folder(facts: ModelFacts) -> str:
-    """The local folder of the adapter's files; those of a hub adapter are downloaded."""
-    if not facts.adapter_commit:
-        return facts.adapter
-    folder = snapshot_download(
-        facts.adapter, revision=facts.adapter_commit, allow_patterns=[CONFIG, WEIGHTS]
-    )
-    if not (Path(folder) / WEIGHTS).is_file():
-        raise ValueError(
-            f"adapter {facts.adapter!r} has no {WEIGHTS} on the hub: expected weights in "
-            "safetensors; choose another revision, or convert a local copy"
-        )
-    return str(folder)
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from importlib.util import find_spec
 from multiprocessing import resource_tracker
 from pathlib import Path
 
-from transformers import AutoConfig, GenerationConfig
+from transformers import AutoConfig
 
 from actors.loading.memory import available_memory
 from actors.loading.tokenizer import load_tokenizer
@@ -72,14 +72,12 @@ def tokenised(facts: ModelFacts, *, folder: str) -> tuple[TokenisedModel, list[i
             folder, local_files_only=True, trust_remote_code=facts.trust_remote_code
         )
         tokenizer, notes = load_tokenizer(facts, folder=folder)
-        given = Path(folder) / "generation_config.json"
-        settings = GenerationConfig.from_pretrained(folder) if given.is_file() else None
     except (ImportError, OSError, ValueError) as error:
         raise ValueError(
-            f"model {facts.label!r} cannot be opened from folder {folder!r}: "
-            f"{str(error).strip().splitlines()[0]}"
+            f"model {facts.label!r} cannot be opened from folder {facts.folder!r}: "
+            f"{str(error).strip().splitlines()[0].replace(folder, facts.folder)}"
         ) from error
-    ends = ends_of(settings, config.get_text_config(), tokenizer)
+    ends = ends_of(config.get_text_config(), tokenizer, more=facts.ends)
     prefix = prefix_of(tokenizer)
     return TokenisedModel(facts=facts, tokenizer=tokenizer, prefix=prefix, notes=notes), ends
 

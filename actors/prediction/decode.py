@@ -207,13 +207,14 @@ class Stopper:
         return self._ends.finish(before=before, new=new, length=self._lengths.get(row))
 
 
-def ends_of(*sources: object) -> list[int]:
+def ends_of(*sources: object, more: Sequence[int]) -> list[int]:
     """Every token that a model's files name as the end of a text; chat models have several.
 
     Args:
-        sources: its generation settings, its configuration and its tokenizer.
+        sources: its configuration and its tokenizer.
+        more: those that its generation settings name, which are left out of the loader's folder.
     """
-    found: set[int] = set()
+    found = set(more)
     for source in sources:
         given = getattr(source, "eos_token_id", None)
         if given is not None:

@@ -81,7 +81,8 @@ def generate_tokens(
     for one in setting:
         check(loaded.sites, one, lengths=[len(prompt) for prompt in prompts])
     config = (loaded.model.generation_config, loaded.model.config)
-    ends = Ends(loaded.tokenizer, stop, ends=ends_of(*config, loaded.tokenizer))
+    more = loaded.facts.ends
+    ends = Ends(loaded.tokenizer, stop, ends=ends_of(*config, loaded.tokenizer, more=more))
     found: dict[int, Generated] = {}
 
     def compute(batch: Batch) -> None:

@@ -32,6 +32,8 @@ def generations(
             the engine cannot open a model.
     """
     writers = _writers(draft, grid, models=models)
+    for model in models:
+        draft.pins[f"list of end tokens of model {model.label}"] = list(model.ends)
     for usual in _sets(draft, grid, source=source):
         asked = generation_items.as_asked(
             usual,

@@ -11,7 +11,8 @@ from typing import Any
 
 from orchestrator.workers.session import Session
 from orchestrator.workers.worker import found_here, studies_folder
-from studies.adapter_files import CONFIG, WEIGHTS
+from studies import adapter_files
+from studies.model_folder import fetched
 from studies.spec import ModelFacts
 from studies.weight_files import weight_files
 
@@ -67,37 +68,12 @@ def fetch(model: ModelFacts, origin: str) -> int:
         The bytes that were read: 0 where they are more than half of the memory available.
     """
     model = found_here(model, origin=origin, node="")
-    weights = weight_files(_model_folder(model))
+    weights = weight_files(fetched(model))
     if model.adapter:
-        weights.append(_adapter_folder(model) / WEIGHTS)
+        folder = adapter_files.opened(model.adapter, model.adapter_commit)
+        weights.append(folder / adapter_files.WEIGHTS)
     total = sum(file.stat().st_size for file in weights)
     return sum(map(_read, weights)) if total <= _available() / 2 else 0
-
-
-def _model_folder(model: ModelFacts) -> Path:
-    """The model's folder, with all that loading it will look for."""
-    if not model.commit:
-        return Path(model.folder)
-    from huggingface_hub import snapshot_download
-
-    from actors.model import OTHER_WEIGHTS
-
-    return Path(
-        snapshot_download(model.folder, revision=model.commit, ignore_patterns=OTHER_WEIGHTS)
-    )
-
-
-def _adapter_folder(model: ModelFacts) -> Path:
-    """The adapter's folder, likewise."""
-    if not model.adapter_commit:
-        return Path(model.adapter)
-    from huggingface_hub import snapshot_download
-
-    return Path(
-        snapshot_download(
-            model.adapter, revision=model.adapter_commit, allow_patterns=[CONFIG, WEIGHTS]
-        )
-    )
 
 
 def _read(file: Path) -> int:

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import studies
 from actors.answer import Answer
 from orchestrator.workers.gpus import GpuUse, read_gpus
+from studies.model_folder import refuse_changed
 from studies.spec import ModelFacts, Unit
 
 PACKAGES = ("torch", "transformers", "tokenizers", "safetensors", "numpy", "studies", "actors")
@@ -85,7 +86,11 @@ class Worker:
 def load(model: ModelFacts, *, device: str, threads: int | None) -> Any:
     """A loaded `ModelActor`, or an `Engine` where vLLM is to write; importing either brings torch,
     so it waits until it is needed.
+
+    Raises:
+        ValueError: the model's files are not those that the plan was made from, or cannot be used.
     """
+    refuse_changed(model)
     if model.engine == "vllm":
         from actors.engine import Engine
 
