@@ -12,6 +12,7 @@ from transformers import AutoModelForCausalLM
 
 from actors.model import load
 from orchestrator.workers import worker
+from studies.asking import Chat
 from studies.model_files import facts, may_chat
 from studies.spec import Model, ModelFacts
 from tests import tiny
@@ -36,7 +37,7 @@ def test_an_adapters_own_tokenizer_is_used_and_in_the_key(tmp_path: Path):
     assert may_chat(found) and not may_chat(bare)
     with opened_in(adapter) as files:
         loaded = load(found, device="cpu")
-    assert loaded.in_chat(["hello"], chat="") == ["adapter's hello"]
+    assert loaded.in_chat(["hello"], chat=Chat()) == ["adapter's hello"]
     assert {"adapter_model.safetensors", "chat_template.jinja", "tokenizer.json"} <= files
     worker.load(found, device="cpu", threads=1)
     touch(adapter / "tokenizer.json")

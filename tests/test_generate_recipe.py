@@ -144,7 +144,10 @@ def test_neuronxas_translations_are_the_same_cells_as_ever():
     plan = plans.build(neuronxa.study(replace(options, parts=("translation",))), source=Source())
     pinned = "38b27220d75a70433c4500e7ef0d43e4084610e0220738ec8172f1cca5875bec"
     assert keys(plan) == {pinned}
-    assert set(plan.pins) == {"model miniworld-llama", "translations miniworld/deu_Latn-eng_Latn"}
+    ends = "list of end tokens of model miniworld-llama"
+    texts = "translations miniworld/deu_Latn-eng_Latn"
+    assert set(plan.pins) == {"model miniworld-llama", texts, ends}
+    assert plan.pins[ends] == [], "config.json names all that generation_config.json does"
     assert {unit.model.engine for unit in plan.units} == {"hf"}
     assert keys(built(options)) == {pinned}
 

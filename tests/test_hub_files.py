@@ -16,6 +16,7 @@ import pytest
 from actors.model import load
 from orchestrator.workers.fetch import fetch
 from orchestrator.workers.worker import studies_folder
+from studies.asking import Chat
 from studies.file_hash import IN_FULL
 from studies.model_files import count_tokens, facts, may_chat
 from studies.model_folder import fetched, opened
@@ -204,7 +205,7 @@ def test_an_adapters_tokenizer_on_the_hub_is_fetched_used_and_in_the_key(hub: He
     hub.new_machine()
     fetch(found, studies_folder())
     hub.offline()
-    assert load(found, device="cpu").in_chat(["hello"], chat="") == ["adapter's hello"]
+    assert load(found, device="cpu").in_chat(["hello"], chat=Chat()) == ["adapter's hello"]
 
 
 def test_the_weights_of_a_fetch_are_those_of_the_folder(hub: Here):
