@@ -7,21 +7,20 @@ knows no table and no column.
 
 import os
 import re
+import stat
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple, TypeVar
-from urllib.parse import parse_qsl, unquote, urlsplit
+from typing import Literal, NamedTuple, TypeVar
 
 import pyarrow as pa
 from pyarrow import fs
 
+from analysis import buckets
+
 Value = TypeVar("Value")
-SCHEME = re.compile(r"^([a-z][a-z0-9+]+):/")
-ENDPOINT = re.compile(r"^(?:(https?):/+)?([^/]*)")
-S3_OPTIONS = ("endpoint_override", "region", "scheme")
 # Files up to this size are fetched whole, in one request; of larger ones only what is wanted.
 WHOLE_BYTES = 4_000_000
 SLICE = 512
@@ -47,23 +46,18 @@ class Place:
     """A folder that may lie anywhere. Nothing is touched before it is asked for."""
 
     def __init__(self, where: Path | str) -> None:
-        """Take a path, or a URI such as `s3://bucket/run?endpoint_override=host:port`."""
-        text = str(where)
-        scheme = SCHEME.match(text)
-        self.is_local = scheme is None or scheme[1] == "file"
-        if scheme and self.is_local:
-            text = "/" + unquote(text.removeprefix("file:")).lstrip("/")
-        elif scheme and "://" not in text[: scheme.end() + 1]:
-            # A Path has folded the two slashes of a URI into one.
-            text = f"{scheme[1]}://{text[scheme.end() :]}"
+        """Take a path or an address such as `s3://bucket/run?endpoint_override=host:port`.
+
+        Raises:
+            ValueError: it is neither.
+        """
+        self._bucket, folder = buckets.parse(str(where))
+        self._local = Path(folder)
+        self.is_local = self._bucket is None
         # The whole address, for programs: it may hold a password.
-        self.where = text
-        self._uri = "" if self.is_local else text
-        self._local = Path(text)
+        self.where = self._bucket.where if self._bucket else folder
         # No password and no endpoint in what people read.
-        parts = urlsplit(self._uri)
-        remote = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}".rstrip("/")
-        self.address = str(self._local) if self.is_local else remote
+        self.address = self._bucket.address if self._bucket else str(self._local)
 
     @property
     def local(self) -> Path:
@@ -80,19 +74,10 @@ class Place:
     @cached_property
     def _opened(self) -> tuple[fs.FileSystem, str]:
         """The file system and the folder in it."""
-        if self.is_local:
+        if self._bucket is None:
             return fs.LocalFileSystem(), str(self.local.absolute())
         with self._in_words():
-            if self._uri.startswith("s3://"):
-                return _s3(self._uri)
-            try:
-                system, folder = fs.FileSystem.from_uri(self._uri)
-            except pa.ArrowInvalid as error:
-                raise ValueError(
-                    f"{self.address} is no place for runs ({_first_line(error)}): expected a "
-                    "folder or an address such as s3://bucket/folder"
-                ) from error
-        return system, folder.rstrip("/")
+            return self._bucket.open()
 
     @property
     def system(self) -> fs.FileSystem:
@@ -123,17 +108,32 @@ class Place:
         found = info.type == fs.FileType.File
         return Entry(name, info.size, _seconds(info)) if found else None
 
+    def kind(self) -> Literal["folder", "file", "nothing"]:
+        """What lies here; in an object store every name is that of a folder."""
+        if not self.is_local:
+            return "folder"
+        try:
+            with self._in_words():
+                return "folder" if stat.S_ISDIR(self.local.stat().st_mode) else "file"
+        except FileNotFoundError:
+            return "nothing"
+
     def children(self) -> list[str]:
-        """The names of what lies directly here, hidden ones left out."""
-        names = (self._name(info) for info in self._infos("", recursive=False))
-        return sorted(name for name in names if not _hidden(name))
+        """The names of what lies directly here, hidden ones among them."""
+        return sorted(self._name(info) for info in self._infos("", recursive=False))
 
     def read(self, name: str) -> bytes:
         """The content of a file.
 
         Raises:
             FileNotFoundError: there is none, or it vanished under our eyes.
+            StorageError: it cannot be read, or is a pipe or device that might never end.
         """
+        if self.is_local:
+            with self._in_words():
+                regular = stat.S_ISREG((self.local / name).stat().st_mode)
+            if not regular:
+                raise StorageError(f"{self.text(name)} is no regular file: look at what it is")
         with self._or_vanished(name), self.system.open_input_stream(self.path(name)) as stream:
             return bytes(stream.read())
 
@@ -213,48 +213,24 @@ class Place:
             raise
         except NotADirectoryError as error:
             raise FileNotFoundError(str(error)) from error
+        except StorageError:
+            raise
         except OSError as error:
-            if self.is_local or isinstance(error, StorageError):
-                raise
             raise self._refused(error) from error
 
     def _refused(self, error: OSError) -> StorageError:
-        """What an object store answered, as a sentence."""
+        """What the file system or object store answered, as a sentence."""
+        if self.is_local:
+            why = os.strerror(error.errno) if error.errno else _first_line(error)
+            where = re.search(r"'([^']+)'", str(error))
+            return StorageError(
+                f"{where[1] if where else self.address} cannot be used ({why}): check the path and "
+                "your rights to it, or name another"
+            )
         return StorageError(
             f"{self.address} cannot be used ({_first_line(error)}): check the address, the access "
             "keys, the region and AWS_ENDPOINT_URL"
         )
-
-
-def _s3(uri: str) -> tuple[fs.FileSystem, str]:
-    """The S3 file system of a URI, the usual AWS_* variables filling in what it leaves open.
-
-    Small files are put in one request, which is atomic and leaves nothing where it is cut off.
-    """
-    parts = urlsplit(uri)
-    options = dict(parse_qsl(parts.query))
-    for name in options.keys() - set(S3_OPTIONS):
-        raise ValueError(f"unknown option {name!r} in {uri}: expected {', '.join(S3_OPTIONS)}")
-    if not parts.hostname:
-        raise ValueError(f"{uri} names no bucket: expected s3://bucket/folder")
-    named = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or ""
-    endpoint = ENDPOINT.match(options.get("endpoint_override") or named)
-    scheme, host = endpoint.groups() if endpoint else (None, "")
-    bucket = parts.netloc.rpartition("@")[2]
-    region = options.get("region") or os.environ.get("AWS_REGION")
-    region = region or os.environ.get("AWS_DEFAULT_REGION")
-    if not region:
-        region = "us-east-1" if host else fs.resolve_s3_region(bucket)
-    system = fs.S3FileSystem(
-        access_key=unquote(parts.username) if parts.username else None,
-        secret_key=unquote(parts.password) if parts.password else None,
-        region=region,
-        scheme=options.get("scheme") or scheme or "https",
-        endpoint_override=host or None,
-        allow_delayed_open=True,
-        background_writes=False,
-    )
-    return system, f"{bucket}{parts.path}".rstrip("/")
 
 
 def _unless_vanished(read: Callable[[Entry], Value], entry: Entry) -> tuple[Value] | None:

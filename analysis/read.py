@@ -18,9 +18,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from analysis import seal
 from analysis.columns import SCHEMAS, STREAMED, TEXT
 from analysis.judges import judged
 from analysis.places import Entry, Place, StorageError
+from analysis.record import Record, stranger
 from analysis.runs import distinct, record, refuse_no_run, unlike
 
 Value = TypeVar("Value")
@@ -236,7 +238,10 @@ def _gathered(
     run: Place, name: str, *, read: Callable[[pq.ParquetFile], Value]
 ) -> Iterator[tuple[Entry, Value]]:
     """What `read` makes of every file of a table, each as soon as it is there."""
-    return run.gather(lambda: _files(run, name), read=lambda entry: _shard(run, entry, read=read))
+    own = record(run)
+    return run.gather(
+        lambda: _files(run, name), read=lambda entry: _shard(run, entry, own=own, read=read)
+    )
 
 
 def _files(run: Place, name: str) -> list[Entry]:
@@ -252,32 +257,41 @@ def _parquet(entries: list[Entry]) -> list[Entry]:
     return [entry for entry in entries if entry.name.endswith(".parquet")]
 
 
-def _shard(run: Place, entry: Entry, *, read: Callable[[pq.ParquetFile], Value]) -> Value:
+def _shard(
+    run: Place, entry: Entry, *, own: Record, read: Callable[[pq.ParquetFile], Value]
+) -> Value:
     """What `read` makes of one file.
 
     Raises:
-        ValueError: the file is damaged.
+        ValueError: the file is damaged, or of another run.
     """
     try:
         with run.opened(entry) as source:
+            if entry.bytes <= WHOLE_BYTES and seal.intact(source.read()) is False:
+                raise pa.ArrowInvalid("its bytes are not those that were written")
+            source.seek(0)
             metadata = pq.read_metadata(source)
             fields = metadata.schema.to_arrow_schema()
-            return read(
-                pq.ParquetFile(
-                    source,
-                    metadata=metadata,
-                    pre_buffer=True,
-                    page_checksum_verification=True,
-                    read_dictionary=[field.name for field in fields if field.type == TEXT],
-                )
+            file = pq.ParquetFile(
+                source,
+                metadata=metadata,
+                pre_buffer=True,
+                page_checksum_verification=True,
+                read_dictionary=[field.name for field in fields if field.type == TEXT],
             )
+            if not (foreign := stranger(file, own if "study" in own else None)):
+                return read(file)
     except (FileNotFoundError, StorageError):
         raise
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise ValueError(
-            f"{run.text(entry.name)} is damaged ({str(error).splitlines()[0]}): move it out of "
-            "tables/ and run the study's command again, which computes its cells anew"
+            f"{run.text(entry.name)} is damaged ({str(error).splitlines()[0]}): run the study's "
+            "command again with --verify, which computes its cells anew, or move it out of tables/"
         ) from error
+    raise ValueError(
+        f"{run.text(entry.name)} {foreign}: it is of another run; move it out of tables/, or "
+        "report both runs together"
+    )
 
 
 def _columns(file: pq.ParquetFile, schema: pa.Schema) -> pa.Table:

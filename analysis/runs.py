@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from analysis.places import Place
+from analysis.record import NAME, parse
 
 Run = Path | str
-# The newest version of a store (`version` in run.json) whose tables are read here.
-VERSION = 2
 # What makes one model another under the same name, and what may make its numbers others.
 OF_MODEL = ("dtype", "weights", "tokenizer", "adapter_weights", "quantisation")
 MOST = 8
@@ -86,32 +85,19 @@ def unlike(runs: Sequence[Run], records: Sequence[Mapping[str, object]]) -> list
 
 def record(run: Place) -> Mapping[str, object]:
     """The run.json of a run as it stands, with the run's folder name; empty where there is none."""
-    where = run.text("run.json")
     try:
-        text = run.read("run.json")
+        return {"run": run.name, **parse(run.read(NAME), where=run.text(NAME))}
     except FileNotFoundError:
-        text = b"{}"
-    try:
-        content = json.loads(text)
-    except ValueError as error:
-        raise ValueError(f"{where} is not valid JSON: restore it, or leave this run out") from error
-    if not isinstance(content, dict):
-        raise ValueError(f"{where} holds {type(content).__name__}: expected a JSON object")
-    if content.get("version", 0) > VERSION:
-        raise ValueError(
-            f"{run.address} was written by a newer Babelscope (store version {content['version']}, "
-            f"this one knows {VERSION}): update, or leave this run out"
-        )
-    return {"run": run.name, **content}
+        return {"run": run.name}
 
 
 def refuse_no_run(run: Place) -> None:
     """Say what is missing where a run was expected."""
-    if run.is_local and not run.local.is_dir():
+    if run.kind() != "folder":
         raise ValueError(
             f"no run at {run.address}: there is no such folder; name the --out of a run"
         )
-    if not {"run.json", "tables", "errors", "errors.parquet"} & set(run.children()):
+    if not {NAME, "tables", "errors", "errors.parquet"} & set(run.children()):
         raise ValueError(
             f"no run at {run.address}: expected run.json or tables/ in it; name the --out of a run"
         )

@@ -8,13 +8,17 @@ import os
 import sys
 import tempfile
 import time
+import traceback
 from functools import partial
 from pathlib import Path
+from types import TracebackType
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
+from analysis.places import Place
+from analysis.redact import redact
 from orchestrator import cluster as clusters
 from orchestrator import examples, launch, recipe, stop
 from orchestrator import plan as plans
@@ -32,6 +36,8 @@ BAD_INPUT = 2
 CELLS_FAILED = 1
 INTERRUPTED = 130
 
+# Files that are named one by one; of more it is said how many they are.
+NAMED_SHARDS = 8
 TABLE = "table.txt"
 
 app = typer.Typer(
@@ -108,14 +114,17 @@ def status(runs: RunFolders) -> None:
         if manifest is None:
             raise ValueError(f"{store.address} is not a run folder: it holds no run.json")
         console.print(f"{store.address}: study {manifest['study']}")
-        holder, written = store.holder(), store.read_status()
-        if holder is not None and written is not None:
+        if (holder := store.holder()) is not None:
             console.print(f"held by {holder}")
-            console.print(viewers.picture(Snapshot.of_json(written)))
-            continue
+            if (snapshot := _written(store)) is not None:
+                console.print(viewers.picture(snapshot))
+                continue
         done, failed = store.count_by_model()
-        totals = manifest["cells"]
-        assert isinstance(totals, dict)
+        _tell_quarantined(store)
+        totals = manifest.get("cells")
+        totals = dict(totals) if isinstance(totals, dict) else {}
+        if beside := sum(count for label, count in done.items() if label not in totals):
+            _note(f"{beside:,} cells are of models that no launch of this run has asked for")
         progress.show_status(
             [(label, total, done[label], failed[label]) for label, total in totals.items()],
             console=console,
@@ -137,7 +146,7 @@ def report_command(
     if len(runs) > 1 and out is None:
         raise ValueError("a report of several runs belongs to none of them: say where with --out")
     if out is not None:
-        _report(tuple(runs), out=Path(out))
+        _report(tuple(runs), out=Place(out).local)
     else:
         _report_in(Store(runs[0]))
 
@@ -148,8 +157,9 @@ def translations(runs: RunFolders) -> None:
     from analysis import judges, read
 
     for run in runs:
-        folders = judges.export(read.rows([run]).generations, out=Path(run) / judges.FOLDER)
-        console.print(f"{len(folders)} sets in {Path(run) / judges.FOLDER}")
+        out = Place(run).local / judges.FOLDER
+        folders = judges.export(read.rows([run]).generations, out=out)
+        console.print(f"{len(folders)} sets in {out}")
     console.print(judges.HOW, markup=False)
 
 
@@ -259,6 +269,7 @@ def _run(name: str, asked: Request, *, dry_run: bool, report: bool) -> None:
         failed = _compute(planned, asked, store=store)
     else:
         console.print("0 cells to compute: everything is there")
+        _tidy(planned, store=store)
     page = "report/index.html"
     if report and (planned.units or store.files.entry(page) is None):
         _report_in(store)
@@ -327,10 +338,36 @@ def _compute(planned: plans.Plan, asked: Request, *, store: Store) -> int:
     return outcome.failed
 
 
+def _tidy(planned: plans.Plan, *, store: Store) -> None:
+    """Remove what a run that was killed left in a folder where nothing is to be computed."""
+    from orchestrator.loop import standing_of
+
+    if not store.untidy():
+        return
+    try:
+        with launch.writing(store.address), store.lock():
+            store.compact()
+            standing = standing_of(planned, cost=Cost(device="cpu"))
+            standing.ended("finished")
+            viewers.FileViewer(store).show(standing.snapshot(now=time.time()), last=True)
+    except ValueError as error:
+        _note(f"what an interrupted run left behind stays there: {error}")
+
+
+def _written(store: Store) -> Snapshot | None:
+    """What the run last said of itself, None where that says nothing; the rows then tell."""
+    try:
+        written = store.read_status()
+        return None if written is None else Snapshot.of_json(written)
+    except ValueError as error:
+        _note(f"{error}; the rows are counted instead")
+        return None
+
+
 def _store(name: str, asked: Request) -> Store:
     """The run's folder."""
     default = Path("runs") / (Path(name.rpartition(":")[0] or name).stem or "run")
-    return Store(asked.out or default)
+    return Store(default if asked.out is None else asked.out)
 
 
 def _plan(name: str, asked: Request, *, store: Store) -> plans.Plan:
@@ -339,9 +376,8 @@ def _plan(name: str, asked: Request, *, store: Store) -> plans.Plan:
     clusters.check(asked.cluster, device=asked.device)
     store.manifest()
     with console.status("reading what is there") as shown:
-        done = store.keys()
-        for sentence in store.quarantined:
-            _note(sentence)
+        done = store.keys(verify=asked.verify)
+        _tell_quarantined(store)
         build = partial(
             plans.build,
             study,
@@ -353,9 +389,18 @@ def _plan(name: str, asked: Request, *, store: Store) -> plans.Plan:
         return launch.complete(lambda keys: build(done=keys), done=done, store=store, tell=_note)
 
 
+def _tell_quarantined(store: Store) -> None:
+    """Name the shards that are not counted, as far as a person reads."""
+    sentences = store.quarantined
+    for sentence in sentences[:NAMED_SHARDS]:
+        _note(sentence)
+    if len(sentences) > NAMED_SHARDS:
+        _note(f"and {len(sentences) - NAMED_SHARDS:,} more such files")
+
+
 def _note(sentence: str) -> None:
     """Say something that is no error but should be known."""
-    console.print(f"note: {sentence}", style="yellow", markup=False)
+    console.print(f"note: {redact(sentence)}", style="yellow", markup=False)
 
 
 def _report_in(store: Store) -> None:
@@ -385,14 +430,27 @@ def _report(runs: tuple[Path | str, ...], *, out: Path) -> None:
 
 
 def main() -> None:
-    """Enter here: a refusal becomes one sentence and an exit status."""
+    """Enter here: a refusal becomes one sentence and an exit status.
+
+    No secret in an address is shown or handed on: Ray, for one, keeps a driver's command line.
+    """
+    given, sys.argv = sys.argv, [redact(argument) for argument in sys.argv]
+    sys.excepthook = _traceback
     try:
-        app()
+        app(given[1:])
     except ValueError as error:
         if os.environ.get("BABELSCOPE_TRACEBACK"):
             raise
-        Console(stderr=True, soft_wrap=True).print(f"error: {error}", style="red", markup=False)
+        sentence = f"error: {redact(str(error))}"
+        Console(stderr=True, soft_wrap=True).print(sentence, style="red", markup=False)
         raise SystemExit(BAD_INPUT) from error
+
+
+def _traceback(
+    kind: type[BaseException], error: BaseException, where: TracebackType | None
+) -> None:
+    """An error that nobody foresaw, without what it may hold of a secret."""
+    sys.stderr.write(redact("".join(traceback.format_exception(kind, error, where))))
 
 
 if __name__ == "__main__":

@@ -30,12 +30,13 @@ class Request:
 
     options: Options
     source: Source
-    out: Path | None
+    out: str | None
     cluster: str
     device: str
     workers: int | None
     allow_truncation: bool
     retry_errors: bool
+    verify: bool
 
 
 def _help(text: str, panel: str, *names: str) -> Any:
@@ -185,6 +186,9 @@ def request(
     retry_errors: Annotated[
         bool, _help("Compute cells again that failed before.", WHERE, "--retry-errors")
     ] = False,
+    verify: Annotated[
+        bool, _help("Check every byte of what is there; compute again what is damaged.", WHERE)
+    ] = False,
     trust_remote_code: Annotated[
         bool, _help("Run the model's own Python code.", WHERE, "--trust-remote-code")
     ] = False,
@@ -232,12 +236,13 @@ def request(
     return Request(
         options=options,
         source=Source(data_root=None if data_root is None else Path(data_root)),
-        out=None if out is None else Path(out),
+        out=out,
         cluster=cluster,
         device=device,
         workers=_whole(workers, "--workers", least=1),
         allow_truncation=allow_truncation,
         retry_errors=retry_errors,
+        verify=verify,
     )
 
 

@@ -4,6 +4,7 @@ How its cells are computed is in `loop.py`.
 """
 
 import errno
+import os
 from collections.abc import Callable, Iterator, Set
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -27,6 +28,9 @@ REFUSALS = {
     errno.EROFS: "the file system is read-only: choose another --out",
     errno.ENOTDIR: "a part of the path is a file: choose another --out",
     errno.ENOENT: "the folder cannot be created there: choose another --out",
+    errno.EEXIST: "a link there leads nowhere: mend it, or choose another --out",
+    errno.ENAMETOOLONG: "its name is too long: choose another --out",
+    errno.ELOOP: "its symbolic links lead in a circle: choose another --out",
 }
 
 
@@ -44,13 +48,14 @@ def complete(
 ) -> Plan:
     """The plan that `build` makes of the keys that are done, every need of its units met.
 
-    A cell whose rows are there but whose artifact is gone is not done for those that take it.
+    A cell whose rows are there but whose artifact is gone or damaged is not done for those that
+    take it.
     """
     plan = build(done)
-    while plan.there and (lost := plan.there - store.artifact_keys()):
+    while plan.there and (lost := plan.there - store.sound_artifacts(plan.there)):
         tell(
-            f"{len(lost)} artifacts that other cells take are no longer in {store.address}: the "
-            "cells that make them are computed again"
+            f"{len(lost)} artifacts that other cells take are missing or damaged in "
+            f"{store.address}: the cells that make them are computed again"
         )
         done = done - lost
         plan = build(done)
@@ -116,9 +121,10 @@ def writing(place: Path | str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno not in REFUSALS:
+        if isinstance(error, ValueError) or error.errno is None:
             raise
-        raise ValueError(f"cannot write {place}: {REFUSALS[error.errno]}") from error
+        why = REFUSALS.get(error.errno, f"{os.strerror(error.errno)}: choose another --out")
+        raise ValueError(f"cannot write {place}: {why}") from error
 
 
 def _mapping(value: object) -> dict[str, object]:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from analysis.redact import redact
 from orchestrator.launch import writing
 from orchestrator.plan import Plan
 from orchestrator.scheduling.actions import Close, Fetch, Open, Submit
@@ -192,7 +193,12 @@ class Loop:
         """Schedule failed work again, or record its cells as failed."""
         opening = event.kind == "open_failed"
         fail = self._schedule.open_failed if opening else self._schedule.failed
-        given_up = fail(event.worker, error=event.error, traceback=event.traceback, gone=event.gone)
+        given_up = fail(
+            event.worker,
+            error=redact(event.error),
+            traceback=redact(event.traceback),
+            gone=event.gone,
+        )
         if event.gone or opening:
             self._standing.closed(event.worker)
         else:

@@ -8,6 +8,8 @@ from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 
+from analysis.redact import redact
+
 PACKAGES = (
     "babelscope",
     "torch",
@@ -34,10 +36,10 @@ PACKAGES = (
 
 
 def capture(arguments: list[str] | None = None) -> dict[str, object]:
-    """The launch as plain JSON values."""
+    """The launch as plain JSON values, without secrets; the environment is not among them."""
     return {
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
-        "arguments": sys.argv[1:] if arguments is None else arguments,
+        "arguments": [redact(each) for each in (sys.argv[1:] if arguments is None else arguments)],
         "commit": _commit(),
         "python": platform.python_version(),
         "packages": _versions(),

@@ -266,7 +266,7 @@ def write_run(
     if errors is not None:
         errors.to_parquet(folder / "errors.parquet")
     if record is not None:
-        (folder / "run.json").write_text(json.dumps(record), encoding="utf-8")
+        (folder / "run.json").write_text(json.dumps({"version": 2, **record}), encoding="utf-8")
     return folder
 
 

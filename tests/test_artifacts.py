@@ -138,8 +138,8 @@ def test_an_artifact_that_is_gone_is_made_again_for_those_that_take_it(tmp_path:
     (tmp_path / "artifacts" / f"{lost}.safetensors").unlink()
     planned, said = complete(Store(tmp_path))
     assert said == [
-        f"1 artifacts that other cells take are no longer in {tmp_path}: the cells that make them "
-        "are computed again"
+        f"1 artifacts that other cells take are missing or damaged in {tmp_path}: the cells that "
+        "make them are computed again"
     ]
     assert lost in {unit.cells[0].key for unit in planned.units}
     assert compute(planned, Store(tmp_path), Recording()).failed == 0

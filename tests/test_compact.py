@@ -104,7 +104,8 @@ def test_shards_of_an_older_version_are_merged_with_those_of_today(tmp_path: Pat
     store = Store(tmp_path)
     keys = fill(store, 2)
     path = min(tmp_path.glob("tables/alignment/*"))
-    pq.write_table(pq.read_table(path).drop_columns(["truncated"]), path)
+    older = pq.read_table(path).drop_columns(["truncated"]).replace_schema_metadata(None)
+    pq.write_table(older, path)
     assert store.compact(min_shards=2) == 2
     found = read.rows([tmp_path]).alignment
     assert set(found["key"]) == keys
@@ -206,7 +207,7 @@ def test_a_merged_shard_that_is_damaged_makes_nobody_remove_its_sources(
     flip(merged, column="value")
     again = Store(tmp_path)
     assert again.keys() == keys
-    assert again.quarantined == []
+    assert len(again.quarantined) == 1
     with again.lock():
         assert len(again.quarantined) == 1
     assert len(list(tmp_path.glob("tables/alignment/*"))) == 4

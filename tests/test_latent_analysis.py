@@ -70,7 +70,7 @@ def test_the_fast_reduction_equals_plain_loops(tmp_path: Path) -> None:
     half = len(rows) // 2 - len(rows) // 2 % SMALL.items
     write_shard(tmp_path, "lens", rows[:half], name="a")
     write_shard(tmp_path, "lens", rows[half:], name="b")
-    (tmp_path / "run.json").write_text("{}")
+    (tmp_path / "run.json").write_text('{"version": 2, "study": "latent-process"}')
     cells = latent.cells([tmp_path])
     assert len(cells) == 6 * 2 * 2
     for cell in cells.to_dict("records"):
@@ -142,7 +142,7 @@ def test_lists_of_unequal_length_are_refused_with_the_item_named(tmp_path: Path)
 
 
 def test_no_rows_are_an_empty_frame(tmp_path: Path) -> None:
-    (tmp_path / "run.json").write_text("{}")
+    (tmp_path / "run.json").write_text('{"version": 2, "study": "latent-process"}')
     assert latent.cells([tmp_path]).empty
 
 

@@ -40,7 +40,7 @@ def test_missing_tables_are_empty_frames_with_their_columns(tmp_path: Path) -> N
     assert rows.alignment.empty and "p_null" in rows.alignment.columns
     assert rows.items.empty and "correct" in rows.items.columns
     assert rows.errors.empty and "traceback" in rows.errors.columns
-    assert rows.runs == ({"run": "run", "study": "neuronxa"},)
+    assert rows.runs == ({"run": "run", "version": 2, "study": "neuronxa"},)
 
 
 def test_no_run_is_said_with_the_path_and_what_to_do(tmp_path: Path) -> None:
@@ -88,5 +88,5 @@ def test_an_error_that_a_later_attempt_answered_is_no_failure(tmp_path: Path) ->
 def test_a_run_without_a_json_object_is_refused(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run", alignment=alignment_rows("m/one", scores=SCORES))
     (run / "run.json").write_text("[1]")
-    with pytest.raises(ValueError, match="holds list: expected a JSON object"):
+    with pytest.raises(ValueError, match="is not the record of a run"):
         read.rows([run])

@@ -120,6 +120,7 @@ def test_a_store_there_is_a_store_here(bucket: str, tmp_path: Path):
     assert theirs.runs[0] == ours.runs[0] == {"run": "first", **(here.manifest() or {})}
     assert {name for name in names(there) if not name.startswith("tables")} == {
         "artifacts/ab.safetensors",
+        "artifacts/ab.safetensors.sha256",
         "errors.parquet",
         "run.json",
         "status.json",

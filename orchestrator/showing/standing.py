@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+from orchestrator.storage.typed import filled
 from studies.spec import Unit
 
 State = Literal["running", "finishing", "finished", "interrupted", "stopped"]
@@ -73,14 +74,10 @@ class Snapshot:
             ValueError: it was written by another version.
         """
         try:
-            models = tuple(ModelStanding(**entry) for entry in content["models"])
-            workers = tuple(WorkerStanding(**entry) for entry in content["workers"])
-            rest = {"models": models, "workers": workers, "notes": tuple(content["notes"])}
-            return cls(**{**content, **rest})
-        except (KeyError, TypeError) as error:
+            return filled(cls, content)
+        except TypeError as error:
             raise ValueError(
-                f"status.json does not hold what this version writes ({error}): update, or wait "
-                "for the run to write it again"
+                f"status.json does not hold what this version writes ({error})"
             ) from error
 
 

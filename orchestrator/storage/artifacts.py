@@ -1,9 +1,11 @@
 """Files that cells make for other cells, such as steering vectors, each under its maker's key.
 
-What is in them is unknown here. Those used last are kept in memory, as one vector serves the many
-units of a sweep.
+What is in them is unknown here; beside each lies the digest of its bytes, so that a damaged one
+counts as missing. Those used last are kept in memory, as one vector serves the many units of a
+sweep.
 """
 
+import hashlib
 import re
 from collections import OrderedDict
 from collections.abc import Iterable
@@ -12,6 +14,7 @@ from orchestrator.storage.files import Files
 
 FOLDER = "artifacts"
 SUFFIX = ".safetensors"
+DIGEST = ".sha256"
 KEY = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]*")
 HELD_BYTES = 256_000_000
 
@@ -26,6 +29,8 @@ class Artifacts:
 
     def write(self, key: str, data: bytes) -> None:
         """Keep one, whole or not at all, in place of any other of this key."""
+        # The digest first: a kill between the two leaves what counts as missing.
+        self._files.put(_name(key) + DIGEST, hashlib.sha256(data).hexdigest().encode())
         self._files.put(_name(key), data)
         self._hold(key, data)
 
@@ -33,12 +38,13 @@ class Artifacts:
         """The bytes of one.
 
         Raises:
-            ValueError: there is none of this key.
+            ValueError: there is none of this key, or it is damaged.
         """
         found = self._find(key)
         if found is None:
             raise ValueError(
-                f"{self._files.text(_name(key))} does not exist: run the step that makes it"
+                f"{self._files.text(_name(key))} does not exist or is damaged: run the step that "
+                "makes it"
             )
         return found
 
@@ -49,7 +55,11 @@ class Artifacts:
 
     def there(self, key: str) -> bool:
         """Whether there is one of this key."""
-        return self._files.entry(_name(key)) is not None
+        return self._find(key) is not None
+
+    def sound(self, keys: Iterable[str]) -> set[str]:
+        """Those of the keys that have one, undamaged."""
+        return {key for key in keys if self.there(key)}
 
     def keys(self) -> set[str]:
         """The keys of all."""
@@ -60,11 +70,22 @@ class Artifacts:
         """One, None where there is none."""
         if key not in self._held:
             try:
-                self._hold(key, self._files.read(_name(key)))
+                data = self._files.read(_name(key))
             except FileNotFoundError:
                 return None
+            if not self._intact(key, data):
+                return None
+            self._hold(key, data)
         self._held.move_to_end(key)
         return self._held[key]
+
+    def _intact(self, key: str, data: bytes) -> bool:
+        """Whether these are the bytes that were written; an older version kept no digest."""
+        try:
+            digest = self._files.read(_name(key) + DIGEST)
+        except FileNotFoundError:
+            return bool(data)
+        return digest == hashlib.sha256(data).hexdigest().encode()
 
     def _hold(self, key: str, data: bytes) -> None:
         """Remember one, and forget those not used for longest where they become too many."""

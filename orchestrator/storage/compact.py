@@ -16,7 +16,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from analysis.places import Entry
+from analysis.places import Entry, StorageError
+from analysis.record import Record
 from orchestrator.storage.files import Files
 from orchestrator.storage.shards import (
     ERRORS_FILE,
@@ -46,18 +47,17 @@ PREFIX = "compact-"
 SetAside = Callable[[Damage], None]
 
 
-def compact(files: Files, *, min_shards: int, set_aside: SetAside) -> int:
-    """Merge the small shards of every table that has at least `min_shards`; returns how many."""
-    small: dict[str, list[Entry]] = defaultdict(list)
-    for entry in listed(files):
-        if entry.bytes < SMALL_BYTES and table_of(entry) in SCHEMAS:
-            small[table_of(entry)].append(entry)
+def compact(
+    files: Files, *, min_shards: int, set_aside: SetAside, record: Record | None = None
+) -> int:
+    """Merge the small shards of every table that has at least `min_shards`; returns how many.
+
+    `record` is the run's own: all that is merged is its.
+    """
     merged: list[str] = []
-    for table, entries in small.items():
-        if len(entries) < max(min_shards, 2):
-            continue
-        for batch in _batches(files, entries, set_aside=set_aside):
-            _write_whole(files, table, batch)
+    for table, entries in small(files, min_shards=min_shards).items():
+        for batch in _batches(files, entries, set_aside=set_aside, record=record):
+            _write_whole(files, table, batch, record=record)
             merged += [found.entry.name for found in batch]
     if merged:
         time.sleep(SETTLE_SECONDS)
@@ -65,16 +65,32 @@ def compact(files: Files, *, min_shards: int, set_aside: SetAside) -> int:
     return len(merged)
 
 
-def finish(files: Files, *, set_aside: SetAside) -> int:
-    """Remove what a compaction that was killed had merged already; returns how many shards."""
+def small(files: Files, *, min_shards: int) -> dict[str, list[Entry]]:
+    """The small shards of every table that has many."""
+    found: dict[str, list[Entry]] = defaultdict(list)
+    for entry in listed(files):
+        if entry.bytes < SMALL_BYTES and table_of(entry) in SCHEMAS:
+            found[table_of(entry)].append(entry)
+    return {
+        table: entries for table, entries in found.items() if len(entries) >= max(min_shards, 2)
+    }
+
+
+def merged_already(files: Files) -> dict[str, set[str]]:
+    """By each merged shard the shards that it replaces and that are still there."""
     entries = listed(files)
     there = {entry.name for entry in entries}
+    merged = [entry for entry in entries if entry.name.rpartition("/")[2].startswith(PREFIX)]
+    left = {entry.name: there & set(replaced(files, entry)) for entry in merged}
+    return {name: names for name, names in left.items() if names}
+
+
+def finish(files: Files, *, set_aside: SetAside, record: Record | None = None) -> int:
+    """Remove what a compaction that was killed had merged already; returns how many shards."""
     done: set[str] = set()
-    for entry in entries:
-        if not entry.name.rpartition("/")[2].startswith(PREFIX):
-            continue
-        left = there & set(replaced(files, entry))
-        found = load(files, entry) if left else None
+    for name, left in merged_already(files).items():
+        entry = files.entry(name)
+        found = load(files, entry, record=record) if entry else None
         if isinstance(found, Found):
             done |= left
         elif found:
@@ -83,14 +99,20 @@ def finish(files: Files, *, set_aside: SetAside) -> int:
     return len(done)
 
 
-def fold_errors(files: Files, *, forget: Collection[str] = (), set_aside: SetAside) -> None:
+def fold_errors(
+    files: Files,
+    *,
+    forget: Collection[str] = (),
+    set_aside: SetAside,
+    record: Record | None = None,
+) -> None:
     """Make one `errors.parquet` of all error rows: of each key the last, and none to `forget`."""
     entries = error_files(files)
     if not forget and all(entry.name == ERRORS_FILE for entry in entries):
         return
     parts = []
     for entry in entries:
-        found = load(files, entry)
+        found = load(files, entry, record=record)
         if isinstance(found, Damage):
             set_aside(found)
         else:
@@ -99,19 +121,19 @@ def fold_errors(files: Files, *, forget: Collection[str] = (), set_aside: SetAsi
     if forget:
         rows = rows.filter(pc.invert(pc.is_in(rows["key"], pa.array(list(forget), pa.string()))))
     if entries:
-        files.put(ERRORS_FILE, encode(rows))
+        files.put(ERRORS_FILE, encode(rows, belongs=record))
         files.delete_all(entry.name for entry in entries if entry.name != ERRORS_FILE)
 
 
 def _batches(
-    files: Files, entries: Sequence[Entry], *, set_aside: SetAside
+    files: Files, entries: Sequence[Entry], *, set_aside: SetAside, record: Record | None
 ) -> Iterator[list[Found]]:
     """Sound shards, read in full, in lots that fit into memory."""
     batch: list[Found] = []
     size = 0
     with ThreadPoolExecutor(2 if files.is_local else 32) as threads:
         for part in _parts(entries):
-            for found in threads.map(lambda entry: _load(files, entry), part):
+            for found in threads.map(lambda entry: _load(files, entry, record), part):
                 if isinstance(found, Damage):
                     set_aside(found)
                 if not isinstance(found, Found):
@@ -125,10 +147,10 @@ def _batches(
         yield batch
 
 
-def _load(files: Files, entry: Entry) -> Found | Damage | None:
+def _load(files: Files, entry: Entry, record: Record | None) -> Found | Damage | None:
     """All of a shard, None where somebody has removed it."""
     try:
-        return load(files, entry)
+        return load(files, entry, record=record)
     except FileNotFoundError:
         return None
 
@@ -145,17 +167,20 @@ def _parts(entries: Sequence[Entry]) -> Iterator[list[Entry]]:
         yield part
 
 
-def _write_whole(files: Files, table: str, batch: Sequence[Found]) -> None:
+def _write_whole(
+    files: Files, table: str, batch: Sequence[Found], *, record: Record | None
+) -> None:
     """One large shard of many, read again before it counts."""
     rows = _once(
         [found.rows for found in batch], schema=SCHEMAS[table], by=IDENTITY[table], keep="min"
     )
     name = f"{TABLES}/{table}/{PREFIX}{uuid.uuid4().hex}.parquet"
-    files.put(name, encode(rows, replaces=[found.entry.name for found in batch]))
+    replaces = [found.entry.name for found in batch]
+    files.put(name, encode(rows, replaces=replaces, belongs=record))
     entry = files.entry(name)
-    again = load(files, entry, columns=["key"]) if entry else None
+    again = load(files, entry, columns=["key"], whole=True) if entry else None
     if not isinstance(again, Found):
-        raise OSError(f"{files.text(name)} is not what was written: look at the disk")
+        raise StorageError(f"{files.text(name)} is not what was written: look at the disk")
 
 
 def _once(

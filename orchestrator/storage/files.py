@@ -22,7 +22,9 @@ import pyarrow as pa
 from analysis.places import Place
 
 # What a killed writer leaves beside the name it meant; nothing else that is hidden is ours.
-LEFTOVER = re.compile(r"^\.[^/]+\.(parquet|json|safetensors)\.[0-9a-f]+$")
+LEFTOVER = re.compile(
+    r"^\.(?:[^/]+\.(?:parquet|json|html|safetensors|sha256)\.[0-9a-f]+|[0-9a-f]{32})$"
+)
 OLD_SECONDS = 3600.0
 HELD = (errno.EAGAIN, errno.EACCES)
 
@@ -78,17 +80,19 @@ class Files(Place):
     def clear_leftovers(self, folders: Iterable[str], *, shared: Iterable[str] = ()) -> None:
         """Remove what killed writers left in some folders, and directly here.
 
-        In `shared` folders others may be writing now, so only what is old goes. An object store
-        lists nothing of a put that was cut off.
+        In `shared` folders others may be writing now, so only what is old goes.
         """
-        if not self.is_local:
-            return
-        here = [path.name for path in self.local.glob(".*") if path.is_file()]
+        self.delete_all(self.leftovers(folders, shared=shared))
+
+    def leftovers(self, folders: Iterable[str], *, shared: Iterable[str] = ()) -> list[str]:
+        """What `clear_leftovers` removes. Of a put that was cut off an object store lists nothing;
+        there only probes (`check_room`) are left."""
+        here = [name for name in self.children() if self.is_local and LEFTOVER.match(name)]
         ours = [entry.name for folder in folders for entry in self.entries(folder, hidden=True)]
         left = [entry for folder in shared for entry in self.entries(folder, hidden=True)]
         oldest = time.time() - OLD_SECONDS
         old = [e.name for e in left if e.modified is not None and e.modified < oldest]
-        self.delete_all(name for name in here + ours + old if LEFTOVER.match(name.split("/")[-1]))
+        return [name for name in here + ours + old if LEFTOVER.match(name.rpartition("/")[2])]
 
     def check_room(self, needed: int) -> None:
         """Refuse a place that cannot be written, or a disk too full; leaves nothing behind.

@@ -15,12 +15,13 @@ import threading
 import time
 import uuid
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import ClassVar, Literal, NamedTuple
 
 from orchestrator.storage.files import Files
 from orchestrator.storage.process import Process, here, running
+from orchestrator.storage.typed import filled
 
 FOLDER = "leases"
 BEAT_SECONDS = 5.0
@@ -263,10 +264,10 @@ def _claim(name: str, content: bytes) -> Claim:
     """A lease file's content; one that cannot be read is somebody's, and goes stale like any."""
     id = name.removeprefix(f"{FOLDER}/").removesuffix(".json")
     try:
-        said = json.loads(content)
-        process = Process(**said.pop("process"))
-        return Claim(**{**said, "id": id, "process": process, "took": tuple(said["took"])})
-    except (ValueError, TypeError, KeyError, AttributeError):
+        claim = filled(Claim, json.loads(content))
+        datetime.fromisoformat(claim.heartbeat)
+        return replace(claim, id=id)
+    except (ValueError, TypeError, RecursionError):
         nobody = Process(user="someone", host="an unknown host", number=0, machine="", born=0)
         return Claim(id=id, process=nobody, since="?", heartbeat=_now(), holds=True)
 

@@ -1,21 +1,32 @@
-"""`run.json`: the study as planned, with its provenance, and what must not lie beside it.
+"""`run.json`: the study as planned, with its provenance, and which folders may hold it.
 
 The one idea: a store says by its manifest what it is. A folder that says nothing and holds files of
 others is left alone, and one that a newer version wrote is refused. Rows are unknown here.
 """
 
 import json
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Mapping
 
 from analysis.places import Place
-from orchestrator.storage.files import Files
+from analysis.record import NAME, VERSION, Record, clash, parse
+from orchestrator.storage.files import LEFTOVER, Files
+from studies.spec import Unit
 
-NAME = "run.json"
-# 2: failed cells may lie in errors/ too, and shards may be merged. 1 is read as it is.
-VERSION = 2
-# What a store may hold before its first manifest.
-OURS = {"artifacts", "errors", "errors.parquet", "leases", "quarantine", "run.lock"}
-OURS |= {"status.html", "status.json", "tables"}
+# What a store may hold before its first manifest: each folder, and the names of files in it.
+OURS = {
+    "artifacts": r"[^/]+\.safetensors(\.sha256)?",
+    "errors": r"[^/]+\.parquet",
+    "leases": r"[0-9a-f]+\.json",
+    "quarantine": r".*",
+    "tables": r"[a-z_]+/(compact-)?[0-9a-f]{32}\.parquet",
+}
+OUR_FILES = {"errors.parquet", "run.lock", "status.html", "status.json"}
+# What systems, tools and shells leave in any folder, and nobody loses a run to.
+STRAY = re.compile(
+    r"\.DS_Store|\._.*|\.directory|\.git(keep|ignore|attributes)|\.keep|\.nfs.*|\.snapshots?|\.Trash.*"
+    r"|Thumbs\.db|desktop\.ini|lost\+found|nohup\.out|[^/]*\.(log|out|err)|logs?"
+)
 
 
 def read(place: Place) -> dict[str, object] | None:
@@ -24,26 +35,22 @@ def read(place: Place) -> dict[str, object] | None:
     Raises:
         ValueError: the folder is something other than a run's, or a newer version wrote it.
     """
-    if place.is_local and place.local.exists() and not place.local.is_dir():
+    if place.kind() == "file":
         raise ValueError(f"--out {place.address} is a file: choose a folder")
     try:
-        text = place.read(NAME)
+        content = place.read(NAME)
     except FileNotFoundError:
         _refuse_strangers(place)
         return None
+    return parse(content, where=place.text(NAME))
+
+
+def essence(place: Place) -> Record | None:
+    """Of `run.json` what rows are told by, None where there is none: for shards of any place."""
     try:
-        content = json.loads(text)
-    except ValueError as error:
-        raise ValueError(
-            f"{place.text(NAME)} is not valid JSON: restore it, or choose another --out"
-        ) from error
-    version = content.get("version", 0) if isinstance(content, dict) else 0
-    if version > VERSION:
-        raise ValueError(
-            f"{place.address} was written by a newer Babelscope (store version {version}, this one "
-            f"knows {VERSION}): update, or choose another --out"
-        )
-    return dict(content)
+        return _essence(parse(place.read(NAME), where=place.text(NAME)))
+    except FileNotFoundError:
+        return None
 
 
 def write(files: Files, content: Mapping[str, object]) -> None:
@@ -62,38 +69,52 @@ def admit(
             the same names.
     """
     manifest = read(place)
-    if manifest is None:
-        return
-    if manifest["study"] != study:
-        raise ValueError(
-            f"{place.address} holds the study {manifest['study']!r}, this is {study!r}: choose "
-            "another --out"
-        )
-    for name, kept, given in _differences(manifest["settings"], settings):
-        raise ValueError(
-            f"{place.address} was run with {name} {kept}, this run has {given}: choose another "
-            "--out, or go back to the same"
-        )
-    for name, _, _ in _differences(manifest["pins"], pins):
-        raise ValueError(
-            f"{place.address} was computed from another {name} than this run would read: choose "
-            "another --out, or go back to the same"
-        )
+    this: Record = {"study": study, "settings": settings, "pins": pins}
+    if manifest is not None and (why := clash(manifest, this)):
+        raise ValueError(f"{place.address} {why}: choose another --out, or go back to the same")
+
+
+def part_of(record: Record, unit: Unit) -> Record:
+    """Of a run's record what bears on the rows of a unit: what its shard says of itself."""
+    about = {f"model {unit.model.label}"}
+    asked = {f"{cell.dataset or cell.benchmark}/{cell.language}" for cell in unit.cells}
+    pins = record.get("pins") or {}
+    assert isinstance(pins, Mapping)
+    kept = {
+        name: value
+        for name, value in pins.items()
+        if name in about or any(part in name for part in asked)
+    }
+    return _essence({**record, "pins": kept})
+
+
+def _essence(record: Record) -> Record:
+    """Study, settings and pins."""
+    return {name: record[name] for name in ("study", "settings", "pins") if name in record}
 
 
 def _refuse_strangers(place: Place) -> None:
-    """A folder with files of others is no place for a run."""
-    strangers = set(place.children()) - OURS
-    if strangers:
-        raise ValueError(
-            f"{place.address} is not a run folder (it holds {min(strangers)!r} and no {NAME}): "
-            "choose another --out"
-        )
+    """A folder with files of others is no place for a run, whatever its folders are called."""
+    for name in place.children():
+        if name in OUR_FILES or _stray(name):
+            continue
+        found = _stranger(place, name) if name in OURS else name
+        if found:
+            raise ValueError(
+                f"{place.address} is not a run folder (it holds {found!r} and no {NAME}): "
+                "choose another --out"
+            )
 
 
-def _differences(kept: object, given: Mapping[str, object]) -> Iterator[tuple[str, object, object]]:
-    """Name, kept value and given value wherever both have one and they differ."""
-    assert isinstance(kept, dict)
-    for name, value in given.items():
-        if name in kept and kept[name] != value:
-            yield name, kept[name], value
+def _stranger(place: Place, folder: str) -> str:
+    """A file that is not ours in a folder called like one of ours, empty if there is none."""
+    if place.entry(folder) is not None:
+        return folder
+    below = [*place.entries(folder), *place.entries(folder, hidden=True)]
+    names = (entry.name for entry in below if not _stray(entry.name.rpartition("/")[2]))
+    return next((name for name in names if not re.fullmatch(f"{folder}/{OURS[folder]}", name)), "")
+
+
+def _stray(name: str) -> bool:
+    """Whether a file may lie in any folder."""
+    return bool(STRAY.fullmatch(name) or LEFTOVER.match(name))

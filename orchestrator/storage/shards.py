@@ -12,7 +12,9 @@ from typing import NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from analysis.places import Entry, Place, StorageError
+from analysis import seal
+from analysis.places import WHOLE_BYTES, Entry, Place, StorageError
+from analysis.record import BELONGS, Record, stranger
 from orchestrator.storage.tables import IDENTITY, mismatch
 
 TABLES = "tables"
@@ -30,24 +32,40 @@ class Found(NamedTuple):
 
 
 class Damage(NamedTuple):
-    """A shard that cannot be used, and why."""
+    """A shard that cannot be used, and why: damaged, or sound but of another run (`foreign`)."""
 
     entry: Entry
     reason: str
+    foreign: bool = False
 
 
 class _WrongColumnsError(ValueError):
     """A Parquet file of another table, or of none of ours."""
 
 
-def encode(rows: pa.Table, *, replaces: Sequence[str] = ()) -> pa.Buffer:
+class _ForeignError(ValueError):
+    """A shard of another run."""
+
+
+# What reading a damaged file may raise; a name that is no text any more is a plain ValueError.
+BROKEN = (pa.ArrowException, OSError, ValueError)
+
+
+def encode(rows: pa.Table, *, replaces: Sequence[str] = (), belongs: Record | None = None) -> bytes:
     """A table as the bytes of a shard; `replaces` names the shards whose rows it holds.
+
+    `belongs` says which study it is of, from what settings and pins: of another run's it is told
+    by that wherever it is copied.
 
     One unit's rows are packed lightly: of so few bytes zstd takes three times the time and saves
     nothing. What is merged is packed well.
     """
+    metadata: dict[bytes, bytes] = {seal.NAME: seal.BLANK}
     if replaces:
-        rows = rows.replace_schema_metadata({REPLACES: json.dumps(sorted(replaces))})
+        metadata[REPLACES] = json.dumps(sorted(replaces)).encode()
+    if belongs:
+        metadata[BELONGS] = json.dumps(belongs, ensure_ascii=False).encode()
+    rows = rows.replace_schema_metadata(metadata)
     sink = pa.BufferOutputStream()
     pq.write_table(
         rows,
@@ -56,7 +74,7 @@ def encode(rows: pa.Table, *, replaces: Sequence[str] = ()) -> pa.Buffer:
         row_group_size=ROW_GROUP,
         write_page_checksum=True,
     )
-    return sink.getvalue()
+    return seal.seal(sink.getvalue().to_pybytes())
 
 
 def replaced(place: Place, entry: Entry) -> list[str]:
@@ -64,9 +82,11 @@ def replaced(place: Place, entry: Entry) -> list[str]:
     try:
         with place.opened(entry) as source:
             metadata = pq.read_schema(source).metadata or {}
-    except (FileNotFoundError, pa.ArrowException):
+            return list(json.loads(metadata.get(REPLACES, b"[]")))
+    except StorageError:
+        raise
+    except BROKEN:
         return []
-    return list(json.loads(metadata.get(REPLACES, b"[]")))
 
 
 def table_of(entry: Entry) -> str:
@@ -88,41 +108,73 @@ def error_files(place: Place) -> list[Entry]:
 
 
 def scan(
-    place: Place, list_entries: Callable[[], list[Entry]], *, columns: Sequence[str]
+    place: Place,
+    list_entries: Callable[[], list[Entry]],
+    *,
+    columns: Sequence[str],
+    record: Record | None,
+    whole: bool = False,
 ) -> Iterator[Found | Damage]:
-    """Some columns of every shard; a row may come more than once, and none is missed."""
-    found = place.gather(list_entries, read=lambda entry: load(place, entry, columns=columns))
+    """Some columns of every shard; a row may come more than once, and none is missed.
+
+    `record` is the run's own: shards of another run are not its. `whole` as in `load`.
+    """
+    found = place.gather(
+        list_entries,
+        read=lambda entry: load(place, entry, columns=columns, record=record, whole=whole),
+    )
     return (shard for _, shard in found)
 
 
-def load(place: Place, entry: Entry, *, columns: Sequence[str] | None = None) -> Found | Damage:
+def load(
+    place: Place,
+    entry: Entry,
+    *,
+    columns: Sequence[str] | None = None,
+    record: Record | None = None,
+    whole: bool = False,
+) -> Found | Damage:
     """One shard: some columns, each combination of values once, or all of it.
 
-    Pages carry checksums, so what is read is what was written. The verdict falls on bytes in
-    memory: no connection that breaks makes a shard look damaged.
+    What is fetched whole is held against its seal, so that no flipped bit passes; of a large shard
+    only the pages that are read are checked, unless `whole` asks for all. The verdict falls on
+    bytes in memory: no connection that breaks makes a shard look damaged.
 
     Raises:
         FileNotFoundError: the shard vanished.
-        StorageError: the object store does not answer.
+        StorageError: it cannot be reached, which says nothing about what it holds.
     """
+    if entry.bytes > WHOLE_BYTES and columns is not None and not whole:
+        try:
+            with place.opened(entry) as source:
+                return Found(entry, _rows(source, table_of(entry), columns, record))
+        except (FileNotFoundError, StorageError):
+            raise
+        except BROKEN:
+            pass
+    content = place.read(entry.name)
+    sealed = seal.intact(content)
+    if sealed is False:
+        return Damage(entry, "its bytes are not those that were written")
+    source = pa.BufferReader(content)
     try:
-        with place.opened(entry) as source:
-            return Found(entry, _rows(source, table_of(entry), columns))
-    except (FileNotFoundError, StorageError):
-        raise
-    except (pa.ArrowException, OSError, _WrongColumnsError):
-        content = place.read(entry.name)
-    try:
-        return Found(entry, _rows(pa.BufferReader(content), table_of(entry), columns))
-    except (pa.ArrowException, OSError, _WrongColumnsError) as error:
-        return Damage(entry, str(error).splitlines()[0].rstrip(". "))
+        if whole and not sealed:
+            _rows(source, table_of(entry), None, record)
+        return Found(entry, _rows(source, table_of(entry), columns, record))
+    except _ForeignError as error:
+        return Damage(entry, str(error), foreign=True)
+    except BROKEN as error:
+        return Damage(entry, (str(error) or type(error).__name__).splitlines()[0].rstrip(". "))
 
 
-def _rows(source: pa.NativeFile, table: str, columns: Sequence[str] | None) -> pa.Table:
+def _rows(
+    source: pa.NativeFile, table: str, columns: Sequence[str] | None, record: Record | None
+) -> pa.Table:
     """The rows of an open shard.
 
     Raises:
         _WrongColumnsError: the columns are not those of the table.
+        _ForeignError: it is of another run.
     """
     repeats = columns is not None and IDENTITY.get(table, ()) not in (("key",), ())
     file = pq.ParquetFile(
@@ -134,6 +186,8 @@ def _rows(source: pa.NativeFile, table: str, columns: Sequence[str] | None) -> p
     reason = mismatch(table, file.schema_arrow)
     if reason:
         raise _WrongColumnsError(reason)
+    if foreign := stranger(file, record):
+        raise _ForeignError(foreign)
     if not repeats:
         return file.read(columns=columns, use_threads=False)
     plain = pa.schema([(name, pa.string()) for name in columns or ()])

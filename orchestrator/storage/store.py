@@ -17,7 +17,9 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from analysis.places import Entry
+from analysis.places import Entry, StorageError
+from analysis.record import NAME as RUN_FILE
+from analysis.record import Record
 from orchestrator.scheduling.schedule import CellError
 from orchestrator.storage import compact as compaction
 from orchestrator.storage import manifest, tables
@@ -40,11 +42,12 @@ from orchestrator.storage.shards import (
 )
 from studies.spec import Row, Unit, label
 
-VERSION = manifest.VERSION
 LOCK = "run.lock"
 STATUS = "status.json"
 QUARANTINE = "quarantine"
 MIN_SHARDS = 100
+# Folders that only the holder of the lock writes to.
+OWN = (TABLES, ERRORS_FOLDER, ARTIFACTS)
 _CELL = ("key", "model", "revision")
 
 
@@ -56,6 +59,7 @@ class Store:
         self.files = Files(root)
         self._artifacts = Artifacts(self.files)
         self._damaged: dict[Entry, str] = {}
+        self._record: Record | None = None
         self._lease: Lease | None = None
 
     @property
@@ -80,7 +84,7 @@ class Store:
     @property
     def manifest_path(self) -> Path:
         """The study as planned, with its provenance."""
-        return self.root / manifest.NAME
+        return self.root / RUN_FILE
 
     @property
     def errors_path(self) -> Path:
@@ -94,14 +98,14 @@ class Store:
 
     @property
     def quarantined(self) -> list[str]:
-        """A sentence for each damaged shard met so far; its cells count as missing.
+        """A sentence for each shard met so far that is damaged or another run's: its cells are not
+        counted.
 
         The file is moved to `quarantine/` by whoever holds the lock, at the latest when it is
         taken, and is never deleted.
         """
         return [
-            f"{self.files.text(entry.name)} is damaged ({reason}): its cells are computed again, "
-            f"and the file is kept in {QUARANTINE}/"
+            f"{self.files.text(entry.name)} {reason}, and the file is kept in {QUARANTINE}/"
             for entry, reason in self._damaged.items()
         ]
 
@@ -114,8 +118,9 @@ class Store:
         return manifest.read(self.files)
 
     def write_manifest(self, content: Mapping[str, object]) -> None:
-        """Put `run.json` in place of the one before."""
+        """Put `run.json` in place of the one before; shards written later say that they are its."""
         manifest.write(self.files, content)
+        self._record = manifest.essence(self.files)
 
     def admit(
         self, study: str, *, settings: Mapping[str, object], pins: Mapping[str, object]
@@ -132,11 +137,18 @@ class Store:
         """Refuse a place that cannot be written, or a disk with fewer free bytes than `needed`."""
         self.files.check_room(needed)
 
-    def keys(self) -> set[str]:
-        """The keys of all cells that are done; `quarantined` then tells of damaged shards."""
+    def keys(self, *, verify: bool = False) -> set[str]:
+        """The keys of all cells that are done; `quarantined` then tells of damaged shards.
+
+        Large shards are read in part; with `verify` every byte of them, and of the artifacts, is
+        checked. A cell whose artifact is damaged is not done.
+        """
         found: set[str] = set()
-        for rows in self._scan(lambda: listed(self.files), columns=["key"]):
+        for rows in self._scan(lambda: listed(self.files), columns=["key"], whole=verify):
             found.update(rows["key"].to_pylist())
+        if verify:
+            made = self._artifacts.keys()
+            found -= made - self._artifacts.sound(made)
         return found
 
     def failed(self) -> set[str]:
@@ -163,7 +175,8 @@ class Store:
         """
         tables.check(unit, rows)
         name = f"{TABLES}/{unit.table}/{unit.id}.parquet"
-        self.files.put(name, encode(tables.to_arrow(rows, table=unit.table)))
+        belongs = manifest.part_of(self._record, unit) if self._record else None
+        self.files.put(name, encode(tables.to_arrow(rows, table=unit.table), belongs=belongs))
         return name
 
     def write_errors(self, errors: Iterable[CellError], *, forget: Iterable[str] = ()) -> None:
@@ -175,7 +188,8 @@ class Store:
         new = [tables.error_row(error) for error in errors]
         if new:
             name = f"{ERRORS_FOLDER}/{time.time_ns():020d}-{uuid.uuid4().hex[:8]}.parquet"
-            self.files.put(name, encode(pa.Table.from_pylist(new, schema=tables.ERRORS)))
+            rows = pa.Table.from_pylist(new, schema=tables.ERRORS)
+            self.files.put(name, encode(rows, belongs=self._record))
         dropped = set(forget) - {row["key"] for row in new}
         if dropped:
             self._fold(forget=dropped)
@@ -187,7 +201,22 @@ class Store:
         """
         with nullcontext() if self._lease else self.lock():
             self._fold()
-            return compaction.compact(self.files, min_shards=min_shards, set_aside=self._meet)
+            return compaction.compact(
+                self.files, min_shards=min_shards, set_aside=self._meet, record=self._record
+            )
+
+    def untidy(self) -> bool:
+        """Whether a run that was killed left something that the next lock removes or merges.
+
+        Not while another run writes here: what is half-done then is its own.
+        """
+        if self._damaged or self.files.leftovers(OWN, shared=(LEASES,)):
+            return self.holder() is None
+        begun = compaction.merged_already(self.files) or compaction.small(
+            self.files, min_shards=MIN_SHARDS
+        )
+        left = begun or self.files.entries(LEASES) or self.files.entries(ERRORS_FOLDER)
+        return bool(left) and self.holder() is None
 
     @contextmanager
     def lock(self) -> Iterator[None]:
@@ -200,6 +229,7 @@ class Store:
             ValueError: another run holds it, or a newer version wrote it.
         """
         self.manifest()
+        self._record = manifest.essence(self.files)
         with self.files.held(LOCK) as free:
             if not free:
                 who = holder(self.files) or "another process of this machine"
@@ -233,12 +263,22 @@ class Store:
         self.files.put(STATUS, content, durable=False)
 
     def read_status(self) -> dict[str, object] | None:
-        """What the run last said, None where it said nothing."""
+        """What the run last said, None where it said nothing.
+
+        Raises:
+            ValueError: the file is damaged.
+        """
         try:
             content = json.loads(self.files.read(STATUS))
         except FileNotFoundError:
             return None
-        return dict(content)
+        except StorageError:
+            raise
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f"{self.files.text(STATUS)} is damaged: it is no JSON") from error
+        if not isinstance(content, dict):
+            raise ValueError(f"{self.files.text(STATUS)} is damaged: it is no JSON object")
+        return content
 
     def write_artifact(self, key: str, data: bytes) -> None:
         """Keep a tensor file that others need, under the key of the cell that made it."""
@@ -264,15 +304,26 @@ class Store:
         """The keys of all artifacts."""
         return self._artifacts.keys()
 
+    def sound_artifacts(self, keys: Iterable[str]) -> set[str]:
+        """Those of the keys that have an artifact whose bytes are those that were written."""
+        return self._artifacts.sound(keys)
+
     def copy_in(self, folder: Path, *, to: str) -> None:
         """Put a folder of this machine, such as a report, under a name in the store."""
         self.files.copy_in(folder, to=to)
 
     def _scan(
-        self, list_entries: Callable[[], list[Entry]], *, columns: Collection[str]
+        self,
+        list_entries: Callable[[], list[Entry]],
+        *,
+        columns: Collection[str],
+        whole: bool = False,
     ) -> Iterator[pa.Table]:
-        """Some columns of every sound shard; damaged ones are noted."""
-        for found in scan(self.files, list_entries, columns=list(columns)):
+        """Some columns of every sound shard; damaged ones and other runs' are noted."""
+        record = manifest.essence(self.files)
+        for found in scan(
+            self.files, list_entries, columns=list(columns), record=record, whole=whole
+        ):
             if isinstance(found, Damage):
                 self._meet(found)
             else:
@@ -286,8 +337,12 @@ class Store:
         return whole.group_by(list(_CELL)).aggregate([])
 
     def _meet(self, damage: Damage) -> None:
-        """Note a damaged shard, and set it aside where the store is ours."""
-        self._damaged[damage.entry] = damage.reason
+        """Note a shard that is damaged or of another run; set it aside where the store is ours."""
+        self._damaged[damage.entry] = (
+            f"{damage.reason}: its rows are not counted"
+            if damage.foreign
+            else f"is damaged ({damage.reason}): its cells are computed again"
+        )
         if self._lease:
             self._set_aside(damage.entry)
 
@@ -300,16 +355,19 @@ class Store:
 
     def _tidy(self) -> None:
         """Bring the store into order, with the lock taken."""
-        self.files.clear_leftovers((TABLES, ERRORS_FOLDER, ARTIFACTS), shared=(LEASES,))
+        self.files.clear_leftovers(OWN, shared=(LEASES,))
         for noted in self._damaged:
             entry = self.files.entry(noted.name)
-            if entry and isinstance(load(self.files, entry, columns=["key"]), Damage):
+            again = entry and load(
+                self.files, entry, columns=["key"], record=self._record, whole=True
+            )
+            if entry and isinstance(again, Damage):
                 self._set_aside(entry)
-        compaction.finish(self.files, set_aside=self._meet)
+        compaction.finish(self.files, set_aside=self._meet, record=self._record)
 
     def _fold(self, *, forget: Collection[str] = ()) -> None:
         """Gather the errors in one file."""
-        compaction.fold_errors(self.files, forget=forget, set_aside=self._meet)
+        compaction.fold_errors(self.files, forget=forget, set_aside=self._meet, record=self._record)
 
 
 def _by_model(cells: pa.Table) -> Counter[str]:

@@ -1,0 +1,114 @@
+"""What a run's `run.json` says: read with suspicion, and what must not lie beside it.
+
+The one idea: whoever reads a run, to go on with it or to report it, takes the same bytes for the
+same record, and the same shards for those of another run. What a row means is unknown here.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from analysis.redact import redact
+
+NAME = "run.json"
+# The newest version of a store that is understood.
+# 2: failed cells may lie in errors/ too, and shards may be merged. 1 is read as it is.
+VERSION = 2
+PARTS: dict[str, type] = {
+    "study": str,
+    "settings": dict,
+    "pins": dict,
+    "cells": dict,
+    "commits": dict,
+    "running": dict,
+    "provenance": dict,
+    "models": list,
+    "notes": list,
+    "launches": list,
+}
+# Where a shard says what run it is of.
+BELONGS = b"babelscope.run"
+# The record of a run, or of the unit of a run that a shard holds: study, settings and pins.
+Record = Mapping[str, object]
+
+
+def parse(content: bytes, *, where: str) -> dict[str, object]:
+    """The record in a `run.json`; `where` is the file as people read it.
+
+    Raises:
+        ValueError: it is damaged, of another program, or of a newer version.
+    """
+    try:
+        found = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(
+            f"{where} is not valid JSON: restore it, or name another folder"
+        ) from error
+    version = found.get("version") if isinstance(found, dict) else None
+    if type(version) is not int or ("study" not in found and version <= VERSION):
+        raise ValueError(
+            f"{where} is not the record of a run (it holds no version and study): another program "
+            "wrote it, or it is damaged; restore it, or name another folder"
+        )
+    if version > VERSION:
+        raise ValueError(
+            f"{where} was written by a newer Babelscope (store version {version}, this one knows "
+            f"{VERSION}): update, or name another folder"
+        )
+    for name, kind in PARTS.items():
+        if name in found and not isinstance(found[name], kind):
+            raise ValueError(
+                f"{where} is damaged: its {name!r} is no {kind.__name__}; restore it, or name "
+                "another folder"
+            )
+    if any(type(count) is not int for count in found.get("cells", {}).values()):
+        raise ValueError(f"{where} is damaged: 'cells' are no numbers; restore it")
+    # An older version kept what was typed as it was.
+    launch = found.get("provenance", {})
+    if isinstance(launch.get("arguments"), list):
+        launch["arguments"] = [redact(str(argument)) for argument in launch["arguments"]]
+    return dict(found)
+
+
+def clash(record: Record, other: Record) -> str:
+    """Why the rows of the first must not lie beside those of the other, empty where they may.
+
+    Each may say more than the other: what only one says is no reason.
+    """
+    if record["study"] != other["study"]:
+        return f"holds the study {record['study']!r}, this is {other['study']!r}"
+    for name, kept, given in _differences(record, other, part="settings"):
+        return f"was run with {name} {kept}, this run has {given}"
+    for name, _, _ in _differences(record, other, part="pins"):
+        return f"was computed from another {name} than this run"
+    return ""
+
+
+def stranger(file: pq.ParquetFile, record: Record | None) -> str:
+    """Why a shard is of another run than the one it lies in, empty where it is not known to be.
+
+    What an older version wrote says it by its rows alone.
+    """
+    said = (file.metadata.metadata or {}).get(BELONGS)
+    if record is None:
+        return ""
+    if said is not None:
+        return clash(json.loads(said), record)
+    if "study" not in file.schema_arrow.names:
+        return ""
+    studies = pc.unique(file.read(columns=["study"], use_threads=False)["study"]).to_pylist()
+    others = [clash({"study": study}, record) for study in studies if study is not None]
+    return next(filter(None, others), "")
+
+
+def _differences(
+    record: Record, other: Record, *, part: str
+) -> Iterator[tuple[str, object, object]]:
+    """Name, kept value and given value wherever both have one and they differ."""
+    kept, given = record.get(part) or {}, other.get(part) or {}
+    assert isinstance(kept, Mapping) and isinstance(given, Mapping)
+    for name, value in given.items():
+        if name in kept and kept[name] != value:
+            yield name, kept[name], value
