@@ -25,6 +25,8 @@ Value = TypeVar("Value")
 WHOLE_BYTES = 4_000_000
 SLICE = 512
 LISTINGS = 100
+# Of a longer name only the beginning is shown.
+SHOWN = 200
 
 
 class Entry(NamedTuple):
@@ -222,10 +224,11 @@ class Place:
         """What the file system or object store answered, as a sentence."""
         if self.is_local:
             why = os.strerror(error.errno) if error.errno else _first_line(error)
-            where = re.search(r"'([^']+)'", str(error))
+            found = re.search(r"'([^']+)'", str(error))
+            where = found[1] if found else self.address
             return StorageError(
-                f"{where[1] if where else self.address} cannot be used ({why}): check the path and "
-                "your rights to it, or name another"
+                f"{where if len(where) <= SHOWN else where[:SHOWN] + '...'} cannot be used ({why}): "
+                "check the path and your rights to it, or name another"
             )
         return StorageError(
             f"{self.address} cannot be used ({_first_line(error)}): check the address, the access "

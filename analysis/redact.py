@@ -9,7 +9,7 @@ import re
 
 HIDDEN = "***"
 # One slash is enough: a Path folds two into one.
-URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:/+[^\s'\"<>`|\\]*")
+URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:/+[^\s'\"<>`|\\]*[^\s'\"<>`|\\.,:;)\]}]")
 # `user:password@host` without a scheme; a port is no password.
 USER = re.compile(r"(?<![\w/@.-])[^\s/@:'\"=<>()\[\]{},]+:[^\s/@'\"<>]+@(?=[\w\[])")
 TOKEN = re.compile(r"\b(?:hf|api_org)_[A-Za-z0-9]{8,}|(?<=Bearer )[^\s'\"]+")
