@@ -11,7 +11,6 @@ import time
 import traceback
 from functools import partial
 from pathlib import Path
-from types import TracebackType
 from typing import Annotated
 
 import typer
@@ -435,7 +434,6 @@ def main() -> None:
     No secret in an address is shown or handed on: Ray, for one, keeps a driver's command line.
     """
     given, sys.argv = sys.argv, [redact(argument) for argument in sys.argv]
-    sys.excepthook = _traceback
     try:
         app(given[1:])
     except ValueError as error:
@@ -444,13 +442,10 @@ def main() -> None:
         sentence = f"error: {redact(str(error))}"
         Console(stderr=True, soft_wrap=True).print(sentence, style="red", markup=False)
         raise SystemExit(BAD_INPUT) from error
-
-
-def _traceback(
-    kind: type[BaseException], error: BaseException, where: TracebackType | None
-) -> None:
-    """An error that nobody foresaw, without what it may hold of a secret."""
-    sys.stderr.write(redact("".join(traceback.format_exception(kind, error, where))))
+    except Exception as error:
+        # What nobody foresaw is shown as Python shows it, but for secrets.
+        sys.stderr.write(redact(traceback.format_exc()))
+        raise SystemExit(CELLS_FAILED) from error
 
 
 if __name__ == "__main__":

@@ -52,7 +52,8 @@ def undisturbed(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 LONG = (
     *("artifacts", "bench", "chaos", "cluster", "demo", "docs", "end_to_end", "faults", "fetch"),
     *("harness_lm", "lease", "loop", "miniworld", "model_actor", "neuronxa", "nodes", "pages"),
-    *("alignment_rows", "peers", "report", "s3", "simulate", "sweep", "trust"),
+    *("alignment_rows", "peers", "report", "s3", "secrets", "simulate", "sweep"),
+    *("tidied", "trust"),
 )
 
 

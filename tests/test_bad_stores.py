@@ -39,7 +39,6 @@ def command(
 ) -> tuple[int, str]:
     """The command line in this process; its exit status and all that it printed."""
     monkeypatch.setattr(sys, "argv", ["babelscope", *arguments])
-    monkeypatch.setattr(sys, "excepthook", sys.excepthook)
     try:
         program.main()
     except SystemExit as ended:
