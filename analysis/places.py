@@ -71,7 +71,8 @@ class Place:
     @property
     def name(self) -> str:
         """The last part of the address."""
-        return self.local.resolve().name if self.is_local else PurePosixPath(self.address).name
+        where = os.path.realpath(self.local) if self.is_local else self.address
+        return PurePosixPath(where).name
 
     @cached_property
     def _opened(self) -> tuple[fs.FileSystem, str]:
@@ -226,9 +227,10 @@ class Place:
             why = os.strerror(error.errno) if error.errno else _first_line(error)
             found = re.search(r"'([^']+)'", str(error))
             where = found[1] if found else self.address
+            where = where if len(where) <= SHOWN else f"{where[:SHOWN]}..."
             return StorageError(
-                f"{where if len(where) <= SHOWN else where[:SHOWN] + '...'} cannot be used ({why}): "
-                "check the path and your rights to it, or name another"
+                f"{where} cannot be used ({why}): check the path and your rights to it, or name "
+                "another"
             )
         return StorageError(
             f"{self.address} cannot be used ({_first_line(error)}): check the address, the access "

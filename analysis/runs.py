@@ -5,6 +5,7 @@ rows of several runs unlike is said. It reads run.json and the names of files; r
 """
 
 import json
+import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -32,7 +33,7 @@ def distinct(runs: Sequence[Run]) -> tuple[tuple[Run, ...], list[str]]:
     notes = []
     for run in runs:
         place = Place(run)
-        where = str(place.local.resolve()) if place.is_local else place.address
+        where = os.path.realpath(place.local) if place.is_local else place.address
         if where in kept:
             notes.append(f"{place.address} was named more than once: it is read once.")
         kept.setdefault(where, run)

@@ -19,12 +19,11 @@ from rich.console import Console
 from analysis.places import Place
 from analysis.redact import redact
 from orchestrator import cluster as clusters
-from orchestrator import examples, launch, recipe, stop
+from orchestrator import examples, kept, launch, recipe, stop
 from orchestrator import plan as plans
 from orchestrator.flags import Request, Strict, with_request
 from orchestrator.scheduling.cost import Cost
 from orchestrator.showing import progress, viewers
-from orchestrator.showing.standing import Snapshot
 from orchestrator.storage.store import Store
 from orchestrator.workers.gpus import visible_gpus
 from studies import options as opt
@@ -35,8 +34,6 @@ BAD_INPUT = 2
 CELLS_FAILED = 1
 INTERRUPTED = 130
 
-# Files that are named one by one; of more it is said how many they are.
-NAMED_SHARDS = 8
 TABLE = "table.txt"
 
 app = typer.Typer(
@@ -108,26 +105,7 @@ def run_command(
 def status(runs: RunFolders) -> None:
     """Say how far runs are; works while they go on, from any shell and machine."""
     for root in runs:
-        store = Store(root)
-        manifest = store.manifest()
-        if manifest is None:
-            raise ValueError(f"{store.address} is not a run folder: it holds no run.json")
-        console.print(f"{store.address}: study {manifest['study']}")
-        if (holder := store.holder()) is not None:
-            console.print(f"held by {holder}")
-            if (snapshot := _written(store)) is not None:
-                console.print(viewers.picture(snapshot))
-                continue
-        done, failed = store.count_by_model()
-        _tell_quarantined(store)
-        totals = manifest.get("cells")
-        totals = dict(totals) if isinstance(totals, dict) else {}
-        if beside := sum(count for label, count in done.items() if label not in totals):
-            _note(f"{beside:,} cells are of models that no launch of this run has asked for")
-        progress.show_status(
-            [(label, total, done[label], failed[label]) for label, total in totals.items()],
-            console=console,
-        )
+        kept.show(Store(root), console=console)
 
 
 @app.command(
@@ -268,7 +246,7 @@ def _run(name: str, asked: Request, *, dry_run: bool, report: bool) -> None:
         failed = _compute(planned, asked, store=store)
     else:
         console.print("0 cells to compute: everything is there")
-        _tidy(planned, store=store)
+        kept.tidy(planned, store=store, tell=_note)
     page = "report/index.html"
     if report and (planned.units or store.files.entry(page) is None):
         _report_in(store)
@@ -337,32 +315,6 @@ def _compute(planned: plans.Plan, asked: Request, *, store: Store) -> int:
     return outcome.failed
 
 
-def _tidy(planned: plans.Plan, *, store: Store) -> None:
-    """Remove what a run that was killed left in a folder where nothing is to be computed."""
-    from orchestrator.loop import standing_of
-
-    if not store.untidy():
-        return
-    try:
-        with launch.writing(store.address), store.lock():
-            store.compact()
-            standing = standing_of(planned, cost=Cost(device="cpu"))
-            standing.ended("finished")
-            viewers.FileViewer(store).show(standing.snapshot(now=time.time()), last=True)
-    except ValueError as error:
-        _note(f"what an interrupted run left behind stays there: {error}")
-
-
-def _written(store: Store) -> Snapshot | None:
-    """What the run last said of itself, None where that says nothing; the rows then tell."""
-    try:
-        written = store.read_status()
-        return None if written is None else Snapshot.of_json(written)
-    except ValueError as error:
-        _note(f"{error}; the rows are counted instead")
-        return None
-
-
 def _store(name: str, asked: Request) -> Store:
     """The run's folder."""
     default = Path("runs") / (Path(name.rpartition(":")[0] or name).stem or "run")
@@ -376,7 +328,7 @@ def _plan(name: str, asked: Request, *, store: Store) -> plans.Plan:
     store.manifest()
     with console.status("reading what is there") as shown:
         done = store.keys(verify=asked.verify)
-        _tell_quarantined(store)
+        kept.tell_set_aside(store, tell=_note)
         build = partial(
             plans.build,
             study,
@@ -388,18 +340,9 @@ def _plan(name: str, asked: Request, *, store: Store) -> plans.Plan:
         return launch.complete(lambda keys: build(done=keys), done=done, store=store, tell=_note)
 
 
-def _tell_quarantined(store: Store) -> None:
-    """Name the shards that are not counted, as far as a person reads."""
-    sentences = store.quarantined
-    for sentence in sentences[:NAMED_SHARDS]:
-        _note(sentence)
-    if len(sentences) > NAMED_SHARDS:
-        _note(f"and {len(sentences) - NAMED_SHARDS:,} more such files")
-
-
 def _note(sentence: str) -> None:
     """Say something that is no error but should be known."""
-    console.print(f"note: {redact(sentence)}", style="yellow", markup=False)
+    kept.note(sentence, console=console)
 
 
 def _report_in(store: Store) -> None:

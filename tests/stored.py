@@ -87,6 +87,8 @@ def _item(study: str, cell: Cell, *, item: str) -> Row:
         "correct_norm": True,
         "scores": [-1.0, -0.5],
         "ranks": [2.0, 1.0],
+        "mass": None,
+        "other_mass": None,
         "key": cell.key,
         "prompt": "plain",
         "truncated": False,

@@ -1,0 +1,93 @@
+"""What a run's folder holds: said to people, and brought into order where a run was killed.
+
+How rows are kept is in `storage/`; what computes them is in `loop.py`.
+"""
+
+import time
+from collections.abc import Callable
+
+from rich.console import Console
+
+from analysis.redact import redact
+from orchestrator import launch
+from orchestrator.plan import Plan
+from orchestrator.scheduling.cost import Cost
+from orchestrator.showing import progress, viewers
+from orchestrator.showing.standing import Snapshot
+from orchestrator.storage.store import Store
+
+# Files that are named one by one; of more it is said how many they are.
+NAMED = 8
+
+Tell = Callable[[str], None]
+
+
+def note(sentence: str, *, console: Console) -> None:
+    """Say something that is no error but should be known."""
+    console.print(f"note: {redact(sentence)}", style="yellow", markup=False)
+
+
+def show(store: Store, *, console: Console) -> None:
+    """Say how far a run is: what it says of itself while it goes on, else what its rows say.
+
+    Raises:
+        ValueError: there is no run.
+    """
+
+    def tell(sentence: str) -> None:
+        note(sentence, console=console)
+
+    manifest = store.manifest()
+    if manifest is None:
+        raise ValueError(f"{store.address} is not a run folder: it holds no run.json")
+    console.print(f"{store.address}: study {manifest['study']}", markup=False)
+    if (holder := store.holder()) is not None:
+        console.print(f"held by {holder}", markup=False)
+        if (snapshot := _written(store, tell=tell)) is not None:
+            console.print(viewers.picture(snapshot))
+            return
+    done, failed = store.count_by_model()
+    tell_set_aside(store, tell=tell)
+    cells = manifest.get("cells")
+    totals: dict[str, int] = dict(cells) if isinstance(cells, dict) else {}
+    if beside := sum(count for label, count in done.items() if label not in totals):
+        tell(f"{beside:,} cells are of models that no launch of this run has asked for")
+    progress.show_status(
+        [(label, total, done[label], failed[label]) for label, total in totals.items()],
+        console=console,
+    )
+
+
+def tell_set_aside(store: Store, *, tell: Tell) -> None:
+    """Name the shards that are not counted, as far as a person reads."""
+    sentences = store.quarantined
+    for sentence in sentences[:NAMED]:
+        tell(sentence)
+    if len(sentences) > NAMED:
+        tell(f"and {len(sentences) - NAMED:,} more such files")
+
+
+def tidy(plan: Plan, *, store: Store, tell: Tell) -> None:
+    """Remove what a run that was killed left in a folder where nothing is to be computed."""
+    from orchestrator.loop import standing_of
+
+    if not store.untidy():
+        return
+    try:
+        with launch.writing(store.address), store.lock():
+            store.compact()
+            standing = standing_of(plan, cost=Cost(device="cpu"))
+            standing.ended("finished")
+            viewers.FileViewer(store).show(standing.snapshot(now=time.time()), last=True)
+    except ValueError as error:
+        tell(f"what an interrupted run left behind stays there: {error}")
+
+
+def _written(store: Store, *, tell: Tell) -> Snapshot | None:
+    """What the run last said of itself, None where that says nothing."""
+    try:
+        written = store.read_status()
+        return None if written is None else Snapshot.of_json(written)
+    except ValueError as error:
+        tell(f"{error}; the rows are counted instead")
+        return None
