@@ -72,6 +72,7 @@ def rows(of: Unit) -> list[Row]:
 
 def _item(study: str, cell: Cell, *, item: str) -> Row:
     return {
+        **dict.fromkeys(SCHEMAS["items"].names),
         "study": study,
         "model": cell.model,
         "revision": cell.revision,
@@ -87,8 +88,6 @@ def _item(study: str, cell: Cell, *, item: str) -> Row:
         "correct_norm": True,
         "scores": [-1.0, -0.5],
         "ranks": [2.0, 1.0],
-        "mass": None,
-        "other_mass": None,
         "key": cell.key,
         "prompt": "plain",
         "truncated": False,
