@@ -119,9 +119,5 @@ def _logits(
     """Logits [N, V] straight from the stream."""
     if norm == "final_norm":
         stream_ND = sites.final_norm(stream_ND)
-    if head == "lm_head":
-        logits_NV: Tensor = sites.head(stream_ND)
-    else:
-        weight_VD = sites.embedding_weight
-        logits_NV = stream_ND.to(weight_VD.device) @ weight_VD.T
-    return sites.cap(logits_NV) if softcap else logits_NV
+    weight_VD = None if head == "lm_head" else sites.embedding_weight
+    return sites.logits(stream_ND, weight_VD=weight_VD, softcap=softcap)

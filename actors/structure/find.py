@@ -9,14 +9,16 @@ input decides. Such a search can be wrong: `proof.py` checks its result.
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
-from itertools import combinations
+from itertools import combinations, product
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from actors.structure.probe import PROBE_TOKENS, probe_ids
+from actors.batching import OVERFLOW
+from actors.structure.probe import PROBE_TOKENS, probe_ids, refusing
+from actors.structure.readout import measure
 from actors.structure.sites import MLP, NEURONS, Port, SiteName, Sites, first_tensor, watch_input
 
 # Shapes: B rows, T tokens, D width
@@ -40,7 +42,10 @@ PATTERNS = (
     Pattern("gate_up_proj", None, "down_proj", "activation_fn", fused=True),
     Pattern("dense_h_to_4h", None, "dense_4h_to_h", "act"),
     Pattern("dense_h_to_4h", None, "dense_4h_to_h", "gelu_impl"),
+    Pattern("up_proj", None, "down_proj", "act_fn"),
+    Pattern("up_proj", None, "down_proj", "act"),
     Pattern("c_fc", None, "c_proj", "act"),
+    Pattern("fc_in", None, "fc_out", "act"),
     Pattern("fc1", None, "fc2", "activation_fn"),
 )
 
@@ -51,20 +56,27 @@ def find(model: PreTrainedModel, *, layers: int) -> Sites:
     Raises:
         ValueError: a part that every decoder has is not where structure says it should be.
     """
-    base = getattr(model, model.base_model_prefix)
-    path, blocks = _find_blocks(base, layers=layers)
-    beside = base.get_submodule(path.rpartition(".")[0])
-    norms = [child for child in beside.children() if _is_norm(child)]
-    head = model.get_output_embeddings()
-    if not norms or head is None:
-        absent = "final_norm: no norm beside the blocks" if not norms else "head: no output layer"
-        raise ValueError(f"{type(model).__name__} has no {absent}; it is not a decoder we can read")
+    with refusing(model):
+        return _find(model, layers=layers)
+
+
+def _find(model: PreTrainedModel, *, layers: int) -> Sites:
+    """The map, with whatever error a model of another structure ends in."""
+    head, embedding = model.get_output_embeddings(), model.get_input_embeddings()
+    base = _find_base(model, embedding)
+    blocks = _find_blocks(base, layers=layers)
+    if head is None:
+        raise ValueError(
+            f"{type(model).__name__} has no head (get_output_embeddings gives none): expected a "
+            "decoder whose output layer gives a logit for every token; choose such a model"
+        )
+    final_norm = _find_norm(model, blocks, head, embedding)
     mlps, no_mlp = _find_mlps(blocks)
     entering = Port(module=blocks[0], side="input")
     ports: dict[SiteName, tuple[Port, ...]] = {
         "embed": (entering,),
         "resid_post": (entering, *(Port(module=block, side="output") for block in blocks)),
-        "final_norm": (Port(module=norms[-1], side="output"),),
+        "final_norm": (Port(module=final_norm, side="output"),),
     }
     missing: dict[SiteName, str] = {}
     if mlps:
@@ -78,16 +90,17 @@ def find(model: PreTrainedModel, *, layers: int) -> Sites:
         missing["mlp_gate"] = "its MLP has no gate, only an activation (site mlp_act)"
     found = Sites(
         base=base,
-        embedding=model.get_input_embeddings(),
+        embedding=embedding,
         blocks=blocks,
         mlps=mlps,
         ports=ports,
         missing=missing,
-        final_norm=norms[-1],
+        final_norm=final_norm,
         head=head,
-        softcap=getattr(model.config, "final_logit_softcapping", None),
+        keeps_sign=all(_keeps_sign(mlp.activation, embedding) for mlp in mlps),
     )
-    return _find_updates(model, found)
+    ids_BT = probe_ids(embedding.weight, tokens=PROBE_TOKENS)
+    return measure(model, _find_updates(model, found), ids_BT)
 
 
 def unexplained(added_BTD: Tensor, *, entering: Tensor, leaving: Tensor) -> float:
@@ -103,7 +116,15 @@ def unexplained(added_BTD: Tensor, *, entering: Tensor, leaving: Tensor) -> floa
     return float((left - rounding).clamp_min(0) / scale)
 
 
-def _find_blocks(base: nn.Module, *, layers: int) -> tuple[str, tuple[nn.Module, ...]]:
+def _find_base(model: PreTrainedModel, embedding: nn.Module) -> nn.Module:
+    """The model without its head: the part that it names so, or that holds the embedding."""
+    named = getattr(model, model.base_model_prefix, None)
+    if isinstance(named, nn.Module):
+        return named
+    return next(child for child in model.children() if embedding in set(child.modules()))
+
+
+def _find_blocks(base: nn.Module, *, layers: int) -> tuple[nn.Module, ...]:
     lists = [
         (path, module)
         for path, module in base.named_modules()
@@ -114,20 +135,74 @@ def _find_blocks(base: nn.Module, *, layers: int) -> tuple[str, tuple[nn.Module,
             f"{type(base).__name__} has no list of {layers} blocks, the number its config states; "
             "expected a decoder with one module per layer"
         )
-    path, blocks = min(lists, key=lambda entry: entry[0].count("."))
-    return path, tuple(blocks)
+    _, blocks = min(lists, key=lambda entry: entry[0].count("."))
+    return tuple(blocks)
 
 
-def _is_norm(module: nn.Module) -> bool:
-    parameters = list(module.parameters())
-    return bool(parameters) and all(parameter.ndim == 1 for parameter in parameters)
+@torch.inference_mode()
+def _find_norm(
+    model: PreTrainedModel, blocks: tuple[nn.Module, ...], head: nn.Module, embedding: nn.Module
+) -> nn.Module:
+    """The first module that takes what leaves the last block: a norm may have no weights (OLMo)."""
+    inside = {part for block in blocks for part in block.modules()}
+    leaving: list[Tensor] = []
+    taking: list[nn.Module] = []
+
+    def take(module: nn.Module, args: tuple[object, ...], kwargs: dict[str, object]) -> None:
+        given = [value for value in (*args, *kwargs.values()) if isinstance(value, Tensor)]
+        if leaving and any(torch.equal(value, leaving[-1]) for value in given):
+            taking.append(module)
+
+    def leave(_module: nn.Module, _args: object, output: object) -> None:
+        leaving.append(first_tensor(output))
+
+    with ExitStack() as stack:
+        for module in model.modules():
+            if module not in inside:
+                handle = module.register_forward_pre_hook(take, with_kwargs=True)
+                stack.callback(handle.remove)
+        stack.callback(blocks[-1].register_forward_hook(leave).remove)
+        model(input_ids=probe_ids(embedding.weight, tokens=PROBE_TOKENS), use_cache=False)
+    if leaving and not leaving[-1].isfinite().all():
+        raise ValueError(
+            f"what leaves the last block of {type(model).__name__} is not finite on a short text: "
+            f"{OVERFLOW}, and check the weights for values that are no numbers"
+        )
+    if not taking or taking[0] is head:
+        raise ValueError(
+            f"{type(model).__name__} has no final norm: {'its head' if taking else 'no module'} "
+            "takes what leaves the last block; expected a decoder with a norm between the two, "
+            "such as Llama or Gemma2; choose such a model"
+        )
+    return taking[0]
+
+
+@torch.inference_mode()
+def _keeps_sign(activation: nn.Module, embedding: nn.Module) -> bool:
+    """Whether an activation is never positive at or below zero, nor negative above it."""
+    like = next(activation.parameters(), embedding.weight)
+    points_N = torch.linspace(-64, 64, 1025, dtype=like.dtype, device=like.device)
+    found_N = activation(points_N)
+    return not bool((((points_N > 0) & (found_N < 0)) | ((points_N <= 0) & (found_N > 0))).any())
 
 
 def _find_mlps(blocks: tuple[nn.Module, ...]) -> tuple[tuple[MLP, ...], str]:
     """The MLP of every block, or none and the reason."""
     mlps = []
     for layer, block in enumerate(blocks, start=1):
-        found = [mlp for module in block.modules() for mlp in [_match(module)] if mlp is not None]
+        names = [(path, path.rpartition(".")[2]) for path, _ in block.named_modules()]
+        experts = [path for path, name in names if "expert" in name or "moe" in name]
+        if experts:
+            return (), (
+                f"block {layer} is a mixture of experts ({experts[0]}), where a router chooses each "
+                "token's neurons, so none has a value at every token"
+            )
+        found = [
+            mlp
+            for module in block.modules()
+            for mlp in [_match(module, whole=module is not block)]
+            if mlp is not None
+        ]
         if len(found) != 1:
             known = "; ".join(
                 ", ".join(name for name in pattern[:4] if name) for pattern in PATTERNS
@@ -137,12 +212,18 @@ def _find_mlps(blocks: tuple[nn.Module, ...]) -> tuple[tuple[MLP, ...], str]:
     return tuple(mlps), ""
 
 
-def _match(module: nn.Module) -> MLP | None:
-    """The MLP whose parts are this module's own children, if there is one."""
+def _match(module: nn.Module, *, whole: bool) -> MLP | None:
+    """The MLP whose parts are this module's own children, if there is one.
+
+    Where the MLP is the `whole` module, nothing else in it has weights.
+    """
     children = dict(module.named_children())
     for pattern in PATTERNS:
         names = [pattern.gate, pattern.down, pattern.activation, pattern.up or pattern.gate]
         if not all(name in children for name in names):
+            continue
+        others = [child for name, child in children.items() if name not in names]
+        if whole and any(True for child in others for _ in child.parameters()):
             continue
         gate = children[pattern.gate]
         first = second = Port(module=gate, side="output")
@@ -177,20 +258,22 @@ def _find_updates(model: PreTrainedModel, sites: Sites) -> Sites:
 
     A post-norm stands between the attention and the stream in some families (Gemma2, OLMo2), and
     BLOOM's attention adds the stream by itself; so every module of a block is a candidate, and
-    the pair that adds up is chosen, the outermost modules where several hold the same tensor.
+    the pair that adds up is chosen, the outermost modules where several hold the same tensor. Where
+    none does, blocks may multiply both by a number that they keep (Granite).
     """
     blocks = [_Block(block) for block in sites.blocks]
     with ExitStack() as stack:
         for block in blocks:
             stack.enter_context(block.watching())
         model(input_ids=probe_ids(sites.embedding_weight, tokens=PROBE_TOKENS), use_cache=False)
-    for pair in combinations(blocks[0].candidates(), 2):
-        if all(block.adds_up(pair) for block in blocks):
+    pairs = list(combinations(blocks[0].candidates(), 2))
+    for name, pair in product((None, *blocks[0].numbers()), pairs):
+        if all(block.adds_up(pair, name) for block in blocks):
             down = _path_of(blocks[0].module, sites.mlps[0].down if sites.mlps else None)
             attention, mlp = blocks[0].sorted_pair(pair, down=down)
             ports: dict[SiteName, tuple[Port, ...]] = {
-                "attn_out": tuple(block.port(attention) for block in blocks),
-                "mlp_out": tuple(block.port(mlp) for block in blocks),
+                "attn_out": tuple(block.port(attention, name) for block in blocks),
+                "mlp_out": tuple(block.port(mlp, name) for block in blocks),
             }
             return replace(sites, ports={**sites.ports, **ports}, tuples=blocks[0].returns_tuple)
     reason = "no two tensors inside a block add up to what it adds to the residual stream"
@@ -243,9 +326,15 @@ class _Block:
         """Paths of the modules noted, outer ones before those they contain."""
         return [path for path, _ in self.module.named_modules() if path in self._inside]
 
-    def adds_up(self, pair: Sequence[str]) -> bool:
-        """Whether the two are, together, what the block adds."""
-        added_BTD = self._inside[pair[0]] + self._inside[pair[1]]
+    def numbers(self) -> list[str]:
+        """Names of the numbers that the block keeps and may multiply by."""
+        return [name for name, value in vars(self.module).items() if type(value) in (int, float)]
+
+    def adds_up(self, pair: Sequence[str], name: str | None) -> bool:
+        """Whether the two, times a number of the block's, are together what the block adds."""
+        if not all(path in self._inside for path in pair):
+            return False
+        added_BTD = (self._inside[pair[0]] + self._inside[pair[1]]) * self._factor(name)
         share = unexplained(added_BTD, entering=self._entering, leaving=self._leaving)
         return share <= UNEXPLAINED[self._leaving.dtype]
 
@@ -254,9 +343,14 @@ class _Block:
         first, second = sorted(pair, key=list(self._inside).index)
         return (second, first) if f"{down}.".startswith(f"{first}.") else (first, second)
 
-    def port(self, path: str) -> Port:
-        """Where the tensor of this path is."""
-        return Port(module=self.module.get_submodule(path), side="output")
+    def port(self, path: str, name: str | None) -> Port:
+        """Where the tensor of this path is, which the block multiplies by the number `name`."""
+        module = self.module.get_submodule(path)
+        return Port(module=module, side="output", factor=self._factor(name))
+
+    def _factor(self, name: str | None) -> float:
+        """The number called `name`; 0, which nothing is explained by, where the block has none."""
+        return 1.0 if name is None else float(vars(self.module).get(name, 0))
 
 
 def _path_of(block: nn.Module, wanted: nn.Module | None) -> str:

@@ -4,8 +4,8 @@ Then run it again with what should change nothing, or only what it ought to: tex
 another first token, silent neurons. What all this proves is unknown here.
 """
 
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
@@ -14,9 +14,13 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from actors.structure.readout import Told, ask
 from actors.structure.sites import Port, SiteName, Sites, edit, watch, watch_input
 
 # Shapes: B rows, T tokens, D width, V vocabulary
+
+# What a probe of a model fails with where it is not built as others are.
+_FAILURES = (AssertionError, AttributeError, LookupError, RuntimeError, TypeError)
 
 PROBE_ROWS, PROBE_TOKENS, PROBE_FILLER = 2, 6, 3
 
@@ -28,11 +32,34 @@ def probe_ids(embedding_VD: Tensor, *, tokens: int) -> Tensor:
     return ids_BT.to(embedding_VD.device)
 
 
+@contextmanager
+def refusing(model: PreTrainedModel) -> Iterator[None]:
+    """Turn whatever a model of another structure fails with into one sentence.
+
+    Raises:
+        ValueError: something in the context failed, but for want of memory.
+    """
+    try:
+        yield
+    except torch.OutOfMemoryError:
+        raise
+    except _FAILURES as error:
+        told = (str(error).strip().splitlines() or [""])[0]
+        raise ValueError(
+            f"the structure of {type(model).__name__} cannot be read: a probe of it fails with "
+            f"{type(error).__name__} ({told}); expected a decoder that reads token ids, whose "
+            "blocks each take the residual stream once and pass it on, as in the families that "
+            "`babelscope sites --families` lists; choose such a model"
+        ) from error
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
     """What passed on the probe: sites by name and layer, and what entered and left other parts.
 
-    Then what other inputs gave: `longer` text to the right, `other_first` token, `silent` neurons.
+    Then what other inputs gave: `longer` text to the right, `other_first` token, one token
+    `repeated`, `silent` neurons, and the MLPs' updates where the first token alone differs and
+    attention does not (`apart`); and what became of numbers shown behind the head (`told`).
     """
 
     at: dict[tuple[SiteName, int], Tensor]
@@ -45,7 +72,10 @@ class Seen:
     logits: Tensor
     longer: Tensor
     other_first: Tensor
+    repeated: Tensor
     silent: dict[tuple[SiteName, int], Tensor]
+    apart: dict[int, Tensor]
+    told: Told
 
 
 class _Watch(NamedTuple):
@@ -93,6 +123,9 @@ def look(model: PreTrainedModel, sites: Sites) -> Seen:
     with watch_input(sites.blocks[0], other_first.append):
         other_BT = torch.cat([ids_BT[:, -1:], short_BT[:, 1:]], dim=1)
         sites.base(input_ids=other_BT, use_cache=False)
+    repeated: list[Tensor] = []
+    with watch_input(sites.blocks[0], repeated.append):
+        sites.base(input_ids=short_BT[:, :1].expand_as(short_BT), use_cache=False)
     return Seen(
         at=at,
         up=up,
@@ -104,16 +137,19 @@ def look(model: PreTrainedModel, sites: Sites) -> Seen:
         logits=logits_BTV,
         longer=longer[0],
         other_first=other_first[0],
+        repeated=repeated[0],
         silent=_silence(sites, short_BT, at),
+        apart=_apart(sites, short_BT, at, into),
+        told=ask(model, sites, short_BT),
     )
 
 
 def _run(model: PreTrainedModel, ids_BT: Tensor, watches: Sequence[_Watch]) -> Tensor:
     """Logits [B, T, V] of one pass, in which everything watched must pass."""
-    ran: set[int] = set()
+    ran = [0] * len(watches)
 
     def note(number: int, value: Tensor) -> None:
-        ran.add(number)
+        ran[number] += 1
         watches[number].keep(value.clone())  # what follows may be done in place
 
     with ExitStack() as stack:
@@ -121,12 +157,19 @@ def _run(model: PreTrainedModel, ids_BT: Tensor, watches: Sequence[_Watch]) -> T
             stack.enter_context(watch(one.port, partial(note, number), rows=PROBE_ROWS))
         logits_BTV: Tensor = model(input_ids=ids_BT, use_cache=False).logits
     for number, (site, layer, port, _) in enumerate(watches):
-        if number not in ran:
+        if ran[number] == 1:
+            continue
+        found = f"site {site!r} cannot be read at layer {layer}: its module "
+        found += f"({type(port.module).__name__}) "
+        if ran[number]:
             raise ValueError(
-                f"site {site!r} cannot be read at layer {layer}: its module "
-                f"({type(port.module).__name__}) took no part in a forward pass; a fused kernel "
-                "may replace it, load the model without one"
+                f"{found}ran {ran[number]} times in a forward pass, expected once, so that it is "
+                "not clear which of them is meant; choose a model that has a module for each"
             )
+        raise ValueError(
+            f"{found}took no part in a forward pass; a fused kernel may replace it, load the model "
+            "without one"
+        )
     return logits_BTV
 
 
@@ -156,3 +199,37 @@ def _silence(
                 stack.enter_context(watch(port, keep(site, layer), rows=PROBE_ROWS))
         sites.base(input_ids=ids_BT, use_cache=False)
     return silent
+
+
+def _apart(
+    sites: Sites,
+    ids_BT: Tensor,
+    at: dict[tuple[SiteName, int], Tensor],
+    into: dict[int, Tensor],
+) -> dict[int, Tensor]:
+    """The MLP's update of every block that is given another first token and its usual attention."""
+    apart: dict[int, Tensor] = {}
+    if "mlp_out" not in sites.ports:
+        return apart
+
+    def first_changed(layer: int) -> Callable[[Tensor], Tensor]:
+        usual_BTD = into[layer]
+        other_BTD = torch.cat([usual_BTD[:, -1:], usual_BTD[:, 1:]], dim=1)
+        return lambda _value: other_BTD
+
+    def replay(layer: int) -> Callable[[Tensor], Tensor]:
+        return lambda _value: at["attn_out", layer]
+
+    def keep(layer: int) -> Callable[[Tensor], None]:
+        return lambda value: apart.__setitem__(layer, value.clone())
+
+    with ExitStack() as stack:
+        for layer, block in enumerate(sites.blocks, start=1):
+            attention = sites.port("attn_out", layer=layer)
+            mlp = sites.port("mlp_out", layer=layer)
+            entering = Port(module=block, side="input")
+            stack.enter_context(edit(entering, first_changed(layer), rows=PROBE_ROWS))
+            stack.enter_context(edit(attention, replay(layer), rows=PROBE_ROWS))
+            stack.enter_context(watch(mlp, keep(layer), rows=PROBE_ROWS))
+        sites.base(input_ids=ids_BT, use_cache=False)
+    return apart

@@ -18,7 +18,8 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from actors.structure.find import UNEXPLAINED, unexplained
-from actors.structure.probe import PROBE_ROWS, PROBE_TOKENS, Seen, look
+from actors.structure.probe import PROBE_ROWS, PROBE_TOKENS, Seen, look, refusing
+from actors.structure.readout import EQUAL, errors
 from actors.structure.sites import SiteName, Sites
 
 # Shapes: B rows, T tokens, D width, F neurons, V vocabulary
@@ -47,13 +48,15 @@ def prove(model: PreTrainedModel, sites: Sites) -> None:
     Raises:
         ValueError: a site does not hold what its name says; the message names it.
     """
-    for claim in _claims(sites, look(model, sites)):  # one at a time: a wrong site ruins the next
-        if not claim.holds:
-            raise ValueError(
-                f"site {claim.site!r} is not what its name says: expected that {claim.text}, found "
-                f"a relative difference of {claim.error:.1e} (allowed {claim.allowed:.0e}); this "
-                "model's structure is not one that can be read, choose another model"
-            )
+    with refusing(model):
+        for claim in _claims(sites, look(model, sites)):  # in turn: a wrong site ruins the next
+            if not claim.holds:
+                raise ValueError(
+                    f"site {claim.site!r} is not what its name says: expected that {claim.text}, "
+                    f"found a relative difference of {claim.error:.1e} (allowed "
+                    f"{claim.allowed:.0e}); `babelscope sites MODEL` shows all that was tried, and "
+                    "`babelscope sites --families` models whose structure can be read: choose one"
+                )
 
 
 @torch.inference_mode()
@@ -63,7 +66,8 @@ def claims(model: PreTrainedModel, sites: Sites) -> tuple[Claim, ...]:
     Raises:
         ValueError: a module that should show a site took no part in the forward pass.
     """
-    return tuple(_claims(sites, look(model, sites)))
+    with refusing(model):
+        return tuple(_claims(sites, look(model, sites)))
 
 
 def _claims(sites: Sites, seen: Seen) -> Iterator[Claim]:
@@ -92,7 +96,8 @@ def _stream(sites: Sites, seen: Seen) -> Iterator[Claim]:
     claim = "what enters block 1 at one token depends on no other"
     yield _same("embed", claim, seen.other_first[:, 1:], entering[:, 1:])
     yield _same("embed", "the embedding looks up token ids", seen.looked_up, seen.embedded)
-    if _is_plain(sites):
+    placed = not torch.equal(seen.repeated, seen.repeated[:, :1].expand_as(seen.repeated))
+    if _is_plain(sites) and not placed:
         # Some families multiply the embeddings by a constant on their way into block 1.
         scale = (entering.float() * embedded).sum() / (embedded * embedded).sum()
         scaled = (scale * embedded).to(entering.dtype)
@@ -118,6 +123,8 @@ def _updates(sites: Sites, seen: Seen) -> Iterator[Claim]:
             silent = seen.silent["mlp_out", layer]
             claim = f"the MLP of block {layer} adds the same at every token when neurons are silent"
             yield _same("mlp_out", claim, silent, silent[:1, :1].expand_as(silent))
+        claim = f"what the MLP of block {layer} adds at a token depends on no other token"
+        yield _same("mlp_out", claim, seen.apart[layer][:, 1:], mlp[:, 1:])
 
 
 def _places(sites: Sites) -> Iterator[Claim]:
@@ -141,7 +148,7 @@ def _places(sites: Sites) -> Iterator[Claim]:
 
 
 def _is_plain(sites: Sites) -> bool:
-    """Whether no position and no norm stands between the embedding and block 1."""
+    """Whether nothing with weights stands between the embedding and block 1."""
     first_block = sites.blocks[0]
     before = []
     for module in sites.base.modules():
@@ -162,8 +169,9 @@ def _neurons(sites: Sites, seen: Seen) -> Iterator[Claim]:
         yield _same("mlp_act", claim, seen.at["mlp_act", layer], act_BTF)
         # A positive pre-activation may underflow to an activation of zero, never below it.
         disagree = ((gate_BTF > 0) & (act_BTF < 0)) | ((gate_BTF <= 0) & (act_BTF > 0))
-        claim = f"in block {layer} the activation has the sign of what it activates"
-        yield Claim("mlp_act", claim, float(disagree.float().mean()), 0.0)
+        if sites.keeps_sign:
+            claim = f"in block {layer} the activation has the sign of what it activates"
+            yield Claim("mlp_act", claim, float(disagree.float().mean()), 0.0)
         if "mlp_gate" in sites.ports:
             claim = f"the gate of block {layer} is its projection's output"
             yield _same("mlp_gate", claim, seen.at["mlp_gate", layer], gate_BTF)
@@ -181,6 +189,8 @@ def _logits(sites: Sites, seen: Seen) -> Iterator[Claim]:
     normed = seen.at["final_norm", len(sites.blocks)]
     claim = "it is final_norm(what leaves the last block)"
     yield _same("final_norm", claim, sites.final_norm(last), normed)
+    for claim, share in errors(sites, seen.told):
+        yield Claim("head", claim, share, EQUAL)
     yield _same("head", "head(final_norm) is the logits", sites.logits(normed), seen.logits)
     claim = "tokens to the right change nothing (a causal model)"
     yield _same("resid_post", claim, seen.longer[:, :PROBE_TOKENS], last, slack=10)

@@ -46,21 +46,27 @@ class Port:
     """Where one site of one layer can be read and changed.
 
     It is what goes into a module or comes out of it; `part` picks its columns where a projection
-    is fused.
+    is fused, and `factor` is what the model multiplies it by before it uses it (Granite).
     """
 
     module: nn.Module
     side: Literal["input", "output"]
     part: slice | None = None
+    factor: float = 1.0
 
     def read(self, value: Tensor, *, rows: int) -> Tensor:
         """The site's tensor [B, T, D] in what the module takes or returns."""
         if value.ndim == 2:  # OPT's MLP sees all rows as one
             value = value.view(rows, -1, value.shape[-1])
+        if self.factor != 1:
+            value = value * self.factor
         return value if self.part is None else value[..., self.part]
 
     def write(self, value: Tensor, new_BTD: Tensor) -> Tensor:
-        """`value` with the site's tensor replaced."""
+        """`value` with the site's tensor replaced; what did not change stays as it is, to the bit."""
+        if self.factor != 1:
+            new_BTD = new_BTD.reshape(value.shape)
+            return torch.where(new_BTD == value * self.factor, value, new_BTD / self.factor)
         if self.part is not None:
             whole = value.clone()
             whole[..., self.part] = new_BTD.reshape(*value.shape[:-1], -1)
@@ -84,7 +90,8 @@ class Sites:
 
     `mlps` is empty where the blocks have no single MLP. `ports` holds one port per layer, the last
     of them at layer L. `missing` says of every site that a family lacks why it does.
-    `tuples` says that blocks return a tuple.
+    Logits are cap(logit_scale * head(state_scale * x)) of a normed state x. `keeps_sign` says that
+    activations have the sign of what they activate; `tuples` that blocks return a tuple.
     """
 
     base: nn.Module
@@ -95,7 +102,10 @@ class Sites:
     missing: Mapping[SiteName, str]
     final_norm: nn.Module
     head: nn.Module
-    softcap: float | None
+    softcap: float | None = None
+    state_scale: float = 1.0
+    logit_scale: float = 1.0
+    keeps_sign: bool = True
     tuples: bool = False
 
     def layers(self, site: SiteName) -> range:
@@ -136,9 +146,10 @@ class Sites:
     def firing(self, site: SiteName, *, layer: int) -> Port | None:
         """Where the sign says whether a neuron fires; None means at the site itself.
 
-        For `mlp_act` it is before the activation, which may round to zero.
+        For `mlp_act` it is before the activation, which may round to zero, unless the activation
+        has another sign there (xIELU, which is positive far below zero).
         """
-        return self.mlps[layer - 1].gate if site == "mlp_act" else None
+        return self.mlps[layer - 1].gate if site == "mlp_act" and self.keeps_sign else None
 
     def width(self, site: SiteName) -> int:
         """How wide a site that can be changed is."""
@@ -155,15 +166,31 @@ class Sites:
         assert isinstance(weight, Tensor)
         return weight
 
-    def logits(self, normed_ND: Tensor) -> Tensor:
-        """Logits of positions whose residual has passed the final norm."""
-        return self.cap(self.head(normed_ND))
+    def logits(
+        self, normed_ND: Tensor, *, weight_VD: Tensor | None = None, softcap: bool = True
+    ) -> Tensor:
+        """Logits [N, V] of positions whose residual has passed the final norm.
 
-    def cap(self, logits_NV: Tensor) -> Tensor:
-        """Soft-cap logits where the family does (Gemma2: 30 tanh(x / 30))."""
-        if self.softcap is None:
-            return logits_NV
-        return torch.tanh(logits_NV / self.softcap) * self.softcap
+        Args:
+            normed_ND: the states.
+            weight_VD: one row for each token, instead of the head's.
+            softcap: cap logits where the family does (Gemma2: 30 tanh(x / 30)).
+        """
+        if self.state_scale != 1:
+            normed_ND = normed_ND * self.state_scale
+        if weight_VD is None:
+            raw_NV: Tensor = self.head(normed_ND)
+        else:
+            raw_NV = normed_ND.to(weight_VD.device) @ weight_VD.T
+        return self.behind_head(raw_NV, softcap=softcap)
+
+    def behind_head(self, raw_NV: Tensor, *, softcap: bool = True) -> Tensor:
+        """What the model makes of that which its head returns."""
+        if self.logit_scale != 1:
+            raw_NV = raw_NV * self.logit_scale
+        if self.softcap is None or not softcap:
+            return raw_NV
+        return torch.tanh(raw_NV / self.softcap) * self.softcap
 
 
 def first_tensor(value: object) -> Tensor:
