@@ -9,6 +9,9 @@ from typing import NamedTuple
 
 NO_LIMIT = 1 << 30
 
+# What families call the longest text they read.
+CONTEXTS = ("max_position_embeddings", "n_positions", "seq_length", "max_seq_len")
+
 # Encoders whose configuration may name no task that gives them away.
 ENCODERS = (
     *("albert", "bert", "camembert", "deberta", "deberta-v2", "distilbert", "electra", "ernie"),
@@ -90,7 +93,7 @@ def shape(config: Config, *, where: str) -> Shape:
         found = [decoder[name] for name in names if isinstance(decoder.get(name), int)]
         return int(str(found[0])) if found else None
 
-    layers = first("num_hidden_layers", "n_layer", "num_layers")
+    layers = first("num_hidden_layers", "n_layer", "num_layers", "n_layers")
     width = first("hidden_size", "n_embd", "d_model")
     if layers is None or width is None:
         raise ValueError(
@@ -100,8 +103,8 @@ def shape(config: Config, *, where: str) -> Shape:
     return Shape(
         layers=layers,
         width=width,
-        neurons=first("intermediate_size", "n_inner", "ffn_dim") or 4 * width,
-        context=first("max_position_embeddings", "n_positions", "seq_length") or NO_LIMIT,
+        neurons=first("intermediate_size", "n_inner", "ffn_dim", "ffn_hidden_size") or 4 * width,
+        context=first(*CONTEXTS) or NO_LIMIT,
         vocabulary=first("vocab_size"),
     )
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import gelu, linear, relu, silu
+from torch.nn.functional import gelu, linear, relu, silu, softplus
 from transformers import PreTrainedModel
 
 # Shapes: T tokens, D width of a site, F neurons
@@ -26,10 +26,10 @@ class Family(NamedTuple):
     blocks: str
     norm: str
     middle: str | None  # takes the stream between attention and MLP; None: they run side by side
-    gate: str  # what is activated; with `up`, also what the MLP starts with
+    gate: str | None  # what is activated; with `up`, also what the MLP starts with; None: experts
     up: str | None  # "" is the second half of `gate`; None: there is no gate
     down: str
-    activation: Callable[[Tensor], Tensor]
+    activation: Callable[[Tensor], Tensor] | None  # None: xIELU, whose parameters are the block's
     act: str  # the module that computes it
     attn_out: str  # what returns that which attention adds to the stream
     mlp_out: str  # the same for the MLP
@@ -63,6 +63,13 @@ GPT_NEOX = Family(
     attn_out="attention",
     mlp_out="mlp",
 )
+PARALLEL = LLAMA._replace(middle=None)
+EXPERTS = LLAMA._replace(gate=None)
+FALCON = GPT_NEOX._replace(
+    blocks="transformer.h", norm="transformer.ln_f", attn_out="self_attention"
+)
+
+
 FAMILIES = {
     "llama": LLAMA,
     "qwen2": LLAMA,
@@ -92,6 +99,59 @@ FAMILIES = {
         activation=gelu_tanh,
         attn_out="attn",
     ),
+    "cohere": PARALLEL,
+    "cohere2": PARALLEL,
+    "granite": LLAMA,
+    "minicpm3": LLAMA,
+    "apertus": LLAMA._replace(
+        middle="feedforward_layernorm", gate="mlp.up_proj", up=None, activation=None
+    ),
+    "smollm3": LLAMA,
+    "falcon": FALCON,
+    "falcon_alibi": FALCON._replace(
+        middle="post_attention_layernorm", attn_out="self_attention.dense"
+    ),
+    "mpt": GPT_NEOX._replace(
+        blocks="transformer.blocks",
+        norm="transformer.norm_f",
+        middle="norm_2",
+        gate="ffn.up_proj",
+        down="ffn.down_proj",
+        act="ffn.act",
+        attn_out="attn",
+        mlp_out="ffn.down_proj",  # its MLP adds the stream itself
+    ),
+    "gemma3": GEMMA._replace(blocks="model.language_model.layers", norm="model.language_model.norm"),
+    "olmo": LLAMA,
+    "olmo3": LLAMA._replace(middle="mlp", **POST_NORM),
+    "phi": PARALLEL._replace(
+        norm="model.final_layernorm",
+        gate="mlp.fc1",
+        up=None,
+        down="mlp.fc2",
+        activation=gelu_tanh,
+        act="mlp.activation_fn",
+    ),
+    "stablelm": LLAMA,
+    "starcoder2": LLAMA._replace(
+        gate="mlp.c_fc", up=None, down="mlp.c_proj", activation=gelu_tanh, act="mlp.act"
+    ),
+    "xglm": LLAMA._replace(
+        norm="model.layer_norm",
+        middle="final_layer_norm",
+        gate="fc1",
+        up=None,
+        down="fc2",
+        activation=gelu,
+        act="activation_fn",
+        mlp_out="fc2",
+    ),
+    "qwen2_moe": EXPERTS,
+    "qwen3_moe": EXPERTS,
+    "mixtral": EXPERTS,
+    "granitemoe": EXPERTS._replace(mlp_out="block_sparse_moe"),
+    "gpt_oss": EXPERTS,
+    "llama4_text": EXPERTS._replace(mlp_out="feed_forward"),
     "opt": Family(
         blocks="model.decoder.layers",
         norm="model.decoder.final_layer_norm",
@@ -107,9 +167,24 @@ FAMILIES = {
 }
 
 
+def family_of(model: PreTrainedModel) -> Family:
+    """Where this model keeps its parts."""
+    kind = model.config.model_type
+    if kind == "falcon" and model.config.alibi:
+        kind = "falcon_alibi"
+    return FAMILIES[kind]
+
+
+def update_factor(model: PreTrainedModel) -> float:
+    """What a block multiplies by before it adds it to the stream."""
+    if model.config.model_type == "minicpm3":
+        return float(model.config.scale_depth / math.sqrt(model.config.num_hidden_layers))
+    return float(getattr(model.config, "residual_multiplier", 1))
+
+
 def activations(model: PreTrainedModel, ids: Sequence[int]) -> dict[tuple[str, int], Tensor]:
     """Every site at every layer [T, D] for one sentence, keyed by (site, layer)."""
-    family = FAMILIES[model.config.model_type]
+    family = family_of(model)
     blocks = list(model.get_submodule(family.blocks))
     last = len(blocks)
     inputs, outputs = {}, {}
@@ -130,9 +205,14 @@ def activations(model: PreTrainedModel, ids: Sequence[int]) -> dict[tuple[str, i
     for layer, block in enumerate(blocks, start=1):
         entering = inputs[block][0]
         leaving = outputs[block][0][0] if isinstance(outputs[block], tuple) else outputs[block][0]
+        found["resid_post", layer] = leaving
+        if family.gate is None:
+            middle = inputs[block.get_submodule(family.middle)].reshape(entering.shape)
+            found["attn_out", layer] = middle - entering
+            found["mlp_out", layer] = leaving - middle
+            continue
         into_mlp = inputs[block.get_submodule(family.gate)].reshape(entering.shape)
         parts = neurons(block, family, into_mlp)
-        found["resid_post", layer] = leaving
         if family.up is not None:
             found["mlp_gate", layer] = parts.gate
         found["mlp_act", layer] = parts.act
@@ -163,8 +243,16 @@ def neurons(block: nn.Module, family: Family, into_TD: Tensor) -> Neurons:
             up = project(block.get_submodule(family.up), into_TD)
         else:
             up = torch.ones_like(gate)
-        act = family.activation(gate)
+        activation = family.activation or partial(xielu, block.get_submodule(family.act))
+        act = activation(gate)
         return Neurons(gate=gate, act=act, hidden=act * up)
+
+
+def xielu(module: nn.Module, x: Tensor) -> Tensor:
+    """Apertus' activation (arXiv 2411.13010): quadratic above zero, bent back up below it."""
+    below = module.beta + softplus(module.alpha_n)
+    negative = below * (torch.exp(x.clamp(max=0)) - 1 - x) + module.beta * x
+    return torch.where(x > 0, softplus(module.alpha_p) * x**2 + module.beta * x, negative)
 
 
 def project(module: nn.Module, value: Tensor) -> Tensor:
@@ -261,15 +349,24 @@ def latent_log_probabilities(
     """log P of every token of `option` if the stream after `layer` were the last one."""
     ids = [*context, *option]
     stream_TD = activations(model, ids)["resid_post", layer]
-    cap = getattr(model.config, "final_logit_softcapping", None)
+    config = model.config.get_text_config()
+    cap = getattr(config, "final_logit_softcapping", None)
     logs = []
     with torch.no_grad():
         for place in range(max(len(context), 1), len(ids)):
             state_D = stream_TD[place - 1]
             if norm == "final_norm":
-                state_D = model.get_submodule(FAMILIES[model.config.model_type].norm)(state_D)
-            output = model.lm_head if head == "lm_head" else model.get_input_embeddings()
-            logits_V = output.weight @ state_D
+                state_D = model.get_submodule(family_of(model).norm)(state_D)
+            if config.model_type == "minicpm3":
+                state_D = state_D * config.dim_model_base / config.hidden_size
+            if head == "lm_head":
+                logits_V = linear(state_D, model.lm_head.weight, model.lm_head.bias)
+            else:
+                logits_V = model.get_input_embeddings().weight @ state_D
+            if config.model_type in ("cohere", "cohere2"):
+                logits_V = logits_V * config.logit_scale
+            if config.model_type in ("granite", "granitemoe"):
+                logits_V = logits_V / config.logits_scaling
             if softcap and cap:
                 logits_V = cap * torch.tanh(logits_V / cap)
             logs.append(float(logits_V.log_softmax(dim=-1)[ids[place]]))

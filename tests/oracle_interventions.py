@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 from transformers import PreTrainedModel
 
-from tests.oracle import FAMILIES
+from tests.oracle import family_of, update_factor
 
 # Shapes: T tokens, D width of a site, V vocabulary
 
@@ -73,7 +73,8 @@ def change_of(one: Any, *, prompt: int, length: int, end: int) -> Change:
 
 def _hook(model: PreTrainedModel, change: Change) -> RemovableHandle:
     """Put a change where its site is."""
-    family = FAMILIES[model.config.model_type]
+    family = family_of(model)
+    factor = update_factor(model) if change.site in ("attn_out", "mlp_out") else 1
     block = model.get_submodule(family.blocks)[max(change.layer, 1) - 1]
 
     def changed(value: Tensor) -> Tensor:
@@ -81,7 +82,8 @@ def _hook(model: PreTrainedModel, change: Change) -> RemovableHandle:
         half = change.site == "mlp_gate" and family.up == ""
         width = value_TD.shape[1] // 2 if half else value_TD.shape[1]
         for token in change.tokens:
-            value_TD[token, :width] = change.new(value_TD[token, :width].float().clone())
+            own_D = value_TD[token, :width].float() * factor
+            value_TD[token, :width] = change.new(own_D.clone()) / factor
         return value_TD.reshape(value.shape)
 
     def before(_module: nn.Module, args: tuple, kwargs: dict) -> tuple[tuple, dict]:

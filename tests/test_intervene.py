@@ -282,7 +282,7 @@ def test_blended_and_folded_neuron_steering_equal_one_scale(family: str) -> None
         return (1 - alpha) * h + alpha * weakened
 
     folded = copy.deepcopy(loaded.model)
-    family_of = oracle.FAMILIES[loaded.model.config.model_type]
+    family_of = oracle.family_of(loaded.model)
     for layer in layers:
         block = folded.get_submodule(family_of.blocks)[layer - 1]
         down = block.get_submodule(family_of.down)

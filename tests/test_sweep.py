@@ -183,7 +183,7 @@ def counting(loaded: LoadedModel) -> Iterator[list[int]]:
         return hook
 
     handles = []
-    family = oracle.FAMILIES[loaded.model.config.model_type]
+    family = oracle.family_of(loaded.model)
     for layer, block in enumerate(loaded.model.get_submodule(family.blocks)):
         down = block.get_submodule(family.down)
         handles.append(down.register_forward_pre_hook(count(layer)))

@@ -1,4 +1,4 @@
-"""Random tiny models of thirteen families with a byte tokenizer, made from configs: no downloads.
+"""Random tiny models of many families with a byte tokenizer, made from configs: no downloads.
 
 Every model is saved to a folder that lasts as long as the tests. Their weights are noise, larger
 than usual so that nothing is nearly constant; they differ where families differ (embedding scale,
@@ -7,7 +7,7 @@ norm placement, biases, softcapping, sliding window, tied head, a tokenizer with
 
 import atexit
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -17,32 +17,28 @@ import torch
 from tokenizers import Tokenizer, decoders, normalizers, pre_tokenizers, processors
 from tokenizers.models import BPE
 from transformers import (
-    AutoModelForCausalLM,
-    BloomConfig,
-    Gemma2Config,
-    Gemma3TextConfig,
-    Glm4Config,
-    GPT2Config,
-    GPTNeoXConfig,
-    LlamaConfig,
-    MistralConfig,
-    Olmo2Config,
-    OPTConfig,
-    Phi3Config,
     PretrainedConfig,
     PreTrainedTokenizerFast,
-    Qwen2Config,
-    Qwen3Config,
 )
 
 from actors.model import LoadedModel, load
 from actors.prediction.generate import Generated, generate_tokens
+from actors.structure import families
 from studies.spec import Dtype, ModelFacts
 
 # With a gate beside the neurons, the up projection; and without one.
 GATED = ("llama", "qwen2", "qwen3", "mistral", "gemma2", "gemma3", "olmo2", "glm4", "phi3")
 UNGATED = ("gpt2", "gpt_neox", "opt", "bloom")
 FAMILIES = GATED + UNGATED
+
+# Other structures, which tests/test_families.py goes through; those with experts have no neurons.
+EXPERTS = ("qwen2_moe", "qwen3_moe", "mixtral", "granitemoe", "gpt_oss", "llama4")
+OTHERS = (
+    *("cohere", "cohere2", "granite", "minicpm3", "apertus", "smollm3", "falcon", "falcon_new"),
+    *("falcon_alibi", "mpt", "gemma3_vision", "olmo", "olmo3", "phi", "stablelm", "starcoder2"),
+    "xglm",
+    *EXPERTS,
+)
 
 # Texts of one token and of many, in several scripts, two of them the same.
 TEXTS = (
@@ -56,78 +52,12 @@ TEXTS = (
     "zz",
 )
 
-_ENDS = {"bos_token_id": 0, "eos_token_id": 1, "pad_token_id": None}
-_SHAPE = {
-    "vocab_size": 320,
-    "hidden_size": 32,
-    "intermediate_size": 48,
-    "num_hidden_layers": 3,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "max_position_embeddings": 256,
-    "initializer_range": 0.15,
-    **_ENDS,
-}
-_GEMMA = _SHAPE | {
-    "num_hidden_layers": 4,
-    "head_dim": 8,
-    "sliding_window": 24,
-    "query_pre_attn_scalar": 8,
-}
-
 _ROOT = tempfile.TemporaryDirectory(prefix="tiny-models-")
 atexit.register(_ROOT.cleanup)
 
 
 def config(family: str) -> PretrainedConfig:
-    return _CONFIGS[family]()
-
-
-_CONFIGS: dict[str, Callable[[], PretrainedConfig]] = {
-    "llama": lambda: LlamaConfig(**_SHAPE, tie_word_embeddings=False),
-    "qwen2": lambda: Qwen2Config(
-        **_SHAPE | {"hidden_size": 48, "num_hidden_layers": 2}, tie_word_embeddings=True
-    ),
-    "qwen3": lambda: Qwen3Config(**_SHAPE, head_dim=16, tie_word_embeddings=True),
-    "gemma2": lambda: Gemma2Config(
-        **_GEMMA, final_logit_softcapping=3.0, attn_logit_softcapping=5.0
-    ),
-    "gemma3": lambda: Gemma3TextConfig(
-        **_GEMMA, layer_types=["sliding_attention", "full_attention"] * 2
-    ),
-    "olmo2": lambda: Olmo2Config(**_SHAPE | {"num_hidden_layers": 2}, tie_word_embeddings=False),
-    "mistral": lambda: MistralConfig(**_SHAPE | {"hidden_size": 64}, sliding_window=24),
-    "glm4": lambda: Glm4Config(**_SHAPE, head_dim=8),
-    "phi3": lambda: Phi3Config(**_SHAPE, sliding_window=24),
-    "gpt2": lambda: GPT2Config(
-        **_ENDS,
-        vocab_size=320,
-        n_embd=32,
-        n_layer=3,
-        n_head=4,
-        n_inner=48,
-        n_positions=256,
-        initializer_range=0.15,
-    ),
-    "gpt_neox": lambda: GPTNeoXConfig(
-        **{name: value for name, value in _SHAPE.items() if name != "num_key_value_heads"},
-        rotary_pct=0.5,
-    ),
-    "opt": lambda: OPTConfig(
-        **_ENDS | {"pad_token_id": 1},
-        vocab_size=320,
-        hidden_size=32,
-        word_embed_proj_dim=32,
-        num_hidden_layers=3,
-        num_attention_heads=4,
-        ffn_dim=48,
-        max_position_embeddings=256,
-        init_std=0.15,
-    ),
-    "bloom": lambda: BloomConfig(
-        **_ENDS, vocab_size=320, hidden_size=32, n_layer=3, n_head=4, initializer_range=0.15
-    ),
-}
+    return families.FAMILIES[family].config()
 
 
 def tokenizer(*, bos: bool, space_before: bool = False) -> PreTrainedTokenizerFast:
@@ -166,14 +96,9 @@ def neurons(settings: PretrainedConfig) -> int:
 @cache
 def make(family: str, *, seed: int = 0, context: int = 256) -> ModelFacts:
     """Save a random model of `family` and say what is known of it. Qwen2 has no BOS."""
-    settings = config(family)
+    settings = config(family).get_text_config()
     folder = Path(_ROOT.name) / f"{family}-{seed}-{context}"
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        model = AutoModelForCausalLM.from_config(settings, dtype=torch.float32)
-        for parameter in model.parameters():
-            if parameter.ndim == 1:
-                torch.nn.init.uniform_(parameter, 0.5, 1.5)
+    model, _ = families.make(family, seed=seed)
     model.save_pretrained(folder)
     tokenizer(bos=family != "qwen2").save_pretrained(folder)
     return ModelFacts(

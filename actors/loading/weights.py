@@ -113,7 +113,8 @@ def attentions(config: PretrainedConfig) -> tuple[str, ...]:
 
     sdpa has no softcapping of attention logits; some versions drop it without a word.
     """
-    capped = getattr(config, "attn_logit_softcapping", None) is not None
+    text = config.get_text_config()  # that of a model with a vision part is nested
+    capped = getattr(text, "attn_logit_softcapping", None) is not None
     return ("eager",) if capped else ("sdpa", "eager")
 
 

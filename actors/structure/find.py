@@ -39,6 +39,7 @@ class Pattern(NamedTuple):
 
 PATTERNS = (
     Pattern("gate_proj", "up_proj", "down_proj", "act_fn"),
+    Pattern("gate_proj", "up_proj", "down_proj", "activation_fn"),
     Pattern("gate_up_proj", None, "down_proj", "activation_fn", fused=True),
     Pattern("dense_h_to_4h", None, "dense_4h_to_h", "act"),
     Pattern("dense_h_to_4h", None, "dense_4h_to_h", "gelu_impl"),
@@ -188,7 +189,6 @@ def _keeps_sign(activation: nn.Module, embedding: nn.Module) -> bool:
 
 def _find_mlps(blocks: tuple[nn.Module, ...]) -> tuple[tuple[MLP, ...], str]:
     """The MLP of every block, or none and the reason."""
-    mlps = []
     for layer, block in enumerate(blocks, start=1):
         names = [(path, path.rpartition(".")[2]) for path, _ in block.named_modules()]
         experts = [path for path, name in names if "expert" in name or "moe" in name]
@@ -197,6 +197,8 @@ def _find_mlps(blocks: tuple[nn.Module, ...]) -> tuple[tuple[MLP, ...], str]:
                 f"block {layer} is a mixture of experts ({experts[0]}), where a router chooses each "
                 "token's neurons, so none has a value at every token"
             )
+    mlps = []
+    for layer, block in enumerate(blocks, start=1):
         found = [
             mlp
             for module in block.modules()

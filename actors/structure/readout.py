@@ -75,22 +75,23 @@ def measure(model: PreTrainedModel, sites: Sites, ids_BT: Tensor) -> Sites:
     Where nothing of this kind explains it they stay plain, and the proof says so.
     """
     told = ask(model, sites, ids_BT)
+    found = sites
     if told.states_N is not None:
         scale = float(told.states_N[_place(1.0, largest=1.0)])
-        sites = replace(sites, state_scale=scale)
+        found = replace(found, state_scale=scale)
     if told.logits_N is not None:
         scale = float(told.logits_N[_place(SMALL, largest=LARGE)]) / SMALL
         most = abs(float(told.logits_N[_place(LARGE, largest=LARGE)]))
         capped = abs(most - abs(scale) * LARGE) > EQUAL * most
-        sites = replace(sites, logit_scale=scale, softcap=most if capped else None)
-    return sites
+        found = replace(found, logit_scale=scale, softcap=most if capped else None)
+    return found if all(share <= EQUAL for _, share in errors(found, told)) else sites
 
 
 def errors(sites: Sites, told: Told) -> Iterator[tuple[str, float]]:
     """What the scales and the cap must explain, and the largest share that they do not."""
     if told.states_N is not None:
         expected_N = shown(largest=1.0) * sites.state_scale
-        claim = f"a normed state enters the head times {sites.state_scale:.6g}"
+        claim = f"a state enters the head as the final norm gives it, times {sites.state_scale:.6g}"
         yield claim, _error(told.states_N, expected_N)
     if told.logits_N is not None:
         expected_N = sites.behind_head(shown(largest=LARGE))
