@@ -9,11 +9,13 @@ from studies.spec import Row
 class Answer(NamedTuple):
     """The rows of a unit, and the files its cells have made for others, by the making cell's key.
 
-    An artifact is safetensors content: what is kept under artifacts/ in a run's folder.
+    An artifact is safetensors content: what is kept under artifacts/ in a run's folder. `refused`
+    says of cells, by key, why this model has nothing for them; the others have rows.
     """
 
     rows: list[Row]
     artifacts: Mapping[str, bytes] = {}
+    refused: Mapping[str, str] = {}
 
 
 class EngineDiedError(RuntimeError):

@@ -143,17 +143,31 @@ def translations(runs: RunFolders) -> None:
 @app.command(
     cls=Strict,
     epilog="Example: [bold]babelscope sites miniworld-llama[/bold]   "
-    "[bold]babelscope sites google/gemma-2-9b --dtype bfloat16[/bold]",
+    "[bold]babelscope sites google/gemma-2-9b --dtype bfloat16[/bold]   "
+    "[bold]babelscope sites --families[/bold]",
 )
 def sites(
-    model: Annotated[str, typer.Argument(help="Folder or hub id: ID or ID@REVISION.")],
+    model: Annotated[
+        str | None,
+        typer.Argument(help="Folder or hub id: ID or ID@REVISION.", show_default=False),
+    ] = None,
+    families: Annotated[
+        bool, typer.Option("--families", help="Prove a small model of every family instead.")
+    ] = False,
     dtype: DtypeName = "float32",
     device: DeviceName = "auto",
     trust_remote_code: RemoteCode = False,
 ) -> None:
     """Show which module each site name means in a model, proven by arithmetic."""
-    from orchestrator.sites import show_sites
+    from orchestrator.sites import show_families, show_sites
 
+    if (model is None) != families:
+        found = "both" if families else "neither"
+        raise ValueError(f"expected a model or --families, found {found}: give one of the two")
+    if model is None:
+        if not show_families(console=console):
+            raise typer.Exit(CELLS_FAILED)
+        return
     (target,) = opt.models(
         Options(models=(model,), dtype=dtype, trust_remote_code=trust_remote_code)
     )

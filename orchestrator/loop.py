@@ -8,6 +8,7 @@ viewer's business.
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from analysis.redact import redact
@@ -180,14 +181,19 @@ class Loop:
         try:
             for key, data in event.artifacts.items():
                 self._store.write_artifact(key, data)
-            self._store.write(unit, event.rows)
+            answered = replace(
+                unit, cells=tuple(cell for cell in unit.cells if cell.key not in event.refused)
+            )
+            if answered.cells:
+                self._store.write(answered, event.rows)
         except WrongRowsError as error:
             self._give_back(event._replace(kind="unit_failed", error=str(error)))
             return
         self._schedule.done(event.worker, now=now)
-        self._cells += len(unit.cells)
-        self._standing.kept(event.worker, unit, work=self._cost.stated(unit))
+        self._cells += len(answered.cells)
+        self._standing.kept(event.worker, answered, work=self._cost.stated(unit))
         self._standing.rested(event.worker, now=time.time())
+        self._give_up(self._schedule.refused(unit, event.refused))
 
     def _give_back(self, event: Event) -> None:
         """Schedule failed work again, or record its cells as failed."""

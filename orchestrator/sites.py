@@ -1,4 +1,4 @@
-"""Show which module each site name means in one model, and the arithmetic that proves it."""
+"""Show which module each site name means in one model or in every family, and what proves it."""
 
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
@@ -33,13 +33,46 @@ def show_sites(model: Model, *, device: str, console: Console) -> bool:
         console.print("the map is wrong, so studies refuse this model", style="red")
         return False
     prove_interventions(loaded.sites)
+    neurons = f", {loaded.sites.width('mlp_hidden')} neurons a block" if loaded.sites.mlps else ""
     sharing = "share their beginning in one row" if loaded.shares else "run apart (a mixed state)"
     console.print(
-        f"{loaded.facts.layers} blocks, width {loaded.facts.width}, {loaded.facts.neurons} neurons "
-        f"a block; {loaded.facts.dtype}, attention backend {loaded.attention}; it can be steered "
+        f"{loaded.facts.layers} blocks, width {loaded.facts.width}{neurons}; {loaded.facts.dtype}, attention backend {loaded.attention}; it can be steered "
         f"(coefficient 0 changes nothing, another does); texts {sharing}"
     )
     return True
+
+
+def show_families(*, console: Console) -> bool:
+    """Prove a small random model of every family, print what holds; whether all of it does.
+
+    Raises:
+        ValueError: one of them cannot be read.
+    """
+    from actors.structure.families import FAMILIES, prove_family
+    from actors.structure.site_map import exceptions
+
+    table = Table("family", "such as", title="Families proven on small random models")
+    table.add_column("claims that hold", justify="right")
+    table.add_column("exceptions", overflow="fold")
+    holds = True
+    with console.status("making and proving models"):
+        for name in FAMILIES:
+            proven = prove_family(name)
+            held = sum(claim.holds for claim in proven.claims)
+            holds = holds and proven.holds
+            table.add_row(
+                name,
+                proven.models,
+                f"{held} of {len(proven.claims)}",
+                "; ".join(exceptions(proven)) or "none",
+                style=None if proven.holds else "red",
+            )
+    console.print(table)
+    console.print(
+        "A model of another family is read too if its structure is proven on loading: "
+        "`babelscope sites MODEL` shows it."
+    )
+    return holds
 
 
 def _map(rows: Iterable["SiteRow"], *, title: str) -> Table:

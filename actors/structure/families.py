@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, PretrainedConfig, PreTrainedModel
+from transformers.utils import logging
 
 from actors.check import can_share, prove_interventions
 from actors.loading.weights import attentions
@@ -162,7 +163,7 @@ FAMILIES: Mapping[str, Family] = {
         "cohere2", "Command R7B, Command A", _SHAPE | _MIXED | {"logit_scale": 0.25}
     ),
     "granite": Family("granite", "Granite 3", _GRANITE),
-    "hyperclovax": Family("hyperclovax", "HyperCLOVA X SEED", _GRANITE),
+    "hyperclovax": Family("hyperclovax", "HyperCLOVA X SEED Think", _GRANITE),
     "minicpm3": Family("minicpm3", "MiniCPM 3", _SHAPE | _LATENT | {"dim_model_base": 8}),
     "apertus": Family("apertus", "Apertus", _SHAPE),
     "smollm3": Family("smollm3", "SmolLM3", _SHAPE | {"no_rope_layers": [1, 0, 1]}),
@@ -275,7 +276,12 @@ def prove_family(name: str) -> Proven:
     Raises:
         ValueError: it cannot be read or steered.
     """
-    model, attention = make(name)
+    level = logging.get_verbosity()
+    logging.set_verbosity_error()  # sizes as small as these are worth a warning to many configs
+    try:
+        model, attention = make(name)
+    finally:
+        logging.set_verbosity(level)
     sites = find(model, layers=model.config.get_text_config().num_hidden_layers)
     proof = claims(model, sites)
     prove_interventions(sites)

@@ -194,8 +194,8 @@ def _find_mlps(blocks: tuple[nn.Module, ...]) -> tuple[tuple[MLP, ...], str]:
         experts = [path for path, name in names if "expert" in name or "moe" in name]
         if experts:
             return (), (
-                f"block {layer} is a mixture of experts ({experts[0]}), where a router chooses each "
-                "token's neurons, so none has a value at every token"
+                f"block {layer} is a mixture of experts ({experts[0]}): a router chooses each "
+                "token's neurons, so that none has a value at every token"
             )
     mlps = []
     for layer, block in enumerate(blocks, start=1):

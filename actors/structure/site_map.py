@@ -1,12 +1,13 @@
 """Lay out the map of a model's sites for people: which module each name means, and its proof."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from actors.model import LoadedModel
+from actors.structure.families import Proven
 from actors.structure.proof import Claim, claims
-from actors.structure.sites import MEANING, SITES, Port, SiteName
+from actors.structure.sites import MEANING, NEURONS, SITES, Port, SiteName, Sites
 
 
 class Evidence(NamedTuple):
@@ -69,8 +70,7 @@ def _where(loaded: LoadedModel, site: SiteName) -> str:
     """The path of the site's module, with k for the layer, and which side of it."""
     names = {module: path for path, module in loaded.model.named_modules()}
     if site == "head":
-        cap = f", capped at {loaded.sites.softcap:g}" if loaded.sites.softcap is not None else ""
-        return f"{names[loaded.sites.head]} of final_norm{cap}"
+        return ", ".join([f"{names[loaded.sites.head]} of final_norm", *_scales(loaded.sites)])
     port: Port = loaded.sites.ports[site][-1]
     path = names[port.module]
     block = names[loaded.sites.blocks[-1]]
@@ -78,4 +78,36 @@ def _where(loaded: LoadedModel, site: SiteName) -> str:
         numbered = block.rpartition(".")[0]
         path = f"{numbered}.{{k-1}}{path.removeprefix(block)}"
     columns = "" if port.part is None else f", columns {port.part.start} to {port.part.stop - 1}"
-    return f"{port.side} of {path}{columns}"
+    times = "" if port.factor == 1 else f", times {port.factor:g}"
+    return f"{port.side} of {path}{columns}{times}"
+
+
+def exceptions(proven: Proven) -> list[str]:
+    """In what a family differs from Llama, as far as it matters to a study."""
+    sites = proven.sites
+    told = list(_scales(sites))
+    reasons: dict[str, list[str]] = {}
+    for site, reason in sites.missing.items():
+        reasons.setdefault(reason, []).append(site)
+    for reason, lacking in reasons.items():
+        what = "neurons" if lacking == list(NEURONS) else ", ".join(lacking)
+        told.append(f"no {what}: {reason}")
+    factors = {port.factor for port in sites.ports.get("attn_out", ())} - {1.0}
+    told += [f"attn_out and mlp_out are added times {factor:g}" for factor in factors]
+    if not sites.keeps_sign:
+        told.append("an activation may be positive below zero: its own sign says what fires")
+    if not proven.shares:
+        told.append("texts do not share their beginning in one row (slower)")
+    if proven.attention != "sdpa":
+        told.append(f"attention backend {proven.attention}")
+    return told
+
+
+def _scales(sites: Sites) -> Iterator[str]:
+    """What the model multiplies in front of its head and behind it."""
+    if sites.state_scale != 1:
+        yield f"states times {sites.state_scale:g} before the head"
+    if sites.logit_scale != 1:
+        yield f"logits times {sites.logit_scale:g}"
+    if sites.softcap is not None:
+        yield f"logits capped at {sites.softcap:g}"

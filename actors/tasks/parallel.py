@@ -7,6 +7,7 @@ pivot's; a picture of all languages together holds those of its own layers.
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import torch
@@ -52,9 +53,13 @@ def parallel(loaded: LoadedModel, unit: Unit, given: Given) -> Answer:
         cell.key: _reading(loaded, cell, measures[str(cell.measure)], work.switches)
         for cell in unit.cells
     }
+    refused = _refused(loaded, readings)
+    unit = replace(unit, cells=tuple(cell for cell in unit.cells if cell.key not in refused))
+    if not unit.cells:
+        return Answer([], refused=refused)
     if work.together:
         assert unit.table == "points", "only a picture shows all languages together"
-        return Answer(_together(loaded, unit, measures, readings))
+        return Answer(_together(loaded, unit, measures, readings), refused=refused)
     switches = work.switches.text()
     cells_of: dict[_Place, list[Cell]] = defaultdict(list)
     for cell in unit.cells:
@@ -86,7 +91,21 @@ def parallel(loaded: LoadedModel, unit: Unit, given: Given) -> Answer:
                 {**place, **qualities[unit.table], **found, **known}
                 for found in ROWS[unit.table](pair, measure, work, bitext)
             ]
-    return Answer(rows)
+    return Answer(rows, refused=refused)
+
+
+def _refused(loaded: LoadedModel, readings: dict[str, Reading]) -> dict[str, str]:
+    """The cells, by key, whose site this model lacks, such as the neurons of a mixture of experts.
+
+    They fail alone: cells of other measures read the same texts and have their answers.
+    """
+    refused: dict[str, str] = {}
+    for key, reading in readings.items():
+        try:
+            loaded.sites.check(reading.site, layer=reading.layer)
+        except ValueError as error:
+            refused[key] = f"ValueError: {error}"
+    return refused
 
 
 def _reading(loaded: LoadedModel, cell: Cell, measure: Measure, switches: Switches) -> Reading:
@@ -260,7 +279,7 @@ def _together(
     assert isinstance(unit.work, AlignmentWork)
     (chat,) = {bitext.chat for bitext in unit.work.bitexts}
     sides = _sides(unit.work.bitexts)
-    wanted = set(readings.values())
+    wanted = {readings[cell.key] for cell in unit.cells}
     read = [_vectors(loaded, unit, side.texts, wanted, chat=chat).vectors for side in sides]
     names = [(side.language, side.ids) for side in sides]
     switches = unit.work.switches.text()

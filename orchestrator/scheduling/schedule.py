@@ -7,7 +7,7 @@ another process, then cut by language until what fails stands alone. Ray and fil
 """
 
 import heapq
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -148,6 +148,16 @@ class Schedule:
         self._awake.add(worker)
         self._review_in -= 1
         return job.unit
+
+    def refused(self, unit: Unit, reasons: Mapping[str, str]) -> list[CellError]:
+        """Of a unit that is computed, the cells that its model has nothing for, by key."""
+        given_up = [
+            CellError(cell=cell, attempts=1, error=reasons[cell.key], traceback="")
+            for cell in unit.cells
+            if cell.key in reasons
+        ]
+        self.errors += given_up
+        return given_up
 
     def failed(
         self, worker: int, *, error: str, traceback: str, gone: bool = False

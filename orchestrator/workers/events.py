@@ -6,6 +6,7 @@ The words here are all that loop and clusters share; where workers live is unkno
 from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple, Protocol
 
+from actors.answer import Answer
 from orchestrator.scheduling.actions import Node
 from orchestrator.workers.gpus import GpuUse
 from studies.spec import ModelFacts, Row, Unit
@@ -21,7 +22,7 @@ class Event(NamedTuple):
     it is `gone`: its process died, by itself or for want of memory. With a node that `left`, all
     its workers are gone without an event of their own. `about` describes an open model. Events of
     nodes have no worker (-1). `artifacts` are what the cells of a unit that is done have made for
-    others, by their key.
+    others, by their key; `refused` says why some of its cells have no rows.
     """
 
     worker: int
@@ -33,6 +34,13 @@ class Event(NamedTuple):
     about: Mapping[str, object] = {}
     node: Node | None = None
     artifacts: Mapping[str, bytes] = {}
+    refused: Mapping[str, str] = {}
+
+
+def done(worker: int, answer: Answer) -> Event:
+    """A worker's unit is answered."""
+    artifacts, refused = answer.artifacts, answer.refused
+    return Event(worker, "done", answer.rows, artifacts=artifacts, refused=refused)
 
 
 class Cluster(Protocol):

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from actors.answer import EngineDiedError
 from orchestrator.scheduling.actions import Node
-from orchestrator.workers.events import Event, Kind, summary
+from orchestrator.workers.events import Event, Kind, done, summary
 from orchestrator.workers.gpus import GpuUse, read_gpus, visible_gpus
 from orchestrator.workers.worker import about, load
 from studies.spec import ModelFacts, Unit
@@ -85,8 +85,7 @@ class InlineCluster:
         worker, task = self._todo.popleft()
         try:
             if isinstance(task, _Task):
-                rows, artifacts = self._actors[worker].run(*task)
-                return Event(worker, "done", rows, artifacts=artifacts)
+                return done(worker, self._actors[worker].run(*task))
             self._actors[worker] = load(task, device=self._device, threads=None)
             return Event(worker, "open", about=about(self._actors[worker]))
         except Exception as error:  # the boundary of a unit: whatever it was becomes an error row

@@ -14,7 +14,7 @@ from typing import Any, Literal
 from actors.answer import EngineDiedError
 from orchestrator.scheduling.actions import Node
 from orchestrator.workers.address import death
-from orchestrator.workers.events import Event, summary
+from orchestrator.workers.events import Event, done, summary
 from orchestrator.workers.fetch import Fetches
 from orchestrator.workers.gpus import GpuUse
 from orchestrator.workers.listing import LOST_SECONDS, OBSERVE_SECONDS, Listing
@@ -312,7 +312,7 @@ class RemoteCluster:
             elif kind == "load":
                 self._events.append(Event(worker, "open", about=result))
             else:
-                self._events.append(Event(worker, "done", result.rows, artifacts=result.artifacts))
+                self._events.append(done(worker, result))
 
     def _fail(
         self, worker: int, call: Call, error: str, *, traceback: str = "", gone: bool = False
