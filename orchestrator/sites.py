@@ -36,7 +36,8 @@ def show_sites(model: Model, *, device: str, console: Console) -> bool:
     neurons = f", {loaded.sites.width('mlp_hidden')} neurons a block" if loaded.sites.mlps else ""
     sharing = "share their beginning in one row" if loaded.shares else "run apart (a mixed state)"
     console.print(
-        f"{loaded.facts.layers} blocks, width {loaded.facts.width}{neurons}; {loaded.facts.dtype}, attention backend {loaded.attention}; it can be steered "
+        f"{loaded.facts.layers} blocks, width {loaded.facts.width}{neurons}; {loaded.facts.dtype}, "
+        f"attention backend {loaded.attention}; it can be steered "
         f"(coefficient 0 changes nothing, another does); texts {sharing}"
     )
     return True

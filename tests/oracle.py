@@ -121,7 +121,9 @@ FAMILIES = {
         attn_out="attn",
         mlp_out="ffn.down_proj",  # its MLP adds the stream itself
     ),
-    "gemma3": GEMMA._replace(blocks="model.language_model.layers", norm="model.language_model.norm"),
+    "gemma3": GEMMA._replace(
+        blocks="model.language_model.layers", norm="model.language_model.norm"
+    ),
     "olmo": LLAMA,
     "olmo3": LLAMA._replace(middle="mlp", **POST_NORM),
     "phi": PARALLEL._replace(

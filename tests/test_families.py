@@ -6,10 +6,13 @@ The thirteen families that every other test goes through are not repeated here.
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
+import pandas as pd
 import pytest
 import torch
 from torch import Tensor
+from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 
 from actors.check import prove_interventions
 from actors.extraction.capture import Reading, capture
@@ -19,11 +22,13 @@ from actors.intervention.setting import Intervention, Setting
 from actors.intervention.sweep import sweep
 from actors.model import LoadedModel, load
 from actors.prediction.score import read_options
+from actors.structure.families import FAMILIES
 from actors.structure.find import find
 from actors.structure.proof import claims, prove
 from actors.structure.sites import NEURONS, SITES, SiteName
-from studies.spec import Dtype
-from tests import oracle, oracle_interventions, tiny
+from actors.work import run_unit
+from studies.spec import AlignmentWork, Cell, Dtype, Switches, Unit
+from tests import oracle, oracle_interventions, tiny, world
 from tests.questions import QUESTIONS, ids
 
 # Shapes: B rows, T tokens, D width of a site, V vocabulary
@@ -265,3 +270,125 @@ def test_a_change_of_nothing_leaves_a_multiplied_update_to_the_bit() -> None:
     assert torch.equal(port.write(value_BTD, read_BTD), value_BTD)
     read_BTD[0, 0] += 1
     torch.testing.assert_close(port.read(port.write(value_BTD, read_BTD), rows=2), read_BTD)
+
+
+def test_cells_whose_site_a_model_lacks_fail_alone_and_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A study over a mixture of experts: what reads neurons fails in one sentence, each cell once;
+    measures that share its texts have the numbers they have without it."""
+    root = world.data_root(tmp_path / "data")
+    models = [tiny.make("mixtral").folder]
+    for name, measures in (("all", "mexa,nasca,navca,cka"), ("some", "mexa,cka")):
+        arguments = world.arguments(root, tmp_path / name, "--measure", measures, models=models)
+        assert world.run(*arguments, monkeypatch=monkeypatch) == (1 if name == "all" else 0)
+    shown = capsys.readouterr().out
+    assert "'mlp_act' does not exist in this model: block 1 is a mixture of experts" in shown
+    errors = pd.read_parquet(tmp_path / "all" / "errors.parquet")
+    assert set(errors["measure"]) == {"nasca", "navca"}
+    assert set(errors["attempts"]) == {1}
+    whole, some = (world.table(tmp_path / name, "alignment") for name in ("all", "some"))
+    assert set(whole["measure"]) == {"mexa", "cka"}
+    pd.testing.assert_frame_equal(whole, some, check_exact=True)
+    arguments = world.arguments(root, tmp_path / "all", "--measure", "mexa,nasca", models=models)
+    assert world.run(*arguments, monkeypatch=monkeypatch) == 1
+    assert "failed before: --retry-errors takes them up again" in capsys.readouterr().out
+
+
+def test_a_unit_of_nothing_but_refused_cells_has_no_rows() -> None:
+    facts = tiny.make("mixtral")
+    cell = Cell(
+        table="points",
+        model=facts.name,
+        revision=facts.revision,
+        language="deu_Latn",
+        scope="scope",
+        dataset="words",
+        pivot="eng_Latn",
+        measure="nasca",
+        pooling="weighted",
+        layer=1,
+    )
+    work = AlignmentWork(bitexts=(), switches=Switches(), together=True)
+    unit = Unit(study="test", model=facts, cells=(cell,), work=work, characters=1)
+    answer = run_unit(tiny.loaded("mixtral"), unit)
+    assert answer.rows == []
+    assert list(answer.refused) == [cell.key]
+    assert answer.refused[cell.key].startswith("ValueError: site 'mlp_act' does not exist")
+
+
+def test_every_family_of_the_table_is_proven(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert set(tiny.FAMILIES + tiny.OTHERS) <= set(FAMILIES)
+    assert world.run("sites", "--families", monkeypatch=monkeypatch) == 0
+    shown = capsys.readouterr().out
+    rows: dict[str, list[str]] = {}
+    family = ""
+    for line in shown.splitlines():
+        if line.startswith("│"):
+            name, *_, told = (cell.strip() for cell in line.split("│")[1:-1])
+            family = name or family  # a long cell goes on in the lines after its row
+            rows.setdefault(family, []).append(told)
+    exceptions = {family: " ".join(told) for family, told in rows.items()}
+    assert list(exceptions) == list(FAMILIES)
+    assert exceptions["llama"] == "none"
+    assert exceptions["cohere"] == "logits times 0.0625"
+    assert "states times 0.25 before the head" in exceptions["minicpm3"]
+    assert "attn_out and mlp_out are added times 0.22" in exceptions["granite"]
+    assert "no neurons: block 1 is a mixture of experts" in exceptions["qwen2_moe"]
+    for given in (("--families", "a-model"), ()):
+        assert world.run("sites", *given, monkeypatch=monkeypatch) == 2
+        assert "expected a model or --families" in " ".join(capsys.readouterr().err.split())
+
+
+def other(kind: str, **settings: object) -> PreTrainedModel:
+    """A random model of three layers whose structure is another one."""
+    config = AutoConfig.for_model(kind, vocab_size=320, **settings)
+    return AutoModelForCausalLM.from_config(config, dtype=torch.float32).eval()
+
+
+SIZES = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 3}
+SIZES |= {"num_attention_heads": 4, "num_key_value_heads": 2}
+GPT = {"n_embd": 32, "n_layer": 3, "n_head": 4}
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings", "sentence"),
+    [
+        ("nanochat", SIZES, r"'final_norm' .* ran 2 times in a forward pass, expected once"),
+        ("openai-gpt", GPT, r"cannot be read: a probe of it fails .*`babelscope sites --families`"),
+        ("xlm", {"emb_dim": 32, "n_layers": 3, "n_heads": 4}, "has no final norm: no module takes"),
+    ],
+)
+def test_another_structure_is_refused_in_one_sentence(
+    kind: str, settings: dict[str, object], sentence: str
+) -> None:
+    model = other(kind, **settings)
+    with pytest.raises(ValueError, match=sentence) as refused:
+        prove(model, find(model, layers=3))
+    assert "\n" not in str(refused.value)
+
+
+def test_a_model_that_overflows_is_told_from_one_of_another_structure() -> None:
+    loaded = load(tiny.make("llama", seed=22), device="cpu")
+    with torch.no_grad():
+        loaded.model.model.layers[1].mlp.down_proj.weight[0, 0] = torch.nan
+    with pytest.raises(ValueError, match="last block of LlamaForCausalLM is not finite"):
+        find(loaded.model, layers=3)
+
+
+def test_neurons_behind_a_norm_of_their_own_are_left_out() -> None:
+    """BitNet has a norm between its neurons and the down projection."""
+    model = other("bitnet", **SIZES)
+    sites = find(model, layers=3)
+    prove(model, sites)
+    assert set(sites.missing) == set(NEURONS)
+
+
+def test_speed_of_a_mixture_of_experts_is_measured(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = ("--model", tiny.make("mixtral").folder, "--rounds", "1", "--json", "--task", "letters")
+    assert world.run("bench", *given, monkeypatch=monkeypatch) == 0
+    assert '"letters"' in capsys.readouterr().out

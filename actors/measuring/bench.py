@@ -112,15 +112,21 @@ def _measure(
 
 
 def _count(loaded: LoadedModel, work: Callable[[], object]) -> int:
-    """Run `work` and count its token-blocks, where every block projects down."""
+    """Run `work` and count its token-blocks, where every block projects down.
+
+    Where a block has experts instead, the module that adds their sum is counted; a block that is
+    skipped runs neither.
+    """
     counted = 0
+    sites = loaded.sites
+    parts = [mlp.down for mlp in sites.mlps] or [port.module for port in sites.ports["mlp_out"]]
 
     def count(value: Tensor) -> None:
         nonlocal counted
         counted += value.numel() // value.shape[-1]
 
     with ExitStack() as stack:
-        for mlp in loaded.sites.mlps:
-            stack.enter_context(watch_input(mlp.down, count))
+        for part in parts:
+            stack.enter_context(watch_input(part, count))
         work()
     return counted

@@ -159,9 +159,7 @@ FAMILIES: Mapping[str, Family] = {
     "cohere": Family(
         "cohere", "Command R, Aya 23, Aya Expanse 8B", _SHAPE | {"logit_scale": 0.0625}
     ),
-    "cohere2": Family(
-        "cohere2", "Command R7B, Command A", _SHAPE | _MIXED | {"logit_scale": 0.25}
-    ),
+    "cohere2": Family("cohere2", "Command R7B, Command A", _SHAPE | _MIXED | {"logit_scale": 0.25}),
     "granite": Family("granite", "Granite 3", _GRANITE),
     "hyperclovax": Family("hyperclovax", "HyperCLOVA X SEED Think", _GRANITE),
     "minicpm3": Family("minicpm3", "MiniCPM 3", _SHAPE | _LATENT | {"dim_model_base": 8}),
@@ -195,9 +193,7 @@ FAMILIES: Mapping[str, Family] = {
     "phi": Family("phi", "Phi-1.5, Phi-2", _SHAPE),
     "stablelm": Family("stablelm", "StableLM", _SHAPE),
     "starcoder2": Family("starcoder2", "StarCoder 2", _SHAPE),
-    "xglm": Family(
-        "xglm", "XGLM", _OPT | {"d_model": 32, "num_layers": 3, "attention_heads": 4}
-    ),
+    "xglm": Family("xglm", "XGLM", _OPT | {"d_model": 32, "num_layers": 3, "attention_heads": 4}),
     "gptj": Family("gptj", "GPT-J", _GPT2 | {"rotary_dim": 4}),
     "gpt_neo": Family(
         "gpt_neo",

@@ -71,7 +71,10 @@ def _find(model: PreTrainedModel, *, layers: int) -> Sites:
             f"{type(model).__name__} has no head (get_output_embeddings gives none): expected a "
             "decoder whose output layer gives a logit for every token; choose such a model"
         )
-    final_norm = _find_norm(model, blocks, head, embedding)
+    weight_VD = embedding.weight
+    assert isinstance(weight_VD, Tensor)
+    ids_BT = probe_ids(weight_VD, tokens=PROBE_TOKENS)
+    final_norm = _find_norm(model, blocks, head, ids_BT)
     mlps, no_mlp = _find_mlps(blocks)
     entering = Port(module=blocks[0], side="input")
     ports: dict[SiteName, tuple[Port, ...]] = {
@@ -98,9 +101,8 @@ def _find(model: PreTrainedModel, *, layers: int) -> Sites:
         missing=missing,
         final_norm=final_norm,
         head=head,
-        keeps_sign=all(_keeps_sign(mlp.activation, embedding) for mlp in mlps),
+        keeps_sign=all(_keeps_sign(mlp.activation, weight_VD) for mlp in mlps),
     )
-    ids_BT = probe_ids(embedding.weight, tokens=PROBE_TOKENS)
     return measure(model, _find_updates(model, found), ids_BT)
 
 
@@ -122,7 +124,9 @@ def _find_base(model: PreTrainedModel, embedding: nn.Module) -> nn.Module:
     named = getattr(model, model.base_model_prefix, None)
     if isinstance(named, nn.Module):
         return named
-    return next(child for child in model.children() if embedding in set(child.modules()))
+    holding = (child for child in model.children() if embedding in set(child.modules()))
+    base: nn.Module = next(holding)
+    return base
 
 
 def _find_blocks(base: nn.Module, *, layers: int) -> tuple[nn.Module, ...]:
@@ -142,7 +146,7 @@ def _find_blocks(base: nn.Module, *, layers: int) -> tuple[nn.Module, ...]:
 
 @torch.inference_mode()
 def _find_norm(
-    model: PreTrainedModel, blocks: tuple[nn.Module, ...], head: nn.Module, embedding: nn.Module
+    model: PreTrainedModel, blocks: tuple[nn.Module, ...], head: nn.Module, ids_BT: Tensor
 ) -> nn.Module:
     """The first module that takes what leaves the last block: a norm may have no weights (OLMo)."""
     inside = {part for block in blocks for part in block.modules()}
@@ -151,7 +155,9 @@ def _find_norm(
 
     def take(module: nn.Module, args: tuple[object, ...], kwargs: dict[str, object]) -> None:
         given = [value for value in (*args, *kwargs.values()) if isinstance(value, Tensor)]
-        if leaving and any(torch.equal(value, leaving[-1]) for value in given):
+        if leaving and any(
+            torch.equal(value.to(leaving[-1].device), leaving[-1]) for value in given
+        ):
             taking.append(module)
 
     def leave(_module: nn.Module, _args: object, output: object) -> None:
@@ -163,7 +169,7 @@ def _find_norm(
                 handle = module.register_forward_pre_hook(take, with_kwargs=True)
                 stack.callback(handle.remove)
         stack.callback(blocks[-1].register_forward_hook(leave).remove)
-        model(input_ids=probe_ids(embedding.weight, tokens=PROBE_TOKENS), use_cache=False)
+        model(input_ids=ids_BT, use_cache=False)
     if leaving and not leaving[-1].isfinite().all():
         raise ValueError(
             f"what leaves the last block of {type(model).__name__} is not finite on a short text: "
@@ -179,9 +185,12 @@ def _find_norm(
 
 
 @torch.inference_mode()
-def _keeps_sign(activation: nn.Module, embedding: nn.Module) -> bool:
-    """Whether an activation is never positive at or below zero, nor negative above it."""
-    like = next(activation.parameters(), embedding.weight)
+def _keeps_sign(activation: nn.Module, weight_VD: Tensor) -> bool:
+    """Whether an activation is never positive at or below zero, nor negative above it.
+
+    It is asked on its own device and in its dtype; without weights, in those of `weight_VD`.
+    """
+    like: Tensor = next(activation.parameters(), weight_VD)
     points_N = torch.linspace(-64, 64, 1025, dtype=like.dtype, device=like.device)
     found_N = activation(points_N)
     return not bool((((points_N > 0) & (found_N < 0)) | ((points_N <= 0) & (found_N > 0))).any())

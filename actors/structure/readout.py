@@ -6,9 +6,10 @@ too, and what becomes of them is read: in fp32 whatever the model's dtype, and o
 the cap of large logits leaves small ones as they are. How sites are found is not known here.
 """
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -27,20 +28,20 @@ EQUAL = 16 * torch.finfo(torch.float32).eps
 
 def shown(*, largest: float) -> Tensor:
     """Numbers [N] of both signs and all sizes up to `largest`, in fp32."""
-    powers_N = 2.0 ** torch.arange(-20, torch.tensor(largest).log2() + 1)
+    powers_N = 2.0 ** torch.arange(-20, math.log2(largest) + 1)
     sizes_N = torch.cat([powers_N, 1.37 * powers_N[:-1]])
     return torch.cat([torch.zeros(1), sizes_N, -sizes_N])
 
 
+@dataclass(slots=True, eq=False)
 class Told:
     """What became of the numbers shown: `states_N` before the head and `logits_N` behind it.
 
     None where the module was not called, or its numbers did not come through.
     """
 
-    def __init__(self) -> None:
-        self.states_N: Tensor | None = None
-        self.logits_N: Tensor | None = None
+    states_N: Tensor | None = None
+    logits_N: Tensor | None = None
 
 
 @torch.inference_mode()

@@ -63,7 +63,7 @@ class Port:
         return value if self.part is None else value[..., self.part]
 
     def write(self, value: Tensor, new_BTD: Tensor) -> Tensor:
-        """`value` with the site's tensor replaced; what did not change stays as it is, to the bit."""
+        """`value` with the site's tensor replaced; what does not change stays so to the bit."""
         if self.factor != 1:
             new_BTD = new_BTD.reshape(value.shape)
             return torch.where(new_BTD == value * self.factor, value, new_BTD / self.factor)
