@@ -143,35 +143,21 @@ def translations(runs: RunFolders) -> None:
 @app.command(
     cls=Strict,
     epilog="Example: [bold]babelscope sites miniworld-llama[/bold]   "
-    "[bold]babelscope sites google/gemma-2-9b --dtype bfloat16[/bold]   "
-    "[bold]babelscope sites --families[/bold]",
+    "[bold]babelscope sites google/gemma-2-9b --dtype bfloat16[/bold]",
 )
 def sites(
-    model: Annotated[
-        str | None,
-        typer.Argument(help="Folder or hub id: ID or ID@REVISION.", show_default=False),
-    ] = None,
-    families: Annotated[
-        bool, typer.Option("--families", help="Prove a small model of every family instead.")
-    ] = False,
+    model: Annotated[str | None, typer.Argument(help="Folder or hub id, or ID@REVISION.")] = None,
+    families: Annotated[bool, typer.Option("--families", help="Every family instead.")] = False,
     dtype: DtypeName = "float32",
     device: DeviceName = "auto",
     trust_remote_code: RemoteCode = False,
 ) -> None:
     """Show which module each site name means in a model, proven by arithmetic."""
-    from orchestrator.sites import show_families, show_sites
+    from orchestrator.sites import show
 
-    if (model is None) != families:
-        found = "both" if families else "neither"
-        raise ValueError(f"expected a model or --families, found {found}: give one of the two")
-    if model is None:
-        if not show_families(console=console):
-            raise typer.Exit(CELLS_FAILED)
-        return
-    (target,) = opt.models(
-        Options(models=(model,), dtype=dtype, trust_remote_code=trust_remote_code)
-    )
-    if not show_sites(target, device=device, console=console):
+    given = () if model is None else (model,)
+    wanted = Options(models=given, dtype=dtype, trust_remote_code=trust_remote_code)
+    if not show(wanted, families=families, device=device, console=console):
         raise typer.Exit(CELLS_FAILED)
 
 

@@ -6,10 +6,26 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
+from studies.options import Options, models
 from studies.spec import Model
 
 if TYPE_CHECKING:
     from actors.structure.site_map import SiteRow
+
+
+def show(wanted: Options, *, families: bool, device: str, console: Console) -> bool:
+    """Print the map of the one model that is wanted, or what is proven of every family.
+
+    Raises:
+        ValueError: neither or both are asked for, or a model cannot be read.
+    """
+    if bool(wanted.models) == families:
+        found = "both" if families else "neither"
+        raise ValueError(f"expected a model or --families, found {found}: give one of the two")
+    if families:
+        return show_families(console=console)
+    (model,) = models(wanted)
+    return show_sites(model, device=device, console=console)
 
 
 def show_sites(model: Model, *, device: str, console: Console) -> bool:

@@ -28,7 +28,7 @@ from actors.structure.proof import claims, prove
 from actors.structure.sites import NEURONS, SITES, SiteName
 from actors.work import run_unit
 from studies.spec import AlignmentWork, Cell, Dtype, Switches, Unit
-from tests import oracle, oracle_interventions, tiny, world
+from tests import oracle, oracle_interventions, rounding, tiny, world
 from tests.questions import QUESTIONS, ids
 
 # Shapes: B rows, T tokens, D width of a site, V vocabulary
@@ -43,9 +43,7 @@ SCALES = {
     "granitemoe": (1, 1 / 13),
     "minicpm3": (0.25, 1),
 }
-# What is computed again in other shapes: log-probabilities of a few tens, states of up to a few
-# hundred, through at most four blocks.
-EQUAL = {"rel": 1e-5, "abs": 2e-5}
+EQUAL = {"rel": rounding.TINY, "abs": rounding.TINY}
 
 
 def noise(*shape: int, seed: int = 0) -> Tensor:
@@ -93,10 +91,10 @@ def test_every_site_is_what_the_slow_twin_says(family: str) -> None:
             # An update is told by the difference of two states, which are rounded as large ones.
             scale = max(1.0, float(expected[row]["resid_post", layer].abs().max()))
             scale = max(scale, float(expected_TD.abs().max()))
-            torch.testing.assert_close(own_TD, expected_TD, rtol=0, atol=1e-5 * scale)
+            torch.testing.assert_close(own_TD, expected_TD, rtol=0, atol=rounding.TINY * scale)
     logits_TV = loaded.sites.logits(seen["final_norm", loaded.facts.layers][0])
     own_TV = expected[0]["head", loaded.facts.layers]
-    torch.testing.assert_close(logits_TV, own_TV, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(logits_TV, own_TV, rtol=rounding.TINY, atol=rounding.TINY)
 
 
 @pytest.mark.parametrize("family", tiny.OTHERS)
@@ -122,7 +120,7 @@ def test_what_is_captured_and_scored_equals_the_slow_twin(family: str) -> None:
             )
             scale = max(1.0, float(slow["resid_post", one.layer].abs().max()))
             found_D = captured.at(one)[row]
-            torch.testing.assert_close(found_D, expected_D, rtol=1e-5, atol=1e-5 * scale)
+            torch.testing.assert_close(found_D, expected_D, rtol=0, atol=rounding.TINY * scale)
 
     answers = read_options(loaded, QUESTIONS)
     latent = lens(loaded, QUESTIONS, layers=range(last + 1))
