@@ -1,7 +1,7 @@
 """The slow, obvious twin of interventions: one text, one forward pass, plain hooks, fp32.
 
 Nothing is imported from the code that it checks: where a family keeps what is changed is written
-down in `oracle.py`, and what an operation does is written out for one token.
+down in `oracle_families.py`, and what an operation does is written out for one token.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 from transformers import PreTrainedModel
 
-from tests.oracle import family_of, update_factor
+from tests.oracle_families import family_of, update_factor
 
 # Shapes: T tokens, D width of a site, V vocabulary
 

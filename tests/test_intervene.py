@@ -15,7 +15,7 @@ from actors.intervention.intervene import Edit, Place, apply, armed, gather, pla
 from actors.intervention.setting import OPERATIONS, WHERES, Intervention, Setting, check
 from actors.model import LoadedModel
 from actors.structure.sites import SiteName, skip
-from tests import oracle, oracle_interventions, tiny
+from tests import oracle, oracle_families, oracle_interventions, tiny
 from tests.questions import ids
 from tests.rounding import assert_near, of_model
 
@@ -282,7 +282,7 @@ def test_blended_and_folded_neuron_steering_equal_one_scale(family: str) -> None
         return (1 - alpha) * h + alpha * weakened
 
     folded = copy.deepcopy(loaded.model)
-    family_of = oracle.family_of(loaded.model)
+    family_of = oracle_families.family_of(loaded.model)
     for layer in layers:
         block = folded.get_submodule(family_of.blocks)[layer - 1]
         down = block.get_submodule(family_of.down)

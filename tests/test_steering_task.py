@@ -18,7 +18,7 @@ from actors.work import run_unit
 from studies.asking import Steering
 from studies.spec import ChoiceItem, Row
 from studies.study import CONTROLS, STEER
-from tests import oracle, oracle_interventions, tiny
+from tests import oracle, oracle_families, oracle_interventions, tiny
 from tests.questions import ids
 from tests.rounding import of_model
 from tests.steered import (
@@ -184,7 +184,7 @@ def test_controls_take_what_their_name_says(family: str) -> None:
     vectors = {name: read_vectors(*contents) for name, contents in found.items()}
     vectors["random"] = random_like(vectors[STEER], seed=7)
     # What is left of the vector once what it does to the letters' logits is projected out.
-    norm = loaded.model.get_submodule(oracle.family_of(loaded.model).norm)
+    norm = loaded.model.get_submodule(oracle_families.family_of(loaded.model).norm)
     weight_D = norm.weight.double() + (family == "gemma2")
     letters = [ids[0] for ids in loaded.tokenise(LETTERS)]
     rows_ND = loaded.model.lm_head.weight[letters].double() * weight_D
@@ -217,7 +217,7 @@ def test_after_the_last_layer_nothing_orthogonal_to_the_letters_tells_them_apart
     lettered = replace(ASKED, items=LETTERED[:1], prompt="latent")
     grid = replace(GRID, layers=(loaded.facts.layers,), control_coefficients=(20.0,))
     rows = steered(loaded, {"orthogonal": PAIRS, "random": PAIRS}, lettered, grid=grid)
-    norm = loaded.model.get_submodule(oracle.family_of(loaded.model).norm)
+    norm = loaded.model.get_submodule(oracle_families.family_of(loaded.model).norm)
     letters_ND = loaded.model.lm_head.weight[[one[0] for one in loaded.tokenise(LETTERS)]]
     constant_N = letters_ND @ getattr(norm, "bias", torch.zeros(letters_ND.shape[1]))
     found: dict[str, Tensor] = {}

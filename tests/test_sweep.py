@@ -20,7 +20,7 @@ from actors.prediction.predict import Question
 from actors.prediction.score import read_options, score
 from actors.structure.sites import SiteName
 from studies.spec import ChoiceItem
-from tests import oracle, oracle_interventions, tiny
+from tests import oracle_families, oracle_interventions, tiny
 from tests.questions import QUESTIONS, ids
 from tests.rounding import TINY
 
@@ -183,7 +183,7 @@ def counting(loaded: LoadedModel) -> Iterator[list[int]]:
         return hook
 
     handles = []
-    family = oracle.family_of(loaded.model)
+    family = oracle_families.family_of(loaded.model)
     for layer, block in enumerate(loaded.model.get_submodule(family.blocks)):
         down = block.get_submodule(family.down)
         handles.append(down.register_forward_pre_hook(count(layer)))
