@@ -1,14 +1,17 @@
 """The command line: demo, plan, run, status, report, sites, bench.
 
-Commands only join the parts. Bad input ends with one sentence and exit status 2; cells that failed
-end with 1; an interruption with 130.
+Commands only join the parts. Bad input ends with one sentence and exit status 2; cells that failed,
+or a cluster that is lost, with 1; an interruption with 130.
 """
 
+import orchestrator.entry  # noqa: F401  # before all else that is ours
+
+# isort: split
 import os
 import sys
 import tempfile
 import time
-import traceback
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -19,13 +22,14 @@ from rich.console import Console
 from analysis.places import Place
 from analysis.redact import redact
 from orchestrator import cluster as clusters
-from orchestrator import examples, kept, launch, recipe, stop
+from orchestrator import kept, launch, recipe, stop
 from orchestrator import plan as plans
 from orchestrator.flags import Request, Strict, with_request
 from orchestrator.scheduling.cost import Cost
-from orchestrator.showing import progress, viewers
+from orchestrator.showing import progress
 from orchestrator.storage.store import Store
 from orchestrator.workers.gpus import visible_gpus
+from orchestrator.workers.session import LostError
 from studies import options as opt
 from studies import values
 from studies.options import Options
@@ -269,40 +273,22 @@ def _show(planned: plans.Plan, asked: Request) -> None:
 
 def _compute(planned: plans.Plan, asked: Request, *, store: Store) -> int:
     """Run the units; returns how many cells failed."""
-    from orchestrator.loop import Loop
+    from orchestrator.compute import compute
 
-    with launch.writing(store.address), store.lock(), stop.listening() as wish:
-        cluster = clusters.connect(asked.cluster, device=asked.device)
-        try:
-            launch.prepare(planned, store=store)
-            examples.keep(
-                examples.worded(planned.examples, wordings=examples.wordings(planned.models)),
-                store=store,
-            )
-            if asked.retry_errors:
-                cells = [cell.key for unit in planned.units for cell in unit.cells]
-                store.write_errors((), forget=cells)
-            cluster.need(launch.wanted(planned, device=asked.device, workers=asked.workers))
-            there = cluster.nodes()
-            on_cpu = asked.device == "cpu" or (there and not any(node.gpus for node in there))
-            cost = Cost(device="cpu" if on_cpu else "gpu")
-            with viewers.viewer(store, console=console) as viewer:
-                loop = Loop(
-                    planned,
-                    store=store,
-                    cluster=cluster,
-                    viewer=viewer,
-                    wish=wish,
-                    cost=cost,
-                    workers=asked.workers,
+    try:
+        with stop.listening() as wish, ExitStack() as opened:
+            # Before the folder is touched: what cannot be reached or started leaves nothing there.
+            cluster = clusters.connect(asked.cluster, device=asked.device)
+            opened.callback(cluster.close)
+            with launch.writing(store.address), store.lock():
+                outcome = compute(
+                    planned, asked, store=store, cluster=cluster, wish=wish, console=console
                 )
-                outcome = loop.run()
-        except KeyboardInterrupt:
-            console.print("interrupted: what was computed is kept; the same command continues")
-            raise typer.Exit(INTERRUPTED) from None
-        finally:
-            cluster.close()
-        store.compact()
+                opened.close()
+                store.compact()
+    except (KeyboardInterrupt, stop.Interrupted):
+        console.print("interrupted: what was computed is kept; the same command continues")
+        raise typer.Exit(INTERRUPTED) from None
     console.print(
         f"{outcome.cells:,} cells computed in {outcome.units:,} units, {outcome.failed:,} failed, "
         f"{outcome.seconds:.1f} s"
@@ -372,23 +358,23 @@ def _report(runs: tuple[Path | str, ...], *, out: Path) -> None:
 
 
 def main() -> None:
-    """Enter here: a refusal becomes one sentence and an exit status.
+    """Enter here: a refusal or a signal becomes one sentence and an exit status.
 
     No secret in an address is shown or handed on: Ray, for one, keeps a driver's command line.
     """
     given, sys.argv = sys.argv, [redact(argument) for argument in sys.argv]
+    errors = Console(stderr=True, soft_wrap=True)
     try:
-        app(given[1:])
+        with stop.at_once():
+            app(given[1:])
+    except stop.Interrupted:
+        errors.print("interrupted: the same command continues")
+        raise SystemExit(INTERRUPTED) from None
     except ValueError as error:
         if os.environ.get("BABELSCOPE_TRACEBACK"):
             raise
-        sentence = f"error: {redact(str(error))}"
-        Console(stderr=True, soft_wrap=True).print(sentence, style="red", markup=False)
-        raise SystemExit(BAD_INPUT) from error
-    except Exception as error:
-        # What nobody foresaw is shown as Python shows it, but for secrets.
-        sys.stderr.write(redact(traceback.format_exc()))
-        raise SystemExit(CELLS_FAILED) from error
+        errors.print(f"error: {redact(str(error))}", style="red", markup=False)
+        raise SystemExit(CELLS_FAILED if isinstance(error, LostError) else BAD_INPUT) from error
 
 
 if __name__ == "__main__":

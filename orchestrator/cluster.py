@@ -7,12 +7,15 @@ mean is remote.py's business; what is in a unit is unknown here.
 import json
 import logging
 import os
+import tempfile
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, ClassVar, cast
 
+from orchestrator import stop
+from orchestrator.workers import code
 from orchestrator.workers.address import HOW_TO_START, reach, refusal
 from orchestrator.workers.address import check as check
 from orchestrator.workers.events import Cluster as Cluster
@@ -21,12 +24,12 @@ from orchestrator.workers.events import summary as summary
 from orchestrator.workers.inline import InlineCluster as InlineCluster
 from orchestrator.workers.machines import Listed, listed
 from orchestrator.workers.pinned import Pinned
+from orchestrator.workers.private import PrivateRay
 from orchestrator.workers.remote import RemoteCluster
-from orchestrator.workers.session import Died, Raised
-from orchestrator.workers.worker import Worker, studies_folder
+from orchestrator.workers.session import Died, LostError, Raised
+from orchestrator.workers.worker import Worker
 from studies.spec import Model
 
-PACKAGES = ("studies", "actors", "orchestrator", "analysis")
 # Environment that must be the same wherever models are loaded; no secret is among it.
 PASSED_ON = ("HF_HUB_OFFLINE",)
 CLOSE_SECONDS = 15.0
@@ -75,6 +78,8 @@ class RaySession:
 
     _sharing: ClassVar[list["RaySession"]] = []
     _foreign: ClassVar[bool] = False
+    _own: ClassVar[PrivateRay | None] = None
+    _shown: ClassVar[dict[str, str | None]] = {}
 
     def __init__(self, ray: Any, name: str, *, cpu_only: bool, worker: type[Worker]) -> None:
         """Start a private Ray (`local`), join a running one, or share what this process has.
@@ -84,10 +89,14 @@ class RaySession:
         """
         logging.getLogger("ray").setLevel(logging.ERROR)  # notices about settings, not about us
         self.ray = ray
-        self._worker = worker
         self.name = name
         self.private = name == "local"
+        self._way = code.way(same_machine=self.private)
         self._share_or_join(cpu_only=cpu_only)
+        # Sent by value: where they arrive, nothing of ours can be imported before they have run.
+        ray.cloudpickle.register_pickle_by_value(code)
+        self._host, self._call = ray.remote(code.Host), ray.remote(code.call)
+        self._worker = ray.cloudpickle.dumps(worker)
         RaySession._sharing.append(self)
         self.address = str(ray.get_runtime_context().gcs_address)
         client = ray.util.client.ray.is_connected()
@@ -101,12 +110,13 @@ class RaySession:
         """A new worker with its share of the machine's GPUs, or a core of it, for itself."""
         options = {"num_cpus": 0 if gpus else 1, "num_gpus": gpus}
         options |= {"max_restarts": 0, "max_task_retries": 0, **self._on(machine)}
-        return self.ray.remote(self._worker).options(**options).remote()
+        return self._host.options(**options).remote(self._way, self._worker)
 
     def task(self, function: Callable[..., Any], machine: str, *given: Any) -> Any:
         """Begin to call a function on a machine, beside whatever works there."""
         options = {"num_cpus": 0, "max_retries": 2, **self._on(machine)}
-        return self.ray.remote(function).options(**options).remote(*given)
+        pickled = self.ray.cloudpickle.dumps((function, given))
+        return self._call.options(**options).remote(self._way, pickled)
 
     def cancel(self, call: Any) -> None:
         """End a task, wherever it is at."""
@@ -167,11 +177,18 @@ class RaySession:
             time.sleep(0.5)
         return False
 
-    def lost(self, why: str) -> ValueError:
+    def ended(self) -> bool:
+        """Whether a private Ray is no more."""
+        return RaySession._own is not None and RaySession._own.ended
+
+    def lost(self, why: str) -> LostError:
         """The one error of a cluster that is no more."""
-        return ValueError(
-            f"the Ray cluster at {self.address} is lost: {why}; what was computed is kept: when it "
-            "is back, run the same command again, which continues"
+        what, when = f"the Ray cluster at {self.address}", "when it is back, "
+        if self.private:
+            what, when = "this run's own Ray", ""
+        return LostError(
+            f"{what} is lost: {why}; what was computed is kept: {when}run the same command again, "
+            "which continues"
         )
 
     def close(self, *, broken: bool) -> None:
@@ -183,6 +200,10 @@ class RaySession:
         ending = threading.Thread(target=self.ray.shutdown, daemon=True)
         ending.start()
         ending.join(CLOSE_SECONDS if broken else None)
+        if RaySession._own is not None:
+            RaySession._own.close()
+            RaySession._own = None
+            self._show_token(None)
 
     def _share_or_join(self, *, cpu_only: bool) -> None:
         """Make sure that this process is connected, and to what was asked for."""
@@ -200,9 +221,25 @@ class RaySession:
                 "call ray.shutdown() first"
             )
         if self.private:
-            self._init("local", num_gpus=0 if cpu_only else None, include_dashboard=False)
+            self._start(cpu_only=cpu_only)
         elif not RaySession._foreign:
             self._join()
+
+    def _start(self, *, cpu_only: bool) -> None:
+        """Start a private Ray and join it."""
+        own = PrivateRay(cpu_only=cpu_only)
+        self._show_token(own.token)
+        try:
+            self._init(own.address, _node_ip_address="127.0.0.1")
+        except BaseException as error:
+            self.ray.shutdown()
+            own.close()
+            self._show_token(None)
+            if not isinstance(error, Exception):
+                raise
+            lines = str(error).strip().splitlines() or [type(error).__name__]
+            raise ValueError(f"Ray started, but cannot be joined: {lines[0]}") from error
+        RaySession._own = own
 
     def _join(self) -> None:
         """Join a running cluster and send it the code that this process runs."""
@@ -216,13 +253,30 @@ class RaySession:
             raise ValueError(refusal(error, address=address)) from error
 
     def _init(self, address: str, **settings: Any) -> None:
-        self.ray.init(
-            address=address,
-            log_to_driver=False,
-            logging_level="ERROR",
-            configure_logging=False,
-            **settings,
-        )
+        """Connect from an empty directory, as Ray has workers import from the driver's before all
+        else; and without its handler of SIGTERM, which ends the driver.
+        """
+        with _nowhere(), stop.undisturbed():
+            self.ray.init(
+                address=address,
+                log_to_driver=False,
+                logging_level="ERROR",
+                configure_logging=False,
+                **settings,
+            )
+
+    def _show_token(self, token: str | None) -> None:
+        """Have this process show a token to Ray's servers, or what it showed before."""
+        names = ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN")
+        if token is not None:
+            RaySession._shown = {name: os.environ.get(name) for name in names}
+        shown = RaySession._shown if token is None else {names[0]: "token", names[1]: token}
+        for name, value in shown.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
+        self.ray._raylet.Config.initialize("")
+        self.ray._raylet.AuthenticationTokenLoader.instance().reset_cache()
 
     def _find(self) -> str:
         """The address of the cluster that was asked for."""
@@ -267,7 +321,8 @@ class RaySession:
         """Call what speaks with the head: here, or there where this is a client outside."""
         if self.home:
             return function(*given)
-        call = self.ray.remote(num_cpus=0)(function).remote(*given)
+        pickled = self.ray.cloudpickle.dumps((function, given))
+        call = self._call.options(num_cpus=0).remote(self._way, pickled)
         return self.ray.get(call, timeout=REPLY_SECONDS)
 
     def _on(self, machine: str | None) -> dict[str, Any]:
@@ -287,12 +342,26 @@ def shipment() -> dict[str, Any] | None:
     """
     if "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ:
         return None
-    parent = Path(studies_folder()).parent
     return {
-        "py_modules": [str(parent / package) for package in PACKAGES],
+        "py_modules": list(code.folders_here().values()),
         "excludes": ["__pycache__/", "*.pyc"],
         "env_vars": {name: os.environ[name] for name in PASSED_ON if name in os.environ},
     }
+
+
+@contextmanager
+def _nowhere() -> Iterator[None]:
+    """Work from an empty directory for a while."""
+    before = os.open(".", getattr(os, "O_PATH", os.O_RDONLY))
+    try:
+        with tempfile.TemporaryDirectory() as empty:
+            os.chdir(empty)
+            try:
+                yield
+            finally:
+                os.fchdir(before)
+    finally:
+        os.close(before)
 
 
 def _request(bundles: list[dict[str, float]]) -> None:

@@ -20,17 +20,19 @@ SHARD_BYTES = 6000
 # Weights that one GPU of a machine yet to be started is taken to hold.
 GPU_BYTES = 60_000_000_000
 _CONTINUE = "free some space and run the same command again, which continues"
+_OTHER = "choose another --out"
+# What is wrong, and what to do where it is wrong with the run's folder.
 REFUSALS = {
-    errno.ENOSPC: f"the disk is full: {_CONTINUE}",
-    errno.EDQUOT: f"the disk quota is used up: {_CONTINUE}",
-    errno.EACCES: "no permission to write there: choose another --out",
-    errno.EPERM: "no permission to write there: choose another --out",
-    errno.EROFS: "the file system is read-only: choose another --out",
-    errno.ENOTDIR: "a part of the path is a file: choose another --out",
-    errno.ENOENT: "the folder cannot be created there: choose another --out",
-    errno.EEXIST: "a link there leads nowhere: mend it, or choose another --out",
-    errno.ENAMETOOLONG: "its name is too long: choose another --out",
-    errno.ELOOP: "its symbolic links lead in a circle: choose another --out",
+    errno.ENOSPC: ("the disk is full", _CONTINUE),
+    errno.EDQUOT: ("the disk quota is used up", _CONTINUE),
+    errno.EACCES: ("no permission to write there", _OTHER),
+    errno.EPERM: ("no permission to write there", _OTHER),
+    errno.EROFS: ("the file system is read-only", _OTHER),
+    errno.ENOTDIR: ("a part of the path is a file", _OTHER),
+    errno.ENOENT: ("the folder cannot be created there", _OTHER),
+    errno.EEXIST: ("a link there leads nowhere", f"mend it, or {_OTHER}"),
+    errno.ENAMETOOLONG: ("its name is too long", _OTHER),
+    errno.ELOOP: ("its symbolic links lead in a circle", _OTHER),
 }
 
 
@@ -117,14 +119,31 @@ def prepare(plan: Plan, *, store: Store) -> None:
 
 @contextmanager
 def writing(place: Path | str) -> Iterator[None]:
-    """Turn the file system's refusals at `place` into one sentence for the user."""
+    """Turn the file system's refusals at `place` into one sentence for the user.
+
+    What was refused elsewhere meanwhile, such as in a cache or a temporary folder, is named itself.
+    """
     try:
         yield
     except OSError as error:
         if isinstance(error, ValueError) or error.errno is None:
             raise
-        why = REFUSALS.get(error.errno, f"{os.strerror(error.errno)}: choose another --out")
-        raise ValueError(f"cannot write {place}: {why}") from error
+        wrong, do = REFUSALS.get(error.errno, (os.strerror(error.errno), _OTHER))
+        refused = error.filename
+        if isinstance(refused, str | os.PathLike) and not _inside(Path(refused), place):
+            raise ValueError(
+                f"cannot use {refused}, which is no part of {place}: {wrong}: run the same command "
+                "again once that is mended"
+            ) from error
+        raise ValueError(f"cannot write {place}: {wrong}: {do}") from error
+
+
+def _inside(path: Path, place: Path | str) -> bool:
+    """Whether a path lies in a folder, or is on the way to it; an address elsewhere is no path."""
+    if "://" in str(place):
+        return False
+    path, folder = Path(os.path.abspath(path)), Path(os.path.abspath(place))
+    return path.is_relative_to(folder) or folder.is_relative_to(path)
 
 
 def _mapping(value: object) -> dict[str, object]:

@@ -9,6 +9,7 @@ from importlib import metadata
 from pathlib import Path
 
 from analysis.redact import redact
+from orchestrator.workers import code
 
 PACKAGES = (
     "babelscope",
@@ -41,6 +42,7 @@ def capture(arguments: list[str] | None = None) -> dict[str, object]:
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "arguments": [redact(each) for each in (sys.argv[1:] if arguments is None else arguments)],
         "commit": _commit(),
+        "code": code.about(code.hashes_here()),
         "python": platform.python_version(),
         "packages": _versions(),
         "machine": {

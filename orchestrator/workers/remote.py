@@ -219,6 +219,8 @@ class RemoteCluster:
 
     def _observe(self) -> None:
         """Take note of machines that came and went, and of all that takes too long."""
+        if self._session.ended():
+            raise self._session.lost("its processes have ended")
         if self._listing.lost:
             time.sleep(2 * OBSERVE_SECONDS)  # the watch may only have had no turn
         if self._listing.lost:

@@ -23,6 +23,10 @@ class Died(Exception):  # noqa: N818  # it is no error of ours
     """A call's process, machine or answer is gone."""
 
 
+class LostError(ValueError):
+    """The cluster itself is gone in the middle of a run."""
+
+
 class Session(Protocol):
     """A connection to machines on which processes can be started."""
 
@@ -60,7 +64,10 @@ class Session(Protocol):
     def may_grow(self, *, patience: float) -> bool:
         """Whether machines may come by themselves; where that is unknown, after `patience`."""
 
-    def lost(self, why: str) -> ValueError:
+    def ended(self) -> bool:
+        """Whether it is known at once that the cluster is no more."""
+
+    def lost(self, why: str) -> LostError:
         """The one error of a cluster that is no more."""
 
     def close(self, *, broken: bool) -> None:

@@ -1,0 +1,40 @@
+"""Run what a plan is missing on a cluster that is up: write it down, then let the loop work."""
+
+from rich.console import Console
+
+from orchestrator import examples, launch
+from orchestrator.flags import Request
+from orchestrator.loop import Loop, Outcome
+from orchestrator.plan import Plan
+from orchestrator.scheduling.cost import Cost
+from orchestrator.showing import viewers
+from orchestrator.stop import Wish
+from orchestrator.storage.store import Store
+from orchestrator.workers.events import Cluster
+
+
+def compute(
+    planned: Plan, asked: Request, *, store: Store, cluster: Cluster, wish: Wish, console: Console
+) -> Outcome:
+    """Run the plan's units; the store is held, and the cluster is the caller's to close."""
+    launch.prepare(planned, store=store)
+    examples.keep(
+        examples.worded(planned.examples, wordings=examples.wordings(planned.models)), store=store
+    )
+    if asked.retry_errors:
+        store.write_errors((), forget=[cell.key for unit in planned.units for cell in unit.cells])
+    cluster.need(launch.wanted(planned, device=asked.device, workers=asked.workers))
+    there = cluster.nodes()
+    on_cpu = asked.device == "cpu" or (there and not any(node.gpus for node in there))
+    cost = Cost(device="cpu" if on_cpu else "gpu")
+    with viewers.viewer(store, console=console) as viewer:
+        loop = Loop(
+            planned,
+            store=store,
+            cluster=cluster,
+            viewer=viewer,
+            wish=wish,
+            cost=cost,
+            workers=asked.workers,
+        )
+        return loop.run()
