@@ -17,7 +17,7 @@ MAY_IMPORT = {
     "analysis": {"analysis"},
 }
 HOMES = {
-    "ray": ("orchestrator/cluster.py",),
+    "ray": ("orchestrator/cluster.py", "orchestrator/workers/head.py"),
     "vllm": ("actors/engine.py",),
     "torch": ("actors/",),
     "transformers": ("actors/",),

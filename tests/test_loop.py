@@ -14,7 +14,7 @@ import pytest
 
 from orchestrator.showing.standing import Snapshot, Standing
 from orchestrator.showing.status_page import render
-from orchestrator.stop import listening
+from orchestrator.stop import Interrupted, listening
 from studies.spec import Unit
 from tests import world
 from tests.world import ROOT, run, same
@@ -147,7 +147,7 @@ def test_signals_fill_a_wish_and_a_second_one_interrupts():
         os.kill(os.getpid(), signal.SIGTERM)
         assert wish.asked
         assert not wish.overdue
-        with pytest.raises(KeyboardInterrupt):
+        with pytest.raises(Interrupted):
             os.kill(os.getpid(), signal.SIGINT)
     assert signal.getsignal(signal.SIGTERM) is before
 

@@ -1,0 +1,188 @@
+"""Where a command runs: hostile working directories, folders that will not do, signals."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from orchestrator import launch
+from orchestrator.workers import code, private
+from tests import world
+from tests.world import ROOT, run, same
+
+EVIL = "raise SystemExit('imported from the working directory')\n"
+OURS = ("studies", "actors", "orchestrator", "analysis")
+# Standard library, heavy packages, and what Ray and the packages import late.
+OTHERS = ("torch", "numpy", "json", "ray", "transformers", "statistics", "queue", "tokenizers")
+
+
+def hostile(folder: Path, *, names: tuple[str, ...] = OURS + OTHERS) -> Path:
+    """A working directory in which the names of packages are taken."""
+    for name in names:
+        if name in OURS:
+            (folder / name).mkdir(parents=True)
+            (folder / name / "__init__.py").write_text(EVIL)
+        else:
+            (folder / f"{name}.py").write_text(EVIL)
+    return folder
+
+
+def python(
+    *arguments: str, cwd: Path, environment: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, *arguments],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        env={**os.environ, **(environment or {})},
+    )
+
+
+SETTLED = f"""
+import importlib.util, json, sys
+spec = importlib.util.spec_from_file_location("code_of_ours", {str(Path(code.__file__))!r})
+code = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(code)
+code.settle(json.loads(sys.argv[1]))
+import actors, orchestrator.plan, studies, studies.spec
+print(json.dumps([studies.__path__, actors.__path__, orchestrator.__path__]))
+"""
+
+
+def test_packages_are_taken_by_their_hash_and_not_by_the_order_of_a_path(tmp_path: Path):
+    """As in a worker: the working directory is first on its path, the right code is last."""
+    evil = hostile(tmp_path / "evil", names=OURS)
+    way = code.way(same_machine=False) | {"near": str(evil)}
+    path = {"PYTHONPATH": os.pathsep.join([str(evil), str(ROOT)])}
+    done = python("-c", SETTLED, json.dumps(way), cwd=evil, environment=path)
+    assert done.returncode == 0, done.stderr
+    wanted = [[str(ROOT / name)] for name in ("studies", "actors", "orchestrator")]
+    assert json.loads(done.stdout) == wanted
+    way["hashes"] = {**code.hashes_here(), "actors": "0" * 64}
+    done = python("-c", SETTLED, json.dumps(way), cwd=evil, environment=path)
+    assert "package 'actors' is not there as this command has it (000000000000)" in done.stderr
+
+
+def test_the_hash_is_of_every_source_file_and_its_place(tmp_path: Path):
+    package = tmp_path / "package"
+    package.mkdir()
+    (package / "one.py").write_text("1")
+    seen = {code.hashed(package)}
+    (package / "__pycache__").mkdir()
+    (package / "__pycache__" / "one.pyc").write_text("compiled")
+    assert code.hashed(package) in seen
+    for path, text in (("two.py", ""), ("codes.csv", "a,b"), ("one.py", "2")):
+        (package / path).write_text(text)
+        assert code.hashed(package) not in seen
+        seen.add(code.hashed(package))
+    (package / "one.py").rename(package / "three.py")
+    assert code.hashed(package) not in seen
+
+
+@pytest.mark.parametrize(
+    ("way", "path"),
+    [("-m", ""), ("-m", "/nowhere:"), ("script", ""), ("script", "/nowhere:"), ("script", "EVIL")],
+)
+def test_a_command_is_not_led_astray_by_its_working_directory(way: str, path: str, tmp_path: Path):
+    """`python -m` finds `orchestrator` in the working directory before we can say a word, so there
+    the directory has the other names alone; so has a PYTHONPATH of the user's own.
+    """
+    ours = tuple(name for name in OURS if name != "orchestrator")
+    evil = hostile(tmp_path / "evil", names=ours + (OTHERS if path != "EVIL" else ()))
+    script = tmp_path / "babelscope"
+    script.write_text("from orchestrator.__main__ import main\nmain()\n")
+    began = ["-m", "orchestrator"] if way == "-m" else [str(script)]
+    command = [*began, "plan", "demo", "--cluster", "inline"]
+    done = python(*command, cwd=evil, environment={"PYTHONPATH": path.replace("EVIL", str(evil))})
+    assert done.returncode == 0, done.stderr
+    assert "cells" in done.stdout
+
+
+def test_a_package_that_is_imported_from_elsewhere_already_is_named(tmp_path: Path):
+    (tmp_path / "studies").mkdir()
+    (tmp_path / "studies" / "__init__.py").touch()
+    lines = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import studies"
+    done = python("-c", f"{lines}\nimport orchestrator.entry", cwd=tmp_path)
+    assert f"package 'studies' is imported from {tmp_path / 'studies'}, not from" in done.stderr
+
+
+def usable(folder: Path) -> bool:
+    return folder.is_dir() and len(str(folder)) + 1 + len(private.RAY_SOCKET) <= 107
+
+
+@pytest.mark.parametrize("kind", ["long", "missing", "file", "full", "unwritable"])
+def test_ray_gets_a_short_folder_where_there_is_one(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    place = tmp_path / ("x" * 60)
+    if kind == "file":
+        place.touch()
+    elif kind != "missing":
+        place.mkdir()
+    if kind == "full":
+        monkeypatch.setattr(private, "ROOM_BYTES", 1 << 60)
+    if kind in ("full", "unwritable"):
+        monkeypatch.setattr(private, "_longest", lambda: 1000)
+    if kind == "unwritable":
+        place.chmod(0)
+        monkeypatch.setattr(os, "access", lambda path, _: str(path) != str(place))
+    for name in ("RAY_TMPDIR", "TMPDIR", "TEMP", "TMP"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("TMPDIR", str(place))
+    if kind != "full":
+        folder = private.short_folder()
+        assert usable(folder) and not folder.is_relative_to(place)
+        folder.rmdir()
+    monkeypatch.setattr(private, "_places", lambda: iter([str(place)]))
+    with pytest.raises(ValueError, match="Ray needs a folder for its sockets and logs") as refused:
+        private.short_folder()
+    wrong = {
+        "long": "the path is longer than 31 bytes",
+        "missing": "does not exist",
+        "file": "is no folder",
+        "full": "MB free",
+        "unwritable": "cannot be written",
+    }
+    assert wrong[kind] in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_what_is_refused_elsewhere_is_not_laid_on_the_run_s_folder(tmp_path: Path):
+    for path, said in (
+        (tmp_path / "run" / "tables", f"cannot write {tmp_path / 'run'}: the file system is read"),
+        (tmp_path, f"cannot write {tmp_path / 'run'}: the file system is read-only: choose"),
+        (None, f"cannot write {tmp_path / 'run'}: the file system"),
+        ("/home/x/.ray/token", "cannot use /home/x/.ray/token, which is no part of "),
+    ):
+        with pytest.raises(ValueError, match=f"^{said}"), launch.writing(tmp_path / "run"):
+            raise OSError(30, "Read-only file system", path)
+
+
+def test_an_unreachable_cluster_leaves_nothing_behind(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+):
+    arguments = world.arguments(root, tmp_path / "run", models=world.models()[:1])
+    arguments[arguments.index("inline")] = "127.0.0.1:1"
+    assert run(*arguments, monkeypatch=monkeypatch) == 2
+    assert "nothing answers at 127.0.0.1:1" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_where_no_unit_runs_ends_the_command_with_130(
+    number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+):
+    def struck(*_: object) -> None:
+        os.kill(os.getpid(), number)
+        time.sleep(10)
+
+    monkeypatch.setattr("orchestrator.recipe.study", struck)
+    assert run("plan", "demo", "--cluster", "inline", monkeypatch=monkeypatch) == 130
+    assert capsys.readouterr().err == "interrupted: the same command continues\n"
