@@ -11,6 +11,7 @@ import os
 import sys
 import tempfile
 import time
+import traceback
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -375,6 +376,10 @@ def main() -> None:
             raise
         errors.print(f"error: {redact(str(error))}", style="red", markup=False)
         raise SystemExit(CELLS_FAILED if isinstance(error, LostError) else BAD_INPUT) from error
+    except Exception as error:
+        # What nobody foresaw is shown as Python shows it, but for secrets.
+        sys.stderr.write(redact(traceback.format_exc()))
+        raise SystemExit(CELLS_FAILED) from error
 
 
 if __name__ == "__main__":

@@ -197,6 +197,8 @@ class RaySession:
             RaySession._sharing.remove(self)
         if RaySession._sharing or RaySession._foreign:
             return
+        if broken and RaySession._own is not None:
+            RaySession._own.close()  # then nobody is waited for
         ending = threading.Thread(target=self.ray.shutdown, daemon=True)
         ending.start()
         ending.join(CLOSE_SECONDS if broken else None)

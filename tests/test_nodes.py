@@ -24,6 +24,7 @@ from studies.cells import alignment_cells
 from studies.model_files import facts
 from studies.spec import AlignmentWork, Bitext, Model, Switches, Unit
 from studies.study import AlignmentGrid
+from tests.test_places import hostile
 from tests.world import ROOT
 
 pytestmark = pytest.mark.ray
@@ -212,6 +213,7 @@ def test_nodes_come_and_die(machines: Machines):
 
 
 ELSEWHERE = """
+import orchestrator.entry
 import os, sys, time
 from orchestrator import cluster as clusters
 from studies.model_files import facts
@@ -252,10 +254,10 @@ def test_code_and_embedded_models_reach_a_node_that_has_neither(machines: Machin
         try:
             (joined,) = events(machines.there, until=1)
             assert joined.node is not None and joined.node.gpus == 4
-            driver = script(
-                ELSEWHERE.format(address=machines.ray.address, code=str(code)),
-                PYTHONPATH=str(code),
-            )
+            told = tmp_path / "driver.py"
+            told.write_text(ELSEWHERE.format(address=machines.ray.address, code=str(code)))
+            evil = hostile(tmp_path / "evil")
+            driver = python(str(told), cwd=evil, environment={"PYTHONPATH": f"{code}:"})
             assert driver.stdout.startswith("open "), driver.stdout + driver.stderr
         finally:
             node.terminate()
@@ -269,6 +271,8 @@ from ray._raylet import GcsClient
 from ray.cluster_utils import Cluster
 from orchestrator import cluster as clusters
 from orchestrator.workers import listing
+from studies.model_files import facts
+from studies.spec import Model
 listing.LOST_SECONDS = 3.0
 local = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
 head = GcsClient(address=local.address)
@@ -284,7 +288,17 @@ try:
     clusters.connect(local.address, device="cuda")
 except ValueError as error:
     print("without:", error)
+hashes = clusters.code.hashes_here
+clusters.code.hashes_here = lambda: hashes() | {"actors": "0" * 64}
+try:
+    clusters.connect(local.address, device="auto")
+except ValueError as error:
+    print("other:", error)
+clusters.code.hashes_here = hashes
 cluster = clusters.connect(local.address, device="auto")
+cluster.open(0, facts(Model(id="miniworld-llama")), node=cluster.nodes()[0].name, gpus=0)
+while cluster.wait(seconds=1) is None:
+    pass
 os.kill(local.head_node.all_processes["gcs_server"][0].process.pid, signal.SIGKILL)
 began = time.monotonic()
 try:
@@ -307,6 +321,7 @@ def test_a_wrong_version_no_gpu_and_a_lost_head_are_one_sentence_each():
     assert f"this process Ray {ray.__version__}" in said["refused"]
     assert "install ray==1.2.3" in said["refused"]
     assert "has no GPU" in said["without"] and "0 GPUs, 1 CPUs" in said["without"]
+    assert "package 'actors' is not there as this command has it (000000000000)" in said["other"]
     assert "is lost: its head has not answered" in said["lost"]
     assert float(said["seconds"]) < 30
     assert driver.returncode == 0, driver.stderr

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -186,3 +187,102 @@ def test_a_signal_where_no_unit_runs_ends_the_command_with_130(
     monkeypatch.setattr("orchestrator.recipe.study", struck)
     assert run("plan", "demo", "--cluster", "inline", monkeypatch=monkeypatch) == 130
     assert capsys.readouterr().err == "interrupted: the same command continues\n"
+
+
+def processes(session: Path) -> list[int]:
+    """Ray's processes of one command, found by the folder that they work in."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            line = path.read_bytes()
+        except OSError:
+            continue
+        if os.fsencode(session) in line:
+            found.append(int(path.parent.name))
+    return found
+
+
+@pytest.mark.ray
+def test_a_study_on_real_ray_in_the_worst_of_places(root: Path, undisturbed: Path, tmp_path: Path):
+    """Every name is taken in the working directory and on PYTHONPATH, TMPDIR is too long and HOME
+    missing; SIGTERM comes to all processes, and the same command again ends as if nothing were.
+    """
+    evil = hostile(tmp_path / "evil")
+    mine = hostile(tmp_path / "mine", names=("studies", "actors", "analysis"))
+    long = tmp_path / ("x" * 90)
+    long.mkdir()
+    script = tmp_path / "babelscope"
+    script.write_text(
+        "import orchestrator.entry\n"
+        "import orchestrator.plan as plan; plan.UNIT_CHARACTERS = 1\n"
+        "from orchestrator.__main__ import main; main()\n"
+    )
+    out = tmp_path / "run"
+    arguments = world.arguments(root, out, "--workers", "2", models=world.models())
+    arguments[arguments.index("inline")] = "local"
+    with tempfile.TemporaryDirectory(prefix="r", dir="/tmp") as session:
+        environment = {
+            **os.environ,
+            "PYTHONPATH": f"{mine}:",
+            "HOME": str(tmp_path / "nowhere"),
+            "TMPDIR": str(long),
+            "RAY_TMPDIR": session,
+        }
+
+        def begun() -> "subprocess.Popen[str]":
+            return subprocess.Popen(
+                [sys.executable, str(script), *arguments],
+                cwd=evil,
+                env=environment,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+                start_new_session=True,
+            )
+
+        first = begun()
+        deadline = time.monotonic() + 120
+        while not list(out.glob("tables/*/*.parquet")):
+            assert time.monotonic() < deadline
+            assert first.poll() is None, first.communicate()
+            time.sleep(0.002)
+        rays = processes(Path(session))
+        assert len(rays) > 2, "Ray's processes are recognised while they live"
+        for process in rays:
+            os.kill(process, signal.SIGTERM)
+        os.killpg(first.pid, signal.SIGTERM)
+        said, errors = first.communicate(timeout=60)
+        assert first.returncode == 130, said + errors
+        assert "interrupted: what was computed is kept" in said
+        assert errors == ""
+        left = len(list(out.glob("tables/*/*.parquet")))
+        assert not processes(Path(session)) and not list(Path(session).iterdir())
+        again = begun()
+        said, errors = again.communicate(timeout=120)
+        assert again.returncode == 0, said + errors
+        assert not list(Path(session).iterdir()), "Ray's folder goes with it"
+    assert len(list(out.glob("tables/*/*.parquet"))) >= left
+    assert not (out / "errors.parquet").exists(), "no unit was abandoned"
+    same(out, undisturbed)
+    manifest = json.loads((out / "run.json").read_text())
+    about = code.about(code.hashes_here())
+    assert manifest["provenance"]["code"] == about
+    assert {running["code"] for running in manifest["running"].values()} == {about["folder"]}
+
+
+@pytest.mark.ray
+def test_why_ray_does_not_start_is_one_sentence_and_nothing_is_written(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+):
+    arguments = world.arguments(root, tmp_path / "run", models=world.models()[:1])
+    arguments[arguments.index("inline")] = "local"
+    with tempfile.TemporaryDirectory(prefix="r", dir="/tmp") as session:
+        monkeypatch.setenv("RAY_TMPDIR", session)
+        monkeypatch.setenv("RAY_health_check_period_ms", "nonsense")
+        assert run(*arguments, monkeypatch=monkeypatch) == 2
+        said = capsys.readouterr().err
+        assert said.startswith("error: Ray did not start: ")
+        assert "the environment sets RAY_health_check_period_ms" in said
+        assert said.count("\n") == 1
+        assert not list(Path(session).iterdir())
+    assert not list(tmp_path.iterdir())

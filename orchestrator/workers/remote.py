@@ -182,14 +182,16 @@ class RemoteCluster:
     def close(self) -> None:
         """End every actor, and the private Ray; a cluster that was joined stays as it was."""
         self._listing.stop()
-        for worker in list(self._processes):
-            self.kill(worker)
-        self._artifacts.clear()
-        if not self._listing.lost:
+        lost = self._listing.lost or self._session.ended()
+        if not lost:  # nobody would answer, and the processes end by themselves
+            for worker in list(self._processes):
+                self.kill(worker)
             self._fetches.end()
-        if self._requested and not self._listing.lost:
-            self.need(())
-        self._session.close(broken=self._listing.lost)
+            if self._requested:
+                self.need(())
+        self._processes.clear()
+        self._artifacts.clear()
+        self._session.close(broken=lost)
 
     def _first_look(self) -> None:
         """See what there is; where nothing is and nothing will come, that is an error."""
@@ -285,7 +287,10 @@ class RemoteCluster:
         machine = self._looks.pop(call)
         try:
             node = self._machines.looked_at(machine, self._session.get(call))
-        except (Raised, Died) as error:
+        except Raised as error:
+            self._machines.fault(machine, str(error.cause))
+            return
+        except Died as error:
             self._machines.fault(machine, death(str(error), node=self._machines.name(machine)))
             return
         if node is not None:
@@ -299,6 +304,8 @@ class RemoteCluster:
         try:
             result = self._session.get(call)
         except Raised as error:
+            if kind == "hello":  # it lives, but would not run this command's code
+                raise ValueError(f"node {process.node}: {error.cause}") from error
             gone = isinstance(error.cause, EngineDiedError)
             self._fail(worker, kind, summary(error.cause), traceback=str(error), gone=gone)
         except Died as error:

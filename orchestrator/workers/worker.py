@@ -69,7 +69,8 @@ class Worker:
         wait_for_end(order.ending)
         model = found_here(order.model, origin=order.origin, node=order.node)
         self._actor = load(model, device=order.device, threads=order.threads)
-        return {**about(self._actor), "node": order.node, "gpus": order.gpus}
+        code = str(Path(studies_folder()).parent)
+        return {**about(self._actor), "node": order.node, "gpus": order.gpus, "code": code}
 
     def run(self, unit: Unit, keys: Sequence[str], *artifacts: bytes) -> Answer:
         """The answer to a unit, from the artifacts of these keys: each is an argument of its own,
