@@ -232,7 +232,7 @@ class RaySession:
         own = PrivateRay(cpu_only=cpu_only)
         self._show_token(own.token)
         try:
-            self._init(own.address, _node_ip_address="127.0.0.1")
+            self._init(own.address)
         except BaseException as error:
             self.ray.shutdown()
             own.close()

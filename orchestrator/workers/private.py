@@ -84,9 +84,9 @@ class PrivateRay:
     def _started(self, *, cpu_only: bool) -> "subprocess.Popen[str]":
         """The script, begun."""
         settings: dict[str, object] = {
-            "node_ip_address": "127.0.0.1",
             "include_dashboard": False,
             "include_log_monitor": False,
+            "no_monitor": True,
         }
         if cpu_only:
             settings["num_gpus"] = 0
