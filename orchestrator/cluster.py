@@ -67,9 +67,10 @@ class RayCluster(RemoteCluster):
 
     def __init__(self, name: str, *, device: str, worker: type[Worker] = Worker) -> None:
         """Start or join Ray and look at its machines; `worker` is what runs in each process."""
+        begun = RaySession.begun(name, cpu_only=device == "cpu")
         import ray
 
-        session = RaySession(ray, name, cpu_only=device == "cpu", worker=worker)
+        session = RaySession(ray, name, own=begun, worker=worker)
         super().__init__(session, device=device)
 
 
@@ -81,8 +82,15 @@ class RaySession:
     _own: ClassVar[PrivateRay | None] = None
     _shown: ClassVar[dict[str, str | None]] = {}
 
-    def __init__(self, ray: Any, name: str, *, cpu_only: bool, worker: type[Worker]) -> None:
-        """Start a private Ray (`local`), join a running one, or share what this process has.
+    @classmethod
+    def begun(cls, name: str, *, cpu_only: bool) -> PrivateRay | None:
+        """A private Ray that is being started, where one will be needed; before Ray is imported."""
+        return PrivateRay(cpu_only=cpu_only) if name == "local" and not cls._sharing else None
+
+    def __init__(
+        self, ray: Any, name: str, *, own: PrivateRay | None, worker: type[Worker]
+    ) -> None:
+        """Join a private Ray of one's `own` or a running one, or share what this process has.
 
         Raises:
             ValueError: it cannot be reached or joined, or this process is in another one.
@@ -92,7 +100,12 @@ class RaySession:
         self.name = name
         self.private = name == "local"
         self._way = code.way(same_machine=self.private)
-        self._share_or_join(cpu_only=cpu_only)
+        try:
+            self._share_or_join(own)
+        except BaseException:
+            if own is not None:
+                own.close()
+            raise
         # Sent by value: where they arrive, nothing of ours can be imported before they have run.
         ray.cloudpickle.register_pickle_by_value(code)
         self._host, self._call = ray.remote(code.Host), ray.remote(code.call)
@@ -207,7 +220,7 @@ class RaySession:
             RaySession._own = None
             self._show_token(None)
 
-    def _share_or_join(self, *, cpu_only: bool) -> None:
+    def _share_or_join(self, own: PrivateRay | None) -> None:
         """Make sure that this process is connected, and to what was asked for."""
         if RaySession._sharing:
             there = RaySession._sharing[0].name
@@ -222,20 +235,19 @@ class RaySession:
                 "this process has called ray.init itself: use cluster 'auto' to work there, or "
                 "call ray.shutdown() first"
             )
-        if self.private:
-            self._start(cpu_only=cpu_only)
+        if own is not None:
+            self._join_own(own)
         elif not RaySession._foreign:
             self._join()
 
-    def _start(self, *, cpu_only: bool) -> None:
-        """Start a private Ray and join it."""
-        own = PrivateRay(cpu_only=cpu_only)
+    def _join_own(self, own: PrivateRay) -> None:
+        """Join a private Ray."""
+        address = own.address()
         self._show_token(own.token)
         try:
-            self._init(own.address)
+            self._init(address)
         except BaseException as error:
             self.ray.shutdown()
-            own.close()
             self._show_token(None)
             if not isinstance(error, Exception):
                 raise

@@ -105,15 +105,17 @@ def quiet(cluster: clusters.Cluster, *, seconds: float = 2.0) -> bool:
     return True
 
 
-def script(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
+def script(
+    *code: str, cwd: Path = Path("/"), **environment: str
+) -> subprocess.CompletedProcess[str]:
     """A driver of its own, as a process has one connection to Ray."""
     return subprocess.run(
-        [sys.executable, "-c", code],
+        [sys.executable, *code],
         capture_output=True,
         text=True,
         timeout=SECONDS,
         env={**os.environ, **environment},
-        cwd="/",
+        cwd=cwd,
     )
 
 
@@ -257,7 +259,7 @@ def test_code_and_embedded_models_reach_a_node_that_has_neither(machines: Machin
             told = tmp_path / "driver.py"
             told.write_text(ELSEWHERE.format(address=machines.ray.address, code=str(code)))
             evil = hostile(tmp_path / "evil")
-            driver = python(str(told), cwd=evil, environment={"PYTHONPATH": f"{code}:"})
+            driver = script(str(told), cwd=evil, PYTHONPATH=str(code))
             assert driver.stdout.startswith("open "), driver.stdout + driver.stderr
         finally:
             node.terminate()
@@ -313,7 +315,7 @@ local.shutdown()
 
 
 def test_a_wrong_version_no_gpu_and_a_lost_head_are_one_sentence_each():
-    driver = script(LOST, PYTHONPATH=str(ROOT))
+    driver = script("-c", LOST, PYTHONPATH=str(ROOT))
     said = dict(line.split(": ", 1) for line in driver.stdout.splitlines() if ": " in line)
     import ray
 

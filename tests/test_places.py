@@ -223,7 +223,7 @@ def test_a_study_on_real_ray_in_the_worst_of_places(root: Path, undisturbed: Pat
     with tempfile.TemporaryDirectory(prefix="r", dir="/tmp") as session:
         environment = {
             **os.environ,
-            "PYTHONPATH": f"{mine}:",
+            "PYTHONPATH": str(mine),
             "HOME": str(tmp_path / "nowhere"),
             "TMPDIR": str(long),
             "RAY_TMPDIR": session,

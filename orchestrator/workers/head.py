@@ -23,6 +23,7 @@ def main(folder: str, settings: dict[str, object]) -> None:
     # What is blocked here stays blocked in all that is started: a signal to every process of a
     # job's control group is for the command, which says what is to become of the others.
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    print(flush=True)  # Ray can be imported here
     ray_params = ray._private.parameter.RayParams(temp_dir=folder, **settings)
     node = ray._private.node.Node(
         ray_params, head=True, shutdown_at_exit=False, spawn_reaper=True, ray_init_cluster=True

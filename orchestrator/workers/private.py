@@ -46,7 +46,7 @@ class PrivateRay:
     """Ray's servers in a process of their own, which ends with this one or with `close`."""
 
     def __init__(self, *, cpu_only: bool) -> None:
-        """Start them.
+        """Begin to start them.
 
         Raises:
             ValueError: they cannot be started here; the sentence says why.
@@ -56,12 +56,22 @@ class PrivateRay:
             resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
         self.folder = short_folder()
         self.token = secrets.token_hex(32)
+        self._heard = b""
         try:
             self._process = self._started(cpu_only=cpu_only)
-            self.address = self._told()
+            # A setting in the environment can end whatever imports Ray: better that than us.
+            self._line()
         except BaseException:
             self.close()
             raise
+
+    def address(self) -> str:
+        """Where they listen, once all are up.
+
+        Raises:
+            ValueError: they do not come up; the sentence says why.
+        """
+        return str(json.loads(self._line())["address"])
 
     @property
     def ended(self) -> bool:
@@ -81,7 +91,7 @@ class PrivateRay:
         while self.folder.exists() and time.monotonic() < until:  # the last ones may still write
             shutil.rmtree(self.folder, ignore_errors=True)
 
-    def _started(self, *, cpu_only: bool) -> "subprocess.Popen[str]":
+    def _started(self, *, cpu_only: bool) -> "subprocess.Popen[bytes]":
         """The script, begun."""
         settings: dict[str, object] = {
             "include_dashboard": False,
@@ -99,7 +109,6 @@ class PrivateRay:
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=words,
-                    text=True,
                     cwd=self.folder,
                     env=self._environment(),
                     start_new_session=True,
@@ -122,13 +131,21 @@ class PrivateRay:
         }
         return taken | own
 
-    def _told(self) -> str:
-        """The address that the script prints once all is up."""
+    def _line(self) -> bytes:
+        """The next line that the script prints."""
         assert self._process.stdout is not None
-        ready, _, _ = select.select([self._process.stdout], [], [], START_SECONDS)
-        line = self._process.stdout.readline() if ready else ""
-        if line:
-            return str(json.loads(line)["address"])
+        pipe, until = self._process.stdout.fileno(), time.monotonic() + START_SECONDS
+        ready = True
+        while ready and b"\n" not in self._heard:
+            left = max(0.0, until - time.monotonic())
+            ready = bool(select.select([pipe], [], [], left)[0])
+            if ready and not (more := os.read(pipe, 4096)):
+                break
+            self._heard += more if ready else b""
+        line, end, rest = self._heard.partition(b"\n")
+        if end:
+            self._heard = rest
+            return line
         if ready:
             words = self._words.read_text(errors="replace") + self._logs()
             why = _cause(words, status=self._process.wait())
