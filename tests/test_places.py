@@ -14,6 +14,7 @@ import pytest
 
 from orchestrator import launch
 from orchestrator.workers import code, private
+from orchestrator.workers.session import LostError
 from tests import world
 from tests.world import ROOT, run, same
 
@@ -153,6 +154,45 @@ def test_ray_gets_a_short_folder_where_there_is_one(
     }
     assert wrong[kind] in str(refused.value)
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "said"),
+    [
+        ("Traceback:\n  a line\nOSError: [Errno 28] No space left on device\n", 1, "disk that it"),
+        ("OSError: [Errno 24] Too many open files: 'x'", 1, "too few files may be open"),
+        ("RuntimeError: can't start new thread", 1, "too few processes or threads are allowed"),
+        (
+            "a line\nray.exceptions.SomeError: what it was\nanother",
+            1,
+            "ray.exceptions.SomeError",
+        ),
+        ("", -11, "its process ended by SIGSEGV"),
+        ("", 1, "it did not say why"),
+    ],
+)
+def test_the_last_words_of_ray_become_a_cause(words: str, status: int, said: str):
+    cause = private._cause(words, status=status)
+    assert said in cause
+    assert "\n" not in cause
+
+
+def test_a_machine_that_cannot_reach_itself_is_a_sentence(monkeypatch: pytest.MonkeyPatch):
+    def unreachable(*_: object, **__: object) -> None:
+        raise OSError(101, "Network is unreachable")
+
+    monkeypatch.setattr("socket.create_connection", unreachable)
+    with pytest.raises(ValueError, match=r"cannot reach itself at 127.0.0.1 .*unreachable"):
+        private.PrivateRay(cpu_only=True)
+
+
+def test_a_lost_cluster_ends_with_1(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture):
+    def lost(*_: object) -> None:
+        raise LostError("the Ray cluster at head:6379 is lost")
+
+    monkeypatch.setattr("orchestrator.recipe.study", lost)
+    assert run("plan", "demo", monkeypatch=monkeypatch) == 1
+    assert capsys.readouterr().err == "error: the Ray cluster at head:6379 is lost\n"
 
 
 def test_what_is_refused_elsewhere_is_not_laid_on_the_run_s_folder(tmp_path: Path):

@@ -13,6 +13,7 @@ import secrets
 import select
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -30,6 +31,7 @@ ROOM_BYTES = 100 << 20
 FILES = 1024
 START_SECONDS = 120.0
 END_SECONDS = 10.0
+REACH_SECONDS = 5.0
 CAUSES = {
     r"No space left on device|Errno 28": "a disk that it needs is full",
     r"Too many open files|Errno 24": "too few files may be open (`ulimit -n`)",
@@ -54,6 +56,7 @@ class PrivateRay:
         with contextlib.suppress(OSError, ValueError):
             _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
             resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+        _refuse_without_loopback()
         self.folder = short_folder()
         self.token = secrets.token_hex(32)
         self._heard = b""
@@ -165,6 +168,22 @@ class PrivateRay:
         return "".join(log.read_text(errors="replace")[-4000:] for log in logs)
 
 
+def _refuse_without_loopback() -> None:
+    """Ray's processes speak with each other by sockets: without, each waits for minutes.
+
+    Raises:
+        ValueError: this machine has no port, or cannot reach its own.
+    """
+    try:
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            socket.create_connection(server.getsockname(), timeout=REACH_SECONDS).close()
+    except OSError as error:
+        raise ValueError(
+            f"Ray did not start: this machine cannot reach itself at 127.0.0.1 ({error}): see that "
+            f"its loopback network is up and has free ports; {INSTEAD}"
+        ) from error
+
+
 def short_folder() -> Path:
     """A new folder for Ray's sockets and logs, in the first place that will do.
 
@@ -234,6 +253,6 @@ def _settings() -> str:
     found = sorted(
         name
         for name in os.environ
-        if name.startswith("RAY_") and name not in ("RAY_TMPDIR", "RAY_ADDRESS")
+        if name.startswith("RAY_") and name not in ("RAY_TMPDIR", "RAY_ADDRESS", "RAY_CLIENT_MODE")
     )
-    return f" (the environment sets {', '.join(found)})" if found else ""
+    return f" (the environment sets {', '.join(found)}: try without)" if found else ""
