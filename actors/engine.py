@@ -33,7 +33,7 @@ from actors.loading.engine import (
     silence,
     tokenised,
 )
-from actors.loading.weights import refuse_unreadable
+from actors.loading.weights import refuse_odd
 from actors.prediction.decode import Ends, draw
 from actors.prediction.generate import Prompt
 from actors.tasks.texts import Asked, Text, written
@@ -75,7 +75,7 @@ class Engine:
         if threads is not None:
             torch.set_num_threads(threads)
         folder = str(opened(facts))
-        refuse_unreadable(facts, folder=folder)
+        refuse_odd(facts, folder=folder)
         self._model, self._ends = tokenised(facts, folder=folder)
         self._stop_tokens: dict[str, frozenset[int]] = {}
         self._dead = False

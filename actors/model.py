@@ -9,17 +9,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
 from transformers import AutoConfig, PreTrainedModel
 from transformers.utils import logging
 
 from actors.batching import TokenBudget
 from actors.check import can_share, prove_interventions
 from actors.loading.adapter import merge
+from actors.loading.architecture import refuse_unreadable
 from actors.loading.device import find_place
 from actors.loading.memory import need
 from actors.loading.tokenizer import load_tokenizer
-from actors.loading.weights import load_weights, refuse_unreadable, require_packages
+from actors.loading.weights import load_weights, require_packages
 from actors.structure.find import find
 from actors.structure.proof import prove
 from actors.structure.sites import Sites
@@ -81,15 +81,21 @@ def load(
         )
         tokenizer, notes = load_tokenizer(facts, folder=folder)
         model, attention = load_weights(facts, config, folder=folder, place=place)
-    except (ImportError, OSError, ValueError, SafetensorError) as error:
+    except torch.OutOfMemoryError:
+        raise
+    except Exception as error:  # a folder can be wrong in any way
+        said = str(error).strip().splitlines() or [type(error).__name__]
+        if said[0].startswith(f"model {facts.label!r}"):
+            raise
         raise ValueError(
             f"model {facts.label!r} cannot be loaded from folder {facts.folder!r}: "
-            f"{str(error).strip().splitlines()[0].replace(folder, facts.folder)}"
+            f"{said[0].replace(folder, facts.folder)}"
         ) from error
     if facts.adapter:
         model = merge(model, facts)
     model = model.eval().requires_grad_(False)
-    home = model.get_input_embeddings().weight.device
+    embedding = model.get_input_embeddings().weight
+    home = embedding.device
     sites = find(model, layers=facts.layers)
     if proof:
         prove(model, sites)
@@ -102,6 +108,7 @@ def load(
         device=home,
         attention=attention,
         prefix=prefix_of(tokenizer),
+        vocabulary=len(embedding),
         notes=notes,
         shares=can_share(sites),
         budget=TokenBudget(BATCH_TOKENS.get(home.type, BATCH_TOKENS["cpu"])),

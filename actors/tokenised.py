@@ -27,20 +27,48 @@ class TokenisedModel:
     """What is known of a model, its tokenizer, and how that begins every text.
 
     `prefix` is what the tokenizer puts before every text by itself (a BOS, mostly). What it may
-    put after a text is never used. `notes` are what people should know of the tokenizer.
+    put after a text is never used. `vocabulary` is how many rows the embedding has, which may be
+    more or fewer than the tokenizer has tokens. `notes` are what people should know of the
+    tokenizer.
     """
 
     facts: ModelFacts
     tokenizer: PreTrainedTokenizerBase
     prefix: tuple[int, ...]
+    vocabulary: int
     notes: tuple[str, ...] = ()
 
+    def __post_init__(self) -> None:
+        """Refuse a model that no text can begin with its tokenizer's prefix."""
+        self.embedded([list(self.prefix)])
+
     def tokenise(self, texts: Sequence[str]) -> list[list[int]]:
-        """Token ids of every text, without prefix."""
+        """Token ids of every text, without prefix.
+
+        Raises:
+            ValueError: one of them is beyond the embedding.
+        """
         if not texts:
             return []
         encoded = self.tokenizer(list(texts), add_special_tokens=False, verbose=False)
-        return [list(ids) for ids in encoded["input_ids"]]
+        return self.embedded([list(ids) for ids in encoded["input_ids"]])
+
+    def embedded(self, sequences: list[list[int]]) -> list[list[int]]:
+        """The token ids, once it is sure that the embedding has a row for each: a GPU that is
+        asked for another one is lost to its process.
+
+        Raises:
+            ValueError: it has not.
+        """
+        beyond = next((id for ids in sequences for id in ids if id >= self.vocabulary), None)
+        if beyond is None:
+            return sequences
+        token = self.tokenizer.convert_ids_to_tokens(beyond)
+        raise ValueError(
+            f"a text has the token {token!r} with id {beyond}, and the embedding of model "
+            f"{self.facts.label!r} has {self.vocabulary} rows: the tokenizer is not the one of "
+            "these weights, or has more tokens; leave such texts out, or take the right tokenizer"
+        )
 
     def in_chat(self, texts: Sequence[str], *, chat: Chat | None) -> list[str]:
         """Every text as a user's turn of the chat template; without `chat` they stay as they are.

@@ -13,6 +13,7 @@ import tempfile
 import time
 import traceback
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -23,9 +24,9 @@ from rich.console import Console
 from analysis.places import Place
 from analysis.redact import redact
 from orchestrator import cluster as clusters
-from orchestrator import kept, launch, recipe, stop
+from orchestrator import kept, launch, models, recipe, stop
 from orchestrator import plan as plans
-from orchestrator.flags import Request, Strict, with_request
+from orchestrator.flags import ODD_WEIGHTS, Request, Strict, with_request
 from orchestrator.scheduling.cost import Cost
 from orchestrator.showing import progress
 from orchestrator.storage.store import Store
@@ -65,6 +66,7 @@ DeviceName = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, spread."
 RemoteCode = Annotated[
     bool, typer.Option("--trust-remote-code", help="Run the model's own Python code.")
 ]
+OddWeights = Annotated[bool, typer.Option("--allow-odd-weights", help=ODD_WEIGHTS)]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the plan and stop.")]
 Report = Annotated[bool, typer.Option(help="Write the report when the cells are done.")]
 
@@ -156,12 +158,18 @@ def sites(
     dtype: DtypeName = "float32",
     device: DeviceName = "auto",
     trust_remote_code: RemoteCode = False,
+    allow_odd_weights: OddWeights = False,
 ) -> None:
     """Show which module each site name means in a model, proven by arithmetic."""
     from orchestrator.sites import show
 
     given = () if model is None else (model,)
-    wanted = Options(models=given, dtype=dtype, trust_remote_code=trust_remote_code)
+    wanted = Options(
+        models=given,
+        dtype=dtype,
+        trust_remote_code=trust_remote_code,
+        allow_odd_weights=allow_odd_weights,
+    )
     if not show(wanted, families=families, device=device, console=console):
         raise typer.Exit(CELLS_FAILED)
 
@@ -190,6 +198,7 @@ def bench(
     dtype: DtypeName = "float32",
     device: DeviceName = "auto",
     trust_remote_code: RemoteCode = False,
+    allow_odd_weights: OddWeights = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object per row.")] = False,
     check: Annotated[
         bool, typer.Option("--check", help="Compare the fast ways with the obvious one instead.")
@@ -200,8 +209,9 @@ def bench(
 
     times = values.whole(rounds, "--rounds", least=1)
     tasks = values.once(task or (), "--task")
-    settings = Options(models=(model or shape,), dtype=dtype, trust_remote_code=trust_remote_code)
-    (target,) = opt.models(settings)
+    target = opt.one_model(
+        model or shape, dtype=dtype, code=trust_remote_code, odd=allow_odd_weights
+    )
     loaded = benches.open_target(
         target if model else None,
         shape=shape,
@@ -290,15 +300,8 @@ def _compute(planned: plans.Plan, asked: Request, *, store: Store) -> int:
     except (KeyboardInterrupt, stop.Interrupted):
         console.print("interrupted: what was computed is kept; the same command continues")
         raise typer.Exit(INTERRUPTED) from None
-    console.print(
-        f"{outcome.cells:,} cells computed in {outcome.units:,} units, {outcome.failed:,} failed, "
-        f"{outcome.seconds:.1f} s"
-    )
-    for error, count in outcome.errors.items():
-        console.print(f"failed: {count:,} cells: {error}", markup=False)
-    if outcome.failed:
-        errors = store.files.text("errors.parquet")
-        console.print(f"tracebacks: {errors}; --retry-errors takes them up again")
+    errors = store.files.text("errors.parquet")
+    progress.show_outcome(outcome, errors=errors, console=console)
     return outcome.failed
 
 
@@ -310,12 +313,14 @@ def _store(name: str, asked: Request) -> Store:
 
 def _plan(name: str, asked: Request, *, store: Store) -> plans.Plan:
     """The plan against what the folder holds already."""
-    study = recipe.study(name, asked.options)
+    asked_for = recipe.study(name, asked.options)
     clusters.check(asked.cluster, device=asked.device)
     store.manifest()
     with console.status("reading what is there") as shown:
         done = store.keys(verify=asked.verify)
         kept.tell_set_aside(store, tell=_note)
+        shown.update("looking at the models")
+        study, notes = models.usable(asked_for, skip=asked.skip_bad_models)
         build = partial(
             plans.build,
             study,
@@ -324,7 +329,8 @@ def _plan(name: str, asked: Request, *, store: Store) -> plans.Plan:
             allow_truncation=asked.allow_truncation,
             on_progress=lambda what: shown.update(f"reading {what}"),
         )
-        return launch.complete(lambda keys: build(done=keys), done=done, store=store, tell=_note)
+        made = launch.complete(lambda keys: build(done=keys), done=done, store=store, tell=_note)
+    return replace(made, notes=(*notes, *made.notes))
 
 
 def _note(sentence: str) -> None:

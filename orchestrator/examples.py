@@ -6,6 +6,7 @@ are kept beside the rows, as every model was given them; any other is read again
 """
 
 import json
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -68,7 +69,12 @@ def wordings(models: Iterable[ModelFacts]) -> dict[str, Wording]:
             continue
         try:
             tokenizer, _ = load_tokenizer(facts, folder=facts.folder)
-            held = TokenisedModel(facts=facts, tokenizer=tokenizer, prefix=prefix_of(tokenizer))
+            held = TokenisedModel(
+                facts=facts,
+                tokenizer=tokenizer,
+                prefix=prefix_of(tokenizer),
+                vocabulary=sys.maxsize,  # nothing is looked up here
+            )
         except Exception:
             # Whatever is wrong with it, the actor says so; an example is not worth a run.
             continue

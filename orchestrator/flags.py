@@ -17,6 +17,7 @@ from studies.values import blank, listed, number, once, parsed, paths_listed, wh
 
 STUDY = "What is asked"
 WHERE = "Where and how"
+ODD_WEIGHTS = "Take weights that the architecture has no place for, or that are all zero."
 
 Many = list[str] | None
 
@@ -37,6 +38,7 @@ class Request:
     allow_truncation: bool
     retry_errors: bool
     verify: bool
+    skip_bad_models: bool
 
 
 def _help(text: str, panel: str, *names: str) -> Any:
@@ -192,6 +194,11 @@ def request(
     trust_remote_code: Annotated[
         bool, _help("Run the model's own Python code.", WHERE, "--trust-remote-code")
     ] = False,
+    allow_odd_weights: Annotated[bool, _help(ODD_WEIGHTS, WHERE, "--allow-odd-weights")] = False,
+    skip_bad_models: Annotated[
+        bool,
+        _help("Leave out models that cannot be used, and say so.", WHERE, "--skip-bad-models"),
+    ] = False,
 ) -> Request:
     """Everything the flags say, checked as far as no file is needed."""
     chosen = opt.switches(switch or ())
@@ -223,6 +230,7 @@ def request(
         lens=chosen.lens,
         steering=chosen.steering,
         trust_remote_code=trust_remote_code,
+        allow_odd_weights=allow_odd_weights,
         adapter=adapter,
         quantise=quantise,
         prompts=prompts,
@@ -243,6 +251,7 @@ def request(
         allow_truncation=allow_truncation,
         retry_errors=retry_errors,
         verify=verify,
+        skip_bad_models=skip_bad_models,
     )
 
 

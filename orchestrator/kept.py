@@ -41,6 +41,8 @@ def show(store: Store, *, console: Console) -> None:
     if manifest is None:
         raise ValueError(f"{store.address} is not a run folder: it holds no run.json")
     console.print(f"{store.address}: study {manifest['study']}", markup=False)
+    for sentence in launch.notes(manifest):
+        tell(sentence)
     if (holder := store.holder()) is not None:
         console.print(f"held by {holder}", markup=False)
         if (snapshot := _written(store, tell=tell)) is not None:

@@ -5,7 +5,7 @@ How its cells are computed is in `loop.py`.
 
 import errno
 import os
-from collections.abc import Callable, Iterator, Set
+from collections.abc import Callable, Iterator, Mapping, Set
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -144,6 +144,12 @@ def _inside(path: Path, place: Path | str) -> bool:
         return False
     path, folder = Path(os.path.abspath(path)), Path(os.path.abspath(place))
     return path.is_relative_to(folder) or folder.is_relative_to(path)
+
+
+def notes(manifest: Mapping[str, object]) -> list[str]:
+    """What a run's plan had to say for people."""
+    found = manifest.get("notes")
+    return [str(note) for note in found] if isinstance(found, list) else []
 
 
 def _mapping(value: object) -> dict[str, object]:

@@ -22,10 +22,24 @@ from studies.model_folder import (
     tokenizer_hash,
 )
 from studies.spec import Model, ModelFacts
-from studies.weight_files import SINGLE, Numbers, count_numbers, weight_files, weights_index
+from studies.weight_files import (
+    SINGLE,
+    Numbers,
+    count_numbers,
+    refuse_absent_layers,
+    tensors_of,
+    weight_files,
+    weight_map,
+    weights_index,
+)
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
+
+SETTINGS = (
+    *("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.json"),
+    "generation_config.json",
+)
 
 
 def facts(model: Model) -> ModelFacts:
@@ -85,11 +99,11 @@ def _plain_facts(model: Model) -> ModelFacts:
 def count_weights(folder: Path) -> Numbers | int:
     """How many numbers the weights in a folder are; their bytes where they are stored packed."""
     config = read_config(folder)
-    files = weight_files(folder)
+    sizes, stored = shape(config, where=str(folder)), tensors_of(folder)
+    refuse_absent_layers(sizes.layers, stored, where=str(folder))
     if config.get("quantization_config"):
-        return sum(file.stat().st_size for file in files)
-    vocabulary = shape(config, where=str(folder)).vocabulary
-    return count_numbers(files, vocabulary=vocabulary)
+        return sum(file.stat().st_size for file in weight_files(folder))
+    return count_numbers(stored, vocabulary=sizes.vocabulary)
 
 
 def distinct(models: Iterable[ModelFacts]) -> tuple[ModelFacts, ...]:
@@ -134,20 +148,22 @@ def _template_files(model: ModelFacts) -> tuple[list[Path], Path]:
 
 def count_tokens(model: ModelFacts, texts: Sequence[str]) -> list[int] | None:
     """Tokens per text, special tokens included, or None where only the model's loader can tell."""
-    folder = tokenizer_folder(model)
-    path = folder / "tokenizer.json"
+    path = tokenizer_folder(model) / "tokenizer.json"
     if not path.is_file():
         return None
     encodings = _tokenizer(str(path)).encode_batch(list(texts))
     return [len(encoding.ids) for encoding in encodings]
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=16)
 def _tokenizer(path: str) -> "Tokenizer":
     """The tokenizer of a file, without its own truncation and padding."""
     from tokenizers import Tokenizer
 
-    tokenizer = Tokenizer.from_file(path)
+    try:
+        tokenizer = Tokenizer.from_file(path)
+    except Exception as error:  # the library raises nothing narrower
+        raise ValueError(f"{path} is not a tokenizer ({error}): copy it again") from error
     tokenizer.no_truncation()
     tokenizer.no_padding()
     return tokenizer
@@ -180,9 +196,20 @@ def _read(folder: Path, model: Model, *, where: str) -> tuple[Config, Shape]:
     return config, shape(config, where=where)
 
 
+def _refuse_unreadable(folder: Path) -> None:
+    """Raise ValueError for a tokenizer or settings beside the weights that do not parse."""
+    for name in SETTINGS:
+        if (folder / name).is_file():
+            read_json(folder / name)
+    if (folder / "tokenizer.json").is_file():
+        _tokenizer(str(folder / "tokenizer.json"))
+
+
 def _local_facts(model: Model, folder: Path, *, name: str) -> ModelFacts:
     """Facts from files on this machine."""
     _, sizes = _read(folder, model, where=str(folder))
+    size = _bytes(count_weights(folder), model)  # headers first: a damaged file is not hashed
+    _refuse_unreadable(folder)
     hashed = hashes(folder, weight_files(folder), model)
     return ModelFacts(
         name=name,
@@ -197,8 +224,9 @@ def _local_facts(model: Model, folder: Path, *, name: str) -> ModelFacts:
         width=sizes.width,
         neurons=sizes.neurons,
         context=sizes.context,
-        bytes=_bytes(count_weights(folder), model),
+        bytes=size,
         trust_remote_code=model.trust_remote_code,
+        allow_odd_weights=model.allow_odd_weights,
     )
 
 
@@ -210,6 +238,7 @@ def _hub_facts(model: Model) -> ModelFacts:
     trusted = model.trust_remote_code
     folder = small_snapshot(model.id, model.revision, trust_remote_code=trusted)
     config, sizes = _read(folder, model, where=model.id)
+    _refuse_unreadable(folder)
     chosen = choose(folder, trust_remote_code=trusted, where=model.id)
     return ModelFacts(
         name=model.id,
@@ -225,8 +254,9 @@ def _hub_facts(model: Model) -> ModelFacts:
         width=sizes.width,
         neurons=sizes.neurons,
         context=sizes.context,
-        bytes=_bytes(_hub_numbers(folder, config, sizes), model),
+        bytes=_bytes(_hub_numbers(folder, config, sizes, where=model.id), model),
         trust_remote_code=model.trust_remote_code,
+        allow_odd_weights=model.allow_odd_weights,
     )
 
 
@@ -237,18 +267,18 @@ def _bytes(weights: Numbers | int, model: Model) -> int:
     return weights.bytes(dtype=model.dtype, quantisation=model.quantisation)
 
 
-def _hub_numbers(folder: Path, config: Config, sizes: Shape) -> Numbers | int:
+def _hub_numbers(folder: Path, config: Config, sizes: Shape, *, where: str) -> Numbers | int:
     """The size of the weights from what is in the cache; 0 where that does not tell."""
     index = weights_index(folder)
     if index is None:
         return count_weights(folder) if (folder / SINGLE).is_file() else 0
-    content = read_json(index)
-    metadata, names = content.get("metadata"), content.get("weight_map")
-    total = int(metadata.get("total_size", 0)) if isinstance(metadata, dict) else 0
+    names, metadata = weight_map(index), read_json(index).get("metadata")
+    refuse_absent_layers(sizes.layers, names, where=where)
+    size = metadata.get("total_size") if isinstance(metadata, dict) else None
+    total = int(size) if isinstance(size, int | float) else 0
     if config.get("quantization_config"):
         return total
     numbers = total // (4 if _stored_dtype(config) == "float32" else 2)
-    names = tuple(names) if isinstance(names, dict) else ()
     if any(".experts." in name for name in names):
         return Numbers(0, numbers)
     heads = 1 + any(name.endswith(("lm_head.weight", "embed_out.weight")) for name in names)

@@ -20,10 +20,9 @@ from studies.chosen_files import (
 )
 from studies.file_hash import file_hash
 from studies.links import linked
-from studies.model_config import read_json
 from studies.snapshots import snapshot
 from studies.spec import Model, ModelFacts, digest
-from studies.weight_files import INDEX, SINGLE, weight_files, weights_index
+from studies.weight_files import INDEX, SINGLE, weight_files, weight_map, weights_index
 
 
 class Hashes(NamedTuple):
@@ -47,8 +46,7 @@ def fetched(model: ModelFacts) -> Path:
         return folder
     whole = snapshot(model.folder, revision=model.commit, files=[SINGLE], what="model")
     if weights_index(whole) is not None:
-        names = read_json(whole / INDEX).get("weight_map")
-        shards = sorted(set(names.values())) if isinstance(names, dict) else []
+        shards = sorted(set(weight_map(whole / INDEX).values()))
         snapshot(model.folder, revision=model.commit, files=shards, what="model")
     return whole
 

@@ -47,6 +47,7 @@ class Options:
     lens: Lens = field(default_factory=Lens)
     steering: Steering = field(default_factory=Steering)
     trust_remote_code: bool = False
+    allow_odd_weights: bool = False
     adapter: str | None = None
     quantise: str | None = None
     prompts: str | None = None
@@ -95,11 +96,23 @@ def models(options: Options, *, default: Iterable[str] = ()) -> tuple[Model, ...
                 revision=revision,
                 dtype=dtype,
                 trust_remote_code=options.trust_remote_code,
+                allow_odd_weights=options.allow_odd_weights,
                 adapter=options.adapter,
                 quantisation=quantisation,
             )
         )
     return tuple(result)
+
+
+def one_model(name: str, *, dtype: str, code: bool, odd: bool) -> Model:
+    """The one model that a command is about; `code` trusts its own code, `odd` allows odd weights.
+
+    Raises:
+        ValueError: as `models` does.
+    """
+    asked = Options(models=(name,), dtype=dtype, trust_remote_code=code, allow_odd_weights=odd)
+    (found,) = models(asked)
+    return found
 
 
 def poolings(names: Iterable[str]) -> tuple[Pooling, ...]:

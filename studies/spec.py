@@ -44,6 +44,7 @@ class Model:
     revision: str | None = None
     dtype: Dtype = "float32"
     trust_remote_code: bool = False
+    allow_odd_weights: bool = False
     adapter: str | None = None
     quantisation: Quantisation | None = None
 
@@ -57,7 +58,9 @@ class ModelFacts:
     the columns of every table; an adapter and a quantisation are part of the name. `folder` is the
     local folder the files lie in, or the hub id where they are yet to be downloaded, then at
     `commit`; `adapter` and `adapter_commit` say the same of the adapter's files. `engine` is what
-    opens the model: transformers, or vLLM, which only writes.
+    opens the model: transformers, or vLLM, which only writes. `allow_odd_weights` takes weights
+    that have no place in the architecture, which stay unread, or are all zero; an answer does not
+    depend on it, only whether there is one.
 
     `code` is the hash of the model's own Python code where that is run, with all that it may open,
     and bears identity too. `ends` are tokens that end a text by the generation settings and not by
@@ -78,6 +81,7 @@ class ModelFacts:
     context: int
     bytes: int
     trust_remote_code: bool = False
+    allow_odd_weights: bool = False
     code: str = ""
     ends: tuple[int, ...] = ()
     adapter: str = ""

@@ -3,13 +3,12 @@
 Only headers are parsed; the numbers themselves are never read.
 """
 
-import json
 import math
-import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from studies.model_config import read_json
 from studies.spec import Dtype, Quantisation
 
 DTYPE_BYTES: dict[Dtype, int] = {"float32": 4, "bfloat16": 2, "float16": 2}
@@ -21,6 +20,9 @@ QUANTISED_BYTES: dict[Quantisation, float] = {"8bit": 1, "4bit": 0.5 + 4 / 64}
 UNPACKED = ("wpe.", "embed_positions.", ".experts.")
 
 SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
+
+# How a file begins that git-lfs has put in the place of a large one.
+LFS = b"version https://git-lfs"
 
 UNREAD = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.gguf", "*.h5", "*.msgpack")
 
@@ -49,10 +51,14 @@ def weights_index(folder: Path) -> Path | None:
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """The safetensors files of a folder, complete."""
+    """The safetensors files of a folder, complete.
+
+    Raises:
+        ValueError: there are none, or the index and the files do not tell the same.
+    """
     index = weights_index(folder)
     if index is not None:
-        names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+        names = sorted(set(weight_map(index).values()))
         missing = [name for name in names if not (folder / name).is_file()]
         if missing:
             raise ValueError(
@@ -63,8 +69,34 @@ def weight_files(folder: Path) -> list[Path]:
     single = folder / SINGLE
     if single.is_file():
         return [single]
+    shards = sorted(file.name for file in folder.glob("model-*-of-*.safetensors"))
+    if shards:
+        raise ValueError(
+            f"model folder {folder} has {len(shards)} weight files such as {shards[0]} and no "
+            f"{INDEX}, which says what lies in them: copy the whole folder"
+        )
     found = unread(folder)
     raise ValueError(f"model folder {folder} has no weights: expected {SINGLE}{found}")
+
+
+def weight_map(index: Path) -> dict[str, str]:
+    """The file of every tensor, by its name, as the index of several weight files tells.
+
+    Raises:
+        ValueError: it does not tell, or names a file that is not beside it.
+    """
+    found = read_json(index).get("weight_map")
+    if not isinstance(found, dict) or not found:
+        raise ValueError(
+            f"{index} has no weight_map: expected the file of every tensor by its name; copy the "
+            "whole folder"
+        )
+    for name, file in found.items():
+        if not isinstance(file, str) or not file or Path(file).name != file:
+            raise ValueError(
+                f"{index} names {file!r} as the file of {name}: expected a file in the same folder"
+            )
+    return found
 
 
 def unread(folder: Path) -> str:
@@ -73,34 +105,100 @@ def unread(folder: Path) -> str:
     return f" (found {others[0]}, which is not read: convert it to safetensors)" if others else ""
 
 
-def count_numbers(files: Iterable[Path], *, vocabulary: int | None) -> Numbers:
-    """The numbers in safetensors files; a matrix with a side of `vocabulary` is no linear layer."""
+def count_numbers(stored: Mapping[str, tuple[int, ...]], *, vocabulary: int | None) -> Numbers:
+    """The numbers in tensors of these shapes; a matrix with a side of `vocabulary` is no linear
+    layer."""
     linear = other = 0
-    for file in files:
-        for name, shape in tensors_in(file).items():
-            named = any(part in name for part in UNPACKED)
-            if len(shape) == 2 and vocabulary not in shape and not named:
-                linear += math.prod(shape)
-            else:
-                other += math.prod(shape)
+    for name, shape in stored.items():
+        named = any(part in name for part in UNPACKED)
+        if len(shape) == 2 and vocabulary not in shape and not named:
+            linear += math.prod(shape)
+        else:
+            other += math.prod(shape)
     return Numbers(linear, other)
 
 
+def refuse_absent_layers(layers: int, names: Iterable[str], *, where: str) -> None:
+    """Raise ValueError where a configuration promises more layers than weights can be of.
+
+    It is a bound that holds whatever a family calls its layers: each has its number in a name.
+    Only the family's own class can tell what is missing; it is not asked to make a billion layers.
+    """
+    numbers = {int(part) for name in names for part in name.split(".") if part.isdecimal()}
+    most = max(numbers, default=-1) + 1
+    if layers > most:
+        raise ValueError(
+            f"config.json of {where} promises {layers:,} layers, and the stored weights are of "
+            f"{most:,} at most: copy the whole folder, or mend its config.json"
+        )
+
+
+def tensors_of(folder: Path) -> dict[str, tuple[int, ...]]:
+    """The shapes of all stored tensors of a model.
+
+    Raises:
+        ValueError: a file is damaged, or they do not hold what the index says.
+    """
+    found: dict[str, Path] = {}
+    shapes: dict[str, tuple[int, ...]] = {}
+    for file in weight_files(folder):
+        for name, shape in tensors_in(file).items():
+            if name in found:
+                raise ValueError(
+                    f"model folder {folder} has {name} in {found[name].name} and in {file.name}: "
+                    "it is not clear which of the two is meant; copy the folder again"
+                )
+            found[name], shapes[name] = file, shape
+    index = weights_index(folder)
+    for name, where in ({} if index is None else weight_map(index)).items():
+        if name not in found or found[name].name != where:
+            raise ValueError(
+                f"{index} says that {name} lies in {where}, which does not hold it: the files do "
+                "not belong together; copy the whole folder"
+            )
+    return shapes
+
+
+def unfinished(folder: Path) -> bool:
+    """Whether weights of a model in the hub's cache are yet to be downloaded."""
+    index = weights_index(folder)
+    names = {SINGLE} if index is None else set(weight_map(index).values())
+    return not all((folder / name).is_file() for name in names)
+
+
+def tensors_on_hub(name: str, *, commit: str) -> dict[str, tuple[int, ...]] | None:
+    """The shapes of a hub model's tensors from the headers of its files, no weight is fetched; None
+    where the hub does not tell them now.
+    """
+    from huggingface_hub import get_safetensors_metadata
+
+    try:
+        found = get_safetensors_metadata(name, revision=commit)
+    except Exception:  # without a network they are read once they are here
+        return None
+    files = found.files_metadata.values()
+    return {tensor: tuple(told.shape) for file in files for tensor, told in file.tensors.items()}
+
+
 def tensors_in(path: Path) -> dict[str, tuple[int, ...]]:
-    """The shapes of the tensors in a safetensors file, from its header."""
-    size = path.stat().st_size
+    """The shapes of the tensors in a safetensors file, from its header.
+
+    Raises:
+        ValueError: it is none, or not whole.
+    """
+    from safetensors import SafetensorError, safe_open
+
     try:
         with path.open("rb") as file:
-            (length,) = struct.unpack("<Q", file.read(8))
-            header = json.loads(file.read(length)) if length < size else None
-    except (struct.error, ValueError):
-        header = None
-    if not isinstance(header, dict):
-        raise ValueError(f"{path} is not a safetensors file or is cut short: copy it again")
-    tensors = {name: entry for name, entry in header.items() if name != "__metadata__"}
-    end = max((entry["data_offsets"][1] for entry in tensors.values()), default=0)
-    if size != 8 + length + end:
+            pointer = file.read(len(LFS)) == LFS
+        if pointer:
+            raise ValueError(f"{path} is only a pointer of git-lfs: run `git lfs pull` there")
+        with safe_open(path, framework="np") as file:
+            return {name: tuple(file.get_slice(name).get_shape()) for name in list(file.keys())}
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read: {error.strerror or error}") from error
+    except SafetensorError as error:
+        reason = str(error).removeprefix("Error while deserializing header: ")
         raise ValueError(
-            f"{path} has {size} bytes where its header promises {8 + length + end}: copy it again"
-        )
-    return {name: tuple(entry["shape"]) for name, entry in tensors.items()}
+            f"{path} is not a safetensors file or is cut short ({reason}): copy it again"
+        ) from error

@@ -190,7 +190,9 @@ def test_a_shard_outside_the_folder_is_refused(tmp_path: Path):
     shutil.move(folder / "0.safetensors", tmp_path / "0.safetensors")
     index = folder / "model.safetensors.index.json"
     index.write_text(index.read_text().replace("0.safetensors", "../0.safetensors"))
-    with pytest.raises(ValueError, match=r"names '\.\./0\.safetensors' as a file of its folder"):
+    with pytest.raises(
+        ValueError, match=r"names '\.\./0\.safetensors' as the file of .* same folder"
+    ):
         opened(facts(Model(id=str(folder))))
 
 

@@ -92,7 +92,8 @@ def test_the_size_of_a_model_on_the_hub_is_read_from_its_index(hub: Path):
         form: facts(Model(id=str(hub), quantisation=form)).bytes for form in (None, "8bit", "4bit")
     }
     content = (hub / "model.safetensors").stat().st_size
-    index = {"metadata": {"total_size": content}, "weight_map": {"lm_head.weight": "one"}}
+    names = ("lm_head.weight", "model.layers.2.mlp.up_proj.weight")
+    index = {"metadata": {"total_size": content}, "weight_map": dict.fromkeys(names, "one")}
     (hub / "model.safetensors.index.json").write_text(json.dumps(index))
     (hub / "model.safetensors").unlink()
     for form, expected in local.items():

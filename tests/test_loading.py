@@ -219,7 +219,6 @@ def test_what_cannot_be_quantised_is_refused(tmp_path: Path):
     [
         ("peft", {"adapter": "folder"}),
         ("bitsandbytes", {"quantisation": "8bit"}),
-        ("accelerate", {"quantisation": "4bit"}),
     ],
 )
 def test_a_package_that_is_missing_is_named_before_anything_is_loaded(
@@ -230,7 +229,7 @@ def test_a_package_that_is_missing_is_named_before_anything_is_loaded(
         load(replace(tiny.make("llama"), **change), device="cpu")  # type: ignore[arg-type]
 
 
-def test_a_model_is_spread_by_shares_and_reads_the_same(monkeypatch: pytest.MonkeyPatch):
+def test_a_model_is_spread_by_shares_and_reads_the_same():
     model, plain = tiny.make("llama"), tiny.loaded("llama")
     spread = load(model, device="spread")
     assert (str(spread.device), spread.budget.tokens) == ("cpu", plain.budget.tokens)
@@ -238,9 +237,6 @@ def test_a_model_is_spread_by_shares_and_reads_the_same(monkeypatch: pytest.Monk
     small = Place(device=torch.device("cpu"), shares={"cpu": 60_000})
     with pytest.raises(ValueError, match="its blocks cannot be divided over 1 devices"):
         load_weights(model, spread.model.config, folder=model.folder, place=small)
-    monkeypatch.setitem(sys.modules, "accelerate", None)
-    with pytest.raises(ValueError, match="is to be spread, which needs the package 'accelerate'"):
-        load(model, device="spread")
 
 
 @pytest.mark.parametrize("family", tiny.FAMILIES)

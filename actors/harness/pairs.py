@@ -30,7 +30,8 @@ def encode(loaded: LoadedModel, texts: Iterable[str]) -> dict[str, list[int]]:
         group = [text for text in distinct if text.startswith(bos) != special]
         if group:
             encoded = loaded.tokenizer(group, add_special_tokens=special, verbose=False)
-            found.update(zip(group, map(list, encoded["input_ids"]), strict=True))
+            ids = loaded.embedded([list(one) for one in encoded["input_ids"]])
+            found.update(zip(group, ids, strict=True))
     return found
 
 
@@ -38,7 +39,7 @@ def prefix_token(loaded: LoadedModel) -> int:
     """The token that stands before a text without context: BOS, or EOS where there is no BOS."""
     for token in (loaded.tokenizer.bos_token_id, loaded.tokenizer.eos_token_id):
         if token is not None:
-            return int(token)
+            return loaded.embedded([[int(token)]])[0][0]
     raise ValueError(
         f"the tokenizer of {loaded.facts.label!r} has neither a BOS nor an EOS token: "
         "lm-evaluation-harness puts one of them before texts without context"

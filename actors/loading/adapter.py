@@ -12,8 +12,9 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from actors.loading.values import refuse_values
 from actors.structure.probe import probe_ids
-from studies.adapter_files import opened
+from studies.adapter_files import WEIGHTS, opened
 from studies.spec import ModelFacts
 
 # Shapes: B rows, T tokens, V vocabulary
@@ -33,12 +34,13 @@ def merge(model: PreTrainedModel, facts: ModelFacts) -> PreTrainedModel:
     from peft import PeftConfig, PeftModel
 
     ids_BT = probe_ids(model.get_input_embeddings().weight, tokens=PROBE_TOKENS)
-    folder = str(opened(facts.adapter, facts.adapter_commit))
-    config = PeftConfig.from_pretrained(folder)
+    folder = opened(facts.adapter, facts.adapter_commit)
+    refuse_values(facts, [folder / WEIGHTS])
+    config = PeftConfig.from_pretrained(str(folder))
     config.inference_mode = True
     with _misfits(facts, made_for=str(config.base_model_name_or_path)):
         adapted = PeftModel(model, config)
-        found = adapted.load_adapter(folder, "default", torch_device=str(ids_BT.device))
+        found = adapted.load_adapter(str(folder), "default", torch_device=str(ids_BT.device))
         if found.missing_keys:
             raise ValueError(f"it has no {found.missing_keys[0]!r}")
         if found.unexpected_keys:

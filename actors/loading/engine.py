@@ -78,8 +78,14 @@ def tokenised(facts: ModelFacts, *, folder: str) -> tuple[TokenisedModel, list[i
             f"{str(error).strip().splitlines()[0].replace(folder, facts.folder)}"
         ) from error
     ends = ends_of(config.get_text_config(), tokenizer, more=facts.ends)
-    prefix = prefix_of(tokenizer)
-    return TokenisedModel(facts=facts, tokenizer=tokenizer, prefix=prefix, notes=notes), ends
+    model = TokenisedModel(
+        facts=facts,
+        tokenizer=tokenizer,
+        prefix=prefix_of(tokenizer),
+        vocabulary=config.get_text_config().vocab_size,
+        notes=notes,
+    )
+    return model, ends
 
 
 def cache_bytes(facts: ModelFacts) -> int:

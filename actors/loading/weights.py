@@ -8,48 +8,21 @@ quantisation. Embeddings, head and norms keep the dtype, and layers compute in i
 
 import logging
 from importlib.util import find_spec
-from itertools import chain
 from pathlib import Path
 
-import torch
-import transformers
 from transformers import (
     AutoModelForCausalLM,
     BitsAndBytesConfig,
     PretrainedConfig,
     PreTrainedModel,
 )
-from transformers.models.auto.configuration_auto import CONFIG_MAPPING_NAMES
-from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
+from actors.loading.architecture import check, refuse_differing, refuse_misfits
 from actors.loading.device import Place
+from actors.loading.values import DTYPES, refuse_values
 from studies.model_config import read_config
 from studies.spec import ModelFacts
-
-DTYPES = {
-    "float32": torch.float32,
-    "bfloat16": torch.bfloat16,
-    "float16": torch.float16,
-}
-
-
-def refuse_unreadable(facts: ModelFacts, *, folder: str) -> None:
-    """Raise ValueError for a model that no class reads, or only code that is not trusted."""
-    config = read_config(Path(folder))
-    family, code = config.get("model_type"), config.get("auto_map")
-    known = family in CONFIG_MAPPING_NAMES and family in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
-    if not known and code and not facts.trust_remote_code:
-        raise ValueError(
-            f"model {facts.label!r} (model type {family!r}) can only be read by Python code of its "
-            "own: look through the .py files beside its weights, and pass --trust-remote-code to "
-            "run them"
-        )
-    if not known and not code:
-        raise ValueError(
-            f"model {facts.label!r} has model type {family!r}, for which transformers "
-            f"{transformers.__version__} has no decoder: expected a type such as 'llama', 'qwen2' "
-            "or 'gemma2'; upgrade transformers if the model is newer, or choose another"
-        )
+from studies.weight_files import tensors_of, weight_files
 
 
 def require_packages(facts: ModelFacts) -> None:
@@ -59,7 +32,6 @@ def require_packages(facts: ModelFacts) -> None:
     if facts.quantisation:
         purpose = f"model {facts.label!r} is asked for in {facts.quantisation}"
         require("bitsandbytes", extra="large", purpose=purpose)
-        require("accelerate", extra="large", purpose=purpose)
 
 
 def require(package: str, *, extra: str, purpose: str) -> None:
@@ -77,10 +49,10 @@ def load_weights(
     """The model and its attention backend: sdpa, or eager where the family cannot use sdpa.
 
     Raises:
-        ValueError: weights are missing, of another shape, or do not fit after all.
+        ValueError: weights are missing, of another shape, without a place or no numbers, or the
+            model does not fit after all.
     """
-    if place.shares:
-        require("accelerate", extra="large", purpose=f"model {facts.label!r} is to be spread")
+    refuse_odd(facts, folder=folder)
     for attention in attentions(config):
         try:
             model, loading = AutoModelForCausalLM.from_pretrained(
@@ -98,14 +70,22 @@ def load_weights(
             if attention == "eager" or "scaled_dot_product_attention" not in str(error):
                 raise
             continue
-        absent = sorted(chain(loading["missing_keys"], loading["mismatched_keys"]))
-        if absent:
-            raise ValueError(
-                f"{len(absent)} weights are missing or of another shape, {absent[0]!r} first; "
-                "expected every weight in the folder's *.safetensors"
-            )
+        refuse_misfits(facts, loading, stored=tensors_of(Path(folder)))
+        refuse_differing(facts, model)
         return _settled(model, place), attention
     raise AssertionError("the loop above returns or raises")
+
+
+def refuse_odd(facts: ModelFacts, *, folder: str) -> None:
+    """Raise ValueError for stored weights that do not fit their architecture or are no numbers."""
+    fit = check(facts, folder=folder, stored=tensors_of(Path(folder)))
+    packed = "quantization_config" in read_config(Path(folder))
+    refuse_values(
+        facts,
+        weight_files(Path(folder)),
+        unread=fit.unread,
+        integers=None if packed else frozenset(fit.integers),
+    )
 
 
 def attentions(config: PretrainedConfig) -> tuple[str, ...]:
@@ -135,10 +115,10 @@ def quantiser(facts: ModelFacts) -> BitsAndBytesConfig | None:
 
 
 def _placement(facts: ModelFacts, place: Place) -> dict[str, object]:
-    """The arguments that say where weights go, which transformers needs accelerate for."""
+    """The arguments that say where weights go."""
     if place.shares:
         return {"device_map": place.device_map, "max_memory": dict(place.shares)}
-    direct = facts.quantisation or (place.device.type == "cuda" and find_spec("accelerate"))
+    direct = facts.quantisation or place.device.type == "cuda"
     return {"device_map": place.device_map} if direct else {}
 
 

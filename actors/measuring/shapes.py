@@ -17,7 +17,8 @@ from transformers import (
 )
 
 from actors.batching import TokenBudget
-from actors.loading.weights import DTYPES, attentions
+from actors.loading.values import DTYPES
+from actors.loading.weights import attentions
 from actors.model import BATCH_TOKENS, LoadedModel
 from actors.structure.find import find
 from actors.structure.proof import prove
@@ -98,5 +99,6 @@ def build(
         device=device,
         attention=attention,
         prefix=(),
+        vocabulary=config.vocab_size,
         budget=TokenBudget(BATCH_TOKENS[device.type]),
     )

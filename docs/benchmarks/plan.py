@@ -98,7 +98,7 @@ def _model(folder: Path, layers: int) -> str:
     (folder / "tokenizer.json").write_text(json.dumps(TOKENIZER), encoding="utf-8")
     numbers = folder.name.encode().ljust(16)
     tensor = {"dtype": "F32", "shape": [4], "data_offsets": [0, len(numbers)]}
-    header = json.dumps({"weight": tensor}).encode()
+    header = json.dumps({f"layers.{layers - 1}.weight": tensor}).encode()
     content = struct.pack("<Q", len(header)) + header + numbers
     (folder / "model.safetensors").write_bytes(content)
     return str(folder)

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
@@ -9,6 +10,9 @@ from rich.table import Table
 from orchestrator.launch import result_bytes
 from orchestrator.plan import Plan
 from orchestrator.scheduling.cost import CHARACTERS_PER_TOKEN, Cost
+
+if TYPE_CHECKING:
+    from orchestrator.loop import Outcome
 
 
 def show_plan(plan: Plan, *, cost: Cost, console: Console) -> None:
@@ -44,6 +48,18 @@ def show_plan(plan: Plan, *, cost: Cost, console: Console) -> None:
             f"too long: {item.texts:,} texts of {item.source}/{item.language} exceed the context "
             f"of {item.context:,} tokens of {item.model} (longest {item.longest:,})"
         )
+
+
+def show_outcome(outcome: "Outcome", *, errors: str, console: Console) -> None:
+    """Print what a run did; `errors` is where its tracebacks lie."""
+    console.print(
+        f"{outcome.cells:,} cells computed in {outcome.units:,} units, {outcome.failed:,} failed, "
+        f"{outcome.seconds:.1f} s"
+    )
+    for error, count in outcome.errors.items():
+        console.print(f"failed: {count:,} cells: {error}", markup=False)
+    if outcome.failed:
+        console.print(f"tracebacks: {errors}; --retry-errors takes them up again")
 
 
 def show_status(rows: Iterable[tuple[str, int, int, int]], *, console: Console) -> None:
