@@ -26,9 +26,8 @@ WIDTH = ("hidden_size", "n_embd", "d_model")
 NEURONS = ("intermediate_size", "n_inner", "ffn_dim", "ffn_hidden_size")
 HEADS = ("num_attention_heads", "n_head", "num_key_value_heads", "head_dim")
 VOCABULARY = ("vocab_size",)
-WINDOW = ("sliding_window",)
 # Whole numbers from 1 wherever a configuration has them as one number.
-SIZES = LAYERS + WIDTH + NEURONS + CONTEXTS + HEADS + VOCABULARY + WINDOW
+SIZES = LAYERS + WIDTH + NEURONS + CONTEXTS + HEADS + VOCABULARY
 # Finite numbers above 0.
 POSITIVE = (
     *("rms_norm_eps", "layer_norm_eps", "layer_norm_epsilon", "norm_eps"),
@@ -180,6 +179,9 @@ def _refuse_nonsense(config: Config, *, where: str) -> None:
         value = config.get(name)
         if value is not None and not isinstance(value, list) and not _is_size(value):
             raise ValueError(_nonsense(name, value, "a whole number from 1", where=where))
+    window, off = config.get("sliding_window"), config.get("use_sliding_window") is False
+    if window is not None and not off and not isinstance(window, list) and not _is_size(window):
+        raise ValueError(_nonsense("sliding_window", window, "a whole number from 1", where=where))
     rope = [part for name in ROPE if isinstance(part := config.get(name), dict)]
     each = [part for outer in rope for part in outer.values() if isinstance(part, dict)]
     for part in (config, *rope, *each):

@@ -169,7 +169,7 @@ def test_numbers_are_finite_and_written_plainly(name, tmp_path, monkeypatch, cap
         (["demo", "--pairs", "ALL"], "--pairs ALL"),
         (["demo", "--model", "miniworld-llama@"], "has no revision behind its @"),
         (["demo", "--model", "@main"], "has no name before its @"),
-        (["demo", "--model", "nowhere,elsewhere"], "unknown model 'nowhere'"),
+        (["demo", "--model", "nowhere"], "unknown model 'nowhere'"),
         (["demo", "--dtype", "float32\u200b"], "unknown dtype 'float32\\u200b'"),
         (["demo", "--cluster", "local "], "unknown cluster 'local '"),
         (["demo", "--device", "cpu\u200b"], "unknown device 'cpu\\u200b'"),

@@ -258,6 +258,8 @@ def make(name: str, *, seed: int = 0) -> tuple[PreTrainedModel, str]:
                 for parameter in model.parameters():
                     if parameter.ndim == 1:
                         torch.nn.init.uniform_(parameter, 0.5, 1.5)
+                    elif not parameter.any():  # what a family begins its training with
+                        torch.nn.init.normal_(parameter, std=0.15)
         except ValueError as error:
             if attention == "eager" or "scaled_dot_product_attention" not in str(error):
                 raise
