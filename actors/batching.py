@@ -6,11 +6,13 @@ budget, and the budget is kept as long as the model. What is computed on a batch
 """
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
+
+from actors.positions import Positions
 
 # Shapes: B rows, T tokens
 
@@ -39,12 +41,23 @@ class Distinct(NamedTuple):
     twins: list[int]
 
 
-def plan(lengths: Sequence[int], *, budget: int) -> list[Batch]:
+def plan(
+    lengths: Sequence[int], *, budget: int, groups: Sequence[Hashable] | None = None
+) -> list[Batch]:
     """Batches of similar lengths, longest first, of at most `budget` padded tokens each.
 
-    A sequence longer than the budget is a batch of its own.
+    A sequence longer than the budget is a batch of its own. Of `groups`, one for each sequence,
+    only those that are equal run together.
     """
-    order = sorted(range(len(lengths)), key=lambda row: (-lengths[row], row))
+    members: dict[Hashable, list[int]] = {}
+    for row in sorted(range(len(lengths)), key=lambda row: (-lengths[row], row)):
+        members.setdefault(groups[row] if groups else None, []).append(row)
+    batches = [batch for order in members.values() for batch in _fill(order, lengths, budget)]
+    return sorted(batches, key=lambda batch: -batch.width)
+
+
+def _fill(order: Sequence[int], lengths: Sequence[int], budget: int) -> list[Batch]:
+    """Batches of rows that may all run together, in this order, longest first."""
     batches: list[Batch] = []
     rows: list[int] = []
     width = 0
@@ -81,12 +94,16 @@ def pad(sequences: Sequence[Sequence[int]], batch: Batch) -> Tensor:
 
 
 class TokenBudget:
-    """How many padded tokens one batch may hold for one model on one device; it only shrinks."""
+    """How many padded tokens one batch may hold for one model on one device; it only shrinks.
 
-    def __init__(self, tokens: int) -> None:
+    `positions` says which texts may share a batch at all.
+    """
+
+    def __init__(self, tokens: int, positions: Positions | None = None) -> None:
         """Start with room for `tokens`."""
         assert tokens > 0
         self.tokens = tokens
+        self.positions = positions or Positions()
 
     def run(
         self,
@@ -94,17 +111,25 @@ class TokenBudget:
         compute: Callable[[Batch], None],
         *,
         most: int | None = None,
+        groups: Sequence[Hashable] | None = None,
     ) -> None:
         """Call `compute` with batches that cover every row, with smaller ones after a failure.
 
-        `most` allows fewer tokens than the budget, where `compute` keeps much for each of them.
+        Args:
+            lengths: how many tokens each row takes.
+            compute: what is done with a batch; the position tables are then as they were loaded.
+            most: fewer tokens than the budget, where `compute` keeps much for each of them.
+            groups: which rows may run together, where that does not follow from their lengths.
 
         Raises:
             ValueError: the device has no memory for a single sequence.
         """
-        batches = deque(plan(lengths, budget=min(self.tokens, most or self.tokens)))
+        if groups is None:
+            groups = [self.positions.side(length) for length in lengths]
+        batches = deque(plan(lengths, budget=min(self.tokens, most or self.tokens), groups=groups))
         while batches:
             batch = batches[0]
+            self.positions.reset()
             if self._fits(batch, compute):
                 batches.popleft()
                 continue
@@ -115,7 +140,11 @@ class TokenBudget:
                 )
             self.tokens = max(1, min(self.tokens, batch.width * len(batch.rows)) // 2)
             left = sorted(row for waiting in batches for row in waiting.rows)
-            smaller = plan([lengths[row] for row in left], budget=self.tokens)
+            smaller = plan(
+                [lengths[row] for row in left],
+                budget=self.tokens,
+                groups=[groups[row] for row in left],
+            )
             batches = deque(
                 Batch(rows=tuple(left[place] for place in rows), width=width)
                 for rows, width in smaller

@@ -40,6 +40,15 @@ def size(row: Row) -> int:
     return sum(len(segment.tokens) for segment in row)
 
 
+def reach(row: Row) -> int:
+    """How many tokens the longest text of a row has."""
+    ends: list[tuple[int, int]] = []  # of every segment: its last node, and the tokens up to there
+    for start, (after, tokens) in _starts(row):
+        before = next((count - (end - after) for end, count in ends if after <= end), 0)
+        ends.append((start + len(tokens) - 1, (before if after >= 0 else 0) + len(tokens)))
+    return max(count for _, count in ends)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Packed:
     """Rows side by side, padded on the right. `sees_BTS` is None where no row has a branch."""

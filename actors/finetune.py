@@ -11,6 +11,7 @@ import math
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from itertools import groupby
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
@@ -164,10 +165,16 @@ def _backward(loaded: LoadedModel, chosen: Sequence[Lesson]) -> float:
     width = len(rows[-1].prompt) + len(rows[-1].answer)
     # What a step keeps for its gradients is several times what a plain pass keeps.
     size = max(1, loaded.budget.tokens // (4 * width))
-    for start in range(0, len(rows), size):
-        loss = _loss(loaded, rows[start : start + size]) / answered
-        loss.backward()  # type: ignore[no-untyped-call]
-        total += float(loss.detach())
+    positions = loaded.budget.positions
+    for _, alike in groupby(
+        rows, key=lambda one: positions.side(len(one.prompt) + len(one.answer))
+    ):
+        own = list(alike)
+        for start in range(0, len(own), size):
+            positions.reset()
+            loss = _loss(loaded, own[start : start + size]) / answered
+            loss.backward()  # type: ignore[no-untyped-call]
+            total += float(loss.detach())
     return total
 
 

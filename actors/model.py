@@ -5,6 +5,7 @@ backend, and the map of sites, which is proven on load; of its tokenizer, tokeni
 same. Which texts the model will read, and why, is unknown here.
 """
 
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from transformers import AutoConfig, PreTrainedModel
 from transformers.utils import logging
 
 from actors.batching import TokenBudget
+from actors.branches import Row, reach
 from actors.check import can_share, prove_interventions
 from actors.loading.adapter import merge
 from actors.loading.architecture import refuse_unreadable
@@ -20,6 +22,7 @@ from actors.loading.device import find_place
 from actors.loading.memory import need
 from actors.loading.tokenizer import load_tokenizer
 from actors.loading.weights import load_weights, require_packages
+from actors.positions import find_positions
 from actors.structure.find import find
 from actors.structure.proof import prove
 from actors.structure.sites import Sites
@@ -48,6 +51,15 @@ class LoadedModel(TokenisedModel):
     attention: str
     budget: TokenBudget
     shares: bool = True
+
+    @property
+    def side(self) -> Callable[[int], Hashable] | None:
+        """Equal for the lengths of texts that may share a row; None where no texts may."""
+        return self.budget.positions.side if self.shares else None
+
+    def groups(self, rows: Sequence[Row]) -> list[Hashable]:
+        """Equal for rows that may run in one batch: their longest texts get the same tables."""
+        return [self.budget.positions.side(reach(row)) for row in rows]
 
 
 def load(
@@ -96,6 +108,7 @@ def load(
     model = model.eval().requires_grad_(False)
     embedding = model.get_input_embeddings().weight
     home = embedding.device
+    positions = find_positions(model, context=facts.context)  # before any text is read
     sites = find(model, layers=facts.layers)
     if proof:
         prove(model, sites)
@@ -110,6 +123,6 @@ def load(
         prefix=prefix_of(tokenizer),
         vocabulary=len(embedding),
         notes=notes,
-        shares=can_share(sites),
-        budget=TokenBudget(BATCH_TOKENS.get(home.type, BATCH_TOKENS["cpu"])),
+        shares=positions.counted is None and can_share(sites),
+        budget=TokenBudget(BATCH_TOKENS.get(home.type, BATCH_TOKENS["cpu"]), positions),
     )

@@ -74,8 +74,8 @@ def _read(
     loaded: LoadedModel, questions: Sequence[Question], layers: Sequence[int], read_out: Head
 ) -> list[Latent]:
     """What `read_out` makes of the stream at these layers, for every question."""
-    if not loaded.shares:
-        apart = take_apart(questions)
+    apart = take_apart(questions, side=loaded.side)
+    if apart.questions != list(questions):
         latent = _read(replace(loaded, shares=True), apart.questions, layers, read_out)
         joined = [
             apart.join([own[layer] for own in latent], questions=len(questions)) for layer in layers
@@ -109,7 +109,8 @@ def _read(
                 for layer, own_logs in zip(layers, by_layer, strict=True)
             }
 
-    loaded.budget.run([size(layout.row) for layout in layouts], compute)
+    rows = [layout.row for layout in layouts]
+    loaded.budget.run([size(row) for row in rows], compute, groups=loaded.groups(rows))
     return found
 
 

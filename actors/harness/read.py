@@ -4,7 +4,7 @@ Pairs of one context are branches of one row, plain or under a setting. What the
 said in `lm.py`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -38,7 +38,7 @@ def read_pairs(
     Raises:
         ValueError: the setting cannot act on these contexts, or logits are not finite.
     """
-    rows, places = _group(pairs, share=loaded.shares)
+    rows, places = _group(pairs, side=loaded.side)
     for one in setting:
         check(loaded.sites, one, lengths=[len(row.prompt) for row in rows])
     active = tuple(one for one in setting if not one.idle)
@@ -84,27 +84,33 @@ def read_pairs(
             options = zip(layouts[row].by_option(own), layouts[row].by_option(hit), strict=True)
             found[row] = [Likelihood(sum(values), all(right)) for values, right in options]
 
-    loaded.budget.run([size(layout.row) for layout in layouts], compute)
+    packed_rows = [layout.row for layout in layouts]
+    sizes = [size(row) for row in packed_rows]
+    loaded.budget.run(sizes, compute, groups=loaded.groups(packed_rows))
     answers = [found[row][option] for row, option in places]
     if not torch.tensor([answer.total for answer in answers]).isfinite().all():
         raise ValueError(f"log-likelihoods are not finite: {OVERFLOW}")
     return answers
 
 
-def _group(pairs: Sequence[Pair], *, share: bool) -> tuple[list[Question], list[tuple[int, int]]]:
-    """Pairs as rows, and where each is among them: (row, option)."""
+def _group(
+    pairs: Sequence[Pair], *, side: Callable[[int], Hashable] | None
+) -> tuple[list[Question], list[tuple[int, int]]]:
+    """Pairs as rows, and where each is among them: (row, option). Texts of equal `side` may share a
+    row; none may without it."""
     rows: list[tuple[tuple[int, ...], dict[tuple[int, ...], int]]] = []
     nodes: list[int] = []
-    open_rows: dict[tuple[int, ...], int] = {}
+    open_rows: dict[tuple[tuple[int, ...], Hashable], int] = {}
     places = []
     for context, continuation, _ in pairs:
-        row = open_rows.get(context) if share else None
+        own = context, side(len(context) + len(continuation) - 1) if side else None
+        row = open_rows.get(own) if side else None
         if row is not None and continuation not in rows[row][1]:
             most = max(ROW_NODES, ROW_CONTEXTS * len(context))
             if nodes[row] + len(continuation) > most:
                 row = None
         if row is None:
-            row = open_rows[context] = len(rows)
+            row = open_rows[own] = len(rows)
             rows.append((context, {}))
             nodes.append(0)
         options = rows[row][1]

@@ -61,6 +61,7 @@ def fork(grid: Grid) -> None:
     """Answer every question under every setting; all of them act at the last prompt token."""
     loaded = grid.loaded
     layouts = [lay_out(question) for question in grid.questions]
+    groups = loaded.groups([layout.row for layout in layouts])
     widths = [
         size(layout.row) - len(question.prompt) + 1
         for layout, question in zip(layouts, grid.questions, strict=True)
@@ -77,7 +78,7 @@ def fork(grid: Grid) -> None:
         def compute(batch: Batch, chunk: _Chunk = chunk, plain: Sequence[int] = plain) -> None:
             _compute(grid, chunk, batch.rows, [layouts[row] for row in batch.rows], plain)
 
-        loaded.budget.run(lengths, compute)
+        loaded.budget.run(lengths, compute, groups=groups)
 
 
 def _chunks(grid: Grid, *, most: int) -> Iterator[_Chunk]:

@@ -70,8 +70,9 @@ def resume(grid: Grid) -> None:
                     normed_BTD = _from(sites, packed, repeated_BTD, edits, start=start)
                     _read(grid, block, targets, sites.logits, normed_BTD)
 
-    lengths = [size(layout.row) for layout in layouts]
-    loaded.budget.run(lengths, compute, most=_most_tokens(loaded, layers=len(begin_at)))
+    rows = [layout.row for layout in layouts]
+    most = _most_tokens(loaded, layers=len(begin_at))
+    loaded.budget.run([size(row) for row in rows], compute, most=most, groups=loaded.groups(rows))
 
 
 def _plain_pass(

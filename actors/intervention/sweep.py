@@ -37,8 +37,8 @@ def sweep(loaded: LoadedModel, questions: Sequence[Question], settings: Sequence
     for intervention in dict.fromkeys(one for setting in settings for one in setting):
         check(loaded.sites, intervention, lengths=lengths)
     _check_generated(questions, settings)
-    if not loaded.shares:
-        apart = take_apart(questions)
+    apart = take_apart(questions, side=loaded.side)
+    if apart.questions != list(questions):
         own = [tuple(one.of_prompts(apart.owners) for one in setting) for setting in settings]
         swept = _sweep(loaded, apart.questions, own)
         return [apart.join(answers, questions=len(questions)) for answers in swept]

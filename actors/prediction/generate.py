@@ -99,7 +99,12 @@ def generate_tokens(
             found[row] = Generated(text, tokens, stopped, total, cut[row])
 
     # What a row keeps in memory is its cache: of the prompt, and of all that may follow.
-    loaded.budget.run([len(prompt) + max_new_tokens for prompt in prompts], compute)
+    lengths = [len(prompt) + max_new_tokens for prompt in prompts]
+    growing = loaded.budget.positions.growing
+    groups = [
+        growing(len(prompt), most=most) for prompt, most in zip(prompts, lengths, strict=True)
+    ]
+    loaded.budget.run(lengths, compute, groups=groups)
     return [found[row] for row in range(len(prompts))]
 
 

@@ -4,7 +4,7 @@ A question is a trunk and options that continue it; `lay_out` says as which rows
 its options' tokens are predicted. What the options mean is unknown here.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -75,29 +75,42 @@ def lay_out(question: Question) -> Layout:
 
 
 class Apart(NamedTuple):
-    """Questions of one option each, for models whose texts cannot share a row."""
+    """Questions with some of another question's options each, as not all can share a row.
+
+    `owners` are the questions that they were, `places` those of their options there.
+    """
 
     questions: list[Question]
     owners: list[int]
+    places: list[list[int]]
 
     def join(
         self, answers: Sequence[list[list[float]]], *, questions: int
     ) -> list[list[list[float]]]:
         """The answers of the questions that these were, [question][option][token]."""
-        joined: list[list[list[float]]] = [[] for _ in range(questions)]
-        for owner, answer in zip(self.owners, answers, strict=True):
-            joined[owner] += answer
-        return joined
+        joined: list[dict[int, list[float]]] = [{} for _ in range(questions)]
+        for owner, places, answer in zip(self.owners, self.places, answers, strict=True):
+            joined[owner].update(zip(places, answer, strict=True))
+        return [[own[place] for place in sorted(own)] for own in joined]
 
 
-def take_apart(questions: Sequence[Question]) -> Apart:
-    """One question for every option, each a text of its own."""
-    pairs = [
-        (Question(question.prompt, (option,)), place)
-        for place, question in enumerate(questions)
-        for option in question.options
-    ]
-    return Apart([question for question, _ in pairs], [owner for _, owner in pairs])
+def take_apart(questions: Sequence[Question], *, side: Callable[[int], Hashable] | None) -> Apart:
+    """One question for all options that may share a row; for every option without `side`.
+
+    `side` is equal for the lengths of texts that may: see `positions.py`.
+    """
+    apart = Apart([], [], [])
+    for owner, question in enumerate(questions):
+        groups: dict[Hashable, list[int]] = {}
+        for place, option in enumerate(question.options):
+            run = len(question.prompt) + len(option) - 1  # the last token is only predicted
+            groups.setdefault(side(run) if side else place, []).append(place)
+        for places in groups.values():
+            options = tuple(question.options[place] for place in places)
+            apart.questions.append(Question(question.prompt, options))
+            apart.owners.append(owner)
+            apart.places.append(places)
+    return apart
 
 
 class Wanted(NamedTuple):

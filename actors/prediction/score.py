@@ -138,8 +138,8 @@ def ask(
 
 def read_options(loaded: LoadedModel, questions: Sequence[Question]) -> list[list[list[float]]]:
     """For every question and option, the log-probabilities of the option's tokens, plain model."""
-    if not loaded.shares:
-        apart = take_apart(questions)
+    apart = take_apart(questions, side=loaded.side)
+    if apart.questions != list(questions):
         answers = read_options(replace(loaded, shares=True), apart.questions)
         return apart.join(answers, questions=len(questions))
     unique = distinct([_flat(question) for question in questions])
@@ -158,7 +158,8 @@ def read_options(loaded: LoadedModel, questions: Sequence[Question]) -> list[lis
         for row, values in zip(batch.rows, logs, strict=True):
             found[row] = layouts[row].by_option(values)
 
-    loaded.budget.run([size(layout.row) for layout in layouts], compute)
+    rows = [layout.row for layout in layouts]
+    loaded.budget.run([size(row) for row in rows], compute, groups=loaded.groups(rows))
     return [found[twin] for twin in unique.twins]
 
 
