@@ -16,9 +16,9 @@ from actors.positions import Positions
 
 # Shapes: B rows, T tokens
 
-# A batch of this share of the budget keeps a device busy; only then is it worth closing it early
-# because the next sequence is shorter than the first by a tenth (measured in docs/benchmarks/).
-BUSY_SHARE = 1 / 8
+# A batch of this many tokens, or this share of the budget, keeps a device busy; only then is it
+# worth closing because the next sequence is shorter than the first (measured in docs/benchmarks/).
+BUSY_TOKENS, BUSY_SHARE = 1024, 1 / 8
 SHORTEST_SHARE = 0.9
 
 # What to do about numbers that are not finite.
@@ -63,7 +63,7 @@ def _fill(order: Sequence[int], lengths: Sequence[int], budget: int) -> list[Bat
     width = 0
     for row in order:
         padded = width * (len(rows) + 1)
-        busy = width * len(rows) >= BUSY_SHARE * budget
+        busy = width * len(rows) >= min(BUSY_TOKENS, BUSY_SHARE * budget)
         dissimilar = busy and lengths[row] < SHORTEST_SHARE * width
         if rows and (padded > budget or dissimilar):
             batches.append(Batch(rows=tuple(rows), width=width))

@@ -163,6 +163,19 @@ CONFIGS: dict[str, Callable[[], PretrainedConfig]] = {
         "FalconH1", _LLAMA, mamba_d_ssm=32, mamba_n_heads=4, mamba_d_head=8, mamba_n_groups=1,
         mamba_d_state=8, mamba_d_conv=4, mamba_chunk_size=WINDOW,
     ),
+    "convolutions": _config(
+        "Lfm2", _LLAMA, layer_types=["conv", "full_attention"] * (LAYERS // 2), block_ff_dim=INNER
+    ),
+    "linear attention": _config(
+        "Qwen3Next", _EXPERTS, layer_types=["linear_attention", "full_attention"] * (LAYERS // 2),
+        linear_num_key_heads=2, linear_num_value_heads=4, linear_key_head_dim=8,
+        linear_value_head_dim=8, shared_expert_intermediate_size=16,
+    ),
+    "linear attention, dense": _config(
+        "Qwen3_5Text", _LLAMA, layer_types=["linear_attention", "full_attention"] * (LAYERS // 2),
+        linear_num_key_heads=2, linear_num_value_heads=4, linear_key_head_dim=8,
+        linear_value_head_dim=8,
+    ),
 }  # fmt: skip
 
 

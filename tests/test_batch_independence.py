@@ -25,7 +25,7 @@ from actors.model import LoadedModel
 from actors.prediction.generate import generate_tokens
 from actors.prediction.predict import Question
 from actors.prediction.score import read_options
-from tests import shapes
+from tests import rounding, shapes
 from tests.shapes import LAYERS, Made
 
 # On both sides of every length in shapes.py, the longest neither first nor last.
@@ -33,11 +33,6 @@ LENGTHS = (3, 7, 8, 9, 15, 40, 16, 17, 24, 5)
 OPTIONS = (1, 2, 10)
 NEW = 6  # texts of 15 and 16 tokens grow over 16
 STEERED = 2
-
-# Sums of n terms are exact to n eps of their largest; a layer has four over its widths and one over
-# the text, and what one adds the next may pass on whole.
-LONGEST = max(LENGTHS) + max(OPTIONS)
-TOLERANCE = torch.finfo(torch.float32).eps * LAYERS * (4 * shapes.INNER + LONGEST)
 
 
 def draw(lengths: Sequence[int], *, seed: int) -> list[tuple[int, ...]]:
@@ -147,12 +142,12 @@ def written_alone(made: Made, prompt: Sequence[int]) -> Written:
     return Written(tokens, torch.stack([step[0] for step in found.logits]).log_softmax(dim=1))
 
 
-def same_text(found: Sequence[int], expected: Written) -> bool:
+def same_text(found: Sequence[int], expected: Written, *, tolerance: float) -> bool:
     """Equal up to the first token that rounding may choose otherwise."""
     for place, (one, other) in enumerate(zip(found, expected.tokens, strict=False)):
         if one != other:
             logs_V = expected.logs_TV[place]
-            return float(logs_V[other] - logs_V[one]) <= TOLERANCE * float(logs_V.abs().max())
+            return float(logs_V[other] - logs_V[one]) <= tolerance * float(logs_V.abs().max())
     return len(found) == len(expected.tokens)
 
 
@@ -169,22 +164,24 @@ def test_vectors_and_neurons(made: Made, budget: int) -> None:
     for order in (1, -1):  # a text's neighbours come before it, then behind it
         found_ND = capture(loaded, TEXTS[::order], [reading]).at(reading)
         expected = expected_ND if order == 1 else expected_ND.flip(0)
-        assert error(found_ND, expected) < TOLERANCE
+        assert error(found_ND, expected) < rounding.of_model(made.loaded)
     if "mlp_hidden" not in loaded.sites.missing:
         whole = neurons_of(loaded, TEXTS)
         parts = [neurons_of(loaded, [text]) for text in TEXTS]
-        assert error(whole, torch.stack(parts).mean(dim=0)) < TOLERANCE
+        assert error(whole, torch.stack(parts).mean(dim=0)) < rounding.of_model(made.loaded)
 
 
 def test_options_and_lens(made: Made) -> None:
     expected = flat(options_alone(made, QUESTIONS))
-    assert error(flat(read_options(made.loaded, QUESTIONS)), expected) < TOLERANCE
+    assert error(flat(read_options(made.loaded, QUESTIONS)), expected) < rounding.of_model(
+        made.loaded
+    )
     latent = [own[LAYERS] for own in lens(made.loaded, QUESTIONS, layers=[LAYERS])]
-    assert error(flat(latent), expected) < TOLERANCE
+    assert error(flat(latent), expected) < rounding.of_model(made.loaded)
     pairs = [Pair(prompt, option) for prompt, options in QUESTIONS for option in options]
     totals = torch.tensor([one.total for one in read_pairs(made.loaded, pairs)])
     summed = [[[sum(option)] for option in own] for own in options_alone(made, QUESTIONS)]
-    assert error(totals, flat(summed)) < TOLERANCE
+    assert error(totals, flat(summed)) < rounding.of_model(made.loaded)
 
 
 @pytest.mark.parametrize("where", ["last", "prompt"])  # forked and resumed
@@ -205,7 +202,7 @@ def test_sweeps(made: Made, where: str) -> None:
     found = sweep(made.loaded, QUESTIONS, settings)
     for (one,), own in zip(settings, found, strict=True):
         expected = options_alone(made, QUESTIONS, where, float(one.coefficient))
-        assert error(flat(own), flat(expected)) < TOLERANCE
+        assert error(flat(own), flat(expected)) < rounding.of_model(made.loaded)
 
 
 @pytest.mark.parametrize("budget", [100_000, 60])
@@ -217,6 +214,6 @@ def test_texts(made: Made, budget: int) -> None:
         different = [
             place
             for place, (own, other) in enumerate(zip(found, expected, strict=True))
-            if not same_text(own.tokens, other)
+            if not same_text(own.tokens, other, tolerance=rounding.of_model(loaded))
         ]
         assert not different

@@ -57,7 +57,8 @@ def readings(loaded: LoadedModel) -> list[Reading]:
 
 def follow(loaded: LoadedModel, rule: tuple[int, float]) -> None:
     """Close batches by this rule from now on."""
-    batching.BUSY_SHARE, batching.SHORTEST_SHARE = rule[0] / loaded.budget.tokens, rule[1]
+    batching.BUSY_TOKENS, batching.SHORTEST_SHARE = rule
+    batching.BUSY_SHARE = rule[0] / loaded.budget.tokens
 
 
 def main() -> None:
