@@ -71,7 +71,7 @@ class _Table:
             if isinstance(value, Tensor) and value.is_floating_point():
                 given[name] = value.float()  # half precision would hide small differences
         given[POSITIONS] = positions_BT
-        bound = BoundArguments(self.call.signature, given)  # type: ignore[arg-type]
+        bound = BoundArguments(self.call.signature, given)
         found = self.module(*bound.args, **bound.kwargs)
         self.reset()
         parts = found if isinstance(found, tuple) else (found,)

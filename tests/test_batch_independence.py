@@ -14,9 +14,11 @@ from torch import Tensor, nn
 from transformers import GenerationConfig, PreTrainedModel
 
 from actors.batching import TokenBudget
+from actors.branches import Segment, pack, reach
 from actors.extraction.capture import Reading, capture
 from actors.extraction.lens import lens
 from actors.extraction.neurons import statistics
+from actors.finetune import Lesson, _backward
 from actors.harness.pairs import Pair
 from actors.harness.read import read_pairs
 from actors.intervention.setting import Intervention
@@ -217,3 +219,38 @@ def test_texts(made: Made, budget: int) -> None:
             if not same_text(own.tokens, other, tolerance=rounding.of_model(loaded))
         ]
         assert not different
+
+
+def test_what_is_learned_from_an_example_does_not_depend_on_the_others() -> None:
+    loaded = shapes.make("longrope").loaded
+    lessons = [Lesson(prompt, options[-1]) for prompt, options in QUESTIONS]
+    answered = sum(len(lesson.answer) for lesson in lessons)
+    weight = loaded.sites.blocks[0].get_parameter("self_attn.q_proj.weight")
+    weight.requires_grad_(True)
+
+    def learn(chosen: Sequence[Lesson]) -> tuple[Tensor, Tensor]:
+        weight.grad = None
+        loss = _backward(loaded, chosen) * sum(len(lesson.answer) for lesson in chosen) / answered
+        assert weight.grad is not None
+        share = sum(len(lesson.answer) for lesson in chosen) / answered
+        return torch.tensor(loss), weight.grad * share
+
+    parts = [learn([lesson]) for lesson in lessons]
+    loss, gradient = learn(lessons)
+    tolerance = rounding.of_model(loaded) * len(lessons)
+    assert error(loss, sum(part[0] for part in parts)) < tolerance
+    assert error(gradient, sum(part[1] for part in parts)) < tolerance
+
+
+@pytest.mark.parametrize(
+    ("row", "tokens"),
+    [
+        ((Segment(-1, (1, 2, 3)),), 3),
+        ((Segment(-1, (1, 2, 3)), Segment(2, (4,)), Segment(2, (5, 6))), 5),
+        ((Segment(-1, (1, 2, 3)), Segment(1, (4, 5, 6, 7)), Segment(4, (8,))), 6),
+        ((Segment(-1, (1,)), Segment(-1, (2, 3))), 2),
+    ],
+)
+def test_a_row_reaches_as_far_as_its_longest_text(row: tuple[Segment, ...], tokens: int) -> None:
+    packed = pack([row], device=torch.device("cpu"))
+    assert reach(row) == tokens == int(packed.positions_BT.max()) + 1

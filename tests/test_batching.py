@@ -28,6 +28,38 @@ def test_little_of_a_large_plan_is_padding() -> None:
     assert padded < 1.2 * sum(lengths)
 
 
+def test_few_texts_of_mixed_lengths_are_hardly_padded_on_a_cpu() -> None:
+    lengths = random.Random(2).choices(range(10, 400), k=60)
+    batches = plan(lengths, budget=2048)
+    padded = sum(batch.width * len(batch.rows) for batch in batches)
+    assert padded < 1.1 * sum(lengths)
+
+
+@pytest.mark.parametrize("budget", [1, 40, 300])
+def test_only_rows_of_one_group_run_together(budget: int) -> None:
+    lengths = random.Random(3).choices(range(1, 41), k=80)
+    groups = [length > 20 for length in lengths]
+    batches = plan(lengths, budget=budget, groups=groups)
+    assert sorted(row for batch in batches for row in batch.rows) == list(range(len(lengths)))
+    assert all(len({groups[row] for row in batch.rows}) == 1 for batch in batches)
+    widths = [batch.width for batch in batches]
+    assert widths == sorted(widths, reverse=True)
+
+
+def test_groups_stay_apart_when_memory_runs_out() -> None:
+    groups = [0, 1] * 20
+    seen: list[Batch] = []
+
+    def compute(batch: Batch) -> None:
+        if len(batch.rows) > 4:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate")
+        seen.append(batch)
+
+    TokenBudget(4096).run([10] * 40, compute, groups=groups)
+    assert sorted(row for batch in seen for row in batch.rows) == list(range(40))
+    assert all(len({groups[row] for row in batch.rows}) == 1 for batch in seen)
+
+
 def test_nothing_to_do_is_no_batch() -> None:
     assert plan([], budget=10) == []
 
