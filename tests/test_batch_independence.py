@@ -6,6 +6,7 @@ that has never run, for every kind of position, window and routing.
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import NamedTuple
 
 import pytest
@@ -23,7 +24,7 @@ from actors.harness.pairs import Pair
 from actors.harness.read import read_pairs
 from actors.intervention.setting import Intervention
 from actors.intervention.sweep import sweep
-from actors.model import LoadedModel
+from actors.model import LoadedModel, load
 from actors.prediction.generate import generate_tokens
 from actors.prediction.predict import Question
 from actors.prediction.score import read_options
@@ -219,6 +220,47 @@ def test_texts(made: Made, budget: int) -> None:
             if not same_text(own.tokens, other, tolerance=rounding.of_model(loaded))
         ]
         assert not different
+
+
+def steered(where: str) -> tuple[Intervention, ...]:
+    one = Intervention(
+        site="resid_post",
+        layer=STEERED,
+        operation="add",
+        vector=VECTOR,
+        coefficient=2.0,
+        where=where,
+    )
+    return (one,)
+
+
+@pytest.mark.parametrize("name", ["longrope", "dynamic", "window", "chunks, scaled by place"])
+def test_steered_texts(name: str) -> None:
+    loaded = shapes.make(name).loaded
+    together = generate_tokens(loaded, TEXTS, max_new_tokens=NEW, setting=steered("all"))
+    for prompt, own in zip(TEXTS, together, strict=True):
+        (by_itself,) = generate_tokens(loaded, [prompt], max_new_tokens=NEW, setting=steered("all"))
+        assert own.tokens == by_itself.tokens
+
+
+def test_steered_texts_that_change_their_table_and_are_read_again_are_refused() -> None:
+    loaded = shapes.make("longrope that reads its cache again").loaded
+    short = [text for text in TEXTS if len(text) + NEW <= shapes.TRAINED]
+    assert len(generate_tokens(loaded, short, max_new_tokens=NEW, setting=steered("all"))) > 1
+    crossing = [text for text in TEXTS if len(text) == shapes.TRAINED - 1]
+    with pytest.raises(RuntimeError, match="generate without it"):
+        generate_tokens(loaded, crossing, max_new_tokens=NEW, setting=steered("all"))
+
+
+def test_a_model_that_is_loaded_from_its_folder_knows_its_tables(tmp_path: Path) -> None:
+    made = shapes.make("longrope that reads its cache again")
+    made.untouched.save_pretrained(tmp_path)
+    made.loaded.tokenizer.save_pretrained(tmp_path)
+    loaded = load(replace(made.loaded.facts, folder=str(tmp_path)), device="cpu", threads=1)
+    expected_ND = torch.stack([alone(made, text)[0].mean(dim=0) for text in TEXTS])
+    reading = Reading(site="resid_post", state="raw", pooling="average", layer=LAYERS)
+    found_ND = capture(loaded, TEXTS, [reading]).at(reading)
+    assert error(found_ND, expected_ND) < rounding.of_model(loaded)
 
 
 def test_what_is_learned_from_an_example_does_not_depend_on_the_others() -> None:

@@ -1,6 +1,6 @@
 """How much batch shape, threads and the processor's instructions change each measure.
 
-    python docs/benchmarks/rounding.py MODEL DATA_ROOT [--sentences 100] [--pooling weighted]
+    python docs/benchmarks/rounding.py MODEL DATA_ROOT [--sentences 100] [--languages deu_Latn ...]
 
 The same sentences of FLORES-200 are read by the same weights in float32 under several settings,
 each in a process of its own, as ATen chooses its instructions on start. Every setting is held
@@ -107,7 +107,7 @@ def run(given: argparse.Namespace, setting: Setting) -> dict[str, Any]:
         for layer in nas.layers(loaded.facts.layers)
     ]
     texts: dict[str, tuple[str, ...]] = {}
-    for language in LANGUAGES:
+    for language in given.languages:
         bitext = parallel_text.load(
             "flores200", language=language, pairs=given.sentences, source=source
         )
@@ -122,7 +122,7 @@ def run(given: argparse.Namespace, setting: Setting) -> dict[str, Any]:
             counts.append(fired_NF.to(torch.int16))
             states += int(lengths_N1.sum()) * fired_NF.shape[1]
     values, hits = {}, {}
-    for language in LANGUAGES:
+    for language in given.languages:
         for (name, layer), reading in wanted.items():
             pair = (read["eng_Latn"].at(reading), read[language].at(reading))
             values[name, language, layer] = value(name, pair)
@@ -168,6 +168,7 @@ def main() -> None:
     parser.add_argument("model")
     parser.add_argument("data_root", type=Path)
     parser.add_argument("--sentences", type=int, default=100)
+    parser.add_argument("--languages", nargs="+", default=LANGUAGES)
     parser.add_argument("--pooling", default="weighted")
     parser.add_argument("--setting", help="used by the script itself")
     parser.add_argument("--file", type=Path, help="used by the script itself")
