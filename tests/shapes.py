@@ -229,6 +229,7 @@ def make(name: str) -> Made:
         device=torch.device("cpu"),
         attention=str(model.config._attn_implementation),
         prefix=prefix_of(tokenizer),
+        vocabulary=len(model.get_input_embeddings().weight),
         shares=positions.counted is None and can_share(sites),
         budget=TokenBudget(100_000, positions),
     )
