@@ -367,7 +367,7 @@ def _report(runs: tuple[Path | str, ...], *, out: Path) -> None:
 def main() -> None:
     """Enter here: a refusal or a signal becomes one sentence and an exit status.
 
-    No secret in an address is shown or handed on: Ray, for one, keeps a driver's command line.
+    No secret in an address is shown or handed on.
     """
     given, sys.argv = sys.argv, [redact(argument) for argument in sys.argv]
     errors = Console(stderr=True, soft_wrap=True)

@@ -7,6 +7,7 @@ mean is remote.py's business; what is in a unit is unknown here.
 import json
 import logging
 import os
+import sys
 import tempfile
 import threading
 import time
@@ -14,6 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, ClassVar, cast
 
+from analysis.redact import redact
 from orchestrator import stop
 from orchestrator.workers import code
 from orchestrator.workers.address import HOW_TO_START, reach, refusal
@@ -268,8 +270,10 @@ class RaySession:
 
     def _init(self, address: str, **settings: Any) -> None:
         """Connect from an empty directory, as Ray has workers import from the driver's before all
-        else; and without its handler of SIGTERM, which ends the driver.
+        else; and without its handler of SIGTERM, which ends the driver. What Ray keeps of the
+        command line, in its table of jobs and its logs, is without secrets.
         """
+        self.ray._private.utils.get_entrypoint_name = lambda: redact(" ".join(sys.argv))
         with _nowhere(), stop.undisturbed():
             self.ray.init(
                 address=address,
