@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 from rich.console import Console
 
-from actors import work
+from actors import model_actor
 from analysis import record
 from analysis.redact import redact
 from orchestrator import __main__ as program
@@ -137,15 +137,14 @@ def test_nothing_that_a_run_writes_or_prints_holds_a_secret(
     host = server.partition("://")[2]
     out = f"{bucket.replace('s3://', f's3://{SECRET}KEY:{SECRET}%2FSECRET@')}/run"
     out += f"?endpoint_override={host}&scheme=http"
-    run_unit = work.run_unit
+    run_unit = model_actor.run_unit
 
     def failing(loaded: object, unit: object, **named: object) -> object:
         if any(cell.language == "swh_Latn" for cell in unit.cells):  # type: ignore[attr-defined]
             raise RuntimeError(f"403 for https://u:{SECRET}@hub/x?token={SECRET} ({SECRET}env123)")
         return run_unit(loaded, unit, **named)  # type: ignore[arg-type]
 
-    for module in [m for m in sys.modules.values() if getattr(m, "run_unit", None) is run_unit]:
-        monkeypatch.setattr(module, "run_unit", failing)
+    monkeypatch.setattr(model_actor, "run_unit", failing)
     printed = io.StringIO()
     monkeypatch.setattr(program, "console", Console(file=printed, width=200))
     arguments = world.arguments(root, Path("x"), models=world.models()[:1], report=True)
