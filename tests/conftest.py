@@ -53,7 +53,7 @@ LONG = (
     *("artifacts", "bench", "chaos", "cluster", "demo", "docs", "end_to_end", "faults", "fetch"),
     *("harness_lm", "lease", "loop", "miniworld", "model_actor", "neuronxa", "nodes", "pages"),
     *("alignment_rows", "peers", "report", "s3", "secrets", "simulate", "sweep"),
-    *("tidied", "trust"),
+    *("independent", "tidied", "trust"),
 )
 
 

@@ -1,0 +1,115 @@
+"""What is compared and how it is counted: a finished run, and the tally of one kind of number.
+
+Imports nothing of ours.
+"""
+
+import json
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import plain
+
+# Numbers that only arithmetic in float64 lies between.
+EXACT = 1e-9
+
+
+@dataclass
+class Compared:
+    """One kind of number: how often it was compared, and how it came out."""
+
+    kind: str
+    values: int = 0
+    differ: int = 0
+    undecided: int = 0
+    largest: float = 0.0
+    first: str = ""
+
+    def number(self, where: object, stored: Any, own: Any, *, allowed: float = EXACT) -> None:
+        """Compare a number; missing and NaN are the same."""
+        one, other = (math.nan if each is None or each == "" else float(each)
+                      for each in (stored, own))  # fmt: skip
+        away = 0.0 if math.isnan(one) and math.isnan(other) else abs(one - other)
+        self._count(where, one, other, differs=not away <= allowed)
+        self.largest = max(self.largest, math.inf if math.isnan(away) else away)
+
+    def same(self, where: object, stored: object, own: object) -> None:
+        """Compare what is equal or not; pandas reads a missing text as NaN."""
+        stored = None if isinstance(stored, float) and math.isnan(stored) else stored
+        self._count(where, stored, own, differs=stored != own)
+
+    def _count(self, where: object, stored: object, own: object, *, differs: bool) -> None:
+        self.values += 1
+        self.differ += differs
+        if differs and not self.first:
+            self.first = f"{where}: {stored!r}, expected {own!r}"
+
+    def line(self) -> str:
+        """What is printed."""
+        said = f"{self.kind}: {self.values} values, {self.differ} differ"
+        said += f", {self.undecided} undecided, largest difference {self.largest:.1e}"
+        return f"{said}; first: {self.first}" if self.first else said
+
+
+@dataclass
+class Run:
+    """A finished run's folder, and the data it read."""
+
+    folder: Path
+    data: Path
+    _tables: dict[str, pd.DataFrame] = field(default_factory=dict)
+
+    @cached_property
+    def folders(self) -> dict[str, Path]:
+        """The folder of each model."""
+        told = json.loads((self.folder / "run.json").read_text(encoding="utf-8"))
+        return {model["name"]: Path(model["folder"]) for model in told["models"]}
+
+    def table(self, name: str) -> pd.DataFrame:
+        """All rows of a table, none where the run has no such table."""
+        if name not in self._tables:
+            path = self.folder / "tables" / name
+            self._tables[name] = pd.read_parquet(path) if path.is_dir() else pd.DataFrame()
+        return self._tables[name]
+
+    def rows(self, name: str, **where: object) -> Iterable[Any]:
+        """The rows of a table with these values, None standing for missing ones."""
+        found = self.table(name)
+        for column, value in where.items():
+            if len(found):
+                found = found[found[column].isna() if value is None else found[column] == value]
+        return list(found.itertuples(index=False))
+
+    def csv(self, name: str) -> list[dict[str, str]]:
+        """A CSV file of the report."""
+        return plain.cells(self.folder / "report" / "tables" / f"{name}.csv")
+
+    def model(self, name: str) -> plain.Plain:
+        """A model of the run."""
+        return plain.model(self.folders[name])
+
+    def asked(self, row: Any, *, language: str = "") -> dict[str, plain.Question]:
+        """The questions of a row's benchmark, in its language or another."""
+        return plain.questions(self.data, row.benchmark, language or row.language, row.prompt)
+
+
+Kind = Callable[[Run, Compared], None]
+KINDS: dict[str, Kind] = {}
+
+
+def kind(check: Kind) -> Kind:
+    """Register a kind of number under the name of the function that compares it."""
+    KINDS[check.__name__] = check
+    return check
+
+
+def compare(runs: Iterable[Run], name: str) -> Compared:
+    """One kind of number in all runs."""
+    compared = Compared(name)
+    for run in runs:
+        KINDS[name](run, compared)
+    return compared

@@ -1,0 +1,65 @@
+"""Compute what a finished run stores and reports a second time, by other means, and compare.
+
+    python independent.py --data DATA_ROOT RUN [RUN ...]
+
+A process of its own that imports nothing of the project: transformers, tokenizers, numpy, scipy and
+the formulas of the papers, one text a forward pass (plain.py). It prints a line for every kind of
+number that could be wrong without a word: what was compared, how many values, how many differ, how
+many were left undecided since two right answers differ there (a tie within rounding), the largest
+difference. Exit status 1 if any differ, 2 if a run holds nothing that it knows.
+
+| kind | stored or reported | compared with |
+|---|---|---|
+| weights | the folders in run.json | what transformers loads of them, tensor by tensor, bit by bit |
+| tokens | tokens of texts in alignment and lens | lengths by tokenizer.json itself |
+| alignment | NASCA, NAVCA, MEXA, both directions | hooks on every MLP and block, cosines, strict maxima |
+| similarity | CKA, SVCCA, ANC, cosines | formulas in numpy; canonical correlations by QR |
+| chance | p_null, p_chance | scipy's binomial |
+| options | items: scores, ranks, mass, prediction, correct | one pass of prompt and option together |
+| batches | items: scores | the same texts padded on the left, in batches of another make-up |
+| lens | lens: native_logp, pivot_logp (latent) | a block's output through norm, head and cap |
+| vectors | the artifact; vectors: norm, resid_norm | difference of means, of questions not answered |
+| steering | items of `steer` | a hook that adds that difference at the prompt's last token |
+| texts | generations: output, tokens, stopped | a greedy loop without a cache |
+| answers | generations: exact, f1, answer | SQuAD's rules; equality with a text's only number |
+| consistency | pairs.csv | Spearman's rho of all ranks, shares of items (arXiv 2505.13141) |
+| means | CSV: accuracies, scores, texts, steering | means of the Parquet rows |
+| intervals | CSV: low and high of shares | scipy's Wilson interval |
+| correlations | correlations.csv | scipy's Pearson and Spearman of the Parquet rows |
+
+Not compared: the control `latent_shuffled`, the controls of steering, chat templates, sampled texts,
+dtypes below fp32. Prompts are known of belebele, xstorycloze, xquad and mgsm.
+"""
+
+import argparse
+import os
+from pathlib import Path
+
+os.environ["HF_HUB_OFFLINE"] = "1"  # before transformers is imported
+
+import from_alignment  # noqa: F401 - registers its kinds, as the next two do
+import from_models  # noqa: F401
+import from_rows  # noqa: F401
+import torch
+from compared import KINDS, Run, compare
+
+
+def main() -> None:
+    """Compare every kind in every run, and print a line for each kind."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("runs", metavar="RUN", type=Path, nargs="+")
+    parser.add_argument("--data", metavar="DATA_ROOT", type=Path, required=True)
+    parser.add_argument("--kind", choices=KINDS, action="append", help="only this one; repeat it")
+    given = parser.parse_args()
+    torch.set_num_threads(1)
+    runs = [Run(folder, given.data) for folder in given.runs]
+    found = [compare(runs, name) for name in given.kind or KINDS]
+    for compared in found:
+        print(compared.line())
+    if not any(compared.values for compared in found):
+        raise SystemExit(2)
+    raise SystemExit(any(compared.differ for compared in found))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,270 @@
+"""Finished runs equal what another program makes of the same models and data (tests/peers).
+
+`independent.py` imports nothing of ours. Each of its kinds is also given a run in which one number
+of that kind is wrong, and has to find it.
+"""
+
+import ast
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from safetensors.torch import load_file, save_file
+
+from studies import miniworld
+from tests import world
+
+pytestmark = pytest.mark.xdist_group("independent")
+
+PEERS = Path(__file__).parent / "peers"
+MODELS = world.ROOT / "studies" / "miniworld" / "models"
+LANGUAGES = {"eng_Latn": "en", "spa_Latn": "es", "deu_Latn": "de", "swh_Latn": "sw"}
+ITEMS = 10
+MEASURES = "mexa,nasca,navca,cka,svcca,anc,cosine,cosine_centred"
+# What to run, one family each, and the kinds that its rows show.
+STUDIES = {
+    "neuronxa": (
+        "llama",
+        *("--parallel", "flores200", "--benchmark", "belebele,xstorycloze", "--language", "all"),
+        *("--measure", MEASURES, "--pooling", "weighted,last", "--pairs", "8", "--part", "scores"),
+    ),
+    "latent-process": (
+        "gemma2",
+        *("--benchmark", "belebele", "--prompt", "cloze", "--language", "eng_Latn,spa_Latn"),
+        *("--part", "output,latent,steering", "--sample", "4", "--layer", "2,4"),
+        *("--coefficient", "-2,1"),
+    ),
+    "generate": (
+        "qwen2",
+        *("--benchmark", "xquad,mgsm", "--language", "eng_Latn,spa_Latn", "--engine", "hf"),
+        *("--stop", "newline", "--limit", "6"),
+    ),
+}
+KINDS = {
+    "weights": "generate",
+    "tokens": "neuronxa",
+    "alignment": "neuronxa",
+    "similarity": "neuronxa",
+    "chance": "neuronxa",
+    "options": "neuronxa",
+    "batches": "neuronxa",
+    "lens": "latent-process",
+    "vectors": "latent-process",
+    "steering": "latent-process",
+    "texts": "generate",
+    "answers": "generate",
+    "consistency": "latent-process",
+    "means": "generate",
+    "intervals": "neuronxa",
+    "correlations": "neuronxa",
+}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The embedded questions and sentences as files of the data sets whose columns they have."""
+    root = tmp_path_factory.mktemp("data")
+    for language, code in LANGUAGES.items():
+        for dataset, embedded, name in (
+            ("flores200", "miniworld", language),
+            ("belebele", "mini_belebele", language),
+            ("xstorycloze", "mini_xstorycloze", code),
+            ("xquad", "mini_xquad", code),
+        ):
+            rows = miniworld.rows(embedded, language=language)[:ITEMS]
+            world.write_lines(root / dataset / f"{name}.jsonl", [dict(row) for row in rows])
+        sums = [
+            {"id": number, "question": f"{number} + 3?", "answer_number": str(number + 3)}
+            for number in range(ITEMS)
+        ]
+        world.write_lines(root / "mgsm" / f"{code}.jsonl", [dict(row) for row in sums])
+    for path in (
+        root / "xstorycloze" / "de.jsonl",
+        *root.glob("xquad/sw*"),
+        *root.glob("mgsm/sw*"),
+    ):
+        path.unlink()  # languages that those data sets do not have, or not in these words
+    return root
+
+
+@pytest.fixture(scope="module")
+def runs(data: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A finished run of every study."""
+    folder = tmp_path_factory.mktemp("runs")
+    for study, (model, *flags) in STUDIES.items():
+        with pytest.MonkeyPatch.context() as patch:
+            ended = world.run(
+                *("run", study, "--model", str(MODELS / model), *flags, "--cluster", "inline"),
+                *("--data-root", str(data), "--out", str(folder / study), "--report"),
+                monkeypatch=patch,
+            )
+        assert ended == 0
+    return {study: folder / study for study in STUDIES}
+
+
+def compared(data: Path, *runs: Path, kinds: tuple[str, ...] = ()) -> tuple[int, dict[str, str]]:
+    """The script's exit status, and its line about every kind."""
+    named = [part for kind in kinds for part in ("--kind", kind)]
+    done = subprocess.run(
+        [sys.executable, PEERS / "independent.py", "--data", data, *named, *runs],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+    )
+    lines = dict(line.split(": ", 1) for line in done.stdout.splitlines())
+    assert lines, done.stderr
+    return done.returncode, lines
+
+
+def test_no_number_differs_from_what_another_program_finds(
+    data: Path, runs: dict[str, Path]
+) -> None:
+    status, lines = compared(data, *runs.values())
+    assert list(lines) and set(lines) == set(KINDS)
+    for kind, line in lines.items():
+        values, differ, undecided = map(int, re.findall(r"(\d+) (?:values|differ|undecided)", line))
+        assert differ == 0, (kind, line)
+        assert values > 20 and undecided < values / 2, (kind, line)
+    assert status == 0
+
+
+def test_it_imports_nothing_of_ours() -> None:
+    ours = {"actors", "analysis", "orchestrator", "studies", "tests"}
+    for path in PEERS.glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            assert not ours & {name.partition(".")[0] for name in names}, path
+
+
+Fault = Callable[[Path], object]
+
+
+def stored(table: str, where: str, column: str, change: Callable[[object], object]) -> Fault:
+    """A fault in the first row of a table that `where` finds."""
+
+    def plant(run: Path) -> None:
+        for path in sorted((run / "tables" / table).glob("*.parquet")):
+            frame = pd.read_parquet(path)
+            found = frame.query(where).index if where else frame.index
+            if len(found):
+                frame.at[found[0], column] = change(frame.at[found[0], column])
+                frame.to_parquet(path)
+                return
+        raise AssertionError(f"no row of {table} where {where}")
+
+    return plant
+
+
+def reported(name: str, column: str, *, where: str = "") -> Fault:
+    """A fault in the first cell of a CSV column that holds a number: a thousandth too much."""
+
+    def plant(run: Path) -> None:
+        path = run / "report" / "tables" / f"{name}.csv"
+        frame = pd.read_csv(path)
+        place = (frame.query(where) if where else frame)[column].dropna().index[0]
+        frame[column] = frame[column].astype(float)
+        frame.loc[place, column] += 0.001
+        frame.to_csv(path, index=False)
+
+    return plant
+
+
+def first(values: object, *, by: float) -> list[float]:
+    """A list whose first number is another."""
+    head, *rest = values  # type: ignore[misc]
+    return [head + by, *rest]
+
+
+def another_vector(run: Path) -> None:
+    for path in (run / "artifacts").glob("*.safetensors"):
+        tensors = load_file(path)
+        save_file({name: value * 1.001 for name, value in tensors.items()}, path)
+
+
+def another_folder(run: Path, change: Callable[[dict[str, object]], object]) -> None:
+    """The run's model is a copy whose tensors `change` has altered."""
+    told = json.loads((run / "run.json").read_text(encoding="utf-8"))
+    folder = run / "model"
+    shutil.copytree(told["models"][0]["folder"], folder)
+    tensors = load_file(folder / "model.safetensors")
+    change(tensors)
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    told["models"][0]["folder"] = str(folder)
+    (run / "run.json").write_text(json.dumps(told), encoding="utf-8")
+
+
+def missing_tensor(run: Path) -> None:
+    another_folder(run, lambda tensors: tensors.pop("model.norm.weight"))
+
+
+STEERED = "intervention == 'steer' and coefficient == 1"
+FAULTS: dict[str, tuple[str, Fault]] = {
+    "a tensor that is not stored": ("weights", missing_tensor),
+    "a token too many": ("tokens", stored("alignment", "", "tokens", lambda n: n + 1)),
+    "one pair more of NASCA": (
+        "alignment", stored("alignment", "measure == 'nasca'", "value", lambda v: v + 1 / 8),
+    ),
+    "a direction of MEXA": (
+        "alignment", stored("alignment", "measure == 'mexa'", "forward", lambda v: v - 1 / 8),
+    ),
+    "CKA": ("similarity", stored("alignment", "measure == 'cka'", "value", lambda v: v + 1e-3)),
+    "chance": ("chance", stored("alignment", "measure == 'mexa'", "p_null", lambda p: p / 2)),
+    "a score": ("options", stored("items", "", "scores", lambda s: first(s, by=0.01))),
+    "a prediction": ("options", stored("items", "", "prediction", lambda p: (p + 1) % 2)),
+    "a right answer": ("options", stored("items", "", "correct", lambda right: not right)),
+    "a score of a batch": ("batches", stored("items", "", "scores", lambda s: first(s, by=0.01))),
+    "a layer's reading": (
+        "lens", stored("lens", "measure == 'latent'", "native_logp", lambda s: first(s, by=0.01)),
+    ),
+    "a vector": ("vectors", another_vector),
+    "a vector's length": ("vectors", stored("vectors", "", "norm", lambda n: n * 1.001)),
+    "a steered score": ("steering", stored("items", STEERED, "scores", lambda s: first(s, by=0.1))),
+    "a text": ("texts", stored("generations", "", "output", lambda text: f"{text} x")),
+    "F1": ("answers", stored("generations", "task == 'span'", "f1", lambda f1: f1 / 2 + 0.1)),
+    "a number": ("answers", stored("generations", "task == 'number'", "exact", lambda e: 1 - e)),
+    "consistency": ("consistency", reported("pairs", "consistency")),
+    "an accuracy of texts": ("means", reported("written", "value", where="metric == 'exact'")),
+    "an interval": ("intervals", reported("accuracies", "low")),
+    "a correlation": ("correlations", reported("correlations", "r")),
+}  # fmt: skip
+
+
+@pytest.fixture
+def compare(monkeypatch: pytest.MonkeyPatch) -> Callable[..., object]:
+    """The script's own comparison in this process, where models stay in memory."""
+    monkeypatch.syspath_prepend(str(PEERS))
+    import compared
+    import independent  # noqa: F401 - registers all kinds
+
+    return lambda run, data, kind: compared.compare([compared.Run(run, data)], kind)
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_planted_fault_is_found(
+    fault: str, data: Path, runs: dict[str, Path], tmp_path: Path, compare: Callable[..., object]
+) -> None:
+    kind, plant = FAULTS[fault]
+    run = tmp_path / "run"
+    shutil.copytree(runs[KINDS[kind]], run)
+    plant(run)
+    found = compare(run, data, kind)
+    assert found.differ, found.line()  # type: ignore[attr-defined]
+
+
+def test_a_fault_ends_the_script_with_status_one(
+    data: Path, runs: dict[str, Path], tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(runs["neuronxa"], run)
+    reported("accuracies", "high")(run)
+    status, lines = compared(data, run, kinds=("intervals", "means"))
+    assert status == 1 and ", 1 differ" in lines["intervals"] and ", 0 differ" in lines["means"]
+    assert "'accuracies', 'eng_Latn', 'high'" in lines["intervals"]
