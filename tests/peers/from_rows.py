@@ -129,7 +129,10 @@ def correlations(run: Run, compared: Compared) -> None:
         where = tuple(cell[name] for name in ("model", "measure", "pooling", "layer_pool"))
         compared.number((*where, "n"), cell["n"], len(both))
         x, y = both.to_numpy().T
-        varied = len(both) > 2 and np.ptp(x) > 0 and np.ptp(y) > 0
+        # What differs in the last places of float64 is one value.
+        varied = len(both) > 2 and all(
+            np.ptp(each) > 1e-12 * max(1, abs(each).max()) for each in (x, y)
+        )
         pearson = stats.pearsonr(x, y).statistic if varied else None
         spearman = stats.spearmanr(x, y).statistic if varied else None
         compared.number((*where, "r"), cell["r"], pearson)

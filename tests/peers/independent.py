@@ -10,15 +10,15 @@ difference. Exit status 1 if any differ, 2 if a run holds nothing that it knows.
 
 | kind | stored or reported | compared with |
 |---|---|---|
-| weights | the folders in run.json | what transformers loads of them, tensor by tensor, bit by bit |
+| weights | the folders in run.json | what transformers loads of them, bit by bit |
 | tokens | tokens of texts in alignment and lens | lengths by tokenizer.json itself |
-| alignment | NASCA, NAVCA, MEXA, both directions | hooks on every MLP and block, cosines, strict maxima |
+| alignment | NASCA, NAVCA, MEXA, both directions | hooks on MLPs and blocks, strict maxima |
 | similarity | CKA, SVCCA, ANC, cosines | formulas in numpy; canonical correlations by QR |
 | chance | p_null, p_chance | scipy's binomial |
-| options | items: scores, ranks, mass, prediction, correct | one pass of prompt and option together |
+| options | items: scores, ranks, mass, prediction, correct | one pass of prompt and option |
 | batches | items: scores | the same texts padded on the left, in batches of another make-up |
 | lens | lens: native_logp, pivot_logp (latent) | a block's output through norm, head and cap |
-| vectors | the artifact; vectors: norm, resid_norm | difference of means, of questions not answered |
+| vectors | the artifact; vectors: norm, resid_norm | difference of means, unanswered questions |
 | steering | items of `steer` | a hook that adds that difference at the prompt's last token |
 | texts | generations: output, tokens, stopped | a greedy loop without a cache |
 | answers | generations: exact, f1, answer | SQuAD's rules; equality with a text's only number |
@@ -27,8 +27,8 @@ difference. Exit status 1 if any differ, 2 if a run holds nothing that it knows.
 | intervals | CSV: low and high of shares | scipy's Wilson interval |
 | correlations | correlations.csv | scipy's Pearson and Spearman of the Parquet rows |
 
-Not compared: the control `latent_shuffled`, the controls of steering, chat templates, sampled texts,
-dtypes below fp32. Prompts are known of belebele, xstorycloze, xquad and mgsm.
+Not compared: the control `latent_shuffled`, the controls of steering, chat templates, sampled
+texts, dtypes below fp32. Prompts are known of belebele, xstorycloze, xquad and mgsm.
 """
 
 import argparse
