@@ -33,8 +33,10 @@ texts, dtypes below fp32. Prompts are known of belebele, xstorycloze, xquad and 
 
 import argparse
 import os
+import sys
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parent))  # Python leaves it out under PYTHONSAFEPATH
 os.environ["HF_HUB_OFFLINE"] = "1"  # before transformers is imported
 
 import from_alignment  # noqa: F401 - registers its kinds, as the next two do
