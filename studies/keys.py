@@ -9,6 +9,10 @@ import json
 from functools import lru_cache
 from typing import NamedTuple
 
+# How texts become token ids. 1: by transformers' class for the model. 2: by tokenizer.json, which
+# some classes do not follow, so that the same files gave other ids.
+TOKEN_IDS_VERSION = 2
+
 # Canonical JSON: sorted keys, no spaces, characters as they are.
 _canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode
 

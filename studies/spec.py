@@ -11,8 +11,8 @@ from typing import Literal
 
 from studies.asking import Chat, Lens, Steering
 from studies.contents import GenerationSet, LatentSet, TrainingSet, VectorSet
+from studies.keys import TOKEN_IDS_VERSION, keys_of
 from studies.keys import digest as digest
-from studies.keys import keys_of
 
 Dtype = Literal["float32", "bfloat16", "float16"]
 Quantisation = Literal["8bit", "4bit"]
@@ -94,7 +94,7 @@ class ModelFacts:
     @property
     def identity(self) -> str:
         """The part of a key that the model contributes."""
-        parts: list[object] = [self.weights, self.tokenizer, self.dtype]
+        parts: list[object] = [self.weights, self.tokenizer, self.dtype, TOKEN_IDS_VERSION]
         if self.adapter_weights:
             parts.append({"adapter": self.adapter_weights})
         if self.quantisation:

@@ -68,7 +68,7 @@ def test_the_key_of_a_sample_cell_is_pinned():
     assert cell.key == "23a0d73e25d58ff53c64984c003c9517f7ca5f376e684b522144377d18996e92"
     assert (
         keys()["nasca", "last", 3]
-        == "5efa969dad6562b5bb1250d2de1f6e028faa68d0a899b523e075b2ab82d8dfd9"
+        == "8ded6d7c4f22ddf28ab39eed39de17ec80aa5215f4e80801a55e8f932c0bfad9"
     )
 
 
