@@ -291,6 +291,8 @@ def _compute(planned: plans.Plan, asked: Request, *, store: Store) -> int:
             # Before the folder is touched: what cannot be reached or started leaves nothing there.
             cluster = clusters.connect(asked.cluster, device=asked.device)
             opened.callback(cluster.close)
+            if wish.asked:
+                raise stop.Interrupted
             with launch.writing(store.address), store.lock():
                 outcome = compute(
                     planned, asked, store=store, cluster=cluster, wish=wish, console=console

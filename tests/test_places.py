@@ -230,16 +230,19 @@ def test_a_signal_where_no_unit_runs_ends_the_command_with_130(
 
 
 def processes(session: Path) -> list[int]:
-    """Ray's processes of one command, found by the folder that they work in."""
-    found = []
+    """All processes of a private Ray, workers too: those of the session of the one that is told
+    the folder in which it works.
+    """
+    found, sessions = [], set()
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:
-            line = path.read_bytes()
+            line, number = path.read_bytes(), os.getsid(int(path.parent.name))
         except OSError:
             continue
+        found.append((int(path.parent.name), number))
         if os.fsencode(session) in line:
-            found.append(int(path.parent.name))
-    return found
+            sessions.add(number)
+    return [process for process, number in found if number in sessions]
 
 
 @pytest.mark.ray
