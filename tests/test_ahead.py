@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator import stop
+from orchestrator import launch, stop
 from orchestrator.loop import Loop, Outcome
 from orchestrator.plan import Plan
 from orchestrator.scheduling.actions import Fetch, Node, Open
@@ -219,6 +219,7 @@ def loop(cluster: MadeUp, store: Store, work: list[Unit]) -> Outcome:
         commits={},
     )
     with store.lock():
+        launch.prepare(plan, store=store)
         return Loop(
             plan, store=store, cluster=cluster, viewer=Viewers([]), wish=stop.Wish(), cost=Cost()
         ).run()
