@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from safetensors.torch import load_file, save_file
 
 from orchestrator import cluster as clusters
 from tests import tiny, world
@@ -157,10 +158,11 @@ def test_a_failing_language_becomes_error_rows_and_can_be_retried(
 def test_a_model_that_does_not_load_fails_alone(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ):
-    """Weights of the wrong shape: readable files, but no model."""
+    """Weights that are no numbers: files that fit together, but no model."""
     broken = Path(shutil.copytree(tiny.make("llama").folder, tmp_path / "broken"))
-    config = json.loads((broken / "config.json").read_text())
-    (broken / "config.json").write_text(json.dumps({**config, "intermediate_size": 40}))
+    weights = load_file(broken / "model.safetensors")
+    weights["model.norm.weight"][:] = float("nan")
+    save_file(weights, broken / "model.safetensors", metadata={"format": "pt"})
     good = tiny.make("qwen2").folder
     out = tmp_path / "run"
     arguments = world.arguments(root, out, models=[str(broken), good])

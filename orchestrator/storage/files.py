@@ -107,8 +107,12 @@ class Files(Place):
             self.delete(probe)
             return
         there = next(p for p in (self.local, *self.local.absolute().parents) if p.is_dir())
-        with tempfile.TemporaryFile(dir=there):
-            free = shutil.disk_usage(there).free
+        try:
+            with tempfile.TemporaryFile(dir=there):
+                free = shutil.disk_usage(there).free
+        except OSError as error:
+            error.filename = str(self.local)  # not the name of what was only tried
+            raise
         if free < needed:
             raise ValueError(
                 f"{there} has {free / 1e6:.1f} MB free and the study needs about "
