@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from actors.batching import TokenBudget
+from actors.batching import TokenBudget, plan
 from actors.extraction.capture import tokens
 from actors.extraction.neurons import NeuronSite, NeuronStatistics, Weight, merge, statistics
 from actors.model import LoadedModel, load
@@ -90,7 +90,8 @@ def test_percentiles_over_all_tokens_are_exact(family: str, dtype: Dtype) -> Non
             weight="token",
             percentiles=PERCENTILES,
         )
-    assert len(passes) == 1 + {"float32": 4, "bfloat16": 2, "float16": 3}[dtype]
+    batches = plan([len(sequence) for sequence in sequences], budget=loaded.budget.tokens)
+    assert len(passes) == len(batches) * (1 + {"float32": 4, "bfloat16": 2, "float16": 3}[dtype])
     expected = exact_percentiles(loaded, sequences)
     assert np.array_equal(found.at(1).percentiles_PF.numpy(), expected)
 
