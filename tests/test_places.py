@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator import launch
-from orchestrator.workers import code, private
+from orchestrator.workers import code, head, private
 from orchestrator.workers.session import LostError
 from tests import world
 from tests.world import ROOT, run, same
@@ -329,3 +329,23 @@ def test_why_ray_does_not_start_is_one_sentence_and_nothing_is_written(
         assert said.count("\n") == 1
         assert not list(Path(session).iterdir())
     assert not list(tmp_path.iterdir())
+
+
+def test_a_session_ends_with_all_its_groups_and_no_other(tmp_path: Path):
+    """As Ray's workers do, a child leaves its parent's process group; a stranger is not touched."""
+    child = "import os, time; os.setpgrp(); open('up', 'w').close(); time.sleep(60)"
+    parent = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}])"
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    mine = subprocess.Popen([sys.executable, "-c", parent], cwd=folder, start_new_session=True)
+    stranger = subprocess.Popen(["sleep", "60"], start_new_session=True)
+    deadline = time.monotonic() + 60
+    while not (folder / "up").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    assert len(head._others(mine.pid)) == 2
+    head.end(mine.pid, folder=str(folder))
+    assert not head._others(mine.pid) and not folder.exists()
+    assert mine.wait() == -signal.SIGKILL and stranger.poll() is None
+    stranger.kill()
+    stranger.wait()

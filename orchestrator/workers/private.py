@@ -21,6 +21,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from orchestrator.workers import head
+
 # A socket's path may have 107 bytes on Linux, 103 elsewhere; this is the longest that Ray makes.
 SOCKET_BYTES = 107 if sys.platform == "linux" else 103
 RAY_SOCKET = "/session_2026-11-28_09-27-42_123456_1234567/sockets/plasma_store"
@@ -30,7 +32,6 @@ ROOM_BYTES = 100 << 20
 # Ray's servers begin some hundreds of files each.
 FILES = 1024
 START_SECONDS = 120.0
-END_SECONDS = 10.0
 REACH_SECONDS = 5.0
 CAUSES = {
     r"No space left on device|Errno 28": "a disk that it needs is full",
@@ -84,15 +85,13 @@ class PrivateRay:
     def close(self) -> None:
         """End every process of it at once, and remove its folder."""
         process = getattr(self, "_process", None)
-        if process is not None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-            for stream in (process.stdin, process.stdout):
-                stream.close()
-        until = time.monotonic() + END_SECONDS
-        while self.folder.exists() and time.monotonic() < until:  # the last ones may still write
+        if process is None:
             shutil.rmtree(self.folder, ignore_errors=True)
+            return
+        head.end(process.pid, folder=str(self.folder))
+        process.wait()
+        for stream in (process.stdin, process.stdout):
+            stream.close()
 
     def _started(self, *, cpu_only: bool) -> "subprocess.Popen[bytes]":
         """The script, begun."""
@@ -103,8 +102,7 @@ class PrivateRay:
         }
         if cpu_only:
             settings["num_gpus"] = 0
-        script = Path(__file__).with_name("head.py")
-        command = [sys.executable, str(script), str(self.folder), json.dumps(settings)]
+        command = [sys.executable, head.__file__, str(self.folder), json.dumps(settings)]
         try:
             with self._words.open("w") as words:
                 return subprocess.Popen(
