@@ -33,6 +33,12 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
+@pytest.fixture(autouse=True)
+def _paths_of_programs() -> None:
+    """What the command line sets for its own children is not for programs that tests start."""
+    os.environ.pop("PYTHONSAFEPATH", None)
+
+
 @pytest.fixture(scope="session")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return world.data_root(tmp_path_factory.mktemp("data"))
