@@ -234,6 +234,11 @@ NUMBERS += [
     ("re\u0301ponse : 18 pour 3 jours\n5", "fra_Latn", "3"),
     ("18 €.", "fra_Latn", "18"),
     ("5,00 €", "deu_Latn", "5"),
+    ("18 eggs, then " + "9" * 5000, "eng_Latn", "18"),
+    ("2 × 10^999999999", "eng_Latn", "999999999"),
+    ("18e999999999", "eng_Latn", "999999999"),
+    ("[THINK]5[/THINK]18", "eng_Latn", "18"),
+    ("<think>18 and on", "eng_Latn", None),
 ]
 
 

@@ -3,7 +3,7 @@
 The rule, first match wins: what stands in the last `\\boxed{}`; what follows the last `####`; the
 number right behind the last phrase such as "the answer is"; the last number on the line behind the
 last word that announces an answer ("Answer", or the language's own); the last number of the text.
-A thought that a model closed with `</think>` is not searched.
+Thoughts (thoughts.py) are not searched.
 
 Read are digits of every script, currencies on either side, signs, grouped thousands, fractions,
 powers of ten, LaTeX, and counting units such as "2 million" or "5万". A sign between thousands is
@@ -18,6 +18,7 @@ import unicodedata
 from fractions import Fraction
 from functools import cache
 
+from actors.scoring.thoughts import parts
 from studies.open_prompts import answer_words
 
 # What announces an answer where the prompts say it in English, or in another word.
@@ -60,7 +61,10 @@ UNITS_BEFORE = {"swh": {"elfu": 3, "laki": 5, "milioni": 6}}
 # "1億2000万", "1万5千": largest first. A thousand before a metric unit is part of that unit.
 HAN = {"百(?!分)": 2, "千(?![克米瓦卡赫焦])": 3, "[万萬]": 4, "[億亿]": 8}
 # "1.5 × 10^3", "1.5e3"; and what stands below a fraction's line.
-TENS = re.compile(r"\s?[×x*]\s?10\s?(?:\^|\*\*)\s?\{?(-?\d+)\}?|e([+-]?\d+)(?!\w)")
+# A model may write any exponent, and one of nine digits would take all memory.
+TENS = re.compile(
+    r"\s?[×x*]\s?10\s?(?:\^|\*\*)\s?\{?(-?\d{1,2})\}?(?!\d)|e([+-]?\d{1,2})(?!\w)"
+)
 UNDER = re.compile(r"\s?/\s?(0*[1-9]\d*)(?![\d/]|[.,]\d)")
 
 # A comma before decimals and a point between thousands, by the languages' usual ways of writing.
@@ -83,6 +87,8 @@ PLAIN = str.maketrans(
     {"٫": DECIMAL, "٬": THOUSANDS, "，": ",", "．": ".", "：": ":", "＝": "=", "％": "%"}
 )
 CALCULATION = re.compile(rf"[{MINUS}]?[\d.,\s$]+[+*/×÷=x{MINUS}]\s?\$?\d")
+# No answer has more signs, and Python turns no more than some thousand digits into a number.
+LONGEST = 100
 # What may stand between a word and its number: marks of emphasis, a colon, a currency.
 MARKS = r"[\s:*_`\"'“”=≈~(\[{]*"
 
@@ -107,7 +113,7 @@ def same_number(text: str, reference: str, *, language: str) -> bool:
 
 def _plain(text: str) -> str:
     """The text in one notation: composed, one currency sign, LaTeX as plain characters."""
-    text = unicodedata.normalize("NFC", text.rpartition("</think>")[2].casefold())
+    text = unicodedata.normalize("NFC", parts(text, prompt="").answer.casefold())
     text = re.sub(r"\\[dt]?frac\s*\{([^{}]*)\}\s*\{([^{}]*)\}", r" \1/\2 ", text)
     text = re.sub(r"\{,\}\s*(?:\\!)?", ",", text).replace("\\!", "")
     text = re.sub(r"\\(?:times|cdot)", "×", re.sub(r"\\[,;: ]", "\u202f", text))
@@ -201,8 +207,8 @@ def _numbers(text: str, *, language: str) -> list[Fraction]:
     found: list[Fraction] = []
     end = power = 0  # of the number before: where it ends, and its counting unit
     for match in _pattern(code).finditer(text):
-        if match.start("body") < end:
-            continue  # the lower half of a fraction
+        if match.start("body") < end or len(match["body"]) > LONGEST:
+            continue  # the lower half of a fraction, or a model that repeats itself
         gap, end, larger = text[end : match.start("body")], match.end(), power
         money = bool(match["money"]) or bool(re.match(r"\s?\$", text[end:]))
         value, *more = _read(match["body"], comma=code in DECIMAL_COMMA, money=money)
