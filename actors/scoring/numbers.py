@@ -62,9 +62,7 @@ UNITS_BEFORE = {"swh": {"elfu": 3, "laki": 5, "milioni": 6}}
 HAN = {"百(?!分)": 2, "千(?![克米瓦卡赫焦])": 3, "[万萬]": 4, "[億亿]": 8}
 # "1.5 × 10^3", "1.5e3"; and what stands below a fraction's line.
 # A model may write any exponent, and one of nine digits would take all memory.
-TENS = re.compile(
-    r"\s?[×x*]\s?10\s?(?:\^|\*\*)\s?\{?(-?\d{1,2})\}?(?!\d)|e([+-]?\d{1,2})(?!\w)"
-)
+TENS = re.compile(r"\s?[×x*]\s?10\s?(?:\^|\*\*)\s?\{?(-?\d{1,2})\}?(?!\d)|e([+-]?\d{1,2})(?!\w)")
 UNDER = re.compile(r"\s?/\s?(0*[1-9]\d*)(?![\d/]|[.,]\d)")
 
 # A comma before decimals and a point between thousands, by the languages' usual ways of writing.
