@@ -18,12 +18,11 @@ def compute(
 ) -> Outcome:
     """Run the plan's units; the store is held, and the cluster is the caller's to close."""
     launch.prepare(planned, store=store)
-    examples.keep(
-        examples.worded(planned.examples, wordings=examples.wordings(planned.models)), store=store
-    )
     if asked.retry_errors:
         store.write_errors((), forget=[cell.key for unit in planned.units for cell in unit.cells])
     cluster.need(launch.wanted(planned, device=asked.device, workers=asked.workers))
+    wordings = examples.wordings(examples.unworded(planned.models, store=store))
+    examples.keep(examples.worded(planned.examples, wordings=wordings), store=store)
     there = cluster.nodes()
     on_cpu = asked.device == "cpu" or (there and not any(node.gpus for node in there))
     cost = Cost(device="cpu" if on_cpu else "gpu")

@@ -15,13 +15,15 @@ from orchestrator.pack import Content
 from orchestrator.storage.store import Store
 from studies.asking import Chat
 from studies.contents import GenerationSet, LatentSet, TrainingSet, VectorSet
+from studies.model_folder import opened_small
 from studies.spec import Bitext, ChoiceSet, ModelFacts
 
 FILE = "examples.json"
 KEPT = 3
 Record = dict[str, Any]
-# Texts as a model is given them, under a chat template or, with None, without one.
-Wording = Callable[[Sequence[str], Chat | None], list[str]]
+# Texts as a model is given them, under a chat template or, with None, without one; None where it
+# cannot be said.
+Wording = Callable[[Sequence[str], Chat | None], list[str] | None]
 
 
 def of_content(content: Content, name: str, *, most: int | None = KEPT) -> Record:
@@ -49,7 +51,7 @@ def worded(records: Iterable[Record], *, wordings: Mapping[str, Wording]) -> lis
         chat = _chat(record["chat"])
         by_model = {name: word(texts, chat) for name, word in wordings.items()}
         items = [
-            item | {"given": {name: said[place] for name, said in by_model.items()}}
+            item | {"given": {name: said[place] for name, said in by_model.items() if said}}
             for place, item in enumerate(record["items"])
         ]
         found.append(record | {"items": items})
@@ -57,18 +59,14 @@ def worded(records: Iterable[Record], *, wordings: Mapping[str, Wording]) -> lis
 
 
 def wordings(models: Iterable[ModelFacts]) -> dict[str, Wording]:
-    """How each model whose tokenizer is on this machine is given a text; others are left out."""
-    from pathlib import Path
-
+    """How each model is given a text; one whose tokenizer cannot be read here is left out."""
     from actors.loading.tokenizer import load_tokenizer
     from actors.tokenised import TokenisedModel, prefix_of
 
     found: dict[str, Wording] = {}
     for facts in models:
-        if not Path(facts.folder).is_dir():
-            continue
         try:
-            tokenizer, _ = load_tokenizer(facts, folder=facts.folder)
+            tokenizer, _ = load_tokenizer(facts, folder=str(opened_small(facts)))
             held = TokenisedModel(
                 facts=facts,
                 tokenizer=tokenizer,
@@ -84,10 +82,29 @@ def wordings(models: Iterable[ModelFacts]) -> dict[str, Wording]:
 
 def keep(records: Sequence[Record], *, store: Store) -> None:
     """Write the records beside the rows, those of earlier launches with them."""
-    kept = {record["name"]: record for record in (*read(store), *records)}
-    if kept:
+    before = read(store)
+    kept = {record["name"]: record for record in before}
+    for record in records:
+        kept[record["name"]] = _joined(kept.get(record["name"]), record)
+    if list(kept.values()) != before:
         text = json.dumps(list(kept.values()), ensure_ascii=False, indent=1)
         store.files.put(FILE, text.encode("utf-8", "backslashreplace"))
+
+
+def unworded(models: Iterable[ModelFacts], *, store: Store) -> list[ModelFacts]:
+    """The models of which no record says yet what they were given."""
+    records = read(store)
+    given = {name for one in records for item in one["items"] for name in item.get("given", {})}
+    return [model for model in models if model.label not in given]
+
+
+def _joined(before: Record | None, now: Record) -> Record:
+    """A record with what other models were given of the same items by an earlier launch."""
+    if before is None or any(before.get(name) != now[name] for name in ("prompt", "chat")):
+        return now
+    given = {item["id"]: item.get("given", {}) for item in before["items"]}
+    items = [item | {"given": given.get(item["id"], {}) | item["given"]} for item in now["items"]]
+    return now | {"items": items}
 
 
 def read(store: Store) -> list[Record]:
@@ -110,12 +127,12 @@ def _chat(record: Record | None) -> Chat | None:
 def _wording(held: Any) -> Wording:
     """A model's own way: its prefix before a text, or its chat template around it."""
 
-    def word(texts: Sequence[str], chat: Chat | None) -> list[str]:
+    def word(texts: Sequence[str], chat: Chat | None) -> list[str] | None:
         try:
             said = held.in_chat(texts, chat=chat)
             ids = held.tokenise(said)
         except Exception:
-            return list(texts)
+            return None  # the actor says why; these texts are none that it was given
         prefix = held.tokenizer.decode(list(held.prefix), skip_special_tokens=False)
         own = [len(held.begin(one, chat=chat)) > len(one) for one in ids]
         return [prefix + text if before else text for before, text in zip(own, said, strict=True)]

@@ -58,15 +58,27 @@ def opened(model: ModelFacts) -> Path:
         ValueError: files are missing, or cannot be downloaded.
     """
     folder = fetched(model)
-    chosen = choose(folder, trust_remote_code=model.trust_remote_code, where=str(folder))
     weights = [file.relative_to(folder).as_posix() for file in weight_files(folder)]
     weights += beside_weights(folder)
-    names = [*(name for name in chosen.code if name not in chosen.tokenizer), CONFIG, *weights]
+    return linked(_small(model, folder) | {name: folder / name for name in weights})
+
+
+def opened_small(model: ModelFacts) -> Path:
+    """The same without the weights: all that a tokenizer is made of.
+
+    Raises:
+        ValueError: as `opened` does.
+    """
+    return linked(_small(model, small_files(model)))
+
+
+def _small(model: ModelFacts, folder: Path) -> dict[str, Path]:
+    """Every file of a model but its weights, by the name that loaders ask for."""
+    chosen = choose(folder, trust_remote_code=model.trust_remote_code, where=str(folder))
+    names = [*(name for name in chosen.code if name not in chosen.tokenizer), CONFIG]
     own = tokenizer_folder(model)
     tokenizer = tokenizer_files(own) if model.adapter_tokenizer else chosen.tokenizer
-    return linked(
-        {name: folder / name for name in names} | {name: own / name for name in tokenizer}
-    )
+    return {name: folder / name for name in names} | {name: own / name for name in tokenizer}
 
 
 def refuse_changed(model: ModelFacts) -> None:

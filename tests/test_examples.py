@@ -201,12 +201,31 @@ def test_every_kind_of_text_has_its_items() -> None:
     assert len(examples.of_content(choices, "name", most=None)["items"]) == 9
 
 
-def test_a_model_without_a_chat_template_leaves_the_text_as_it_is() -> None:
+def test_of_a_model_that_was_given_nothing_nothing_is_said() -> None:
     wordings = examples.wordings([facts(Model(id="miniworld-llama"))])
     (record,) = examples.worded(
         [{"items": [{"id": "1", "text": "Hund"}], "chat": asdict(Chat())}], wordings=wordings
     )
-    assert record["items"][0]["given"] == {"miniworld-llama": "Hund"}
+    assert record["items"][0]["given"] == {}  # it has no chat template
+
+
+def test_a_later_launch_keeps_what_earlier_models_were_given(tmp_path: Path) -> None:
+    store, models = (
+        Store(tmp_path),
+        [facts(Model(id=f"miniworld-{one}")) for one in ("llama", "gemma2")],
+    )
+    record = {"name": "items b/deu_Latn", "prompt": "p", "chat": None}
+    record |= {"items": [{"id": "1", "text": "Hund"}]}
+    for model in models:
+        assert examples.unworded(models, store=store)[-1] == models[-1]
+        worded = examples.worded([record], wordings=examples.wordings([model]))
+        examples.keep(worded, store=store)
+    (kept,) = examples.read(store)
+    assert set(kept["items"][0]["given"]) == {model.label for model in models}
+    assert examples.unworded(models, store=store) == []
+    again = examples.worded([record | {"prompt": "q"}], wordings={})
+    examples.keep(again, store=store)
+    assert examples.read(store)[0]["items"][0]["given"] == {}
 
 
 def test_a_tokenizer_that_fails_in_any_way_costs_its_example_and_not_the_run(
