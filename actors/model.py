@@ -20,6 +20,7 @@ from actors.loading.adapter import merge
 from actors.loading.architecture import refuse_unreadable
 from actors.loading.device import find_place
 from actors.loading.memory import need
+from actors.loading.opening import opening
 from actors.loading.tokenizer import load_tokenizer
 from actors.loading.weights import load_weights, require_packages
 from actors.positions import find_positions
@@ -87,22 +88,12 @@ def load(
     refuse_unreadable(facts, folder=folder)
     place = find_place(device, need(facts, count_weights(Path(folder))))
     logging.disable_progress_bar()
-    try:
+    with opening(facts, folder=folder):
         config = AutoConfig.from_pretrained(
             folder, local_files_only=True, trust_remote_code=facts.trust_remote_code
         )
         tokenizer, notes = load_tokenizer(facts, folder=folder)
         model, attention = load_weights(facts, config, folder=folder, place=place)
-    except torch.OutOfMemoryError:
-        raise
-    except Exception as error:  # a folder can be wrong in any way
-        said = str(error).strip().splitlines() or [type(error).__name__]
-        if said[0].startswith(f"model {facts.label!r}"):
-            raise
-        raise ValueError(
-            f"model {facts.label!r} cannot be loaded from folder {facts.folder!r}: "
-            f"{said[0].replace(folder, facts.folder)}"
-        ) from error
     if facts.adapter:
         model = merge(model, facts)
     model = model.eval().requires_grad_(False)

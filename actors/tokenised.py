@@ -60,8 +60,8 @@ class TokenisedModel:
         Raises:
             ValueError: it has not.
         """
-        beyond = next((id for ids in sequences for id in ids if id >= self.vocabulary), None)
-        if beyond is None:
+        beyond = max((max(ids) for ids in sequences if ids), default=0)
+        if beyond < self.vocabulary:
             return sequences
         token = self.tokenizer.convert_ids_to_tokens(beyond)
         raise ValueError(

@@ -3,6 +3,7 @@
 import math
 import random
 from contextlib import nullcontext
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 
 from actors.chat import beginning
 from actors.model import LoadedModel, load
-from actors.prediction.score import ask, score
+from actors.prediction.score import _otherwise, ask, score
 from analysis.pages import option_mass
 from orchestrator.flags import request
 from orchestrator.grids.kinds import refuse_chat
@@ -21,6 +22,7 @@ from studies.model_files import facts
 from studies.spec import ChoiceItem, ChoiceSet, Model
 from studies.study import ChoiceGrid
 from tests import oracle
+from tests.rounding import of_model
 from tests.test_chat import CHATML, USER, folder_with, rows_of
 
 LLAMA_2 = (
@@ -281,3 +283,19 @@ def test_the_report_says_where_a_model_would_have_begun_otherwise():
     assert not wrong
     assert line.endswith("a on q 0.6 against 0.1.")
     assert option_mass.said(cells[cells["model"] == "c"]) == (False, "")
+
+
+def test_an_option_begun_the_other_way_is_a_check_that_needs_no_room(tmp_path: Path) -> None:
+    """An item that fits exactly is answered, and its other form is left out where it does not."""
+    loaded = model_with(CHATML, tmp_path)
+    items = [ChoiceItem(id="1", context="Which?", options=("bc", "a"), gold=0)]
+    (asked,) = ask(loaded, items, chat=Chat())
+    longest = max(len(option) for option in asked.question.options)
+    room = len(asked.question.prompt) + longest
+    exact = replace(loaded, facts=replace(loaded.facts, context=room))
+    (choice,) = score(exact, items, chat=Chat())
+    (wide,) = score(loaded, items, chat=Chat())
+    assert choice.scores == pytest.approx(wide.scores, rel=of_model(loaded))
+    other = _otherwise(loaded.begun(items, chat=Chat())[0])
+    assert max(map(len, loaded.tokenise(other))) > longest
+    assert choice.other_mass is None and wide.other_mass is not None

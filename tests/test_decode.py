@@ -9,9 +9,10 @@ import pytest
 import torch
 from scipy.stats import chisquare
 from torch import Tensor, nn
+from transformers import Gemma3Config
 
 from actors.model import LoadedModel, load
-from actors.prediction.decode import Chooser, Sampling
+from actors.prediction.decode import Chooser, Sampling, ends_of
 from actors.prediction.generate import generate_tokens
 from tests import oracle, tiny
 from tests.rounding import TINY
@@ -147,3 +148,11 @@ def test_the_space_before_the_first_word_is_kept() -> None:
     with spelling(tiny.loaded("llama"), [" Anna and Ben"]):
         [one] = generate(loaded, ["who"], max_new_tokens=12, stop=[" and"])
     assert one.text == " Anna"
+
+
+def test_ends_are_those_of_the_configuration_its_text_part_the_tokenizer_and_the_settings() -> None:
+    text = {"hidden_size": 32, "num_hidden_layers": 1, "eos_token_id": 1}
+    config = Gemma3Config(text_config=text, eos_token_id=[1, 106])
+    tokenizer = tiny.tokenizer(bos=True)
+    own = tokenizer.eos_token_id
+    assert ends_of(config, tokenizer, more=(7,)) == sorted({1, 106, own, 7})

@@ -237,6 +237,12 @@ NUMBERS += [
     ("18 eggs, then " + "9" * 5000, "eng_Latn", "18"),
     ("2 × 10^999999999", "eng_Latn", "999999999"),
     ("18e999999999", "eng_Latn", "999999999"),
+    ("18 eggs, or 1/" + "7" * 5000, "eng_Latn", "1"),
+    ("The answer is 5.\nNo. The answer is 2 * 3 = 6", "eng_Latn", "6"),
+    ("Total\n12\n1/2", "eng_Latn", "0.5"),
+    ("We get 7 and 9.</think>The result is unclear", "eng_Latn", None),
+    ("The answer is 40?</think> So 42", "eng_Latn", "42"),
+    ("Answer: 18\n<thinking> done", "eng_Latn", "18"),
     ("[THINK]5[/THINK]18", "eng_Latn", "18"),
     ("<think>18 and on", "eng_Latn", None),
 ]

@@ -48,13 +48,14 @@ class Fit(NamedTuple):
 
     Loading leaves three kinds unread: `unused` have no place and were allowed, `dropped` are those
     that transformers leaves out of this family, such as layers that predict further tokens, and
-    `remade` are made anew from the configuration. `integers` are tensors of whole numbers.
+    `remade` are made anew from the configuration. `integers` are tensors of whole numbers, None
+    where that was not judged.
     """
 
     unused: tuple[str, ...] = ()
     dropped: tuple[str, ...] = ()
     remade: tuple[str, ...] = ()
-    integers: tuple[str, ...] = ()
+    integers: frozenset[str] | None = None
 
     @property
     def unread(self) -> frozenset[str]:
@@ -133,7 +134,7 @@ def check(facts: ModelFacts, *, folder: str, stored: Mapping[str, tuple[int, ...
         unused=unused,
         dropped=tuple(name for name in dropped if name not in remade),
         remade=tuple(remade),
-        integers=tuple(name for name in there if not there[name].is_floating_point()),
+        integers=frozenset(name for name in there if not there[name].is_floating_point()),
     )
     _refuse_twice(facts, model, {n: shape for n, shape in stored.items() if n not in fit.unread})
     return fit
@@ -303,9 +304,12 @@ def _settings(config: Mapping[str, object]) -> Iterator[tuple[str, object]]:
 def _silence() -> Iterator[None]:
     """Keep transformers from reporting what is judged here."""
     level = transformers_logging.get_verbosity()
+    bars = transformers_logging.is_progress_bar_enabled()
     transformers_logging.set_verbosity(logging.CRITICAL)
     transformers_logging.disable_progress_bar()
     try:
         yield
     finally:
         transformers_logging.set_verbosity(level)
+        if bars:
+            transformers_logging.enable_progress_bar()

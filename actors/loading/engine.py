@@ -16,6 +16,7 @@ from pathlib import Path
 from transformers import AutoConfig
 
 from actors.loading.memory import available_memory
+from actors.loading.opening import opening
 from actors.loading.tokenizer import load_tokenizer
 from actors.prediction.decode import ends_of
 from actors.tokenised import TokenisedModel, prefix_of
@@ -67,17 +68,12 @@ def tokenised(facts: ModelFacts, *, folder: str) -> tuple[TokenisedModel, list[i
     Raises:
         ValueError: a file of it cannot be read.
     """
-    try:
+    with opening(facts, folder=folder):
         config = AutoConfig.from_pretrained(
             folder, local_files_only=True, trust_remote_code=facts.trust_remote_code
         )
         tokenizer, notes = load_tokenizer(facts, folder=folder)
-    except (ImportError, OSError, ValueError) as error:
-        raise ValueError(
-            f"model {facts.label!r} cannot be opened from folder {facts.folder!r}: "
-            f"{str(error).strip().splitlines()[0].replace(folder, facts.folder)}"
-        ) from error
-    ends = ends_of(config.get_text_config(), tokenizer, more=facts.ends)
+    ends = ends_of(config, tokenizer, more=facts.ends)
     model = TokenisedModel(
         facts=facts,
         tokenizer=tokenizer,

@@ -35,7 +35,7 @@ def refuse_values(
         facts: what is known of the model.
         files: its files.
         unread: tensors that loading leaves out.
-        integers: tensors that may be whole numbers; None where weights are stored packed in them.
+        integers: tensors that may be whole numbers; None where any may, as packed weights are.
     """
     for path in files:
         with safe_open(path, framework="pt") as file:

@@ -20,7 +20,6 @@ from transformers import (
 from actors.loading.architecture import check, refuse_differing, refuse_misfits
 from actors.loading.device import Place
 from actors.loading.values import DTYPES, refuse_values
-from studies.model_config import read_config
 from studies.spec import ModelFacts
 from studies.weight_files import tensors_of, weight_files
 
@@ -79,13 +78,8 @@ def load_weights(
 def refuse_odd(facts: ModelFacts, *, folder: str) -> None:
     """Raise ValueError for stored weights that do not fit their architecture or are no numbers."""
     fit = check(facts, folder=folder, stored=tensors_of(Path(folder)))
-    packed = "quantization_config" in read_config(Path(folder))
-    refuse_values(
-        facts,
-        weight_files(Path(folder)),
-        unread=fit.unread,
-        integers=None if packed else frozenset(fit.integers),
-    )
+    files = weight_files(Path(folder))
+    refuse_values(facts, files, unread=fit.unread, integers=fit.integers)
 
 
 def attentions(config: PretrainedConfig) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 from transformers import (
+    PretrainedConfig,
     PreTrainedTokenizerBase,
     TemperatureLogitsWarper,
     TopKLogitsWarper,
@@ -207,15 +208,18 @@ class Stopper:
         return self._ends.finish(before=before, new=new, length=self._lengths.get(row))
 
 
-def ends_of(*sources: object, more: Sequence[int]) -> list[int]:
+def ends_of(
+    config: PretrainedConfig, tokenizer: PreTrainedTokenizerBase, *, more: Sequence[int]
+) -> list[int]:
     """Every token that a model's files name as the end of a text; chat models have several.
 
     Args:
-        sources: its configuration and its tokenizer.
+        config: its configuration, which may have that of its text part nested.
+        tokenizer: its tokenizer.
         more: those that its generation settings name, which are left out of the loader's folder.
     """
     found = set(more)
-    for source in sources:
+    for source in (config, config.get_text_config(), tokenizer):
         given = getattr(source, "eos_token_id", None)
         if given is not None:
             found.update(given if isinstance(given, list | tuple) else [given])

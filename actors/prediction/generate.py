@@ -80,9 +80,8 @@ def generate_tokens(
         )
     for one in setting:
         check(loaded.sites, one, lengths=[len(prompt) for prompt in prompts])
-    config = (loaded.model.generation_config, loaded.model.config)
-    more = loaded.facts.ends
-    ends = Ends(loaded.tokenizer, stop, ends=ends_of(*config, loaded.tokenizer, more=more))
+    named = ends_of(loaded.model.config, loaded.tokenizer, more=loaded.facts.ends)
+    ends = Ends(loaded.tokenizer, stop, ends=named)
     found: dict[int, Generated] = {}
 
     def compute(batch: Batch) -> None:

@@ -77,10 +77,12 @@ def score(
         ValueError: as `ask` and `choose` do.
     """
     begun = loaded.begun(items, chat=chat)
-    shown, as_they_are = begun, chat and replace(chat, start="space")
+    asked = _ask(loaded, begun, chat=chat, allow_truncation=allow_truncation)
     if chat is not None and variants == 1:
-        shown = [replace(item, options=item.options + _otherwise(item)) for item in begun]
-    asked = ask(loaded, shown, chat=as_they_are, allow_truncation=allow_truncation)
+        other = [replace(item, options=_otherwise(item)) for item in begun]
+        questions = _tokenise(loaded, other, chat=chat)
+        pairs = zip(asked, questions, strict=True)
+        asked = [_beside(entry, one.options, loaded.facts.context) for entry, one in pairs]
     logs = read_options(loaded, [entry.question for entry in asked])
     return [
         choose(
@@ -103,6 +105,14 @@ def _otherwise(item: ChoiceItem) -> tuple[str, ...]:
     )
 
 
+def _beside(entry: Asked, other: Sequence[tuple[int, ...]], context: int) -> Asked:
+    """A question with its options begun the other way behind its own, a check, where they fit."""
+    prompt, options = entry.question.prompt, entry.question.options
+    if not all(other) or len(prompt) + max(map(len, other)) > context:
+        return entry
+    return entry._replace(question=Question(prompt, (*options, *other)))
+
+
 def ask(
     loaded: LoadedModel,
     items: Sequence[ChoiceItem],
@@ -119,7 +129,14 @@ def ask(
         ValueError: an option has no token to score, an item exceeds the model's context, or the
             tokenizer has no such chat template.
     """
-    items = loaded.begun(items, chat=chat)
+    begun = loaded.begun(items, chat=chat)
+    return _ask(loaded, begun, chat=chat, allow_truncation=allow_truncation)
+
+
+def _ask(
+    loaded: LoadedModel, items: Sequence[ChoiceItem], *, chat: Chat | None, allow_truncation: bool
+) -> list[Asked]:
+    """Items whose options begin as they are to, as `ask` has them."""
     asked = [
         _fit(loaded, item, question, chat=chat, allow_truncation=allow_truncation)
         for item, question in zip(items, _tokenise(loaded, items, chat=chat), strict=True)

@@ -63,7 +63,7 @@ HAN = {"百(?!分)": 2, "千(?![克米瓦卡赫焦])": 3, "[万萬]": 4, "[億�
 # "1.5 × 10^3", "1.5e3"; and what stands below a fraction's line.
 # A model may write any exponent, and one of nine digits would take all memory.
 TENS = re.compile(r"\s?[×x*]\s?10\s?(?:\^|\*\*)\s?\{?(-?\d{1,2})\}?(?!\d)|e([+-]?\d{1,2})(?!\w)")
-UNDER = re.compile(r"\s?/\s?(0*[1-9]\d*)(?![\d/]|[.,]\d)")
+UNDER = re.compile(r"\s?/\s?(0{0,9}[1-9]\d{0,30})(?![\d/]|[.,]\d)")
 
 # A comma before decimals and a point between thousands, by the languages' usual ways of writing.
 DECIMAL_COMMA = frozenset(
@@ -139,11 +139,10 @@ def _places(text: str, *, language: str) -> list[tuple[str, int]]:
         text[match.end() :].partition("\n")[0]
         for match in re.finditer(rf"{words}{MARKS}(?:{copulas}){MARKS}(?=[{MINUS}]?\$?\d)", text)
     ]
-    # A calculation follows: its result is what is stated.
-    stated = [line for line in stated if not CALCULATION.match(line)]
     lines = [text[match.end() :].partition("\n")[0] for match in re.finditer(words, text)]
     places = [(part, -1) for part in (*reversed(boxed), *reversed(marked))]
-    places += [(line, 0) for line in reversed(stated)]
+    # Where a calculation follows, its result is what is stated.
+    places += [(line, -1 if CALCULATION.match(line) else 0) for line in reversed(stated)]
     return [*places, *((line, -1) for line in reversed(lines)), (text, -1)]
 
 
@@ -221,7 +220,8 @@ def _numbers(text: str, *, language: str) -> list[Fraction]:
         over = match["body"].isdecimal() and not text[: match.start("body")].endswith("/")
         if over and (behind := UNDER.match(text, end)):
             value, end = value / int(behind[1]), behind.end()
-            if found and gap.isspace() and not match["minus"] and found[-1].denominator == 1:
+            beside = gap.isspace() and "\n" not in gap
+            if found and beside and not match["minus"] and found[-1].denominator == 1:
                 whole = found.pop()  # "2 1/2"
                 value = whole - value if whole < 0 else whole + value
         elif found and not gap and power < larger:

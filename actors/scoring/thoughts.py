@@ -28,12 +28,12 @@ class Parts(NamedTuple):
 def parts(text: str, *, prompt: str) -> Parts:
     """A text apart, behind the end of the prompt that it follows."""
     for begins, ends in MARKS:
-        begun = prompt.rstrip().endswith(begins)
+        # A mark later on is part of an answer; where one ends nothing, the template began it.
+        opened = prompt.rstrip().endswith(begins) or text.lstrip().startswith(begins)
         # The answer is behind the last thought: some models think again.
         behind = text.rpartition(ends)[2]
-        unfinished = begins in behind or (begun and ends not in text)
-        if unfinished:
+        if opened and (begins in behind or ends not in text):
             return Parts(text.strip(), "", True)
-        if ends in text and (begun or begins in text):
+        if ends in text and (opened or behind.strip()):
             return Parts(text[: len(text) - len(behind)].strip(), behind.strip(), False)
     return Parts(None, text.strip(), False)
