@@ -60,7 +60,10 @@ class LoadedModel(TokenisedModel):
 
     def groups(self, rows: Sequence[Row]) -> list[Hashable]:
         """Equal for rows that may run in one batch: their longest texts get the same tables."""
-        return [self.budget.positions.side(reach(row)) for row in rows]
+        positions = self.budget.positions
+        if not positions.tables:
+            return [None] * len(rows)
+        return [positions.side(reach(row)) for row in rows]
 
 
 def load(

@@ -135,11 +135,13 @@ def find_positions(model: PreTrainedModel, *, context: int) -> Positions:
         if isinstance(bound.arguments.get(POSITIONS), Tensor):
             calls.append((module, bound))
 
-    hooks = [module.register_forward_pre_hook(note, with_kwargs=True) for module in candidates]
     ids_BT = probe_ids(model.get_input_embeddings().weight, tokens=PROBE_TOKENS)
-    model(input_ids=ids_BT, use_cache=False)
-    for hook in hooks:
-        hook.remove()
+    hooks = [module.register_forward_pre_hook(note, with_kwargs=True) for module in candidates]
+    try:
+        model(input_ids=ids_BT, use_cache=False)
+    finally:
+        for hook in hooks:
+            hook.remove()
     tables = [
         _Table(module=module, call=bound, state=candidates[module]) for module, bound in calls
     ]

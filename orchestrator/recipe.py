@@ -15,6 +15,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, get_args
 
+from orchestrator.stop import Interrupted
 from studies.options import Options
 from studies.recipes import RECIPES
 from studies.spec import Model
@@ -92,7 +93,7 @@ def _in_words(path: str, *, what: str) -> Iterator[None]:
     """Turn whatever a user's file raises into a sentence; our own refusals are one already."""
     try:
         yield
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, Interrupted):
         raise
     except BaseException as error:
         frames = traceback.extract_tb(error.__traceback__)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from studies import adapter_files
-from studies.chosen_files import TOKENIZER_CONFIG, choose, end_tokens, tokenizer_files
+from studies.chosen_files import CHAT_TEMPLATE, TOKENIZER_CONFIG, choose, end_tokens
 from studies.model_config import Config, Shape, read_config, read_json, refuse_encoders, shape
 from studies.model_folder import (
     hashes,
@@ -128,22 +128,28 @@ def distinct(models: Iterable[ModelFacts]) -> tuple[ModelFacts, ...]:
 
 def may_chat(model: ModelFacts) -> bool:
     """Whether there is a chat template among a model's files."""
-    templates, settings = _template_files(model)
-    return bool(templates) or (settings.is_file() and "chat_template" in read_json(settings))
+    return bool(_chat_template(model))
 
 
 def may_read(model: ModelFacts, argument: str) -> bool:
     """Whether a model's chat template reads an argument."""
-    templates, settings = _template_files(model)
-    files = [*templates, *([settings] if settings.is_file() else [])]
-    return any(re.search(rf"\b{argument}\b", file.read_text(encoding="utf-8")) for file in files)
+    return re.search(rf"\b{re.escape(argument)}\b", _chat_template(model)) is not None
 
 
-def _template_files(model: ModelFacts) -> tuple[list[Path], Path]:
-    """A model's chat templates, and the tokenizer's settings, which may hold one too."""
+def _chat_template(model: ModelFacts) -> str:
+    """The template that transformers takes of a model's files, "" for none.
+
+    A file of its own wins over the tokenizer's settings, which may name several.
+    """
     folder = tokenizer_folder(model)
-    names = [name for name in tokenizer_files(folder) if name.endswith(".jinja")]
-    return [folder / name for name in names], folder / TOKENIZER_CONFIG
+    alone, settings = folder / CHAT_TEMPLATE, folder / TOKENIZER_CONFIG
+    if alone.is_file():
+        return alone.read_text(encoding="utf-8")
+    found = read_json(settings).get("chat_template") if settings.is_file() else None
+    if isinstance(found, list):
+        named = {one.get("name"): one.get("template") for one in found if isinstance(one, dict)}
+        found = named.get("default")
+    return found if isinstance(found, str) else ""
 
 
 def count_tokens(model: ModelFacts, texts: Sequence[str]) -> list[int] | None:

@@ -7,7 +7,7 @@ exists is found out when the plan is made.
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
-from math import inf
+from math import inf, isfinite
 from typing import NamedTuple, get_args
 
 from studies.asking import Argument, Asking, Lens, Steering
@@ -206,8 +206,15 @@ def template_arguments(settings: Iterable[str]) -> tuple[Argument, ...]:
         quoted = len(value) > 1 and value[0] == value[-1] == '"'
         try:
             found[name] = json.loads(value) if plain or quoted else value
-        except json.JSONDecodeError:
+        except json.JSONDecodeError as error:
+            if plain:
+                raise ValueError(
+                    f"--template-argument {setting!r}: {value} is no number as JSON writes it; "
+                    "write 0.5 or 1, or put text in double quotes"
+                ) from error
             found[name] = value
+        if isinstance(number := found[name], float) and not isfinite(number):
+            raise ValueError(f"--template-argument {setting!r}: expected a finite number")
     return tuple(sorted(found.items()))
 
 

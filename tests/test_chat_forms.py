@@ -1,5 +1,6 @@
 """Behind a chat template: how options begin, what it is given, and clocks that stand still."""
 
+import json
 import math
 import random
 from contextlib import nullcontext
@@ -18,7 +19,7 @@ from orchestrator.flags import request
 from orchestrator.grids.kinds import refuse_chat
 from studies import prompts
 from studies.asking import Asking, Chat
-from studies.model_files import facts
+from studies.model_files import facts, may_chat, may_read
 from studies.spec import ChoiceItem, ChoiceSet, Model
 from studies.study import ChoiceGrid
 from tests import oracle
@@ -222,6 +223,9 @@ def test_values_of_a_template_are_json_or_text(text: str, value: object):
         (["enable_thinking"], "expected NAME=VALUE"),
         (["enable_thinking="], "expected NAME=VALUE"),
         (["a=1", "a=1"], "template argument a is given twice"),
+        (["a=.5"], "is no number as JSON writes it"),
+        (["a=01"], "is no number as JSON writes it"),
+        (["a=1e999"], "expected a finite number"),
     ],
 )
 def test_what_is_no_argument_is_refused(arguments: list[str], message: str):
@@ -299,3 +303,16 @@ def test_an_option_begun_the_other_way_is_a_check_that_needs_no_room(tmp_path: P
     other = _otherwise(loaded.begun(items, chat=Chat())[0])
     assert max(map(len, loaded.tokenise(other))) > longest
     assert choice.other_mass is None and wide.other_mass is not None
+
+
+def test_the_plan_asks_the_template_and_no_other_setting(tmp_path: Path):
+    model = facts(Model(id=str(folder_with(CHATML, tmp_path / "model"))))
+    assert may_chat(model) and may_read(model, "messages") and not may_read(model, "mess")
+    assert not may_read(model, "bos_token_id") and not may_read(model, "model_max_length")
+    settings = tmp_path / "model/tokenizer_config.json"
+    told = json.loads(settings.read_text())
+    told.pop("chat_template", None)
+    (tmp_path / "model/chat_template.jinja").unlink(missing_ok=True)
+    for given, may in ((None, False), ([], False), ([{"name": "default", "template": "x"}], True)):
+        settings.write_text(json.dumps(told | {"chat_template": given}))
+        assert may_chat(model) == may

@@ -25,9 +25,9 @@ SOURCE = (".py", ".csv", ".tsv", ".toml", ".html", ".css")
 class Together:
     """A finder that takes packages from given folders, asked before any path."""
 
-    def __init__(self, folders: Mapping[str, str]) -> None:
-        """The folder of each package by its name."""
-        self.folders = dict(folders)
+    def __init__(self, folders: Mapping[str, str], hashes: Mapping[str, str]) -> None:
+        """The folder of each package by its name, and the hash of what lay there."""
+        self.folders, self.hashes = dict(folders), dict(hashes)
 
     def find_spec(
         self,
@@ -45,8 +45,12 @@ class Together:
         )
 
 
-def take(folders: Mapping[str, str]) -> None:
+def take(folders: Mapping[str, str], *, hashes: Mapping[str, str] | None = None) -> None:
     """Have this process import the packages from these folders, however they are asked for.
+
+    Args:
+        folders: the folder of each package by its name.
+        hashes: the hash of the source in each, None where nobody asked.
 
     Raises:
         ValueError: it has imported one from elsewhere already.
@@ -61,7 +65,7 @@ def take(folders: Mapping[str, str]) -> None:
                 "name is one of babelscope's, so rename your own, or start another process"
             )
     if not any(getattr(finder, "folders", None) == folders for finder in sys.meta_path):
-        sys.meta_path.insert(0, Together(folders))
+        sys.meta_path.insert(0, Together(folders, hashes or {}))
 
 
 def hashed(folder: Path) -> str:
@@ -134,10 +138,12 @@ def settle(way: Mapping[str, Any]) -> None:
         way: `hashes` of the packages, the folder `near` which they lie there, and on the same
             machine its `path` for all other packages and its `directory`.
     """
+    if any(getattr(finder, "hashes", None) == way["hashes"] for finder in sys.meta_path):
+        return  # Ray gives one process many calls, and what is imported no longer changes
     os.environ["PYTHONSAFEPATH"] = "1"  # processes begun from here look in no working directory
     if way["path"] is not None:
         sys.path[:] = way["path"]
-    take(equal_folders(way["hashes"], near=way["near"]))
+    take(equal_folders(way["hashes"], near=way["near"]), hashes=way["hashes"])
     if way["directory"] is not None:
         os.chdir(way["directory"])
 

@@ -29,8 +29,8 @@ RAY_SOCKET = "/session_2026-11-28_09-27-42_123456_1234567/sockets/plasma_store"
 FOLDER = "bs-"
 # Logs of a long run, and what shared memory has no room for.
 ROOM_BYTES = 100 << 20
-# Ray's servers begin some hundreds of files each.
-FILES = 1024
+# Ray's servers open some hundreds of files each, and take no more than this themselves.
+FILES = 65_536
 START_SECONDS = 120.0
 REACH_SECONDS = 5.0
 CAUSES = {
@@ -55,8 +55,10 @@ class PrivateRay:
             ValueError: they cannot be started here; the sentence says why.
         """
         with contextlib.suppress(OSError, ValueError):
-            _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-            resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+            now, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+            wanted = FILES if most == resource.RLIM_INFINITY else min(FILES, most)
+            if now != resource.RLIM_INFINITY and now < wanted:
+                resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
         _refuse_without_loopback()
         self.folder = short_folder()
         self.token = secrets.token_hex(32)
