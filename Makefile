@@ -11,17 +11,18 @@ DEVELOPED := $(VENV)/.developed
 # The tests start a real vLLM where its CPU build will do; on a GPU machine `make vllm` asks for it.
 VLLM := $(VENV)/.vllm
 
-PARALLEL := --numprocesses auto --maxprocesses 8 --dist loadgroup
+PARALLEL := --numprocesses auto --maxprocesses 8 --dist worksteal
 
 .PHONY: demo test quick check install vllm clean
 
 demo: $(INSTALLED)
 	$(BIN)/babelscope demo
 
-# Tests that start Ray or vLLM, which fill a machine, run one after another beside all others.
-# Then some numeric ones again, as a processor without vector units of its own would compute them.
+# Tests that start Ray or vLLM fill a machine by themselves, so they come one after another. Then
+# some numeric ones again, as a processor without vector units of its own would compute them.
 test: $(DEVELOPED) $(if $(CONSTRAINTS),$(VLLM)) check
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(PARALLEL)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(PARALLEL) -m "not ray and not vllm"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "ray or vllm"
 	ATEN_CPU_CAPABILITY=default OMP_NUM_THREADS=2 $(BIN)/python -m pytest -m numeric
 
 quick: $(DEVELOPED) check
