@@ -5,22 +5,32 @@ the same data, and its fingerprint must be the one that the run wrote down.
 """
 
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 
-import pandas as pd
+import pyarrow.compute as pc
 
-from analysis import read
+from analysis import asked, read
 from orchestrator import examples, recipe
 from orchestrator import plan as plans
 from orchestrator.examples import Record
 from orchestrator.flags import recorded
 from orchestrator.storage.store import Store
 from studies.rows import Source
-from studies.spec import digest
+from studies.spec import ModelFacts, digest
 
-TABLES = ("items", "generations", "lens", "vectors", "alignment")
+# The tables whose cells are of a text, with the column that says of which.
+TABLES: Mapping[str, str] = {
+    "items": "benchmark",
+    "generations": "benchmark",
+    "lens": "benchmark",
+    "vectors": "benchmark",
+    "alignment": "dataset",
+    "robustness": "dataset",
+    "points": "dataset",
+}
 
 
 def lines(
@@ -56,18 +66,19 @@ def lines(
     found = _with_item(kept, item)
     if not found:
         found = _with_item(_again(manifest, benchmark, language, data_root), item)
-        models = [one for one in _models(manifest) if one]
+        if not found and item is None:
+            raise ValueError(f"this run read no text of {benchmark} in {language}: name another")
         if not found:
             raise ValueError(
                 f"{benchmark} in {language} has no item {item!r} in this run: look at the column "
                 "`item` of its rows"
             )
-        found = examples.worded(found, wordings=_wordings(models))
-    answers = _answers(store, benchmark, language)
+        found = examples.worded(found, wordings=_wordings(_models(manifest)))
+    answers = asked.answers(read.rows([store.where]), found)
     for record in found:
         for one in record["items"]:
             yield from _text(record, one)
-            yield from _said(answers, one)
+            yield from _said(answers.get(asked.place(record, one), ()))
 
 
 def _again(
@@ -79,12 +90,12 @@ def _again(
     if not isinstance(arguments, list) or not arguments:
         raise ValueError("the run does not say by which command it was made, so no text of it can "
                          "be read again")  # fmt: skip
-    name, asked = recorded([str(word) for word in arguments])
-    options = asked.options
+    name, given = recorded([str(word) for word in arguments])
+    options = given.options
     if benchmark not in (*options.benchmarks, *options.parallels) and options.benchmarks:
         options = replace(options, benchmarks=(benchmark,))
     study = recipe.study(name, replace(options, languages=()))
-    source = Source(data_root=data_root) if data_root else asked.source
+    source = Source(data_root=data_root) if data_root else given.source
     found: list[Record] = []
     grids = tuple(
         replace(grid, languages=(language,))
@@ -137,10 +148,6 @@ def _models(manifest: Mapping[str, object]) -> list[dict[str, object]]:
 
 def _wordings(models: list[dict[str, object]]) -> dict[str, examples.Wording]:
     """How each model is given a text, where its files are on this machine."""
-    from dataclasses import fields
-
-    from studies.spec import ModelFacts
-
     names = {field.name for field in fields(ModelFacts)}
     facts = []
     for model in models:
@@ -153,40 +160,28 @@ def _wordings(models: list[dict[str, object]]) -> dict[str, examples.Wording]:
 
 def _of_key(store: Store, key: str) -> tuple[str, str]:
     """The benchmark and language of a cell."""
-    for name in TABLES:
-        for shard in read.shards([store.where], name=name):
-            rows = shard.to_pandas()
-            own = rows[rows["key"].str.startswith(key)]
-            if len(own):
-                row = own.iloc[0]
-                return str(row["benchmark"] if "benchmark" in row else row["dataset"]), str(
-                    row["language"]
-                )
-    raise ValueError(f"{store.address} has no cell with the key {key!r}")
-
-
-def _answers(store: Store, benchmark: str, language: str) -> pd.DataFrame:
-    """The plain model's answers to a benchmark in a language."""
-    rows = read.rows([store.where])
-    both = [rows.items, rows.generations]
-    found = pd.concat([one for one in both if len(one)] or both[:1], ignore_index=True)
-    return found[(found["benchmark"] == benchmark) & (found["language"] == language)]
+    found: set[tuple[str, str]] = set()
+    for name, column in TABLES.items():
+        for shard in read.shards([store.where], name=name, columns=["key", column, "language"]):
+            own = shard.filter(pc.starts_with(shard["key"], key))
+            places = own.group_by([column, "language"]).aggregate([])
+            found |= {(str(row[column]), str(row["language"])) for row in places.to_pylist()}
+    if not found:
+        raise ValueError(f"{store.address} has no cell with the key {key!r}")
+    if len(found) > 1:
+        named = read.listed((f"{text} in {code}" for text, code in sorted(found)), most=4)
+        raise ValueError(f"{key!r} begins keys of several texts, {named}: give more of the key")
+    return next(iter(found))
 
 
 def _text(record: Record, one: Record) -> Iterator[str]:
     """An item's heading, what was given, its options and right answers."""
     pivot = f" (pivot {record['pivot']})" if record["pivot"] else ""
     yield f"== {record['name']}{pivot}, prompt {record['prompt'] or '-'}, item {one['id']}"
-    given: dict[str, list[str]] = {}
-    for model, text in one.get("given", {}).items():
-        given.setdefault(text, []).append(model)
-    for text, models in given.items():
-        yield f"-- given to {', '.join(models)}:"
-        yield text
-    if not given:
+    for text, models in asked.wordings(one).items():
         chat = "" if record["chat"] is None else ", in the model's chat template"
-        yield f"-- text{chat}:"
-        yield one["text"]
+        yield f"-- given to {', '.join(models)}:" if models else f"-- text{chat}:"
+        yield text
     if "beside" in one:
         yield "-- beside it:"
         yield one["beside"]
@@ -197,12 +192,12 @@ def _text(record: Record, one: Record) -> Iterator[str]:
         yield f"-- right: {json.dumps(right, ensure_ascii=False)}"
 
 
-def _said(answers: pd.DataFrame, one: Record) -> Iterator[str]:
+def _said(answers: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     """What every model answered to an item."""
-    for row in answers[answers["item"] == one["id"]].to_dict("records"):
+    for row in answers:
         shown = read.label(str(row["model"]), revision=str(row["revision"]))
-        if row.get("output") is not None and row.get("output") == row.get("output"):
-            yield f"-- {shown} wrote: {json.dumps(row['output'], ensure_ascii=False)}"
-        else:
+        if "prediction" in row:
             right = "right" if row["correct"] else "wrong"
             yield f"-- {shown} chose option {row['prediction']:.0f} ({right})"
+        else:
+            yield f"-- {shown} wrote: {json.dumps(row['output'], ensure_ascii=False)}"

@@ -1,45 +1,51 @@
-"""What was asked, word for word: three items of every benchmark and language, with the answers.
+"""What was asked, word for word: a few items of every text that a study read, with the answers.
 
 The one idea: nobody should have to trust a prompt they have not seen. A run keeps a few items in
 `examples.json` as its models were given them; `babelscope show` prints any other.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
+from analysis import asked
+from analysis.asked import FILE, Record
 from analysis.page import Fold, Part, Section, Sheet, Text, file_name
 from analysis.places import Place
 from analysis.read import Rows, label
+from analysis.runs import Run
 
-FILE = "examples.json"
 TITLE = "What was asked, word for word"
 HOW = (
-    "Three items of every benchmark and language as the models were given them, with their chat "
-    "template and the tokens that a tokenizer puts first where the tokenizer was on the machine "
-    "that planned the run. Any other item: babelscope show RUN --benchmark B --language L --item "
-    "ID."
+    "The first three items of every benchmark, parallel text and language as the models were given "
+    "them, with their chat template and the tokens that a tokenizer puts first where the tokenizer "
+    "was on the machine that planned the run. Answers are the plain model's to that very prompt. "
+    "Any other item: babelscope show RUN --benchmark B --language L --item ID."
 )
 NONE = (
     "No texts were kept in these runs; any item can be printed: babelscope show RUN --benchmark B "
     "--language L --item ID."
 )
-Record = Mapping[str, Any]
+Answer = Mapping[str, Any]
 
 
 def section(rows: Rows) -> Section:
     """A fold per benchmark, a line per item and wording."""
-    records = _kept(rows)
-    if not records:
+    runs = {run: records for run in rows.sources if (records := _kept(run))}
+    if not runs:
         return Section(title=TITLE, parts=(Text(lines=(NONE,)),))
-    answers = _answers(rows, {str(one.get("id")) for record in records for one in record["items"]})
+    answers = asked.answers(rows, [record for records in runs.values() for record in records])
     lines: dict[str, list[dict[str, str]]] = {}
-    for record in records:
-        own = lines.setdefault(_heading(record), [])
-        for item in record.get("items", ()):
-            own += _lines(record, item, answers)
+    for run, records in runs.items():
+        # Another run may have asked something else under the same name.
+        own = asked.keys(run) if len(rows.sources) > 1 else None
+        for record in records:
+            for item in record["items"]:
+                found = answers.get(asked.place(record, item), ())
+                theirs = [row for row in found if own is None or row["key"] in own]
+                lines.setdefault(_heading(record), []).extend(_lines(record, item, theirs))
     parts: list[Part] = [Text(lines=(HOW,))]
     for number, (heading, found) in enumerate(sorted(lines.items())):
         frame = pd.DataFrame(found).drop_duplicates(ignore_index=True)
@@ -50,67 +56,50 @@ def section(rows: Rows) -> Section:
     return Section(title=TITLE, parts=tuple(parts))
 
 
-def _kept(rows: Rows) -> list[Record]:
-    """The records of all runs; what is no record is left out."""
-    found: list[Record] = []
-    for run in rows.sources:
-        try:
-            content = json.loads(Place(run).read(FILE))
-        except (FileNotFoundError, ValueError):
-            continue
-        if isinstance(content, list):
-            found += [one for one in content if isinstance(one, dict) and "items" in one]
-    return found
+def _kept(run: Run) -> list[Record]:
+    """The records of a run; what is no record is left out."""
+    try:
+        content = json.loads(Place(run).read(FILE))
+    except (FileNotFoundError, ValueError):
+        return []
+    if not isinstance(content, list):
+        return []
+    return [one for one in content if isinstance(one, dict) and "items" in one]
 
 
 def _heading(record: Record) -> str:
     """What a record is of."""
-    name = str(record.get("name", ""))
-    kind = name.partition(" ")[0]
-    prompt = record.get("prompt")
+    kind, prompt = asked.kind(record), record.get("prompt")
     said = f"{record.get('benchmark')}, {kind}" if kind else str(record.get("benchmark"))
     return f"{said}, prompt {prompt}" if prompt else said
 
 
-def _lines(
-    record: Record, item: Record, answers: Mapping[tuple[str, str, str], str]
-) -> list[dict[str, str]]:
+def _lines(record: Record, item: Record, answers: Sequence[Answer]) -> list[dict[str, str]]:
     """One line for every wording of an item: a model's own where they differ."""
-    given: dict[str, list[str]] = {}
-    for model, text in (item.get("given") or {"": item.get("text", "")}).items():
-        given.setdefault(str(text), []).append(str(model))
     options = [str(option) for option in item.get("options", ())]
     gold = item.get("gold")
     right = [str(text) for text in item.get("right", ())]
     if isinstance(gold, int) and 0 <= gold < len(options):
         right = [options[gold]]
-    asked = (str(record.get("benchmark")), str(record.get("language")), str(item.get("id")))
     return [
         {
             "language": str(record.get("language")),
+            "pivot": str(record.get("pivot") or ""),
             "item": str(item.get("id")),
             "models": ", ".join(models),
             "given": text,
             "beside it": str(item.get("beside", "")),
             "options": "\n".join(f"{place}: {one}" for place, one in enumerate(options)),
             "right": "\n".join(right[:3]),
-            "answers": answers.get(asked, ""),
+            "answers": "\n".join(map(_said, answers)),
         }
-        for text, models in given.items()
+        for text, models in asked.wordings(item).items()
     ]
 
 
-def _answers(rows: Rows, ids: set[str]) -> dict[tuple[str, str, str], str]:
-    """What every plain model answered to these items, a line each, by benchmark and language."""
-    found: dict[tuple[str, str, str], list[str]] = {}
-    for frame in (rows.items, rows.generations):
-        held = frame[frame["intervention"].isna() & frame["item"].isin(ids)]
-        for row in held.to_dict("records"):
-            place = (str(row["benchmark"]), str(row["language"]), str(row["item"]))
-            shown = label(str(row["model"]), revision=str(row["revision"]))
-            if "prediction" in row:
-                said = f"option {row['prediction']:.0f}{'' if row['correct'] else ' (wrong)'}"
-            else:
-                said = str(row["output"])
-            found.setdefault(place, []).append(f"{shown}: {said}")
-    return {place: "\n".join(lines) for place, lines in found.items()}
+def _said(row: Answer) -> str:
+    """What a model answered, in a line."""
+    shown = label(str(row["model"]), revision=str(row["revision"]))
+    if "prediction" not in row:
+        return f"{shown}: {row['output']}"
+    return f"{shown}: option {row['prediction']:.0f}{'' if row['correct'] else ' (wrong)'}"
