@@ -23,8 +23,7 @@ Bools = npt.NDArray[np.bool_]
 
 SUBJECT = ("model", "revision", "benchmark", "prompt", "language")
 CHANGE = ("intervention", "layer", "coefficient", "seed", "pivot", "switches")
-MASSES = ("mass", "other_mass")
-COLUMNS = (*SUBJECT, *CHANGE, "key", "item", "gold", "prediction", "ranks", "truncated", *MASSES)
+COLUMNS = (*SUBJECT, *CHANGE, "key", "item", "gold", "prediction", "ranks", "truncated")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -41,8 +40,6 @@ class Answers:
         ranks: of every option [I, J], 1 = most probable, ties share the average rank; NaN where an
             item has fewer options.
         truncated: items whose context was cut.
-        mass: mean probability of all options as asked, and `other_mass` begun the other way; NaN
-            where rows do not have it.
     """
 
     model: str
@@ -62,8 +59,6 @@ class Answers:
     prediction: Wholes
     ranks: Floats
     truncated: int
-    mass: float = np.nan
-    other_mass: float = np.nan
 
     def at(self, places: Wholes) -> "Answers":
         """The answers to some of the items; the record itself where these are all."""
@@ -134,7 +129,6 @@ class _Part:
     prediction: Wholes
     ranks: Floats
     truncated: Bools
-    masses: Floats
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +153,6 @@ def _parts(shard: pa.Table, *, numbers: dict[str, int]) -> Iterator[tuple[str, _
     prediction = _wholes(shard["prediction"])
     cut = pc.fill_null(shard["truncated"], False).to_numpy()
     ranks = _matrix(shard["ranks"])
-    masses = np.stack([_reals(shard[name]) for name in MASSES], axis=1)
     codes = keys.indices.to_numpy()
     rows = np.argsort(codes, kind="stable")
     starts = np.flatnonzero(np.diff(codes[rows], prepend=-1))
@@ -172,7 +165,6 @@ def _parts(shard: pa.Table, *, numbers: dict[str, int]) -> Iterator[tuple[str, _
             prediction=prediction[own_rows],
             ranks=ranks[own_rows],
             truncated=cut[own_rows],
-            masses=masses[own_rows],
         )
         yield names[codes[own_rows[0]]], _Cell(place), part
 
@@ -180,12 +172,6 @@ def _parts(shard: pa.Table, *, numbers: dict[str, int]) -> Iterator[tuple[str, _
 def _wholes(column: pa.ChunkedArray) -> Wholes:
     """A column of option indices; -1 where it is missing."""
     values: Wholes = pc.fill_null(column, -1).to_numpy().astype(np.int16)
-    return values
-
-
-def _reals(column: pa.ChunkedArray) -> Floats:
-    """A column of numbers, NaN where it is missing."""
-    values: Floats = column.to_pandas().to_numpy(dtype=np.float64, na_value=np.nan)
     return values
 
 
@@ -218,7 +204,6 @@ def _answers(
         np.pad(part.ranks, ((0, 0), (0, width - part.ranks.shape[1])), constant_values=np.nan)
         for part in parts
     ]
-    mass, other = np.concatenate([part.masses for part in parts])[first].mean(axis=0)
     own, gold = items[first], np.concatenate([part.gold for part in parts])[first]
     return Answers(
         **cell.place,  # type: ignore[arg-type]
@@ -228,6 +213,4 @@ def _answers(
         prediction=np.concatenate([part.prediction for part in parts])[first],
         ranks=np.concatenate(padded)[first],
         truncated=int(np.concatenate([part.truncated for part in parts])[first].sum()),
-        mass=float(mass),
-        other_mass=float(other),
     )

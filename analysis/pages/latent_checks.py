@@ -46,7 +46,7 @@ def prompts(material: Material) -> Exhibit:
 def parts(material: Material) -> tuple[Part, ...]:
     """Warnings first, then the checks that found nothing, then tables."""
     checks = [*_chance(material), _cut(material), _dropped(material), _items(material)]
-    checks += [_ties(material), _mass(material)]
+    checks += [_ties(material), option_mass.said(material.rows.items)]
     weak = [*material.rows.notes, *(line for wrong, line in checks if wrong)]
     weak += transfer.refusals(material.pairs)
     fine = tuple(line for wrong, line in checks if line and not wrong)
@@ -85,14 +85,6 @@ def _cut(material: Material) -> tuple[bool, str]:
         f"Cut to fit a model's context: {plain} plain and {steered} steered answers, {read} "
         f"questions read at a layer, {int(texts)} parallel questions."
     )
-
-
-def _mass(material: Material) -> tuple[bool, str]:
-    """Whether options were begun as the models would write them."""
-    plain = [one for one in material.answers if one.is_plain]
-    names = ["model", "revision", "benchmark", "mass", "other_mass"]
-    cells = pd.DataFrame([[getattr(one, name) for name in names] for one in plain], columns=names)
-    return option_mass.said(cells)
 
 
 def _dropped(material: Material) -> tuple[bool, str]:

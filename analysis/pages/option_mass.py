@@ -9,13 +9,13 @@ import pandas as pd
 from analysis.read import label, listed
 
 
-def said(cells: pd.DataFrame) -> tuple[bool, str]:
+def said(items: pd.DataFrame) -> tuple[bool, str]:
     """A line on plain answers under a chat template, and whether it is a warning.
 
     Args:
-        cells: `model`, `revision`, `benchmark`, and the mean `mass` and `other_mass` of items.
+        items: answers of the plain model: `model`, `revision`, `benchmark`, `mass`, `other_mass`.
     """
-    known = cells.dropna(subset=["mass", "other_mass"])
+    known = items.dropna(subset=["mass", "other_mass"])
     if known.empty:
         return False, ""
     means = known.groupby(["model", "revision", "benchmark"], sort=True)[["mass", "other_mass"]]

@@ -18,7 +18,7 @@ ALIGNED = 0.001
 def parts(rows: Rows, *, scores: pd.DataFrame, accuracies: pd.DataFrame) -> tuple[Part, ...]:
     """Warnings first, then the checks that found nothing, then tables."""
     checks = [*_chance(accuracies), _gaps(scores), _undefined(scores), _cut(rows)]
-    checks += [_aligned(scores), _duplicates(rows), _mass(rows)]
+    checks += [_aligned(scores), _duplicates(rows), option_mass.said(rows.items)]
     weak = [*rows.notes, *(line for wrong, line in checks if wrong)]
     fine = tuple(line for wrong, line in checks if not wrong and line)
     found: list[Part] = list(failures(rows.errors))
@@ -125,11 +125,6 @@ def _duplicates(rows: Rows) -> tuple[bool, str]:
         f"{len(repeated)} of {len(sets)} sets of pairs; equal texts tie, and the strict rule "
         f"counts a tie as not aligned. Most: {listed(named, most=6)}."
     )
-
-
-def _mass(rows: Rows) -> tuple[bool, str]:
-    """Whether options were begun as the models would write them."""
-    return option_mass.said(rows.items[rows.items["intervention"].isna()])
 
 
 def _cut(rows: Rows) -> tuple[bool, str]:
