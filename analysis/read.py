@@ -37,7 +37,7 @@ TEXTS = ["key", "item", "sample"]
 POINT = ["key", "measure", "pooling", "layer", "method", "item", "side"]
 CHECK = ["key", "measure", "pooling", "layer", "check"]
 UNKNOWN_PAIRS = "not recorded"
-# Files whose seal was looked at in this process: a report reads each of them several times.
+# Files that this process found to be whole and of their run: a report reads each several times.
 _INTACT: set[tuple[str, Entry]] = set()
 
 
@@ -268,23 +268,16 @@ def _shard(
         ValueError: the file is damaged, or of another run.
     """
     try:
-        with run.opened(entry) as source:
-            if (run.where, entry) not in _INTACT:
-                if seal.intact(source.read()) is False:
-                    raise pa.ArrowInvalid("its bytes are not those that were written")
-                _INTACT.add((run.where, entry))
-                source.seek(0)
-            metadata = pq.read_metadata(source)
-            fields = metadata.schema.to_arrow_schema()
-            file = pq.ParquetFile(
-                source,
-                metadata=metadata,
-                pre_buffer=True,
-                page_checksum_verification=True,
-                read_dictionary=[field.name for field in fields if field.type == TEXT],
-            )
-            if not (foreign := stranger(file, own if "study" in own else None)):
-                return read(file)
+        if (run.where, entry) in _INTACT:
+            with run.opened(entry) as source:
+                return read(_parquet_file(source))
+        content = run.read(entry.name)
+        if seal.intact(content) is False:
+            raise pa.ArrowInvalid("its bytes are not those that were written")
+        file = _parquet_file(pa.BufferReader(content))
+        if not (foreign := stranger(file, own if "study" in own else None)):
+            _INTACT.add((run.where, entry))
+            return read(file)
     except (FileNotFoundError, StorageError):
         raise
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
@@ -295,6 +288,19 @@ def _shard(
     raise ValueError(
         f"{run.text(entry.name)} {foreign}: it is of another run; move it out of tables/, or "
         "report both runs together"
+    )
+
+
+def _parquet_file(source: pa.NativeFile) -> pq.ParquetFile:
+    """A file for reading, its texts as dictionaries."""
+    metadata = pq.read_metadata(source)
+    fields = metadata.schema.to_arrow_schema()
+    return pq.ParquetFile(
+        source,
+        metadata=metadata,
+        pre_buffer=True,
+        page_checksum_verification=True,
+        read_dictionary=[field.name for field in fields if field.type == TEXT],
     )
 
 

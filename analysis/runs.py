@@ -7,10 +7,11 @@ rows of several runs unlike is said. It reads run.json and the names of files; r
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
-from analysis.places import Place
+from analysis.places import Entry, Place
 from analysis.record import NAME, parse
 
 Run = Path | str
@@ -18,6 +19,8 @@ Run = Path | str
 OF_MODEL = ("dtype", "weights", "tokenizer", "adapter_weights", "quantisation")
 MOST = 8
 LONGEST = 24
+# Records that are kept for the next table of the same runs.
+MOST_RECORDS = 64
 
 
 class Group(NamedTuple):
@@ -87,9 +90,16 @@ def unlike(runs: Sequence[Run], records: Sequence[Mapping[str, object]]) -> list
 def record(run: Place) -> Mapping[str, object]:
     """The run.json of a run as it stands, with the run's folder name; empty where there is none."""
     try:
-        return {"run": run.name, **parse(run.read(NAME), where=run.text(NAME))}
+        return {"run": run.name, **_parsed(run.where, run.entry(NAME))}
     except FileNotFoundError:
         return {"run": run.name}
+
+
+@lru_cache(maxsize=MOST_RECORDS)
+def _parsed(where: str, _: Entry | None) -> Mapping[str, object]:
+    """The run.json of a run, read again when its size or time is another."""
+    run = Place(where)
+    return parse(run.read(NAME), where=run.text(NAME))
 
 
 def refuse_no_run(run: Place) -> None:
