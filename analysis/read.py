@@ -23,7 +23,7 @@ from analysis.columns import SCHEMAS, STREAMED, TEXT
 from analysis.judges import judged
 from analysis.places import Entry, Place, StorageError
 from analysis.record import Record, stranger
-from analysis.runs import distinct, record, refuse_no_run, unlike
+from analysis.runs import distinct, error_files, parquet, record, refuse_no_run, unlike
 
 Value = TypeVar("Value")
 ALIGNMENT_CELL = ["model", "revision", "dataset", "language", "pivot", "measure", "pooling"]
@@ -119,6 +119,11 @@ def rows(runs: Sequence[Path | str]) -> Rows:
         runs=tuple(records),
         notes=tuple(notes),
     )
+
+
+def study_of(run: Path | str) -> str:
+    """The study that most rows of a run are of, empty where it has none."""
+    return next(iter(rows([run]).studies), "")
 
 
 def table(runs: Sequence[Path | str], *, name: str) -> pd.DataFrame:
@@ -247,16 +252,8 @@ def _gathered(
 
 
 def _files(run: Place, name: str) -> list[Entry]:
-    """The files that hold a table now; errors lie in one file and, while a run goes on, in more."""
-    if name != "errors":
-        return _parquet(run.entries(f"tables/{name}"))
-    whole = run.entry("errors.parquet")
-    return ([whole] if whole else []) + _parquet(run.entries("errors"))
-
-
-def _parquet(entries: list[Entry]) -> list[Entry]:
-    """The Parquet files among some files."""
-    return [entry for entry in entries if entry.name.endswith(".parquet")]
+    """The files that hold a table now."""
+    return error_files(run) if name == "errors" else parquet(run.entries(f"tables/{name}"))
 
 
 def _shard(

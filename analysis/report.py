@@ -59,7 +59,7 @@ def write(runs: Sequence[Path | str], *, out: Path) -> ReportFiles:
 
     Runs of several studies have a page each, out/STUDY/index.html, and out/index.html names them.
     """
-    groups = by_study(runs, of_rows=study_of)
+    groups = by_study(runs, of_rows=read.study_of)
     if len(groups) == 1:
         return _write_one(runs, out=out)[0]
     found: list[ReportFiles] = []
@@ -72,19 +72,13 @@ def write(runs: Sequence[Path | str], *, out: Path) -> ReportFiles:
         names = [str(run) for run in page.runs]
         listed.append({"study": group.study, "folder": folder, "page": page.page, "runs": names})
     html = out / "index.html"
-    html.write_text(
-        _environment().get_template("index.html").render(studies=listed), encoding="utf-8"
-    )
+    index = _environment().get_template("index.html").render(studies=listed)
+    html.write_text(index, encoding="utf-8", errors=UNWRITABLE)
     return ReportFiles(
         html=html,
         tables=tuple(path for files in found for path in files.tables),
         figures=tuple(path for files in found for path in files.figures),
     )
-
-
-def study_of(run: Path | str) -> str:
-    """The study that most rows of a run are of, empty where it has none."""
-    return next(iter(read.rows([run]).studies), "")
 
 
 class _Written(NamedTuple):

@@ -6,7 +6,7 @@ rows of several runs unlike is said. It reads run.json and the names of files; r
 
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
@@ -44,13 +44,13 @@ def distinct(runs: Sequence[Run]) -> tuple[tuple[Run, ...], list[str]]:
 
 
 def by_study(runs: Sequence[Run], *, of_rows: Callable[[Run], str]) -> list[Group]:
-    """The runs of every study, in the order they were named.
+    """The runs of every study, in the order they were named, one that was named twice twice.
 
     `of_rows` is asked for the study of a run whose run.json names none; a run of no study at all
     stands with the first one's.
     """
     found: dict[str, list[Run]] = {}
-    for run in distinct(runs)[0]:
+    for run in runs:
         refuse_no_run(Place(run))
         study = record(Place(run)).get("study") or of_rows(run)
         found.setdefault(str(study), []).append(run)
@@ -69,9 +69,10 @@ def unlike(runs: Sequence[Run], records: Sequence[Mapping[str, object]]) -> list
     if len(set(names)) < len(names):
         names = [place.address for place in places]
     notes = [
-        f"{name} holds no rows: nothing of it is shown."
+        f"{name} holds no rows: "
+        f"{'every cell that was tried failed' if error_files(place) else 'nothing of it is shown'}."
         for name, place in zip(names, places, strict=True)
-        if not _holds_rows(place)
+        if not parquet(place.entries("tables"))
     ]
     settings = _differences(names, [_flat(record.get("settings")) for record in records])
     if settings:
@@ -114,9 +115,15 @@ def refuse_no_run(run: Place) -> None:
         )
 
 
-def _holds_rows(run: Place) -> bool:
-    """Whether a run has rows of any table."""
-    return any(entry.name.endswith(".parquet") for entry in run.entries("tables"))
+def error_files(run: Place) -> list[Entry]:
+    """The files of failed cells: one, and while a run goes on more."""
+    whole = run.entry("errors.parquet")
+    return ([whole] if whole else []) + parquet(run.entries("errors"))
+
+
+def parquet(entries: Iterable[Entry]) -> list[Entry]:
+    """The Parquet files among some files."""
+    return [entry for entry in entries if entry.name.endswith(".parquet")]
 
 
 def _differences(names: Sequence[str], records: Sequence[Mapping[str, str]]) -> str:

@@ -15,7 +15,7 @@ from analysis import correlate, latent, log_ratio, read, scores, tables, terms, 
 from analysis.answers import answers
 from analysis.places import Place
 from analysis.published import AVERAGE
-from analysis.runs import Group, by_study, distinct, record, unlike
+from analysis.runs import by_study, distinct, record, unlike
 
 MOST_ROWS = 24
 LATENT_PROCESS, GENERATE = "latent-process", "generate"
@@ -34,32 +34,27 @@ def main_tables(runs: Sequence[Path | str]) -> list[Table | str]:
 
     What their reader should know of the runs, such as settings in which they differ, comes first.
     """
-    groups = by_study(runs, of_rows=lambda run: next(iter(read.rows([run]).studies), ""))
+    groups = by_study(runs, of_rows=read.study_of)
     shown: list[Table | str] = [f"note: {note}" for note in distinct(runs)[1]]
-    for group in groups:
-        if len(group.runs) > 1:
-            held = [record(Place(run)) for run in group.runs]
-            shown += [f"note: {note}" for note in unlike(group.runs, held)]
+    for study, named in groups:
+        own = distinct(named)[0]
+        if len(own) > 1:
+            held = [record(Place(run)) for run in own]
+            shown += [f"note: {note}" for note in unlike(own, held)]
         if len(groups) > 1:
-            shown.append(f"study {group.study}:")
-        shown += _tables(group) or [EMPTY.get(group.study, EMPTY[""])]
+            shown.append(f"study {study}:")
+        shown += _tables(study, own) or [EMPTY.get(study, EMPTY[""])]
     return shown
 
 
-def main_table(runs: Sequence[Path | str]) -> Table | None:
-    """The main table of the first study that `runs` are of, None where there is nothing to show."""
-    tables = [shown for shown in main_tables(runs) if isinstance(shown, Table)]
-    return tables[0] if tables else None
-
-
-def _tables(group: Group) -> list[Table | str]:
+def _tables(study: str, runs: Sequence[Path | str]) -> list[Table | str]:
     """The tables of one study: of the latent-process study its Table 1, of plain generation the
     scores of its texts, of NeuronXA and the demo correlations; of any other what it has rows for.
     """
     kinds = {LATENT_PROCESS: transfer_table, GENERATE: written_table}
     kinds |= dict.fromkeys(CORRELATED, correlation_table)
-    chosen = [kinds[group.study]] if group.study in kinds else list(dict.fromkeys(kinds.values()))
-    return [table for make in chosen if (table := make(group.runs)) is not None]
+    chosen = [kinds[study]] if study in kinds else list(dict.fromkeys(kinds.values()))
+    return [table for make in chosen if (table := make(runs)) is not None]
 
 
 def written_table(runs: Sequence[Path | str]) -> Table | None:

@@ -351,13 +351,13 @@ def test_the_page_is_written_and_texts_are_escaped(run: Path, tmp_path: Path):
 
 def test_the_terminal_shows_the_first_score_by_model_and_engine(run: Path, tmp_path: Path):
     console = Console(width=200, record=True)
-    console.print(terminal.main_table([run]))
+    console.print(*terminal.main_tables([run]))
     text = console.export_text()
     assert "mgsm: exact match" in text and "xquad: F1 mixed" in text and "flores200: chrF" in text
     line = next(line for line in text.splitlines() if VLLM in line)
     assert "m/one" in line and "0.25 (1)" in line
     assert "not comparable" in text
-    assert terminal.main_table([store(tmp_path / "empty")]) is None
+    assert terminal.main_tables([store(tmp_path / "empty")]) == [terminal.EMPTY[terminal.GENERATE]]
 
 
 def test_a_mean_is_over_the_languages_that_all_have(tmp_path: Path):
@@ -368,7 +368,7 @@ def test_a_mean_is_over_the_languages_that_all_have(tmp_path: Path):
     ]
     run = store(tmp_path / "run", *cells)
     console = Console(width=120, record=True)
-    console.print(terminal.main_table([run]))
+    console.print(*terminal.main_tables([run]))
     text = console.export_text()
     assert "1.00 (1)" in text and "0.50 (1)" in text and "not comparable" not in text
 

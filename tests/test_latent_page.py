@@ -142,7 +142,7 @@ def test_every_part_alone_and_nothing_at_all_make_pages(tmp_path: Path) -> None:
             assert "from layer" in " ".join(page.summary)
     empty = write(tmp_path / "empty")
     assert "no answers and no latent" in page_of(empty).summary[0]
-    assert terminal.main_table([empty]) is None
+    assert terminal.main_tables([empty]) == [terminal.EMPTY[terminal.LATENT_PROCESS]]
 
 
 def test_the_report_chooses_this_page_and_writes_its_figures(tmp_path: Path) -> None:
@@ -176,7 +176,7 @@ def test_the_terminal_shows_the_table_of_the_runs_study(run: Path, tmp_path: Pat
 def shown(run: Path) -> list[str]:
     """The terminal's table as lines of text."""
     console = Console(width=160, record=True)
-    console.print(terminal.main_table([run]))
+    console.print(*terminal.main_tables([run]))
     return console.export_text().splitlines()
 
 
