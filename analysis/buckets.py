@@ -6,6 +6,8 @@ client makes of a wrong one is a hang or the end of the process. What lies there
 
 import os
 import re
+import unicodedata
+from collections.abc import Mapping
 from typing import NamedTuple
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
@@ -19,6 +21,15 @@ SCHEME = re.compile(
 )
 ENDPOINT = re.compile(r"^(?:(https?):/+)?([^/@?#\s]+)/?$", re.IGNORECASE)
 BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+# What is no letter of a name, by its category in Unicode.
+NO_LETTERS: Mapping[str, str] = {
+    "Cc": "a control character",
+    "Cs": "which is a byte that is no Unicode text",
+    "Zl": "a line's end",
+    "Zp": "a paragraph's end",
+    "Cf": "a mark that cannot be seen",
+}
+JOINERS = "\u200c\u200d"
 OPTIONS = ("endpoint_override", "region", "scheme")
 EXPECTED = "expected a folder or an address such as s3://bucket/folder"
 
@@ -70,10 +81,7 @@ def parse(where: str) -> tuple[Bucket | None, str]:
     shown = redact(where)
     if not where.strip():
         raise ValueError(f"an empty name is no place for runs: {EXPECTED}")
-    if not where.isprintable():
-        raise ValueError(
-            f"{shown!a} is no place for runs: it holds a character that cannot be printed"
-        )
+    _refuse_unwritable(where, shown=shown)
     found = SCHEME.match(where)
     if found is None:
         return None, os.path.expanduser(where) if where.startswith("~/") else where
@@ -86,6 +94,19 @@ def parse(where: str) -> tuple[Bucket | None, str]:
     raise ValueError(f"{shown} is no place for runs: {EXPECTED}{other}")
 
 
+def _refuse_unwritable(text: str, *, shown: str) -> None:
+    """Refuse what no folder's name can be written with, or what makes it read as another.
+
+    Spaces of any script and joiners, which Persian and Indic names have, are letters of a name.
+    """
+    for one in text:
+        why = NO_LETTERS.get(unicodedata.category(one))
+        if why and one not in JOINERS:
+            name = unicodedata.name(one, "")
+            which = f"U+{ord(one):04X}{f' ({name})' if name else ''}"
+            raise ValueError(f"{shown!a} is no place for runs: it holds {which}, {why}; rename it")
+
+
 def _folder(rest: str, *, shown: str) -> str:
     """The path of a file: address."""
     if rest.startswith("//") and not rest.startswith("///"):
@@ -95,11 +116,8 @@ def _folder(rest: str, *, shown: str) -> str:
         rest = slash + path
     if not rest.startswith("/"):
         raise ValueError(f"{shown} is no place for runs: expected file:///folder")
-    path = unquote(rest, errors="strict") if "%" in rest else rest
-    if not path.isprintable():
-        raise ValueError(
-            f"{shown!a} is no place for runs: it holds a character that cannot be printed"
-        )
+    path = unquote(rest, errors="surrogateescape")
+    _refuse_unwritable(path, shown=shown)
     return "/" + path.lstrip("/")
 
 

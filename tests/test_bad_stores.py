@@ -72,13 +72,16 @@ ADDRESSES = {
     "s3://[::1/run": "is no address",
     "file://elsewhere/run": "names another machine",
     "file:run": "expected file:///folder",
-    "file:///run%00": "cannot be printed",
+    "file:///run%00": "control character",
+    "file:///run%ff": "no Unicode text",
     "": "an empty name",
     "  ": "an empty name",
-    "run\n": "cannot be printed",
-    "run\x1b[2J": "cannot be printed",
-    "run\u202efdp": "cannot be printed",
-    "run\udcff": "cannot be printed",
+    "run\n": "U\\+000A, a control character",
+    "run\x1b[2J": "U\\+001B, a control character",
+    "run\u202efdp": "RIGHT-TO-LEFT OVERRIDE\\), a mark that cannot be seen",
+    "run\u200b": "ZERO WIDTH SPACE",
+    "run\u2028": "a line's end",
+    "run\udcff": "no Unicode text",
 }
 
 
@@ -100,6 +103,8 @@ def test_addresses_that_are_some():
         "file://localhost/a": "/a",
         "~/runs": str(Path("~/runs").expanduser()),
         "runs/a:b@c?d#e": "runs/a:b@c?d#e",
+        "a\u00a0b/モデル\u3000一": "a\u00a0b/モデル\u3000一",
+        "می\u200cخواهم": "می\u200cخواهم",
     }.items():
         assert Place(address).address == shown
 
