@@ -15,8 +15,13 @@ USER = re.compile(r"(?<![\w/@.-])[^\s/@:'\"=<>()\[\]{},]+:[^\s/@'\"<>]+@(?=[\w\[
 TOKEN = re.compile(r"\b(?:hf|api_org)_[A-Za-z0-9]{8,}|(?<=Bearer )[^\s'\"]+")
 # Parts of a query that say where and how, and open nothing.
 HARMLESS = ("endpoint_override", "region", "scheme", "revision", "download")
+# A part of a name between underscores, or how it ends: PGPASSWORD, MYSQL_PWD, SSHPASS, but neither
+# PWD, which is a folder, nor SSH_AUTH_SOCK, which is a path.
 SECRET_NAME = re.compile(
-    r"(?i)(^|_)(token|secret|password|passwd|passphrase|credentials?|sas|pat|(api|access)?key)(_|$)"
+    r"(?i)((token|secret|password|passwd|passphrase)(_|$)"
+    r"|(^|_)(credentials?|creds|sas|pat|dsn|cookie|authorization|(ssh)?pass)(_|$)"
+    r"|(^|_)(api|access|account|auth|private|secret)?key(_|$)"
+    r"|_connection_string$|_pwd$|_auth$)"
 )
 NO_SECRET = re.compile(r"(?i)_(path|file|dir|home|url)$")
 SHORTEST = 8
@@ -25,8 +30,8 @@ SHORTEST = 8
 def redact(text: str) -> str:
     """A text without what opens anything.
 
-    Left out are the user part and the query of addresses, tokens of the hub, and the values of
-    environment variables whose name says that they are secret.
+    Left out are the user part and the query of addresses, tokens of the hub, and the values, of 8
+    characters or more, of environment variables whose name says that they are secret.
     """
     text = TOKEN.sub(HIDDEN, URL.sub(lambda found: _address(found[0]), text))
     text = USER.sub("", text)
