@@ -28,7 +28,7 @@ _NO_INTERVAL: dict[str, object] = {
     for end in ("low", "high")
 }
 BY_LANGUAGE = [
-    *SUBJECT, "n", "options", "accuracy", "low", "high", "chance", "p_chance", "consistency",
+    *SUBJECT, "n", "options", "accuracy", "low", "high", "chance", "p_above_chance", "consistency",
     "transfer_in", "excess_in", "undefined", "pivot", "consistency_pivot",
     "consistency_pivot_low", "consistency_pivot_high", "transfer_pivot", "transfer_pivot_low",
     "transfer_pivot_high", "excess_pivot",
@@ -105,8 +105,8 @@ def by_language(answers: Sequence[Answers], *, found: pd.DataFrame | None = None
     `consistency` is the mean over the other languages, `transfer_in` and `excess_in` the mean over
     sources; `undefined` counts the sources without a value. `consistency_pivot`, `transfer_pivot`
     (from it) and `excess_pivot` are those with `pivot`, with 95 % intervals over items; the pivot
-    itself has none. `p_chance` is the one-sided exact binomial probability of that many hits or
-    more by chance. `found` are the `pairs`, where the caller has them.
+    itself has none. `p_above_chance` is the one-sided exact binomial probability of that many hits
+    or more by chance. `found` are the `pairs`, where the caller has them.
     """
     compared = pairs(answers) if found is None else found
     places = _by_place(compared)
@@ -158,7 +158,7 @@ def overall(answers: Sequence[Answers], *, found: pd.DataFrame | None = None) ->
             "languages": len(group),
             "n": int(each["n"].min()),
             "chance": float(each["chance"].mean()),
-            "above": int((each["p_chance"] < LEVEL).sum()),
+            "above": int((each["p_above_chance"] < LEVEL).sum()),
             "accuracy": float(each["accuracy"].mean()),
             "accuracy_std": float(each["accuracy"].std(ddof=1)),
             "undefined_plus": int((held["tr_plus"].isna() & ~refused).sum()),
@@ -193,7 +193,7 @@ def _accuracy(one: Answers) -> dict[str, object]:
         "low": float(low[0]),
         "high": float(high[0]),
         "chance": chance,
-        "p_chance": float(stats.binom.sf(hits - 1, n, chance)) if 0 < chance < 1 else nan,
+        "p_above_chance": float(stats.binom.sf(hits - 1, n, chance)) if 0 < chance < 1 else nan,
     }
 
 

@@ -175,7 +175,7 @@ def test_by_language_is_made_of_the_pairs() -> None:
     assert rows.loc["swh_Latn", "transfer_pivot"] == english["tr_plus"]
     swahili = answers[4]
     tail = stats.binomtest(int(swahili.correct.sum()), 60, 0.25, alternative="greater").pvalue
-    assert rows.loc["swh_Latn", "p_chance"] == pytest.approx(tail)
+    assert rows.loc["swh_Latn", "p_above_chance"] == pytest.approx(tail)
     assert set(rows["pivot"]) == {"eng_Latn"}
 
 

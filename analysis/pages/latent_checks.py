@@ -190,7 +190,7 @@ def _sheets(material: Material) -> tuple[Part, ...]:
     if len(material.by_language):
         caption = f"Every language: {len(material.by_language)} rows"
         own = tables.with_label(material.by_language)
-        columns = [*PLACE, "language", "n", "accuracy", "low", "high", "chance", "p_chance"]
+        columns = [*PLACE, "language", "n", "accuracy", "low", "high", "chance", "p_above_chance"]
         columns += ["consistency", "transfer_in", "excess_in", "consistency_pivot"]
         columns += ["transfer_pivot"]
         found.append(

@@ -67,11 +67,12 @@ def chance(run: Run, compared: Compared) -> None:
         where = (row.model, row.language, row.measure, row.pooling, row.layer)
         compared.number((*where, "p_null"), row.p_null, own)
     # NeuronXA's table asks whether an accuracy differs from chance, the other whether it is above.
-    for name, side in (("accuracies", "two-sided"), ("by_language", "greater")):
+    tests = (("accuracies", "p_chance", "two-sided"), ("by_language", "p_above_chance", "greater"))
+    for name, column, side in tests:
         for cell in run.csv(name):
             n, share = int(cell["n"]), float(cell["accuracy"])
             p = stats.binomtest(round(share * n), n, float(cell["chance"]), alternative=side).pvalue
-            compared.number((name, cell["language"], "p_chance"), cell["p_chance"], p)
+            compared.number((name, cell["language"], column), cell[column], p)
 
 
 @kind

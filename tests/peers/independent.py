@@ -14,7 +14,7 @@ difference. Exit status 1 if any differ, 2 if a run holds nothing that it knows.
 | tokens | tokens of texts in alignment and lens | lengths by tokenizer.json itself |
 | alignment | NASCA, NAVCA, MEXA, both directions | hooks on MLPs and blocks, strict maxima |
 | similarity | CKA, SVCCA, ANC, cosines | formulas in numpy; canonical correlations by QR |
-| chance | p_null, p_chance | scipy's binomial |
+| chance | p_null, p_chance, p_above_chance | scipy's binomial |
 | options | items: scores, ranks, mass, prediction, correct | one pass of prompt and option |
 | batches | items: scores | the same texts padded on the left, in batches of another make-up |
 | lens | lens: native_logp, pivot_logp (latent) | a block's output through norm, head and cap |
