@@ -57,6 +57,11 @@ def of_groups(sums: Floats, counts: Floats) -> Ends:
     variance = float(((sums - share * counts) ** 2).sum()) / total**2
     if variance > NO_SPREAD * share * (1 - share) > 0:
         n = min(total, share * (1 - share) / variance)
+    return _of_share(share, n=n)
+
+
+def _of_share(share: float, *, n: float) -> Ends:
+    """Wilson's interval of one share."""
     low, high = wilson(np.array([share * n]), n=np.array([n]))
     return Ends(float(low[0]), float(high[0]))
 
@@ -76,7 +81,7 @@ def of_share_draws(draws: Floats, *, n: float) -> Ends:
     ends = of_draws(known)
     if ends.low == ends.low or not len(known) or n < 1:
         return ends
-    return of_groups(np.full(int(n), float(known[0])), np.ones(int(n)))
+    return _of_share(min(1.0, max(0.0, float(known[0]))), n=n)
 
 
 def student(centre: Floats, *, sd: Floats, n: Floats) -> tuple[Floats, Floats, Floats]:

@@ -21,10 +21,11 @@ SEED = 0
 # Draws of all options of all items in memory at once.
 SLICE = 100
 
-Ends = Mapping[str, tuple[float, float]]
+# Both ends of every statistic's interval, by its name.
+Intervals = Mapping[str, tuple[float, float]]
 
 
-def overall(aligned: Aligned) -> Ends:
+def overall(aligned: Aligned) -> Intervals:
     """Intervals of the mean accuracy, and of the means over ordered pairs of languages.
 
     Where all draws agree (every answer right, or none), a share has Wilson's interval of the fewest
@@ -67,7 +68,7 @@ def drawn(aligned: Aligned) -> Mapping[str, Reals]:
     return found
 
 
-def with_pivot(pivot: Aligned, one: Aligned) -> Ends:
+def with_pivot(pivot: Aligned, one: Aligned) -> Intervals:
     """Intervals of consistency with a pivot and of tr+ from it, each side one language.
 
     That of tr+ is Wilson's, over the items that the pivot has right.

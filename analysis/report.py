@@ -234,7 +234,7 @@ def _environment() -> Environment:
         loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
-    environment.globals["entries"] = entries
+    environment.globals |= {"entries": entries, "card": theme.CARD}
     return environment
 
 

@@ -222,10 +222,10 @@ def _slope(each: pd.DataFrame, x: str, y: str) -> dict[str, float | str]:
         return found | {"note": f"{n} languages, at least 3 are needed"}
     if not _varies(held[x]):
         return found | {"note": f"plain accuracy is the same in all {n} languages"}
-    fit = sm.OLS(held[y].to_numpy(), sm.add_constant(100 * held[x].to_numpy())).fit()
     if not _varies(held[y]):
         note = f"no interval: the change is the same in all {n} languages"
         return found | {"intercept": float(held[y].mean()), "slope": 0.0, "note": note}
+    fit = sm.OLS(held[y].to_numpy(), sm.add_constant(100 * held[x].to_numpy())).fit()
     if np.abs(fit.resid).max() < intervals.NO_SPREAD * max(1.0, held[y].abs().max()):
         line = {"intercept": float(fit.params[0]), "slope": float(fit.params[1])}
         return found | line | {"note": "no interval: the points lie on one line"}

@@ -231,7 +231,7 @@ def figures(name: str) -> dict[str, Figure]:
     )
     output = latent.Output(mean=0.5, low=0.4, high=0.6, chance=0.25)
     return {
-        "heat_map": by_language.heat_map(grid, name=name),
+        "heat_map": by_language.heat_map(grid, name=name, scale=(0, 1)),
         "profiles": by_language.profiles(grid, name=name),
         "bars": by_language.accuracy_bars(bars, name=name, pivot=codes[0]),
         "map": by_language.accuracy_map(bars, name=name, scale=(0, 1)),

@@ -26,7 +26,7 @@ def tick_boxes(figure: Figure) -> list[Bbox]:
 def test_every_language_of_a_heat_map_has_its_own_line(count: int) -> None:
     codes = tuple(f"l{number:02d}_Latn" for number in range(count))
     rows = alignment_rows("m", scores=planted(1, languages=codes), measures=("nasca",))
-    figure = plots.heat_map(rows, name="m: NASCA")
+    figure = plots.heat_map(rows, name="m: NASCA", scale=(0, 1))
     boxes = sorted(tick_boxes(figure), key=lambda box: box.y0)
     assert len(boxes) == count
     assert all(lower.y1 <= upper.y0 + 1 for lower, upper in pairwise(boxes))
@@ -36,7 +36,7 @@ def test_every_language_of_a_heat_map_has_its_own_line(count: int) -> None:
 def test_a_heat_map_puts_the_best_language_on_top_and_names_the_best_layer() -> None:
     rows = alignment_rows("m", scores={"low_Latn": 0.2, "top_Latn": 0.7}, measures=("nasca",))
     rows.loc[rows["layer"] == 3, "value"] = [0.4, 1.0]
-    axes = plots.heat_map(rows, name="m").axes[0]
+    axes = plots.heat_map(rows, name="m", scale=(0, 1)).axes[0]
     assert [label.get_text() for label in axes.get_yticklabels()] == ["top_Latn", "low_Latn"]
     assert "highest at layer 3: mean 0.70 over 2 languages" in axes.get_title(loc="left")
     assert np.asarray(axes.images[0].get_array())[0].max() == 1.0

@@ -28,7 +28,7 @@ from analysis.figures.drawing import (
 CROWDED = 40
 
 
-def heat_map(rows: pd.DataFrame, *, name: str, scale: tuple[float, float] = (0, 1)) -> Figure:
+def heat_map(rows: pd.DataFrame, *, name: str, scale: tuple[float, float]) -> Figure:
     """Language x layer of one series; rows need language, layer and value. Best language on top.
 
     `scale` is what the colours run over, the same for all maps that stand together.
@@ -54,7 +54,7 @@ def heat_map(rows: pd.DataFrame, *, name: str, scale: tuple[float, float] = (0, 
         bar.set_label("score: share of pairs aligned")
         bar.outline.set_visible(False)
         seen = f"highest at layer {peak}: mean {means[peak]:.2f} over {_count(len(grid))}"
-        axes.set_title(title(name, seen, width=WIDTH - 1.2))
+        axes.set_title(title(name, seen))
     return figure
 
 
@@ -108,7 +108,7 @@ def accuracy_bars(rows: pd.DataFrame, *, name: str, pivot: str | None = None) ->
         axes.set_xlim(0, min(1.0, max(0.1, float(ordered["high"].max()) * 1.08)))
         axes.set_xlabel("accuracy (share of items correct), 95 % interval; dashed: chance")
         seen = f"above chance (binomial p < .05) in {clear} of {_count(len(ordered))} (blue)"
-        axes.set_title(title(name, seen, width=WIDTH - 1.2))
+        axes.set_title(title(name, seen))
     return figure
 
 
@@ -135,7 +135,7 @@ def accuracy_map(rows: pd.DataFrame, *, name: str, scale: tuple[float, float]) -
         bar = figure.colorbar(image, ax=axes, shrink=share, anchor=(0, 1), pad=0.02, aspect=18)
         bar.set_label("accuracy (share of items correct)")
         bar.outline.set_visible(False)
-        axes.set_title(title(name, f"{_count(len(grid))}, best on top", width=WIDTH - 1.2))
+        axes.set_title(title(name, f"{_count(len(grid))}, best on top"))
     return figure
 
 

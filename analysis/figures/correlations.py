@@ -184,7 +184,7 @@ def forest(correlations: pd.DataFrame, *, name: str) -> Figure:
         axes.grid(axis="x", color="#E3E3E3", linewidth=0.6)
         axes.set_axisbelow(True)
         axes.set_xlabel("Pearson's r over languages, 95 % interval")
-        axes.set_title(title(name, _forest_statement(correlations), width=WIDTH - 1.2))
+        axes.set_title(title(name, _forest_statement(correlations)))
     return figure
 
 

@@ -1,7 +1,8 @@
 """What all figures share: colours, letters, margins, and how one is saved.
 
 The one idea: it draws on the object interface alone, so no window, no global state and no order of
-calls. Names are plain text, whatever is in them: none is read as mathematics, and none is cut.
+calls. Names are plain text, whatever is in them: none is read as mathematics, no edge cuts one off,
+and of a long one at a tick or in a key the middle is left out, which its dots say.
 """
 
 import warnings
@@ -72,8 +73,9 @@ STYLE: dict[str, object] = {
     "svg.hashsalt": "babelscope",
 }
 WIDTH = 5.6
-# Of a title, which is set in 10 points, and the width of one beside tick labels, in inches.
-LETTERS_PER_INCH, TITLE_WIDTH = 12.4, 5.0
+# Of a title, which is set in 10 points, the height of a line, and the width of one beside tick
+# labels, in inches.
+LETTERS_PER_INCH, LINE_INCHES, TITLE_WIDTH = 12.4, 0.18, WIDTH - 1.2
 EDGE_INCHES = 0.08
 LONGEST_LABEL = 44
 PNG_DOTS_PER_INCH = 130
@@ -114,6 +116,11 @@ def title(name: str, seen: str = "", *, width: float = TITLE_WIDTH, size: float 
     """What is drawn, then what is seen, in lines of so many inches at a size in points."""
     letters = width * LETTERS_PER_INCH * 10 / size
     return "\n".join(line for part in (name, seen) for line in _lines(part, letters))
+
+
+def heading_inches(heading: str) -> float:
+    """How high a title of several lines is."""
+    return LINE_INCHES * (heading.count("\n") + 1)
 
 
 def short(name: str) -> str:

@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis.figures.drawing import ON_DARK, ON_LIGHT, STYLE, title
+from analysis.figures.drawing import ON_DARK, ON_LIGHT, STYLE, heading_inches, title
 
 MOST_NUMBERED = 25
 INCHES = 0.26
@@ -48,7 +48,7 @@ def pairs(
     left, below, right = 0.95, 0.95, 1.1
     width = left + side + right
     heading = title(name, width=width)
-    above = 0.4 + 0.18 * (heading.count("\n") + 1)
+    above = 0.4 + heading_inches(heading)
     height = below + side + above
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(width, height))

@@ -104,9 +104,7 @@ def heat_map(rows: pd.DataFrame, *, name: str, most: float) -> Figure:
         )
         bar.set_label("log ratio, native : pivot")
         bar.outline.set_visible(False)
-        axes.set_title(
-            title(name, f"{len(grid)} languages, the most native on top", width=WIDTH - 1.2)
-        )
+        axes.set_title(title(name, f"{len(grid)} languages, the most native on top"))
     return figure
 
 

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
-from analysis.figures.drawing import BLUE, GREY, ORANGE, STYLE, title
+from analysis.figures.drawing import BLUE, GREY, ORANGE, STYLE, heading_inches, title
 
 SHOWN = {"mexa": "sentence embedding", "nasca": "neuron state", "navca": "neuron value"}
 
@@ -27,7 +27,7 @@ def pairs(rows: pd.DataFrame, *, name: str, language: str, pivot: str) -> Figure
     with matplotlib.rc_context(STYLE):
         width = 0.2 + 3.6 * len(measures)
         heading = title(name, width=width - 0.2)
-        above = 0.62 + 0.18 * (heading.count("\n") + 1)
+        above = 0.62 + heading_inches(heading)
         height = above + 0.1 + 3.4 * deep
         figure = Figure(figsize=(width, height))
         panels = figure.subplots(deep, len(measures), squeeze=False)

@@ -24,6 +24,7 @@ from analysis.figures.drawing import (
     PURPLE,
     STYLE,
     YELLOW,
+    heading_inches,
     margins,
     title,
 )
@@ -126,7 +127,7 @@ def by_language(rows: pd.DataFrame, *, outcome: str, name: str, notes: Mapping[i
     with matplotlib.rc_context(STYLE):
         width = max(4.6, 3.4 * columns)
         heading = title(name, KEY, width=width)
-        above = 0.5 + 0.18 * (heading.count("\n") + 1)
+        above = 0.5 + heading_inches(heading)
         height = above + 2.9 * lines
         figure = Figure(figsize=(width, height))
         panels = figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False)

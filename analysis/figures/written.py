@@ -22,14 +22,15 @@ from analysis.figures.drawing import (
     STYLE,
     WIDTH,
     YELLOW,
+    heading_inches,
     short,
     title,
 )
 
 SERIES = (BLUE, ORANGE, GREEN, PURPLE, YELLOW, SKY, GREY, INK)
 MARKERS = "osD^v"
-# Inches: of a language, of a line of the key and of the title, below and left of the axes.
-ROW, KEY, LINE, AXIS, LEFT = 0.22, 0.18, 0.18, 0.65, 1.75
+# Inches: of a language, of a line of the key, below and left of the axes.
+ROW, KEY, AXIS, LEFT = 0.22, 0.18, 0.65, 1.75
 # Of a language's row, how much its series are spread over.
 SPREAD = 0.6
 
@@ -48,7 +49,7 @@ def by_language(rows: pd.DataFrame, *, name: str, metric: str, most: float | Non
     places = {place: number for number, place in enumerate(order.index)}
     series = sorted(set(known["series"]))
     heading = title(name, _seen(order), width=WIDTH - 0.3)
-    above = 0.12 + LINE * (heading.count("\n") + 1)
+    above = 0.12 + heading_inches(heading)
     height = above + AXIS + KEY * len(series) + ROW * len(places)
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(WIDTH, height))

@@ -7,6 +7,7 @@ which tell the tokenizer's part from the content's, and the single languages sta
 import pandas as pd
 
 from analysis import log_ratio, published_latent, tables
+from analysis.figures import heat
 from analysis.figures import latent as drawn
 from analysis.latent import LATENT, SERIES, SERIES_OF_MEASURE, SIDES, UNITS
 from analysis.page import Exhibit, Fold, Part, Picture, Sheet, Text, file_name
@@ -107,7 +108,7 @@ def _heat_maps(cells: pd.DataFrame) -> tuple[Part, ...]:
     """Languages by layers, one per model and benchmark."""
     own = cells[cells["measure"] == LATENT].rename(columns={log_ratio.USUAL: "value"})
     found: list[Part] = []
-    most = float(own["value"].abs().max())
+    most = heat.around_zero(own["value"])[1]
     for said, place in _by_place(own):
         for label, group in place.groupby("label", sort=True):
             named = f"{label}, {said}"
@@ -116,7 +117,7 @@ def _heat_maps(cells: pd.DataFrame) -> tuple[Part, ...]:
                 Picture(
                     name=file_name("log_ratio_languages", named),
                     caption=f"{named}: log ratio per token by language and layer.",
-                    figure=drawn.heat_map(group, name=named, most=most if most > 0 else 1.0),
+                    figure=drawn.heat_map(group, name=named, most=most),
                     size="tall" if tall else "half",
                 )
             )
