@@ -71,12 +71,10 @@ NUMERIC = (
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests of long files and numeric ones; what fills a machine runs one by one."""
+    """Mark the tests of long files and numeric ones."""
     for item in items:
         name = item.path.stem.removeprefix("test_")
         if name in LONG:
             item.add_marker(pytest.mark.long)
         if name in NUMERIC:
             item.add_marker(pytest.mark.numeric)
-        if item.get_closest_marker("ray") or item.get_closest_marker("vllm"):
-            item.add_marker(pytest.mark.xdist_group("machine"))

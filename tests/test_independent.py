@@ -23,8 +23,6 @@ from safetensors.torch import load_file, save_file
 from studies import miniworld
 from tests import world
 
-pytestmark = pytest.mark.xdist_group("independent")
-
 PEERS = Path(__file__).parent / "peers"
 MODELS = world.ROOT / "studies" / "miniworld" / "models"
 LANGUAGES = {"eng_Latn": "en", "spa_Latn": "es", "deu_Latn": "de", "swh_Latn": "sw"}
