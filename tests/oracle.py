@@ -21,9 +21,13 @@ from tests.oracle_families import Family, family_of, xielu
 
 EQUAL = 1e-12  # float64 cannot tell equal cosines apart; the rule is part of the definition
 
+# What decides the sign of neurons, beside the sites: what is activated and, where there is a gate,
+# what that is multiplied by.
+FACTORS = ("activated", "up")
+
 
 def activations(model: PreTrainedModel, ids: Sequence[int]) -> dict[tuple[str, int], Tensor]:
-    """Every site at every layer [T, D] for one sentence, keyed by (site, layer)."""
+    """Every site and factor at every layer [T, D] for one sentence, keyed by (name, layer)."""
     family = family_of(model)
     blocks = list(model.get_submodule(family.blocks))
     last = len(blocks)
@@ -53,8 +57,10 @@ def activations(model: PreTrainedModel, ids: Sequence[int]) -> dict[tuple[str, i
             continue
         into_mlp = inputs[block.get_submodule(family.gate)].reshape(entering.shape)
         parts = neurons(block, family, into_mlp)
+        found["activated", layer] = parts.gate
         if family.up is not None:
             found["mlp_gate", layer] = parts.gate
+            found["up", layer] = parts.up
         found["mlp_act", layer] = parts.act
         found["mlp_hidden", layer] = parts.hidden
         if family.middle is None:
@@ -70,6 +76,7 @@ def activations(model: PreTrainedModel, ids: Sequence[int]) -> dict[tuple[str, i
 class Neurons(NamedTuple):
     gate: Tensor
     act: Tensor
+    up: Tensor
     hidden: Tensor
 
 
@@ -85,7 +92,7 @@ def neurons(block: nn.Module, family: Family, into_TD: Tensor) -> Neurons:
             up = torch.ones_like(gate)
         activation = family.activation or partial(xielu, block.get_submodule(family.act))
         act = activation(gate)
-        return Neurons(gate=gate, act=act, hidden=act * up)
+        return Neurons(gate=gate, act=act, up=up, hidden=act * up)
 
 
 def project(module: nn.Module, value: Tensor) -> Tensor:
@@ -94,6 +101,30 @@ def project(module: nn.Module, value: Tensor) -> Tensor:
         if isinstance(module, nn.Linear):
             return linear(value, module.weight, module.bias)
         return value @ module.weight + module.bias
+
+
+def unsure(
+    found: dict[tuple[str, int], Tensor], site: str, layer: int, *, relative: float
+) -> Tensor:
+    """Which neurons [T, F] are so close to zero that rounding may give them either sign.
+
+    The factors decide it, as an activation may be zero for half of all neurons. Not for xIELU,
+    whose sign is another one.
+    """
+
+    def near_zero(factor_TF: Tensor) -> Tensor:
+        return factor_TF.abs() <= relative * factor_TF.abs().max()
+
+    activated_TF = found["activated", layer]
+    unsure_TF = near_zero(activated_TF)
+    if site == "mlp_hidden" and ("up", layer) in found:
+        unsure_TF = unsure_TF | near_zero(found["up", layer])
+        # What GELU leaves of a number far below zero is 1 + tanh or 1 + erf in a unit or two of
+        # the last place, and none below -5.6.
+        eps = torch.finfo(activated_TF.dtype).eps
+        faint_TF = found["mlp_act", layer].abs() <= eps * activated_TF.abs()
+        unsure_TF |= faint_TF & (activated_TF > -5.6)
+    return unsure_TF
 
 
 def pool(activation_TD: Tensor, *, state: str, pooling: str, skip: int = 0) -> Tensor:
