@@ -197,7 +197,8 @@ def test_alignment_rows_equal_the_slow_twin(family: str, switches: Switches) -> 
             assert row["ties"] is row["p_null"] is row["margin"] is None
             continue
         left, right = (list(side.vectors_ND) for side in sides)
-        cosine_NN = torch.tensor([[oracle.cosine(one, other) for other in right] for one in left])
+        cosines = [[oracle.cosine(one, other) for other in right] for one in left]
+        cosine_NN = torch.tensor(cosines, dtype=torch.float64)
         off_NN = off_by(*sides) + off_by(*sides[::-1]).T
         tied = repeated(sides[1]), repeated(sides[0])
         surely, perhaps = (nearest(cosine_NN, sign * off_NN, tied).sum(dim=1) for sign in (-1, 1))
