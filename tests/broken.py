@@ -64,8 +64,11 @@ def header(content: str, numbers: bytes = b"") -> Change:
     return text("model.safetensors", struct.pack("<Q", len(raw)) + raw + numbers)
 
 
-def sharded(**changes: object) -> Change:
-    """Divide the weights over two files with an index, then change entries of its weight_map."""
+def sharded(*, twice: bool = False, **changes: object) -> Change:
+    """Divide the weights over two files with an index, then change entries of its weight_map.
+
+    With `twice`, one tensor is in both files.
+    """
 
     def change(folder: Path) -> None:
         stored = load_file(folder / "model.safetensors")
@@ -73,9 +76,8 @@ def sharded(**changes: object) -> Change:
         names = sorted(stored)
         files = {"model-1-of-2.safetensors": names[::2], "model-2-of-2.safetensors": names[1::2]}
         where = {name: file for file, named in files.items() for name in named}
-        if twice := changes.pop("twice", None):
+        if twice:
             files["model-2-of-2.safetensors"].append(names[0])
-            assert twice
         for file, named in files.items():
             save_file({name: stored[name] for name in named}, folder / file)
         index: dict[str, object] = {"metadata": {}, "weight_map": {**where, **changes}}
