@@ -7,12 +7,12 @@ of that kind is wrong, and has to find it.
 import ast
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
@@ -109,30 +109,28 @@ def runs(data: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path
     return {study: folder / study for study in STUDIES}
 
 
-def compared(data: Path, *runs: Path, kinds: tuple[str, ...] = ()) -> tuple[int, dict[str, str]]:
-    """The script's exit status, and its line about every kind."""
-    named = [part for kind in kinds for part in ("--kind", kind)]
-    done = subprocess.run(
-        [sys.executable, PEERS / "independent.py", "--data", data, *named, *runs],
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-    )
-    lines = dict(line.split(": ", 1) for line in done.stdout.splitlines())
-    assert lines, done.stderr
-    return done.returncode, lines
+Compare = Callable[..., Any]
 
 
+@pytest.fixture(scope="module")
+def compare(data: Path) -> Iterator[Compare]:
+    """The script's own comparison in this process, where models and what is read of them stay."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(PEERS))
+        import compared
+        import independent  # noqa: F401 - registers all kinds
+
+        assert set(compared.KINDS) == set(KINDS)
+        yield lambda kind, *runs: compared.compare([compared.Run(run, data) for run in runs], kind)
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_no_number_differs_from_what_another_program_finds(
-    data: Path, runs: dict[str, Path]
+    kind: str, runs: dict[str, Path], compare: Compare
 ) -> None:
-    status, lines = compared(data, *runs.values())
-    assert list(lines) and set(lines) == set(KINDS)
-    for kind, line in lines.items():
-        values, differ, undecided = map(int, re.findall(r"(\d+) (?:values|differ|undecided)", line))
-        assert differ == 0, (kind, line)
-        assert values > 20 and undecided < values / 2, (kind, line)
-    assert status == 0
+    found = compare(kind, *runs.values())
+    assert found.differ == 0, found.line()
+    assert found.values > 20 and found.undecided < found.values / 2, found.line()
 
 
 def test_it_imports_nothing_of_ours() -> None:
@@ -218,6 +216,9 @@ FAULTS: dict[str, tuple[str, Fault]] = {
     ),
     "CKA": ("similarity", stored("alignment", "measure == 'cka'", "value", lambda v: v + 1e-3)),
     "chance": ("chance", stored("alignment", "measure == 'mexa'", "p_null", lambda p: p / 2)),
+    "a chance of one in billions": (
+        "chance", stored("alignment", "p_null < 1e-9", "p_null", lambda p: p * 1.001),
+    ),
     "a score": ("options", stored("items", "", "scores", lambda s: first(s, by=0.01))),
     "a prediction": ("options", stored("items", "", "prediction", lambda p: (p + 1) % 2)),
     "a right answer": ("options", stored("items", "", "correct", lambda right: not right)),
@@ -238,26 +239,16 @@ FAULTS: dict[str, tuple[str, Fault]] = {
 }  # fmt: skip
 
 
-@pytest.fixture
-def compare(monkeypatch: pytest.MonkeyPatch) -> Callable[..., object]:
-    """The script's own comparison in this process, where models stay in memory."""
-    monkeypatch.syspath_prepend(str(PEERS))
-    import compared
-    import independent  # noqa: F401 - registers all kinds
-
-    return lambda run, data, kind: compared.compare([compared.Run(run, data)], kind)
-
-
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_planted_fault_is_found(
-    fault: str, data: Path, runs: dict[str, Path], tmp_path: Path, compare: Callable[..., object]
+    fault: str, runs: dict[str, Path], tmp_path: Path, compare: Compare
 ) -> None:
     kind, plant = FAULTS[fault]
     run = tmp_path / "run"
     shutil.copytree(runs[KINDS[kind]], run)
     plant(run)
-    found = compare(run, data, kind)
-    assert found.differ, found.line()  # type: ignore[attr-defined]
+    found = compare(kind, run)
+    assert found.differ, found.line()
 
 
 def test_a_fault_ends_the_script_with_status_one(
@@ -266,6 +257,15 @@ def test_a_fault_ends_the_script_with_status_one(
     run = tmp_path / "run"
     shutil.copytree(runs["neuronxa"], run)
     reported("accuracies", "high")(run)
-    status, lines = compared(data, run, kinds=("intervals", "means"))
-    assert status == 1 and ", 1 differ" in lines["intervals"] and ", 0 differ" in lines["means"]
+    kinds = ("--kind", "intervals", "--kind", "means")
+    done = subprocess.run(
+        [sys.executable, PEERS / "independent.py", "--data", data, run, *kinds],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+    )
+    lines = dict(line.split(": ", 1) for line in done.stdout.splitlines())
+    assert lines, done.stderr
+    assert done.returncode == 1
+    assert ", 1 differ" in lines["intervals"] and ", 0 differ" in lines["means"]
     assert "'accuracies', 'deu_Latn', 'high'" in lines["intervals"]

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from compared import Compared, Run, kind
+from compared import EXACT, Compared, Run, kind
 from scipy import stats
 
 SHARES = ("exact", "answered", "in_language", "in_script")
@@ -65,14 +65,15 @@ def chance(run: Run, compared: Compared) -> None:
             continue
         own = stats.binom.sf(round(row.value * row.n) - 1, row.n, 1 / (2 * row.n - 1))
         where = (row.model, row.language, row.measure, row.pooling, row.layer)
-        compared.number((*where, "p_null"), row.p_null, own)
+        compared.number((*where, "p_null"), row.p_null, own, allowed=EXACT * own)
     # NeuronXA's table asks whether an accuracy differs from chance, the other whether it is above.
     tests = (("accuracies", "p_chance", "two-sided"), ("by_language", "p_above_chance", "greater"))
     for name, column, side in tests:
         for cell in run.csv(name):
             n, share = int(cell["n"]), float(cell["accuracy"])
             p = stats.binomtest(round(share * n), n, float(cell["chance"]), alternative=side).pvalue
-            compared.number((name, cell["language"], column), cell[column], p)
+            where = (name, cell["language"], column)
+            compared.number(where, cell[column], p, allowed=EXACT * p)
 
 
 @kind
