@@ -58,9 +58,10 @@ def opened(model: ModelFacts) -> Path:
         ValueError: files are missing, or cannot be downloaded.
     """
     folder = fetched(model)
+    small = _small(model, folder)  # refuses a folder that is no model at all
     weights = [file.relative_to(folder).as_posix() for file in weight_files(folder)]
     weights += beside_weights(folder)
-    return linked(_small(model, folder) | {name: folder / name for name in weights})
+    return linked(small | {name: folder / name for name in weights})
 
 
 def opened_small(model: ModelFacts) -> Path:
