@@ -301,10 +301,7 @@ class OwnForCausalLM(LlamaForCausalLM):
 """
 
 
-def test_a_model_with_code_of_its_own_is_read_only_when_trusted(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.setattr(transformers.dynamic_module_utils, "HF_MODULES_CACHE", str(tmp_path / "m"))
+def test_a_model_with_code_of_its_own_is_read_only_when_trusted(tmp_path: Path):
     folder = tmp_path / "own"
     shutil.copytree(tiny.make("llama").folder, folder)
     (folder / "modeling_own.py").write_text(OWN_CODE)
