@@ -19,8 +19,9 @@ from typing import Any, NamedTuple
 import torch
 import transformers
 
-from actors.answer import Answer, EngineDiedError
+from actors.answer import Answer, EngineDiedError, answer_of
 from actors.description import Description, processor
+from actors.kinds.generation import Asked, Text, written
 from actors.loading.device import first_device
 from actors.loading.engine import (
     HOW_TO_INSTALL,
@@ -36,10 +37,9 @@ from actors.loading.engine import (
 from actors.loading.weights import refuse_odd
 from actors.prediction.decode import Ends, draw
 from actors.prediction.generate import Prompt
-from actors.tasks.texts import Asked, Text, written
 from studies.model_config import head_width, read_config
 from studies.model_folder import opened
-from studies.spec import GenerationWork, ModelFacts, Unit
+from studies.spec import ModelFacts, Unit
 
 # After so many new tokens a text is searched for stop strings that several tokens may spell.
 SEARCH_TOKENS = 16
@@ -108,12 +108,12 @@ class Engine:
                 f"the unit is for model {unit.model.label!r} and this engine holds "
                 f"{facts.label!r}: send it to a worker that holds that model"
             )
-        if not isinstance(unit.work, GenerationWork):
+        if unit.kind != "generation":
             raise ValueError(
                 f"cells of table {unit.table!r} read inside the model, and vLLM only writes: "
                 "use --engine hf"
             )
-        return written(self._model, unit, write=self._write, engine=engine())
+        return answer_of(unit, written(self._model, unit, write=self._write, engine=engine()))
 
     def describe(self) -> Description:
         """Where and how the model runs. What vLLM reserves is not what the model needs: no peak."""

@@ -12,7 +12,8 @@ from transformers import PreTrainedTokenizerBase
 
 from actors.chat import beginning, user_turns
 from studies.asking import Chat
-from studies.spec import ChoiceItem, ModelFacts
+from studies.contents import ChoiceItem
+from studies.spec import ModelFacts
 
 
 class EncodedTexts(NamedTuple):

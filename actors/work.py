@@ -1,43 +1,13 @@
-"""Answer one unit of cells with one model: the table of task kinds, from cells to rows.
+"""Answer one unit of cells with one model: find what computes its kind, and complete the rows."""
 
-A kind may leave artifacts for the cells of other units, and take those its own cells need. Rows
-carry exactly the columns of docs/tables.md. Which units exist, and where their rows go, is unknown
-here.
-"""
+from collections.abc import Mapping
+from importlib import import_module
 
-from collections.abc import Callable, Mapping
-
-from actors.answer import Answer
+from actors.answer import Answer, answer_of
+from actors.kinds.given import Given, PivotCache
 from actors.model import LoadedModel
-from actors.tasks.choices import choices
-from actors.tasks.given import Given, PivotCache
-from actors.tasks.latent import latent
-from actors.tasks.parallel import parallel
-from actors.tasks.steering import steering
-from actors.tasks.texts import texts
-from actors.tasks.training import training
-from actors.tasks.vectors import vectors
-from studies.spec import (
-    AlignmentWork,
-    ChoiceWork,
-    GenerationWork,
-    LatentWork,
-    SteeringWork,
-    TrainingWork,
-    Unit,
-    VectorWork,
-    Work,
-)
-
-TASKS: dict[type[Work], Callable[[LoadedModel, Unit, Given], Answer]] = {
-    AlignmentWork: parallel,
-    ChoiceWork: choices,
-    GenerationWork: texts,
-    TrainingWork: training,
-    LatentWork: latent,
-    VectorWork: vectors,
-    SteeringWork: steering,
-}
+from studies.kinds import KINDS
+from studies.spec import Unit
 
 
 def run_unit(
@@ -69,6 +39,7 @@ def run_unit(
             f"a unit needs the artifacts of {len(unit.needs)} cells and {len(lost)} are missing, "
             f"that of cell {lost[0]} first: run the same command again, which makes them"
         )
-    answer = TASKS[type(unit.work)](loaded, unit, Given(artifacts, pivots or PivotCache()))
-    place = {cell.key: number for number, cell in enumerate(unit.cells)}
-    return answer._replace(rows=sorted(answer.rows, key=lambda row: place[str(row["key"])]))
+    if unit.kind not in KINDS:
+        raise ValueError(f"unknown kind of cells {unit.kind!r}: expected one of {', '.join(KINDS)}")
+    kind = import_module(f"actors.kinds.{unit.kind}")
+    return answer_of(unit, kind.answer(loaded, unit, Given(artifacts, pivots or PivotCache())))

@@ -1,8 +1,7 @@
 """Read the Parquet shards of one or several runs as one tidy frame per table.
 
-The one idea: a key is an answer, so the same key in two runs is one row, and a table across models
-is a read. This file knows columns and keys; it does not know what a measure or a benchmark means.
-Of millions of rows no frame is made: `shards` hands them out one shard at a time.
+A key is an answer, so the same key in two runs is one row, and a table across models is a read. Of
+millions of rows no frame is made: `shards` hands them out one shard at a time.
 """
 
 import json
@@ -19,11 +18,12 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from analysis import seal
-from analysis.columns import SCHEMAS, STREAMED, TEXT
 from analysis.judges import judged
 from analysis.places import Entry, Place, StorageError
 from analysis.record import Record, stranger
 from analysis.runs import distinct, error_files, parquet, record, refuse_no_run, unlike
+from studies.kinds import tables
+from studies.tables import ERRORS, schema_of
 
 Value = TypeVar("Value")
 ALIGNMENT_CELL = ["model", "revision", "dataset", "language", "pivot", "measure", "pooling"]
@@ -37,6 +37,12 @@ TEXTS = ["key", "item", "sample"]
 POINT = ["key", "measure", "pooling", "layer", "method", "item", "side"]
 CHECK = ["key", "measure", "pooling", "layer", "check"]
 UNKNOWN_PAIRS = "not recorded"
+# Columns of which no frame is made: `shards` reads them, where they are wanted. Instead of the list
+# `scores` frames have `options`, its length.
+NOT_IN_FRAMES = {
+    "items": ("scores", "ranks", "option_start", "pivot", "seed", "switches"),
+    "generations": ("thought",),
+}
 # Files that this process found to be whole and of their run: a report reads each several times.
 _INTACT: set[tuple[str, Entry]] = set()
 
@@ -131,7 +137,7 @@ def table(runs: Sequence[Path | str], *, name: str) -> pd.DataFrame:
 
     A run that goes on may merge its shards while they are read: rows may then come twice.
     """
-    schema = SCHEMAS[name]
+    schema = _schema(name)
     parts = [schema.empty_table()]
     for run in runs:
         found = _gathered(Place(run), name, read=partial(_columns, schema=schema))
@@ -151,8 +157,8 @@ def shards(
     Raises:
         ValueError: a shard is damaged.
     """
-    whole = STREAMED[name] if name in STREAMED else SCHEMAS[name]
-    schema = pa.schema([whole.field(column) for column in columns or whole.names])
+    types = _types(name)
+    schema = schema_of({column: types[column] for column in columns or types})
     for run in runs:
         for _, shard in _gathered(Place(run), name, read=partial(_columns, schema=schema)):
             # Texts lie in memory as dictionaries until their shard's turn comes.
@@ -164,6 +170,20 @@ def label(model: str, *, revision: str) -> str:
     return model if revision in ("main", "") else f"{model}@{revision[:12]}"
 
 
+def _types(name: str) -> dict[str, str]:
+    """The columns that a table may be asked for, with their types."""
+    types = (tables() | {ERRORS.name: ERRORS})[name].types
+    return types | {"options": "int32"} if "scores" in types else types
+
+
+def _schema(name: str) -> pa.Schema:
+    """The columns of a table's frame."""
+    left_out = NOT_IN_FRAMES.get(name, ())
+    return schema_of(
+        {column: kind for column, kind in _types(name).items() if column not in left_out}
+    )
+
+
 class _Items(NamedTuple):
     """What a shard of items holds: the plain model's rows, and how many others by study."""
 
@@ -173,7 +193,7 @@ class _Items(NamedTuple):
 
 def _plain_items(runs: Sequence[Path | str]) -> tuple[pd.DataFrame, Counter[str]]:
     """The answers of the plain model, and the number of other rows by study."""
-    schema, others = SCHEMAS["items"], Counter[str]()
+    schema, others = _schema("items"), Counter[str]()
     parts = [schema.empty_table()]
     for run in runs:
         found = _gathered(Place(run), "items", read=_split_items)
@@ -186,7 +206,7 @@ def _plain_items(runs: Sequence[Path | str]) -> tuple[pd.DataFrame, Counter[str]
 
 def _split_items(file: pq.ParquetFile) -> _Items:
     """The rows without an intervention; where there are none, no other column is read."""
-    schema = SCHEMAS["items"]
+    schema = _schema("items")
     marks = _columns(file, pa.schema([schema.field("study"), schema.field("intervention")]))
     plain = pc.is_null(marks["intervention"])
     others = _counts(marks["study"].filter(pc.invert(plain)))
@@ -233,7 +253,7 @@ def _counts(studies: pa.ChunkedArray) -> Counter[str]:
 def _unanswered(runs: Sequence[Path | str]) -> pd.DataFrame:
     """The failed cells, each once as it failed last, without those that have rows by now."""
     errors = table(runs, name="errors").drop_duplicates("key", keep="last")
-    keys = pa.schema([("key", TEXT)])
+    keys = schema_of({"key": "string"})
     for name in sorted(set(errors["table"].dropna())):
         for run in runs if len(errors) else ():
             for _, shard in _gathered(Place(run), name, read=partial(_columns, schema=keys)):
@@ -297,7 +317,7 @@ def _parquet_file(source: pa.NativeFile) -> pq.ParquetFile:
         metadata=metadata,
         pre_buffer=True,
         page_checksum_verification=True,
-        read_dictionary=[field.name for field in fields if field.type == TEXT],
+        read_dictionary=[field.name for field in fields if pa.types.is_string(field.type)],
     )
 
 

@@ -1,8 +1,7 @@
 """What models were given, word for word: the first items of every text that a study reads.
 
-The one idea: a reader judges a benchmark by its prompts, and rows hold none. Three items of each
-are kept beside the rows, as every model was given them; any other is read again from the data
-(show.py). It does not know what is done with them.
+A reader judges a benchmark by its prompts, and rows hold none. Three items of each are kept beside
+the rows, as every model was given them; any other is read again from the data (show.py).
 """
 
 import json
@@ -11,12 +10,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from orchestrator.pack import Content
 from orchestrator.storage.store import Store
 from studies.asking import Chat
-from studies.contents import GenerationSet, LatentSet, TrainingSet, VectorSet
+from studies.contents import Content
 from studies.model_folder import opened_small
-from studies.spec import Bitext, ChoiceSet, ModelFacts
+from studies.spec import ModelFacts
 
 FILE = "examples.json"
 KEPT = 3
@@ -31,15 +29,14 @@ def of_content(content: Content, name: str, *, most: int | None = KEPT) -> Recor
 
     `name` is what the content is called among the pins of run.json.
     """
-    chat: Chat | None = getattr(content, "chat", None)
     return {
         "name": name,
-        "benchmark": content.dataset if isinstance(content, Bitext) else content.benchmark,
+        "benchmark": content.source,
         "language": content.language,
-        "pivot": getattr(content, "pivot", None),
-        "prompt": getattr(content, "prompt", ""),
-        "chat": None if chat is None else asdict(chat),
-        "items": _items(content)[:most],
+        "pivot": content.pivot,
+        "prompt": content.prompt,
+        "chat": None if content.chat is None else asdict(content.chat),
+        "items": content.shown()[:most],
     }
 
 
@@ -138,34 +135,3 @@ def _wording(held: Any) -> Wording:
         return [prefix + text if before else text for before, text in zip(own, said, strict=True)]
 
     return word
-
-
-def _items(content: Content) -> list[Record]:
-    """Every item as plain values: its id, text, options, right answer."""
-    if isinstance(content, Bitext):
-        pairs = zip(content.ids, content.texts, content.pivot_texts, strict=True)
-        return [{"id": one, "text": text, "beside": pivot} for one, text, pivot in pairs]
-    if isinstance(content, ChoiceSet):
-        return [
-            {"id": one.id, "text": one.context, "options": list(one.options), "gold": one.gold}
-            for one in content.items
-        ]
-    if isinstance(content, LatentSet):
-        return [
-            {"id": one.id, "text": one.context, "gold": one.gold}
-            | {"options": [*one.native, *one.pivot]}
-            for one in content.items
-        ]
-    if isinstance(content, GenerationSet):
-        return [
-            {"id": one.id, "text": one.prompt, "right": list(one.references)}
-            for one in content.items
-        ]
-    if isinstance(content, TrainingSet):
-        return [
-            {"id": str(place), "text": one.context, "right": [one.answer]}
-            for place, one in enumerate(content.examples)
-        ]
-    assert isinstance(content, VectorSet)
-    three = zip(content.ids, content.away, content.toward, strict=True)
-    return [{"id": one, "text": away, "beside": toward} for one, away, toward in three]

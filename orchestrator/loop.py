@@ -8,7 +8,6 @@ viewer's business.
 
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import NamedTuple
 
 from analysis.redact import redact
@@ -181,9 +180,7 @@ class Loop:
         try:
             for key, data in event.artifacts.items():
                 self._store.write_artifact(key, data)
-            answered = replace(
-                unit, cells=tuple(cell for cell in unit.cells if cell.key not in event.refused)
-            )
+            answered = unit.without(event.refused)
             if answered.cells:
                 self._store.write(answered, event.rows)
         except WrongRowsError as error:

@@ -1,22 +1,23 @@
 """Turn a study into units of cells that are still missing, and say what they amount to.
 
 A plan is made from files alone: names are looked up, texts are read, layers come from the model's
-configuration, and no weight is touched. Where and when a unit runs is unknown here.
+configuration, and no weight is touched.
 """
 
-from collections import Counter
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from orchestrator import fit
-from orchestrator.draft import Draft, Ledger, need_rows
+from orchestrator import context_length
 from orchestrator.examples import Record, of_content
-from orchestrator.grids.kinds import add_grid, dataset_of, refuse_chat
-from orchestrator.pack import Content, pack, possible
+from orchestrator.pack import Ledger, Missing, pack, possible
+from orchestrator.workers.gpus import visible_gpus
 from studies import miniworld, model_files
+from studies.contents import Content
+from studies.inputs import Inputs
+from studies.model_files import may_chat, may_read
 from studies.rows import Source
 from studies.spec import ModelFacts, Unit
-from studies.study import Study
+from studies.study import Grid, Study
 
 # About a second of work for a small model on one core, a fraction of it on a GPU: small enough
 # that an interruption costs little, large enough that dispatch and files do not matter.
@@ -49,7 +50,7 @@ class Plan:
     notes: tuple[str, ...]
     pins: dict[str, object]
     commits: dict[str, str]
-    too_long: tuple[fit.TooLong, ...] = ()
+    too_long: tuple[context_length.TooLong, ...] = ()
     there: frozenset[str] = frozenset()
     failed_by_model: Mapping[str, int] = field(default_factory=dict)
     examples: tuple[Record, ...] = ()
@@ -97,52 +98,88 @@ def build(
     """
     models = model_files.distinct(model_files.facts(model) for model in study.models)
     kept: list[Record] = []
-    draft = Draft(
-        Ledger(done, failed),
-        totals=Counter({model.label: 0 for model in models}),
-        pins={f"model {model.label}": model.identity for model in models},
+    ledger = Ledger(done, failed)
+    inputs = Inputs(
+        source=source,
+        done=ledger.holds,
+        has_gpus=lambda: bool(visible_gpus()),
         on_content=on_content or (lambda *read: kept.append(of_content(*read))),
+        pins={f"model {model.label}": model.identity for model in models},
     )
     if read_by_adapter := [model.label for model in models if model.adapter_tokenizer]:
-        draft.notes.append(
+        inputs.note(
             "texts are read with the tokenizer and chat template of the adapter, which are not the "
             f"model's own: {', '.join(read_by_adapter)}"
         )
-    if any(dataset_of(grid) in miniworld.DATASETS for grid in study.grids):
-        draft.notes.append(miniworld.DESCRIPTION)
+    if any(grid.source in miniworld.DATASETS for grid in study.grids):
+        inputs.note(miniworld.DESCRIPTION)
+    found: list[Missing] = []
     for grid in study.grids:
-        on_progress(dataset_of(grid))
+        on_progress(grid.source)
         refuse_chat(grid, models=models)
-        add_grid(draft, grid, models=models, source=source)
-    draft.notes += source.sentences()
+        for draft in grid.drafts(models, inputs):
+            cells = ledger.missing(draft)
+            found += [Missing(grid, draft, cells)] if cells else []
+    inputs.notes += source.sentences()
     # Beside "all", a recipe may name languages of its own, which a data set need not have.
     named = [grid.languages for grid in study.grids if "all" not in grid.languages]
     asked = [language for languages in named for language in languages]
-    need_rows(draft, asked, read=map(dataset_of, study.grids))
+    inputs.need_rows(asked, read=[grid.source for grid in study.grids])
     on_progress("text lengths")
-    parts = possible(draft.parts, failed=failed)
-    left_alone = draft.totals - draft.done
-    for part in parts:
-        left_alone[part.model.label] -= len(part.cells)
-    characters = sum(part.characters for part in parts)
+    parts = possible(found, failed=failed)
+    left_alone = ledger.totals - ledger.done
+    for one in parts:
+        left_alone[one.draft.model.label] -= len(one.cells)
+    characters = sum(one.draft.characters for one in parts)
     size = max(UNIT_CHARACTERS, characters // MOST_UNITS)
     units = pack(parts, size=size, study=study.name, allow_truncation=allow_truncation)
     return Plan(
         study=study,
         models=models,
         units=tuple(units),
-        totals=dict(draft.totals),
-        done=draft.ledger.done,
+        totals={model.label: ledger.totals[model.label] for model in models},
+        done=ledger.done.total(),
         failed=left_alone.total(),
-        rows=sum(part.rows for part in parts),
+        rows=sum(one.draft.rows * len(one.cells) for one in parts),
         characters=characters,
-        notes=tuple(draft.notes),
-        pins=draft.pins,
-        commits=draft.commits,
+        notes=tuple(inputs.notes),
+        pins=inputs.pins,
+        commits=inputs.commits,
         too_long=tuple(
-            fit.too_long([(part.model, content) for part in parts for content in part.contents])
+            context_length.too_long(
+                [
+                    (one.draft.model, content)
+                    for one in parts
+                    for content in one.draft.content.contents
+                ]
+            )
         ),
-        there=frozenset(need for part in parts for need in part.needs if need in done),
+        there=frozenset(
+            key for one in parts for key in one.draft.taken.values() if ledger.holds(key)
+        ),
         failed_by_model=+left_alone,
         examples=tuple(kept),
     )
+
+
+def refuse_chat(grid: Grid, *, models: Sequence[ModelFacts]) -> None:
+    """Refuse a chat template where a model has none, and arguments that it does not read.
+
+    Raises:
+        ValueError: the grid asks for them.
+    """
+    asking = grid.asked_with
+    if asking is None or not asking.chat_template:
+        return
+    for model in models:
+        if not may_chat(model):
+            raise ValueError(
+                f"model {model.label!r} has no chat template, and switch chat_template=true asks "
+                "for it: leave the switch out, or name a model that was trained to chat"
+            )
+        for argument, _ in asking.arguments:
+            if not may_read(model, argument):
+                raise ValueError(
+                    f"the chat template of model {model.label!r} does not read {argument!r}: leave "
+                    "out --template-argument, or look up in the template what it reads"
+                )

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
-from typing import Any, get_args
+from typing import Any
 
 from orchestrator.stop import Interrupted
 from studies.options import Options
@@ -133,7 +133,7 @@ def _checked(made: object, *, name: str) -> Study:
         raise ValueError(f"{name} returned {what}: expected a studies.study.Study")
     if not isinstance(made.name, str) or not made.name.strip():
         raise ValueError(f"{name}: the study's name is {made.name!r}, expected a text")
-    for field, kinds in (("models", (Model,)), ("grids", get_args(Grid))):
+    for field, kinds in (("models", (Model,)), ("grids", (Grid,))):
         found = getattr(made, field)
         named = " or ".join(kind.__name__ for kind in kinds)
         if not isinstance(found, tuple) or not found:

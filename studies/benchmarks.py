@@ -10,12 +10,12 @@ from dataclasses import dataclass, replace
 
 from studies import harness, prompts, readings, rows
 from studies.asking import Asking
+from studies.contents import ChoiceItem, ChoiceSet
 from studies.items import Asked, Benchmark, Borrowed, asked
 from studies.parallel_items import CommonItems, common_items
 from studies.prompts import USUAL, Prompt
 from studies.readings import Parts
 from studies.rows import Source
-from studies.spec import ChoiceItem, ChoiceSet
 
 __all__ = [
     "BENCHMARKS",

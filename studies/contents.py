@@ -1,17 +1,224 @@
-"""What a model is to write, to learn or to be read with: prompts, and what belongs to them.
+"""The texts that cells are computed from: parallel sentences, questions, prompts, examples.
 
-Like the records of spec.py that hold texts, every field bears identity through a fingerprint. What
-is done with them, and how prompts are worded, is unknown here.
+Every field of a content bears identity through its fingerprint.
 """
 
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from math import inf
-from typing import Literal
+from typing import Any, Literal
 
 from studies.asking import Chat
 from studies.keys import digest
 
 Task = Literal["text", "translation", "span", "number"]
+Normalise = Literal["sum", "token", "character"]
+
+
+class Content:
+    """Texts of one benchmark or parallel text in one language, as models read them.
+
+    Attributes:
+        language: the texts' language.
+        pivot: the language they are compared with or translated from, None without one.
+        prompt: the name of the prompt that they were put in, "" for none.
+        chat: how they are put in the model's chat template, None without it.
+        commit: the data set's commit on the hub, "" for local files.
+    """
+
+    __slots__ = ()
+    language: str
+    pivot: str | None
+    prompt: str
+    chat: Chat | None
+    commit: str
+
+    @property
+    def source(self) -> str:
+        """The benchmark or parallel text."""
+        raise NotImplementedError
+
+    @property
+    def fingerprint(self) -> str:
+        """Digest of all that bears identity, whatever file it came from."""
+        raise NotImplementedError
+
+    @property
+    def contents(self) -> "tuple[Content, ...]":
+        """The contents of one language each that this consists of."""
+        return (self,)
+
+    @property
+    def written(self) -> int:
+        """Tokens that are written behind each text at most."""
+        return 0
+
+    def inputs(self) -> Iterator[str]:
+        """Every text that a model reads, before any chat template."""
+        raise NotImplementedError
+
+    def longest(self) -> int:
+        """The size of the longest text, in bytes of UTF-8."""
+        return max((len(text.encode()) for text in self.inputs()), default=0)
+
+    def shown(self) -> list[dict[str, Any]]:
+        """Every item as plain values for a reader: its id, text, options, right answer."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bitext(Content):
+    """Aligned sentences of one language and its pivot. The texts and ids bear identity.
+
+    `pivot_texts[i]` and `texts[i]` say the same thing; `ids[i]` names the pair. `commit` is the
+    data set's commit on the hub, empty for local files. `chat` says how they are put in the
+    model's chat template, None for texts as they are.
+    """
+
+    dataset: str
+    language: str
+    pivot: str
+    ids: tuple[str, ...]
+    pivot_texts: tuple[str, ...]
+    texts: tuple[str, ...]
+    commit: str = ""
+    chat: Chat | None = None
+
+    prompt = ""
+
+    @property
+    def fingerprint(self) -> str:
+        """Digest of the content, whatever file it came from."""
+        chat = () if self.chat is None else ({"chat": self.chat.identity},)
+        return digest([self.ids, self.pivot_texts, self.texts, self.commit, *chat])
+
+    @property
+    def source(self) -> str:
+        """The parallel text."""
+        return self.dataset
+
+    def inputs(self) -> Iterator[str]:
+        """The sentences of both languages."""
+        yield from self.texts
+        yield from self.pivot_texts
+
+    def shown(self) -> list[dict[str, Any]]:
+        """Every pair."""
+        pairs = zip(self.ids, self.texts, self.pivot_texts, strict=True)
+        return [{"id": one, "text": text, "beside": pivot} for one, text, pivot in pairs]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bitexts(Content):
+    """Parallel text of several languages with one pivot, which are put in one picture."""
+
+    bitexts: tuple[Bitext, ...]
+    language: str = "all"
+
+    prompt = ""
+
+    @property
+    def source(self) -> str:
+        """The parallel text."""
+        return self.bitexts[0].source
+
+    @property
+    def pivot(self) -> str:  # type: ignore[override]
+        """The pivot of all of them."""
+        return self.bitexts[0].pivot
+
+    @property
+    def chat(self) -> Chat | None:  # type: ignore[override]
+        """How all of them are put in the model's chat template."""
+        (chat,) = {bitext.chat for bitext in self.bitexts}
+        return chat
+
+    @property
+    def fingerprint(self) -> str:
+        """Digest of the fingerprints."""
+        return digest([bitext.fingerprint for bitext in self.bitexts])
+
+    @property
+    def contents(self) -> tuple[Content, ...]:
+        """The parallel text of every language."""
+        return self.bitexts
+
+    def inputs(self) -> Iterator[str]:
+        """The sentences of all languages."""
+        for bitext in self.bitexts:
+            yield from bitext.inputs()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChoiceItem:
+    """One question as the model sees it: a context and the continuations it is to rank."""
+
+    id: str
+    context: str
+    options: tuple[str, ...]
+    gold: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChoiceSet(Content):
+    """All items of one benchmark in one language under one prompt. Every field bears identity.
+
+    `normalise` says how an option's log-probability becomes its score: `sum` over its tokens, or
+    that divided by the number of its tokens (`token`) or of its characters (`character`).
+
+    Where there are `variants` of every option, an item's continuations are all options in their
+    first variant, then all in their second, and an option has the probability of its variants
+    together. `chat` says how they are put in the model's chat template, None without it. `seed`
+    is that of a draw whose items were left out here, None where none were.
+    """
+
+    benchmark: str
+    language: str
+    prompt: str
+    items: tuple[ChoiceItem, ...]
+    normalise: Normalise = "sum"
+    commit: str = ""
+    variants: int = 1
+    chat: Chat | None = None
+    seed: int | None = None
+
+    pivot = None
+
+    @property
+    def fingerprint(self) -> str:
+        """Digest of prompts, options, gold answers and the way they are scored."""
+        items = [[item.id, item.context, item.options, item.gold] for item in self.items]
+        rest: list[object] = [] if self.variants == 1 else [{"variants": self.variants}]
+        rest += [] if self.chat is None else [{"chat": self.chat.identity}]
+        return digest([self.prompt, items, self.normalise, self.commit, *rest])
+
+    @property
+    def source(self) -> str:
+        """The benchmark."""
+        return self.benchmark
+
+    def inputs(self) -> Iterator[str]:
+        """Every context with each of its options."""
+        for item in self.items:
+            yield from (item.context + option for option in item.options)
+
+    def longest(self) -> int:
+        """The size of the longest text; a context is not copied for each of its options."""
+        return max(
+            (
+                len(item.context.encode())
+                + max((len(option.encode()) for option in item.options), default=0)
+                for item in self.items
+            ),
+            default=0,
+        )
+
+    def shown(self) -> list[dict[str, Any]]:
+        """Every question."""
+        return [
+            {"id": one.id, "text": one.context, "options": list(one.options), "gold": one.gold}
+            for one in self.items
+        ]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +272,7 @@ class GenerationItem:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GenerationSet:
+class GenerationSet(Content):
     """Prompts of one kind whose continuations are written.
 
     `language` is the one that is written; `pivot` the one a translation is from, None otherwise.
@@ -98,6 +305,26 @@ class GenerationSet:
         rest += [] if self.chat is None else [{"chat": self.chat.identity}]
         return digest([self.prompt, items, *ends, self.pivot or "", self.commit, *rest])
 
+    @property
+    def source(self) -> str:
+        """The benchmark."""
+        return self.benchmark
+
+    @property
+    def written(self) -> int:
+        """Tokens that are written behind each prompt at most."""
+        return self.max_new_tokens
+
+    def inputs(self) -> Iterator[str]:
+        """The prompts."""
+        yield from (item.prompt for item in self.items)
+
+    def shown(self) -> list[dict[str, Any]]:
+        """Every prompt."""
+        return [
+            {"id": one.id, "text": one.prompt, "right": list(one.references)} for one in self.items
+        ]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FineTuning:
@@ -126,7 +353,7 @@ class Example:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TrainingSet:
+class TrainingSet(Content):
     """Questions of one benchmark in one language, their right answers, and how to learn them."""
 
     benchmark: str
@@ -136,73 +363,27 @@ class TrainingSet:
     how: FineTuning
     commit: str = ""
 
+    pivot = None
+    chat = None
+
     @property
     def fingerprint(self) -> str:
         """Digest of the examples in their order and of every setting."""
         examples = [[example.context, example.answer] for example in self.examples]
         return digest([self.prompt, examples, asdict(self.how), self.commit])
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LatentItem:
-    """A question in one language, and the texts of its options in that language and the pivot.
-
-    Texts are continuations of the context: their leading space belongs to them.
-    """
-
-    id: str
-    context: str
-    native: tuple[str, ...]
-    pivot: tuple[str, ...]
-    gold: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LatentSet:
-    """Questions of one benchmark in one language, whose option texts are read at every layer.
-
-    `order` is a control: question i is also read with the option texts of question `order[i]`,
-    which is never i. `chat` says how prompts are put in the model's chat template, None without it.
-    """
-
-    benchmark: str
-    language: str
-    pivot: str
-    prompt: str
-    items: tuple[LatentItem, ...]
-    order: tuple[int, ...]
-    chat: Chat | None = None
-    commit: str = ""
-
     @property
-    def fingerprint(self) -> str:
-        """Digest of contexts and option texts; the control's order is its own cells'."""
-        items = [[one.id, one.context, one.native, one.pivot, one.gold] for one in self.items]
-        chat = self.chat and self.chat.identity
-        return digest([self.prompt, items, chat, self.commit])
+    def source(self) -> str:
+        """The benchmark."""
+        return self.benchmark
 
+    def inputs(self) -> Iterator[str]:
+        """Every context with its answer."""
+        yield from (one.context + one.answer for one in self.examples)
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VectorSet:
-    """Pairs of prompts whose states differ by what a steering vector is: toward minus away.
-
-    `language` is the one steered away from and `pivot` the one steered to; `seed` is that of the
-    draw of the pairs. Where both are one language, the sides are halves of its prompts: a control.
-    """
-
-    benchmark: str
-    language: str
-    pivot: str
-    prompt: str
-    seed: int
-    ids: tuple[str, ...]
-    toward: tuple[str, ...]
-    away: tuple[str, ...]
-    chat: Chat | None = None
-    commit: str = ""
-
-    @property
-    def fingerprint(self) -> str:
-        """Digest of the prompts and their ids."""
-        chat = self.chat and self.chat.identity
-        return digest([self.prompt, self.ids, self.toward, self.away, chat, self.commit])
+    def shown(self) -> list[dict[str, Any]]:
+        """Every example; they have no ids of their own."""
+        return [
+            {"id": str(place), "text": one.context, "right": [one.answer]}
+            for place, one in enumerate(self.examples)
+        ]

@@ -11,9 +11,9 @@ from typing import NamedTuple
 
 from studies import benchmarks, harness
 from studies.asking import Asking
+from studies.contents import ChoiceItem, ChoiceSet
 from studies.keys import digest
 from studies.rows import Source
-from studies.spec import ChoiceItem, ChoiceSet
 
 SMALLEST = 2  # one pair has no mean to speak of
 

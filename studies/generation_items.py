@@ -10,12 +10,11 @@ from studies import benchmarks, parallel_text, translation
 from studies import open_prompts as prompts
 from studies.asking import Asking
 from studies.benchmarks import BENCHMARKS, Question
-from studies.contents import GREEDY, GenerationItem, GenerationSet, Sampling
+from studies.contents import GREEDY, Bitext, GenerationItem, GenerationSet, Sampling
 from studies.open_prompts import OPEN, OpenPrompt
 from studies.parallel_text import PARALLEL_TEXTS
 from studies.prompts import USUAL
 from studies.rows import Source
-from studies.spec import Bitext
 
 
 def check(benchmark: str) -> None:

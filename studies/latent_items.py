@@ -1,20 +1,78 @@
 """Items whose option texts are read at every layer: in the question's language and in the pivot.
 
-Both follow the same question in its own language (arXiv 2505.13141, section 4, equation 7). What
-reads them is unknown here.
+Both follow the same question in its own language (arXiv 2505.13141, section 4, equation 7).
 """
 
-from dataclasses import replace
-from typing import NamedTuple
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 from studies import benchmarks
-from studies.asking import Asking
-from studies.contents import LatentItem, LatentSet
+from studies.asking import Asking, Chat
+from studies.contents import Content
 from studies.draws import ordered
+from studies.keys import digest
 from studies.parallel_items import check_same
 from studies.prompts import USUAL
 from studies.readings import Parts
 from studies.rows import Source
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LatentItem:
+    """A question in one language, and the texts of its options in that language and the pivot.
+
+    Texts are continuations of the context: their leading space belongs to them.
+    """
+
+    id: str
+    context: str
+    native: tuple[str, ...]
+    pivot: tuple[str, ...]
+    gold: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LatentSet(Content):
+    """Questions of one benchmark in one language, whose option texts are read at every layer.
+
+    `order` is a control: question i is also read with the option texts of question `order[i]`,
+    which is never i. `chat` says how prompts are put in the model's chat template, None without it.
+    """
+
+    benchmark: str
+    language: str
+    pivot: str
+    prompt: str
+    items: tuple[LatentItem, ...]
+    order: tuple[int, ...]
+    chat: Chat | None = None
+    commit: str = ""
+
+    @property
+    def fingerprint(self) -> str:
+        """Digest of contexts and option texts; the control's order is its own cells'."""
+        items = [[one.id, one.context, one.native, one.pivot, one.gold] for one in self.items]
+        chat = self.chat and self.chat.identity
+        return digest([self.prompt, items, chat, self.commit])
+
+    @property
+    def source(self) -> str:
+        """The benchmark."""
+        return self.benchmark
+
+    def inputs(self) -> Iterator[str]:
+        """Every context with each option in both languages."""
+        for one in self.items:
+            yield from (one.context + option for option in (*one.native, *one.pivot))
+
+    def shown(self) -> list[dict[str, Any]]:
+        """Every question."""
+        return [
+            {"id": one.id, "text": one.context, "gold": one.gold}
+            | {"options": [*one.native, *one.pivot]}
+            for one in self.items
+        ]
 
 
 class LatentItems(NamedTuple):

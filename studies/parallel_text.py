@@ -10,8 +10,8 @@ from random import Random
 from typing import Literal
 
 from studies import rows
+from studies.contents import Bitext
 from studies.rows import Rows, Source
-from studies.spec import Bitext
 
 Pairs = int | Literal["all"] | None
 SMALLEST = 2  # one pair is every other pair's nearest neighbour: its score says nothing

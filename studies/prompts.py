@@ -15,7 +15,7 @@ from importlib.resources import files
 from typing import NamedTuple
 
 from studies.asking import Asking
-from studies.spec import Normalise
+from studies.contents import Normalise
 
 USUAL = Asking()
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"

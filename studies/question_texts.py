@@ -1,14 +1,28 @@
 """A benchmark's prompts as parallel text: the same questions in a language and in its pivot.
 
 Their states at the last token are compared as those of parallel sentences are (arXiv 2505.13141,
-Figure 3 and its later version). What compares them is unknown here.
+Figure 3 and its later version).
 """
 
+from dataclasses import dataclass, field
+
 from studies import benchmarks
+from studies.asking import Asking
+from studies.contents import Bitext
 from studies.draws import draw
 from studies.rows import Source
-from studies.spec import Bitext
-from studies.study import Questions
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Questions:
+    """A benchmark's prompts as parallel text: the ones that a draw of `sample` items takes."""
+
+    benchmark: str
+    prompt: str | None = None
+    asking: Asking = field(default_factory=Asking)
+    limit: int | None = None
+    sample: int = 50
+    seed: int = 0
 
 
 def languages(questions: Questions, *, source: Source) -> tuple[str, ...]:

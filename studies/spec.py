@@ -1,27 +1,25 @@
 """The records a study is made of, and the key that says when two cells are the same answer.
 
 One line divides every field here: what changes the answer bears identity and enters the key; what
-changes only where or how fast (batch size, device, workers, paths, dates) never does. This file
-knows no tensor, no schedule and no file format.
+changes only where or how fast (batch size, device, workers, paths, dates) never does.
 """
 
 import json
-from dataclasses import InitVar, asdict, dataclass, field
-from typing import Literal
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import InitVar, asdict, dataclass, field, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from studies.asking import Chat, Lens, Steering
-from studies.contents import GenerationSet, LatentSet, TrainingSet, VectorSet
-from studies.keys import TOKEN_IDS_VERSION, keys_of
+from studies.contents import Content
+from studies.keys import TOKEN_IDS_VERSION, Keys, keys_of
 from studies.keys import digest as digest
+
+if TYPE_CHECKING:
+    from studies.study import Grid
 
 Dtype = Literal["float32", "bfloat16", "float16"]
 Quantisation = Literal["8bit", "4bit"]
 Pooling = Literal["weighted", "average", "last"]
-Normalise = Literal["sum", "token", "character"]
-Table = Literal[
-    "alignment", "robustness", "points", "items", "generations", "training", "lens", "vectors"
-]
-Method = Literal["tsne", "pca"]
 Engine = Literal["hf", "vllm"]
 
 POOLINGS: tuple[Pooling, ...] = ("weighted", "average", "last")
@@ -169,11 +167,11 @@ class Cell:
 
     `seed` is that of a draw, such as the items a vector was made from; the scope has the items.
 
-    `hashed` is the key, from who has just hashed it: `studies.cells` asks about keys before it
-    makes cells. It is not kept, so a copy with another column hashes for itself.
+    `hashed` is the key, from who has just hashed it: a plan asks about keys before it makes cells.
+    It is not kept, so a copy with another column hashes for itself.
     """
 
-    table: Table
+    table: str
     model: str
     revision: str
     language: str
@@ -209,179 +207,127 @@ class Cell:
         object.__setattr__(self, "key", key)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Bitext:
-    """Aligned sentences of one language and its pivot. The texts and ids bear identity.
+class Point(NamedTuple):
+    """Where one of several `Cells` lies."""
 
-    `pivot_texts[i]` and `texts[i]` say the same thing; `ids[i]` names the pair. `commit` is the
-    data set's commit on the hub, empty for local files. `chat` says how they are put in the
-    model's chat template, None for texts as they are.
+    layer: int | None = None
+    pooling: Pooling | None = None
+    coefficient: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cells:
+    """Cells that differ in layer, pooling and coefficient alone, before any of them is made.
+
+    A key costs a hash and a cell far more, so a plan asks about the keys first: of a study that is
+    finished no cell is ever made. The fields are those of `Cell`.
     """
 
-    dataset: str
+    table: str
+    model: ModelFacts
     language: str
-    pivot: str
-    ids: tuple[str, ...]
-    pivot_texts: tuple[str, ...]
-    texts: tuple[str, ...]
-    commit: str = ""
-    chat: Chat | None = None
-
-    @property
-    def fingerprint(self) -> str:
-        """Digest of the content, whatever file it came from."""
-        chat = () if self.chat is None else ({"chat": self.chat.identity},)
-        return digest([self.ids, self.pivot_texts, self.texts, self.commit, *chat])
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChoiceItem:
-    """One question as the model sees it: a context and the continuations it is to rank."""
-
-    id: str
-    context: str
-    options: tuple[str, ...]
-    gold: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChoiceSet:
-    """All items of one benchmark in one language under one prompt. Every field bears identity.
-
-    `normalise` says how an option's log-probability becomes its score: `sum` over its tokens, or
-    that divided by the number of its tokens (`token`) or of its characters (`character`).
-
-    Where there are `variants` of every option, an item's continuations are all options in their
-    first variant, then all in their second, and an option has the probability of its variants
-    together. `chat` says how they are put in the model's chat template, None without it. `seed`
-    is that of a draw whose items were left out here, None where none were.
-    """
-
-    benchmark: str
-    language: str
-    prompt: str
-    items: tuple[ChoiceItem, ...]
-    normalise: Normalise = "sum"
-    commit: str = ""
-    variants: int = 1
-    chat: Chat | None = None
+    scope: str
+    dataset: str | None = None
+    benchmark: str | None = None
+    pivot: str | None = None
+    measure: str | None = None
+    intervention: str | None = None
     seed: int | None = None
+    points: tuple[Point, ...] = (Point(),)
+
+    def keys(self) -> Iterator[tuple[Point, str]]:
+        """Every point with the key of its cell."""
+        keys: Keys = keys_of(
+            table=self.table,
+            language=self.language,
+            scope=self.scope,
+            dataset=self.dataset,
+            benchmark=self.benchmark,
+            pivot=self.pivot,
+            measure=self.measure,
+            intervention=self.intervention,
+        )
+        for point in self.points:
+            layer, pooling, coefficient = point
+            yield point, keys.at(layer=layer, pooling=pooling, coefficient=coefficient)
+
+    def cell(self, point: Point, *, key: str) -> Cell:
+        """The cell at a point, whose key was hashed before."""
+        return Cell(
+            table=self.table,
+            model=self.model.name,
+            revision=self.model.revision,
+            language=self.language,
+            scope=self.scope,
+            dataset=self.dataset,
+            benchmark=self.benchmark,
+            pivot=self.pivot,
+            measure=self.measure,
+            pooling=point.pooling,
+            layer=point.layer,
+            intervention=self.intervention,
+            coefficient=point.coefficient,
+            seed=self.seed,
+            hashed=key,
+        )
+
+    def __iter__(self) -> Iterator[Cell]:
+        """All of them."""
+        return (self.cell(point, key=key) for point, key in self.keys())
 
     @property
-    def fingerprint(self) -> str:
-        """Digest of prompts, options, gold answers and the way they are scored."""
-        items = [[item.id, item.context, item.options, item.gold] for item in self.items]
-        rest: list[object] = [] if self.variants == 1 else [{"variants": self.variants}]
-        rest += [] if self.chat is None else [{"chat": self.chat.identity}]
-        return digest([self.prompt, items, self.normalise, self.commit, *rest])
+    def key(self) -> str:
+        """The key of the only one."""
+        ((_, key),) = self.keys()
+        return key
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AlignmentWork:
-    """The input of cells over parallel text: one bitext per language, under one set of switches.
+class Part:
+    """Cells with the content that they are computed from: what is never divided.
 
-    `pairs` is how many sentence pairs were asked for, None for all there are. `method` is that of
-    points, `seed` that of points and of checks; `together` puts all languages into one picture.
+    `characters` is the size that cost is estimated from. `taken` are the results of other cells
+    that these take: what each is taken for, such as an intervention, and the key it lies under.
     """
 
-    bitexts: tuple[Bitext, ...]
-    switches: Switches
-    pairs: int | None = None
-    method: Method | None = None
-    seed: int = 0
-    together: bool = False
+    cells: tuple[Cell, ...]
+    content: Content
+    characters: int
+    taken: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChoiceWork:
-    """The input of accuracy cells: one set of items per language.
-
-    `adapter` is the key of the cell whose adapter the model answers with, "" for the plain model.
-    """
-
-    sets: tuple[ChoiceSet, ...]
-    adapter: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GenerationWork:
-    """The input of cells of written text: one set of prompts per language."""
-
-    sets: tuple[GenerationSet, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrainingWork:
-    """The input of cells that train: examples and how to learn them."""
-
-    sets: tuple[TrainingSet, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LatentWork:
-    """The input of cells that read option texts at layers: one set of questions per language."""
-
-    sets: tuple[LatentSet, ...]
-    lens: Lens
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VectorWork:
-    """The input of cells of steering vectors: one set of pairs per language and draw."""
-
-    sets: tuple[VectorSet, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Taken:
-    """Whose artifact an intervention takes for one language and draw: the key of its cell."""
-
-    language: str
-    seed: int
-    intervention: str
-    key: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SteeringWork:
-    """The input of steered accuracy cells: items per language and draw, and where vectors are.
-
-    A cell without a layer has coefficient 0, the plain model, and takes none.
-    """
-
-    sets: tuple[ChoiceSet, ...]
-    taken: tuple[Taken, ...]
-    steering: Steering
-    pivot: str
-
-
-Work = (
-    AlignmentWork
-    | ChoiceWork
-    | GenerationWork
-    | TrainingWork
-    | LatentWork
-    | VectorWork
-    | SteeringWork
-)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Unit:
-    """Cells that share a model and prompts and run in one actor call: the unit of scheduling.
+    """Parts of one kind that share a model and run in one actor call: the unit of scheduling.
 
-    It carries its texts, so a worker needs no access to the planner's files. `characters` is the
-    size the plan estimates cost from. `needs` are the keys of the cells whose results it takes: a
-    plan lists the units that make them first, and a key that none of them makes is there already.
+    It carries its texts, so a worker needs no access to the planner's files. `kind` names the
+    modules studies/kinds/KIND.py and actors/kinds/KIND.py; `grid` is what the parts were made for.
     """
 
     study: str
     model: ModelFacts
-    cells: tuple[Cell, ...]
-    work: Work
-    characters: int
+    kind: str
+    grid: "Grid"
+    parts: tuple[Part, ...]
     allow_truncation: bool = False
-    needs: tuple[str, ...] = ()
+
+    @cached_property
+    def cells(self) -> tuple[Cell, ...]:
+        """The cells of all parts."""
+        return tuple(cell for part in self.parts for cell in part.cells)
+
+    @cached_property
+    def needs(self) -> tuple[str, ...]:
+        """The keys of cells whose results these take.
+
+        A plan lists the units that make them first; a key that none of them makes is there already.
+        """
+        return tuple(dict.fromkeys(key for part in self.parts for key in part.taken.values()))
+
+    @cached_property
+    def characters(self) -> int:
+        """The size that cost is estimated from."""
+        return sum(part.characters for part in self.parts)
 
     @property
     def id(self) -> str:
@@ -389,9 +335,17 @@ class Unit:
         return digest([cell.key for cell in self.cells])[:32]
 
     @property
-    def table(self) -> Table:
+    def table(self) -> str:
         """The one table that this unit's rows belong to."""
         return self.cells[0].table
+
+    def without(self, keys: Collection[str]) -> "Unit":
+        """The unit without the cells of these keys, and without parts that have no other."""
+        kept = (
+            replace(part, cells=tuple(cell for cell in part.cells if cell.key not in keys))
+            for part in self.parts
+        )
+        return replace(self, parts=tuple(part for part in kept if part.cells))
 
 
 Row = dict[str, object]

@@ -1,15 +1,58 @@
 """Items for steering: those that vectors are made from, and those that are answered with them.
 
 Which items are drawn depends on benchmark, pivot, sample and seed alone, so that no item that a
-vector was made from is answered in any language (arXiv 2505.13141, section 5). Vectors, layers and
-coefficients are unknown here.
+vector was made from is answered in any language (arXiv 2505.13141, section 5).
 """
 
-from dataclasses import replace
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
 
-from studies.contents import VectorSet
+from studies.asking import Chat
+from studies.contents import ChoiceSet, Content
 from studies.draws import SMALLEST, Draw, ordered
-from studies.spec import ChoiceSet
+from studies.keys import digest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VectorSet(Content):
+    """Pairs of prompts whose states differ by what a steering vector is: toward minus away.
+
+    `language` is the one steered away from and `pivot` the one steered to; `seed` is that of the
+    draw of the pairs. Where both are one language, the sides are halves of its prompts: a control.
+    """
+
+    benchmark: str
+    language: str
+    pivot: str
+    prompt: str
+    seed: int
+    ids: tuple[str, ...]
+    toward: tuple[str, ...]
+    away: tuple[str, ...]
+    chat: Chat | None = None
+    commit: str = ""
+
+    @property
+    def fingerprint(self) -> str:
+        """Digest of the prompts and their ids."""
+        chat = self.chat and self.chat.identity
+        return digest([self.prompt, self.ids, self.toward, self.away, chat, self.commit])
+
+    @property
+    def source(self) -> str:
+        """The benchmark."""
+        return self.benchmark
+
+    def inputs(self) -> Iterator[str]:
+        """The prompts of both sides."""
+        yield from self.toward
+        yield from self.away
+
+    def shown(self) -> list[dict[str, Any]]:
+        """Every pair."""
+        three = zip(self.ids, self.away, self.toward, strict=True)
+        return [{"id": one, "text": away, "beside": toward} for one, away, toward in three]
 
 
 def vector_set(found: Draw) -> VectorSet:

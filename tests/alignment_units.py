@@ -4,16 +4,11 @@ import random
 from collections.abc import Sequence
 from pathlib import Path
 
+from studies.contents import Bitext
+from studies.kinds.alignment import AlignmentGrid
 from studies.measures import MEASURES, resolve
-from studies.spec import (
-    POOLINGS,
-    AlignmentWork,
-    Bitext,
-    Cell,
-    ModelFacts,
-    Switches,
-    Unit,
-)
+from studies.spec import POOLINGS, Cell, ModelFacts, Switches, Unit
+from tests.units import of_cells
 
 WORDS = {
     "eng_Latn": ("the", "cat", "dog", "saw", "a", "house", "red", "and", "ran"),
@@ -65,15 +60,12 @@ def cells(
 
 
 def unit(facts: ModelFacts, wanted: Sequence[Cell], *, switches: Switches | None = None) -> Unit:
-    languages = dict.fromkeys(cell.language for cell in wanted)
-    bitexts = tuple(bitext(language) for language in languages)
-    return Unit(
-        study="test",
-        model=facts,
-        cells=tuple(wanted),
-        work=AlignmentWork(bitexts=bitexts, switches=switches or Switches()),
-        characters=1,
+    languages = tuple(dict.fromkeys(cell.language for cell in wanted))
+    parts = [([cell for cell in wanted if cell.language == one], bitext(one)) for one in languages]
+    grid = AlignmentGrid(
+        dataset="words", languages=languages, pairs=None, switches=switches or Switches()
     )
+    return of_cells("alignment", grid, facts, *parts)
 
 
 def documented(table: str) -> list[str]:

@@ -5,14 +5,17 @@ Vectors come from the real model that the worker holds, and travel as artifacts.
 
 from safetensors.torch import load, save
 
-from actors import work
-from actors.answer import Answer
+from actors.answer import Found
 from actors.extraction.capture import Reading, capture
+from actors.kinds import alignment
+from actors.kinds.given import Given
 from actors.model import LoadedModel
-from actors.tasks.given import Given
-from orchestrator.storage.tables import SCHEMAS
 from orchestrator.workers.worker import Order, Worker
-from studies.spec import AlignmentWork, Bitext, Cell, ModelFacts, Row, Switches, Unit, digest
+from studies.contents import Bitext
+from studies.kinds.alignment import ALIGNMENT, AlignmentGrid
+from studies.spec import Cell, ModelFacts, Row, Unit, digest
+from studies.tables import COORDINATES
+from tests.units import of_cells
 
 READING = Reading(site="resid_post", state="raw", pooling="average", layer=1)
 
@@ -38,32 +41,31 @@ def _unit(model: ModelFacts, language: str, measure: str, *, needs: tuple[str, .
         scope=digest([model.identity, bitext.fingerprint, *needs]), dataset="made-up",
         pivot=language, measure=measure, pooling="average", layer=1,
     )  # fmt: skip
-    work = AlignmentWork(bitexts=(bitext,), switches=Switches())
-    return Unit(
-        study="made-up", model=model, cells=(cell,), work=work, characters=10_000, needs=needs
-    )
+    grid = AlignmentGrid(dataset="made-up", languages=(language,))
+    taken = {key: key for key in needs}
+    part = ((cell,), bitext)
+    return of_cells("alignment", grid, model, part, characters=10_000, taken=taken, study="made-up")
 
 
-def answer(loaded: LoadedModel, unit: Unit, given: Given) -> Answer:
+def answer(loaded: LoadedModel, unit: Unit, given: Given) -> Found:
     """A maker's row holds the length of its vector; a taker's row twice that of the one taken."""
     (cell,) = unit.cells
     if cell.measure == "made":
-        assert isinstance(unit.work, AlignmentWork)
-        encoded = loaded.encode(unit.work.bitexts[0].texts, allow_truncation=False)
+        bitext = unit.parts[0].content
+        assert isinstance(bitext, Bitext)
+        encoded = loaded.encode(bitext.texts, allow_truncation=False)
         vector = capture(loaded, encoded.sequences, {READING}).at(READING).mean(0)
-        return Answer([_row(unit, float(vector.norm()))], {cell.key: save({"mean": vector})})
+        row = _row(float(vector.norm()))
+        return Found([(cell, row)], {cell.key: save({"mean": vector})})
     (key,) = unit.needs
     vector = load(given.artifacts[key])["mean"]
-    return Answer([_row(unit, 2 * float(vector.norm()))])
+    return Found([(cell, _row(2 * float(vector.norm())))])
 
 
-def _row(unit: Unit, value: float) -> Row:
-    (cell,) = unit.cells
-    columns = ("model", "revision", "dataset", "language", "pivot", "measure", "pooling", "layer")
-    known: Row = {name: getattr(cell, name) for name in columns}
-    known |= {"study": unit.study, "key": cell.key, "switches": "{}", "truncated": 0}
-    empty: Row = dict.fromkeys(SCHEMAS["alignment"].names)
-    return {**empty, **known, "n": 3, "value": value, "ties": 0, "p_null": 1.0}
+def _row(value: float) -> Row:
+    others = [name for name in ALIGNMENT.types if name not in ("study", *COORDINATES)]
+    known: Row = {"n": 3, "value": value, "ties": 0, "p_null": 1.0, "truncated": 0}
+    return dict.fromkeys(others) | known | {"switches": "{}"}
 
 
 class MakingWorker(Worker):
@@ -71,5 +73,5 @@ class MakingWorker(Worker):
 
     def load(self, order: Order):
         """As any worker, with one more kind of task."""
-        work.TASKS[AlignmentWork] = answer
+        alignment.answer = answer
         return super().load(order)

@@ -7,10 +7,13 @@ from actors.model import LoadedModel
 from actors.work import run_unit
 from orchestrator.storage.tables import check
 from studies.asking import Steering, text
-from studies.cells import steered_cells, vector_cell
-from studies.contents import VectorSet
-from studies.spec import ChoiceItem, ChoiceSet, Row, SteeringWork, Taken, Unit, VectorWork
-from studies.study import SteeringGrid
+from studies.contents import ChoiceItem, ChoiceSet
+from studies.kinds import steering
+from studies.kinds import vectors as vector_kind
+from studies.kinds.steering import SteeringGrid
+from studies.spec import Row, Unit
+from studies.steering_items import VectorSet
+from tests.units import of_drafts
 
 ENGLISH = ("Where is Anna?\nAnswer:", "The cat sat on the mat.\nAnswer:", "Who?\nAnswer:")
 GERMAN = ("Wo ist Anna?\nAntwort:", "Die Katze sass da.\nAntwort:", "Wer war es?\nAntwort:")
@@ -40,9 +43,8 @@ GRID = SteeringGrid(
 
 
 def vector_unit(loaded: LoadedModel, *sets: VectorSet) -> Unit:
-    cells = tuple(vector_cell(asked, model=loaded.facts) for asked in sets)
-    work = VectorWork(sets=sets)
-    return Unit(study="s", model=loaded.facts, cells=cells, work=work, characters=1)
+    drafts = [vector_kind.draft(asked, model=loaded.facts) for asked in sets]
+    return of_drafts(GRID, *drafts, study="s")
 
 
 def made(loaded: LoadedModel, *sets: VectorSet) -> Answer:
@@ -60,16 +62,13 @@ def steering_unit(
     grid: SteeringGrid = GRID,
     how: Steering | None = None,
 ) -> Unit:
-    keys = {name: vector_cell(one, model=loaded.facts).key for name, one in vectors.items()}
+    keys = {
+        name: vector_kind.draft(one, model=loaded.facts).cells[0].key
+        for name, one in vectors.items()
+    }
     chosen = replace(grid, steering=how or Steering())
-    cells = tuple(steered_cells(chosen, asked, model=loaded.facts, vectors=keys))
-    taken = tuple(
-        Taken(language=asked.language, seed=7, intervention=name, key=key)
-        for name, key in keys.items()
-    )
-    work = SteeringWork(sets=(asked,), taken=taken, steering=chosen.steering, pivot="eng_Latn")
-    needs = tuple(dict.fromkeys(keys.values()))
-    return Unit(study="s", model=loaded.facts, cells=cells, work=work, characters=1, needs=needs)
+    draft = steering.draft(chosen, asked, model=loaded.facts, vectors=keys)
+    return of_drafts(chosen, draft, study="s")
 
 
 def steered(

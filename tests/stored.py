@@ -7,7 +7,10 @@ import pyarrow.parquet as pq
 from orchestrator.scheduling.schedule import CellError
 from orchestrator.storage.store import Store
 from orchestrator.storage.tables import SCHEMAS
-from studies.spec import AlignmentWork, Cell, ChoiceWork, ModelFacts, Row, Switches, Unit
+from studies.kinds.alignment import AlignmentGrid
+from studies.kinds.choices import ChoiceGrid
+from studies.spec import Cell, ModelFacts, Row, Unit
+from tests.units import of_cells
 
 MODEL = ModelFacts(
     name="a", revision="main", folder="a", weights="w", tokenizer="t", dtype="float32",
@@ -25,8 +28,8 @@ def unit(*languages: str, layers: int = 2) -> Unit:
         for language in languages
         for layer in range(layers)
     ]  # fmt: skip
-    work = AlignmentWork(bitexts=(), switches=Switches())
-    return Unit(study="test", model=MODEL, cells=tuple(cells), work=work, characters=1)
+    grid = AlignmentGrid(dataset="flores200", languages=languages)
+    return of_cells("alignment", grid, MODEL, (cells, None))
 
 
 def choice_unit(*languages: str) -> Unit:
@@ -38,8 +41,8 @@ def choice_unit(*languages: str) -> Unit:
         )
         for language in languages
     ]  # fmt: skip
-    work = ChoiceWork(sets=())
-    return Unit(study="test", model=MODEL, cells=tuple(cells), work=work, characters=1)
+    grid = ChoiceGrid(benchmark="belebele", languages=languages)
+    return of_cells("choices", grid, MODEL, (cells, None))
 
 
 def rows(of: Unit) -> list[Row]:

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from safetensors.torch import load
 
-from actors import work
+from actors.kinds import alignment
 from analysis import read
 from orchestrator import cluster as clusters
 from orchestrator import launch
@@ -22,7 +22,7 @@ from orchestrator.storage import artifacts
 from orchestrator.storage.store import Store
 from orchestrator.workers.events import Cluster
 from studies.model_files import facts
-from studies.spec import AlignmentWork, Model, Unit
+from studies.spec import Model, Unit
 from studies.study import Study
 from tests import makers
 
@@ -103,7 +103,7 @@ class Recording(clusters.InlineCluster):
 
 @pytest.fixture(autouse=True)
 def made_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(work.TASKS, AlignmentWork, makers.answer)
+    monkeypatch.setattr(alignment, "answer", makers.answer)
 
 
 def test_a_taker_gets_what_its_maker_made(tmp_path: Path):

@@ -22,8 +22,9 @@ from actors.loading.architecture import check
 from actors.model import load
 from actors.model_actor import ModelActor
 from orchestrator import models
+from studies.contents import ChoiceItem
 from studies.model_files import facts
-from studies.spec import ChoiceItem, Model
+from studies.spec import Model
 from studies.study import Study
 from studies.weight_files import tensors_of
 from tests import tiny, world

@@ -5,29 +5,21 @@ from pathlib import Path
 
 import pytest
 
+from actors.kinds.given import PivotCache
 from actors.model import LoadedModel, load
 from actors.prediction.score import ask, score
-from actors.tasks.choices import choices
-from actors.tasks.given import Given, PivotCache
-from actors.tasks.parallel import parallel
+from actors.work import run_unit
 from studies import miniworld
 from studies.asking import Chat
-from studies.cells import alignment_cells, choice_cell
+from studies.contents import Bitext, ChoiceItem, ChoiceSet
+from studies.kinds import choices
+from studies.kinds.alignment import AlignmentGrid
+from studies.kinds.choices import ChoiceGrid
 from studies.model_files import facts
-from studies.spec import (
-    AlignmentWork,
-    Bitext,
-    ChoiceItem,
-    ChoiceSet,
-    ChoiceWork,
-    Model,
-    Row,
-    Switches,
-    Unit,
-)
-from studies.study import AlignmentGrid
+from studies.spec import Model, Row
 from tests import oracle
 from tests.rounding import TINY
+from tests.units import of_bitexts, of_drafts
 
 CHATML = (
     "{% for turn in messages %}<|im_start|>{{ turn.role }}\n{{ turn.content }}<|im_end|>\n"
@@ -149,10 +141,8 @@ def test_templates_beside_the_tokenizer_are_part_of_the_model(tmp_path: Path):
 
 
 def rows_of(loaded: LoadedModel, asked: ChoiceSet) -> list[Row]:
-    cell = choice_cell(asked, model=loaded.facts)
-    work = ChoiceWork(sets=(asked,))
-    unit = Unit(study="test", model=loaded.facts, cells=(cell,), work=work, characters=1)
-    return choices(loaded, unit, Given({}, PivotCache())).rows
+    grid = ChoiceGrid(benchmark=asked.benchmark, languages=(asked.language,))
+    return run_unit(loaded, of_drafts(grid, choices.draft(asked, model=loaded.facts))).rows
 
 
 def test_a_set_of_items_is_asked_with_its_template_and_variants(tmp_path: Path):
@@ -209,12 +199,7 @@ def test_parallel_texts_are_read_under_their_template(tmp_path: Path):
             dataset="mini", languages=("deu_Latn",), measures=("cka", "cosine", "cosine_centred"),
             poolings=("last",),
         )  # fmt: skip
-        cells = tuple(alignment_cells(grid, model=loaded.facts, bitext=bitext))
-        unit = Unit(
-            study="test", model=loaded.facts, cells=cells, characters=1,
-            work=AlignmentWork(bitexts=(bitext,), switches=Switches()),
-        )  # fmt: skip
-        return parallel(loaded, unit, Given({}, cache)).rows
+        return run_unit(loaded, of_bitexts(grid, loaded.facts, bitext), pivots=cache).rows
 
     cache = PivotCache()
     found, expected = rows_under(Chat(), cache), rows_under(None, PivotCache())

@@ -16,12 +16,13 @@ from actors.model import LoadedModel, load
 from actors.prediction.score import _otherwise, ask, score
 from analysis.pages import option_mass
 from orchestrator.flags import request
-from orchestrator.grids.kinds import refuse_chat
+from orchestrator.plan import refuse_chat
 from studies import prompts
 from studies.asking import Asking, Chat
+from studies.contents import ChoiceItem, ChoiceSet
+from studies.kinds.choices import ChoiceGrid
 from studies.model_files import facts, may_chat, may_read
-from studies.spec import ChoiceItem, ChoiceSet, Model
-from studies.study import ChoiceGrid
+from studies.spec import Model
 from tests import oracle
 from tests.rounding import of_model
 from tests.test_chat import CHATML, USER, folder_with, rows_of

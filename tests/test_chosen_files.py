@@ -18,9 +18,9 @@ from transformers.models.auto.tokenization_auto import (
 from actors.model import load
 from actors.prediction.generate import generate_tokens
 from orchestrator.workers import worker
-from studies.cells import text_cell
 from studies.chosen_files import LEFT_OUT, SMALL_FILES, TOKENIZER_FILES, choose
 from studies.contents import GenerationItem, GenerationSet
+from studies.kinds import generation
 from studies.model_files import facts
 from studies.model_folder import opened
 from studies.spec import Model
@@ -50,7 +50,7 @@ ASKED = GenerationSet(
 def keys(folder: Path, *, trust: bool = False) -> tuple[str, str]:
     """The key's part of the model, and the key of a cell of written text."""
     found = facts(Model(id=str(folder), trust_remote_code=trust))
-    return found.identity, text_cell(ASKED, model=found).key
+    return found.identity, generation.draft(ASKED, model=found).cells[0].key
 
 
 def shown(folder: Path, *, trust: bool = False) -> set[str]:

@@ -5,7 +5,6 @@ from dataclasses import replace
 import pytest
 
 from orchestrator.scheduling.cost import RATES, UNIT_SECONDS, Cost, parameters
-from studies.spec import ChoiceWork
 from tests.test_schedule import GB, model, seconds_of_work, unit, units
 
 SMALL, LARGE = model("small", 4), model("large", 40)
@@ -40,7 +39,7 @@ def test_a_finished_unit_corrects_its_model_and_until_measured_the_others():
 def test_kinds_of_work_are_measured_apart():
     cost = Cost()
     aligned = unit(SMALL, "deu_Latn")
-    chosen = replace(aligned, work=ChoiceWork(sets=()))
+    chosen = replace(aligned, kind="choices")
     for _ in range(30):
         cost.learn(aligned, cost.stated(aligned))
         cost.learn(chosen, 50 * cost.stated(chosen))
@@ -62,7 +61,7 @@ def test_deadlines():
     for _ in range(30):
         cost.learn(one, 100.0)
     assert cost.deadline(one) == pytest.approx(1000, rel=0.02)
-    assert cost.deadline(replace(one, characters=1)) == 60
+    assert cost.deadline(unit(SMALL, "deu_Latn", characters=1)) == 60
     cost.learn(one, 900.0)
     assert cost.deadline(one) > 2 * 900
 

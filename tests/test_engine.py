@@ -16,8 +16,7 @@ from actors import engine as engines
 from actors.engine import Engine
 from actors.loading import engine as loading
 from actors.model import LoadedModel, load
-from actors.tasks.given import Given, PivotCache
-from actors.tasks.texts import texts
+from actors.work import run_unit
 from orchestrator.scheduling.actions import Node, Open
 from orchestrator.scheduling.cost import Cost
 from orchestrator.scheduling.schedule import Schedule
@@ -27,7 +26,7 @@ from studies.asking import Chat
 from studies.contents import GenerationSet, Sampling
 from studies.model_files import facts
 from studies.rows import Source
-from studies.spec import AlignmentWork, Model, ModelFacts, Row, Switches
+from studies.spec import Model, ModelFacts, Row
 from tests import tiny
 from tests.wide_heads import widen
 from tests.written import asked, unit
@@ -59,13 +58,13 @@ class Both:
     def rows(self, *sets: GenerationSet, **given: bool) -> tuple[list[Row], list[Row]]:
         """The rows of transformers, and those of vLLM."""
         one = unit(self.facts, *sets, **given)
-        return texts(self.hf, one, Given({}, PivotCache())).rows, self.vllm.run(one).rows
+        return run_unit(self.hf, one).rows, self.vllm.run(one).rows
 
     def refused(self, match: str, *sets: GenerationSet, **given: bool) -> None:
         """Both say the same sentence."""
         one = unit(self.facts, *sets, **given)
         with pytest.raises(ValueError, match=match) as first:
-            texts(self.hf, one, Given({}, PivotCache()))
+            run_unit(self.hf, one)
         with pytest.raises(ValueError, match=match) as second:
             self.vllm.run(one)
         assert str(first.value) == str(second.value)
@@ -163,7 +162,7 @@ class TestBoth:
             one = asked(PROMPTS[0], max_new_tokens=200, stop=(both.hf.tokenizer.decode(chosen),))
             with counting(both.vllm) as written:
                 (row,) = both.vllm.run(unit(both.facts, one)).rows
-            (same,) = texts(both.hf, unit(both.facts, one), Given({}, PivotCache())).rows
+            (same,) = run_unit(both.hf, unit(both.facts, one)).rows
             assert engineless([row]) == engineless([same])
             assert (
                 row["stopped"] and int(row["tokens"]) <= len(written) <= int(row["tokens"]) + spare
@@ -209,7 +208,7 @@ class TestOne:
 
     def test_it_writes_and_nothing_else(self, both: Both):
         one = unit(both.facts, asked("a"))
-        reading = replace(one, work=AlignmentWork(bitexts=(), switches=Switches()))
+        reading = replace(one, kind="alignment")
         with pytest.raises(ValueError, match="vLLM only writes: use --engine hf"):
             both.vllm.run(reading)
         with pytest.raises(ValueError, match="this engine holds 'miniworld-llama'"):
@@ -243,7 +242,7 @@ def test_heads_without_a_kernel_are_refused_and_wider_ones_write_the_same(
     wide = model(str(widen(Path(narrow.folder), out=tmp_path / "wide")))
     story = [f"{name} went to the {place}. " for name in ("Tom", "Lily") for place in PLACES]
     one = asked(*story, max_new_tokens=24)
-    plain = texts(load(narrow, device="cpu"), unit(narrow, one), Given({}, PivotCache())).rows
+    plain = run_unit(load(narrow, device="cpu"), unit(narrow, one)).rows
     engine = Engine(wide, device="cpu")
     try:
         wider = engine.run(unit(wide, one)).rows

@@ -13,9 +13,9 @@ from orchestrator import examples, show
 from orchestrator.__main__ import BAD_INPUT, main
 from orchestrator.storage.store import Store
 from studies.asking import Chat
-from studies.contents import GenerationItem, GenerationSet
+from studies.contents import Bitext, ChoiceItem, ChoiceSet, GenerationItem, GenerationSet
 from studies.model_files import facts
-from studies.spec import Bitext, ChoiceItem, ChoiceSet, Model
+from studies.spec import Model
 from tests.test_languages_without_rows import ROW
 
 COMMAND = [

@@ -27,9 +27,11 @@ from actors.structure.find import find
 from actors.structure.proof import claims, prove
 from actors.structure.sites import NEURONS, SITES, SiteName
 from actors.work import run_unit
-from studies.spec import AlignmentWork, Cell, Dtype, Switches, Unit
+from studies.kinds.alignment import AlignmentGrid
+from studies.spec import Cell, Dtype
 from tests import oracle, oracle_interventions, rounding, tiny, world
 from tests.questions import QUESTIONS, ids
+from tests.units import of_cells
 
 # Shapes: B rows, T tokens, D width of a site, V vocabulary
 
@@ -307,8 +309,8 @@ def test_a_unit_of_nothing_but_refused_cells_has_no_rows() -> None:
         pooling="weighted",
         layer=1,
     )
-    work = AlignmentWork(bitexts=(), switches=Switches(), together=True)
-    unit = Unit(study="test", model=facts, cells=(cell,), work=work, characters=1)
+    grid = AlignmentGrid(dataset="words", languages=("deu_Latn",))
+    unit = of_cells("alignment", grid, facts, ((cell,), None))
     answer = run_unit(tiny.loaded("mixtral"), unit)
     assert answer.rows == []
     assert list(answer.refused) == [cell.key]

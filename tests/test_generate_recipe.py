@@ -8,16 +8,15 @@ import pandas as pd
 import pytest
 
 from orchestrator import plan as plans
-from orchestrator.grids import generations
 from studies import miniworld
 from studies import options as opt
 from studies.asking import Asking, Lens
 from studies.contents import Sampling
+from studies.kinds import generation
+from studies.kinds.generation import GenerationGrid
 from studies.options import Options
 from studies.recipes import RECIPES, generate, latent_process, neuronxa
 from studies.rows import Source
-from studies.spec import GenerationWork
-from studies.study import GenerationGrid
 from tests import world
 
 MINI = Options(models=("miniworld-llama",), benchmarks=("mini_xquad",), languages=("deu_Latn",))
@@ -26,12 +25,12 @@ MINI = Options(models=("miniworld-llama",), benchmarks=("mini_xquad",), language
 @pytest.fixture
 def vllm(monkeypatch: pytest.MonkeyPatch) -> None:
     """As if vLLM were installed."""
-    monkeypatch.setattr(generations, "find_spec", lambda name: object() if name == "vllm" else None)
+    monkeypatch.setattr(generation, "find_spec", lambda name: object() if name == "vllm" else None)
 
 
 @pytest.fixture
 def no_vllm(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(generations, "find_spec", lambda name: None)
+    monkeypatch.setattr(generation, "find_spec", lambda name: None)
 
 
 def built(options: Options, *, done: frozenset[str] = frozenset()) -> plans.Plan:
@@ -68,8 +67,7 @@ def test_questions_translations_and_own_prompts_in_one_study(tmp_path: Path):
             stop=("newline", "."),
         )
     )  # fmt: skip
-    sets = [one for unit in plan.units if isinstance(unit.work, GenerationWork)
-            for one in unit.work.sets]  # fmt: skip
+    sets = [part.content for unit in plan.units for part in unit.parts]
     assert len(sets) == plan.cells == 12 + 2 * 11 + 1
     assert {one.task for one in sets} == {"span", "translation", "text"}
     assert {one.pivot for one in sets} == {"fra_Latn", "swh_Latn", None}
@@ -83,8 +81,8 @@ def test_questions_translations_and_own_prompts_in_one_study(tmp_path: Path):
 def test_how_texts_are_drawn_reaches_the_cells():
     drawn = replace(MINI, temperature=0.7, top_p=0.9, seeds=(3,), n=4, limit=2)
     (unit,) = built(drawn).units
-    assert isinstance(unit.work, GenerationWork)
-    assert unit.work.sets[0].sampling == Sampling(temperature=0.7, top_p=0.9, seed=3, n=4)
+    (asked,) = (part.content for part in unit.parts)
+    assert asked.sampling == Sampling(temperature=0.7, top_p=0.9, seed=3, n=4)
     others = [drawn, replace(drawn, n=5), replace(drawn, temperature=0.0, top_p=None, seeds=(),
               n=None)]  # fmt: skip
     assert len({key for options in others for key in keys(built(options))}) == 3

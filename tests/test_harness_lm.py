@@ -19,14 +19,16 @@ from actors.model import LoadedModel, load
 from actors.prediction import score as plain
 from actors.work import run_unit
 from studies import harness_tasks
-from studies.cells import choice_cell
+from studies.contents import ChoiceItem, ChoiceSet
+from studies.kinds import choices
+from studies.kinds.choices import ChoiceGrid
 from studies.rows import Source
-from studies.spec import ChoiceItem, ChoiceSet, ChoiceWork, Unit
 from tests import tiny
 from tests.oracle_interventions import change_of, changed_log_probabilities
 from tests.rounding import of_model
 from tests.test_benchmarks import write
 from tests.test_harness import get, knowledge
+from tests.units import of_drafts
 
 FAMILIES = ("llama", "qwen2", "gemma2", "olmo2")
 TASKS = ("m_arc", "m_mmlu", "belebele", "xnli")
@@ -262,10 +264,8 @@ def test_a_worker_asks_as_the_harness_does(shared: Path):
     model = tiny.real_llama(shared)
     loaded = load(model, device="cpu", threads=1)
     found = get("harness/belebele", source, language="eng_Latn", limit=8, prompt="0-shot")
-    unit = Unit(
-        study="test", model=model, cells=(choice_cell(found, model=model),),
-        work=ChoiceWork(sets=(found,)), characters=1, allow_truncation=True,
-    )  # fmt: skip
+    grid = ChoiceGrid(benchmark="harness/belebele", languages=("eng_Latn",))
+    unit = of_drafts(grid, choices.draft(found, model=model), allow_truncation=True)
     rows = run_unit(loaded, unit).rows
     expected = score(loaded, found.items, allow_truncation=True)
     assert [row["scores"] for row in rows] == [list(choice.scores) for choice in expected]

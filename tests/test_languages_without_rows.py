@@ -6,9 +6,13 @@ from pathlib import Path
 import pytest
 
 from orchestrator import plan as plans
+from studies.kinds.choices import ChoiceGrid
+from studies.kinds.generation import GenerationGrid
+from studies.kinds.latent import LatentGrid
+from studies.kinds.training import TransferGrid
 from studies.rows import Source
 from studies.spec import Model
-from studies.study import ChoiceGrid, GenerationGrid, Grid, LatentGrid, Study, TransferGrid
+from studies.study import Grid, Study
 
 ROW = {
     "link": "a", "question_number": 1, "flores_passage": "Anna has a cat.", "dialect": "x",

@@ -8,19 +8,16 @@ import pytest
 from orchestrator import plan as plans
 from studies import miniworld
 from studies.asking import Asking, Chat, Lens, Steering
+from studies.kinds.alignment import AlignmentGrid
+from studies.kinds.choices import ChoiceGrid
+from studies.kinds.latent import LatentGrid
+from studies.kinds.steering import CONTROLS, SteeringGrid
+from studies.layers import named_layers
 from studies.options import Options
 from studies.recipes import RECIPES
 from studies.rows import Source
-from studies.spec import Model, SteeringWork
-from studies.study import (
-    CONTROLS,
-    AlignmentGrid,
-    ChoiceGrid,
-    LatentGrid,
-    SteeringGrid,
-    Study,
-    named_layers,
-)
+from studies.spec import Model
+from studies.study import Study
 from tests import world
 from tests.world import run
 
@@ -129,26 +126,19 @@ def test_vectors_come_before_the_answers_that_take_them():
         assert set(unit.needs) <= made
         made |= {cell.key for cell in unit.cells if cell.table == "vectors"}
     assert len(made) == 3, "two languages, and the halves of the pivot"
-    steered = [unit for unit in plan.units if isinstance(unit.work, SteeringWork)]
+    steered = [unit for unit in plan.units if unit.kind == "steering"]
     for unit in steered:
-        keys = {(taken.language, taken.intervention): taken.key for taken in unit.work.taken}
-        for cell in unit.cells:
-            assert (cell.layer is None) == (cell.coefficient == 0)
-            assert cell.layer is None or keys[cell.language, str(cell.intervention)] in unit.needs
+        for part in unit.parts:
+            for cell in part.cells:
+                assert (cell.layer is None) == (cell.coefficient == 0)
+                assert cell.layer is None or part.taken[str(cell.intervention)] in unit.needs
     pivot = [c for u in steered for c in u.cells if c.language == "eng_Latn"]
     assert [(cell.intervention, cell.coefficient) for cell in pivot] == [("steer", 0.0)]
-    wrong = {
-        taken.language: taken.key
-        for unit in steered
-        for taken in unit.work.taken
-        if taken.intervention == "wrong_language"
-    }
-    own = {
-        taken.language: taken.key
-        for unit in steered
-        for taken in unit.work.taken
-        if taken.intervention == "steer"
-    }
+    parts = [part for unit in steered for part in unit.parts if part.taken]
+    wrong, own = (
+        {part.content.language: part.taken[name] for part in parts if name in part.taken}
+        for name in ("wrong_language", "steer")
+    )
     assert wrong == {"deu_Latn": own["fra_Latn"], "fra_Latn": own["deu_Latn"]}
 
 
@@ -158,7 +148,7 @@ def test_no_drawn_item_is_answered_whatever_the_language_and_draw():
     drawn: dict[int, set[str]] = {}
     answered: dict[int, set[str]] = {}
     for unit in plan.units:
-        for each in unit.work.sets:
+        for each in (part.content for part in unit.parts):
             if unit.table == "vectors":
                 drawn.setdefault(each.seed, set()).update(each.ids)
             else:

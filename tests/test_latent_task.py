@@ -9,12 +9,13 @@ from actors.model import LoadedModel
 from actors.work import run_unit
 from orchestrator.storage.tables import check
 from studies.asking import Lens, text
-from studies.cells import latent_cells
-from studies.contents import LatentItem, LatentSet
-from studies.spec import Cell, LatentWork, Row, Unit
-from studies.study import LatentGrid
+from studies.kinds import latent
+from studies.kinds.latent import LatentGrid
+from studies.latent_items import LatentItem, LatentSet
+from studies.spec import Cell, Row, Unit
 from tests import oracle, tiny
 from tests.rounding import TINY
+from tests.units import of_drafts, with_cells
 
 FAMILIES = ("llama", "qwen2", "gemma2", "olmo2")
 
@@ -48,13 +49,11 @@ GRID = LatentGrid(benchmark="mini", languages=("deu_Latn",))
 
 
 def unit_of(
-    loaded: LoadedModel, asked: LatentSet = ASKED, *, how: Lens | None = None, **changes: object
+    loaded: LoadedModel, *sets: LatentSet, how: Lens | None = None, cut: bool = False
 ) -> Unit:
-    lens = how or Lens()
-    cells = tuple(latent_cells(replace(GRID, lens=lens), asked, model=loaded.facts))
-    work = LatentWork(sets=(asked,), lens=lens)
-    unit = Unit(study="s", model=loaded.facts, cells=cells, work=work, characters=1)
-    return replace(unit, **changes)  # type: ignore[arg-type]
+    grid = replace(GRID, lens=how or Lens())
+    drafts = [latent.draft(grid, asked, model=loaded.facts) for asked in sets or (ASKED,)]
+    return of_drafts(grid, *drafts, study="s", allow_truncation=cut)
 
 
 def rows_of(loaded: LoadedModel, unit: Unit) -> list[Row]:
@@ -156,7 +155,7 @@ def test_cells_asked_for_alone_have_the_values_that_they_have_together() -> None
     together = {(row["key"], row["item"]): row for row in rows_of(loaded, unit)}
 
     def few(cells: tuple[Cell, ...]) -> None:
-        rows = rows_of(loaded, replace(unit, cells=cells))
+        rows = rows_of(loaded, with_cells(unit, cells))
         assert [row["key"] for row in rows[:: len(ITEMS)]] == [cell.key for cell in cells]
         for row in rows:
             other = together[row["key"], row["item"]]
@@ -178,7 +177,7 @@ def test_a_control_that_is_not_asked_for_is_not_read() -> None:
     try:
         rows_of(loaded, unit)
         own = tuple(cell for cell in unit.cells if cell.measure == "latent")
-        rows_of(loaded, replace(unit, cells=own))
+        rows_of(loaded, with_cells(unit, own))
     finally:
         handle.remove()
     assert len(seen) == 2 and seen[1] < seen[0]
@@ -190,10 +189,7 @@ def test_two_languages_and_a_context_that_is_cut() -> None:
         ASKED, language="rus_Cyrl", items=(replace(ITEMS[1], context="a" * 300), *ITEMS[:1])
     )
     other = replace(other, order=(1, 0))
-    cells = [*latent_cells(GRID, ASKED, model=loaded.facts)]
-    cells += latent_cells(GRID, other, model=loaded.facts)
-    work = LatentWork(sets=(ASKED, other), lens=Lens())
-    unit = unit_of(loaded, cells=tuple(cells), work=work)
+    unit = unit_of(loaded, ASKED, other)
     with pytest.raises(
         ValueError, match=r"item 'b' has 3\d\d tokens and the model's context is 256"
     ):
@@ -203,8 +199,10 @@ def test_two_languages_and_a_context_that_is_cut() -> None:
         ("rus_Cyrl", "b")
     }
     # What is cut off does not depend on whether the control, whose texts are longer, is asked for.
-    alone = rows_of(loaded, replace(unit, allow_truncation=True, cells=(cells[6],)))
-    again = next(row for row in rows if row["key"] == cells[6].key)
+    few = unit_of(loaded, other, cut=True)
+    cell = few.cells[0]
+    alone = rows_of(loaded, with_cells(few, [cell]))
+    again = next(row for row in rows if row["key"] == cell.key)
     assert sums(alone[0], "native") == pytest.approx(sums(again, "native"), abs=TINY)
 
 
@@ -216,7 +214,7 @@ def test_what_cannot_be_read_is_refused() -> None:
     ):
         run_unit(loaded, unit_of(loaded, silent))
     with pytest.raises(ValueError, match="layer 4 cannot be taken in model 'tiny/llama': expected"):
-        list(latent_cells(replace(GRID, layers=(4,)), ASKED, model=loaded.facts))
-    beyond = tuple(replace(cell, layer=4) for cell in unit_of(loaded).cells[:1])
+        latent.draft(replace(GRID, layers=(4,)), ASKED, model=loaded.facts)
+    beyond = with_cells(unit_of(loaded), [replace(unit_of(loaded).cells[0], layer=4)])
     with pytest.raises(ValueError, match="'resid_post' does not exist at layer 4"):
-        run_unit(loaded, unit_of(loaded, cells=beyond))
+        run_unit(loaded, beyond)

@@ -14,7 +14,7 @@ MAY_IMPORT = {
     "studies": {"studies"},
     "actors": {"actors", "studies"},
     "orchestrator": {"orchestrator", "actors", "studies", "analysis"},
-    "analysis": {"analysis"},
+    "analysis": {"analysis", "studies.kinds", "studies.tables"},  # the columns of tables alone
 }
 HOMES = {
     "ray": ("orchestrator/cluster.py", "orchestrator/workers/head.py"),
@@ -32,7 +32,7 @@ HOMES = {
 LONGEST_FILE = 400
 LIGHT = {
     "orchestrator.__main__": ("torch", "transformers", "ray", "matplotlib", "pandas", "datasets"),
-    "analysis.report": ("torch", "transformers", "ray", "datasets", "studies", "actors"),
+    "analysis.report": ("torch", "transformers", "ray", "datasets", "actors"),
     "studies.recipes": ("torch", "transformers", "ray", "pandas", "datasets"),
 }
 
@@ -63,7 +63,8 @@ def test_imports_go_one_way(path: Path):
     for module in imports(path):
         top = module.partition(".")[0]
         if top in PACKAGES:
-            assert top in MAY_IMPORT[package], f"{where} imports {module}"
+            may = MAY_IMPORT[package]
+            assert top in may or module in may, f"{where} imports {module}"
         assert top != "tests", f"{where} imports {module}"
         for home in HOMES.get(top, (where,)):
             if where.startswith(home):

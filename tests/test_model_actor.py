@@ -10,24 +10,18 @@ import pytest
 from tokenizers import Tokenizer
 
 from actors.alignment import align
+from actors.kinds.given import PivotCache
 from actors.model import load
 from actors.model_actor import ModelActor
-from actors.tasks.given import PivotCache
 from actors.work import run_unit
 from studies import miniworld
+from studies.contents import ChoiceItem, ChoiceSet
+from studies.kinds.choices import ChoiceGrid
 from studies.model_files import facts
-from studies.spec import (
-    Cell,
-    ChoiceItem,
-    ChoiceSet,
-    ChoiceWork,
-    Model,
-    ModelFacts,
-    Row,
-    Unit,
-)
+from studies.spec import Cell, Model, ModelFacts, Row, Unit
 from tests import oracle, tiny
 from tests.alignment_units import OTHERS, WORDS, bitext, cells, documented, unit
+from tests.units import of_cells, with_cells
 
 
 def test_values_do_not_depend_on_how_cells_are_grouped() -> None:
@@ -78,16 +72,17 @@ def choice_unit(facts: ModelFacts, *, context: str = "Which letter?") -> Unit:
         benchmark="letters",
     )
     choices = ChoiceSet(benchmark="letters", language="eng_Latn", prompt="plain", items=items)
-    work = ChoiceWork(sets=(choices,))
-    return Unit(study="test", model=facts, cells=(cell,), work=work, characters=1)
+    grid = ChoiceGrid(benchmark="letters", languages=("eng_Latn",))
+    return of_cells("choices", grid, facts, ((cell,), choices))
 
 
 def test_item_rows_have_the_documented_columns() -> None:
     actor = ModelActor(tiny.make("qwen2"), device="cpu", threads=1)
     asked = choice_unit(tiny.make("qwen2"))
     rows = actor.run(asked).rows
-    assert isinstance(asked.work, ChoiceWork)
-    items = asked.work.sets[0].items
+    choices = asked.parts[0].content
+    assert isinstance(choices, ChoiceSet)
+    items = choices.items
     for row, item, choice in zip(rows, items, actor.score(items), strict=True):
         assert list(row) == documented("items")
         assert (row["item"], row["gold"], row["prompt"]) == (item.id, item.gold, "plain")
@@ -100,7 +95,7 @@ def test_item_rows_have_the_documented_columns() -> None:
 def test_a_setting_that_would_be_ignored_is_an_error() -> None:
     loaded = tiny.loaded("llama")
     asked = choice_unit(loaded.facts)
-    steered = replace(asked, cells=(replace(asked.cells[0], intervention="add"),))
+    steered = with_cells(asked, [replace(asked.cells[0], intervention="add")])
     with pytest.raises(ValueError, match="intervention 'add'"):
         run_unit(loaded, steered)
     with pytest.raises(ValueError, match="the unit is for model 'tiny/qwen2'"):

@@ -12,13 +12,17 @@ from actors.model import load
 from actors.prediction.score import score
 from orchestrator import plan as plans
 from studies import benchmarks
+from studies.kinds.alignment import AlignmentGrid
+from studies.kinds.choices import ChoiceGrid
+from studies.kinds.generation import GenerationGrid
+from studies.kinds.training import TransferGrid
 from studies.measures import NEURONXA
 from studies.model_files import facts
 from studies.options import Options
 from studies.recipes import RECIPES
 from studies.rows import Source
 from studies.spec import Model, Switches
-from studies.study import AlignmentGrid, ChoiceGrid, GenerationGrid, Study, TransferGrid
+from studies.study import Study
 from tests import world
 from tests.world import run
 

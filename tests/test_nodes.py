@@ -20,11 +20,12 @@ import pytest
 
 from orchestrator import cluster as clusters
 from orchestrator.workers.events import Event
-from studies.cells import alignment_cells
+from studies.contents import Bitext
+from studies.kinds.alignment import AlignmentGrid
 from studies.model_files import facts
-from studies.spec import AlignmentWork, Bitext, Model, Switches, Unit
-from studies.study import AlignmentGrid
+from studies.spec import Model, Unit
 from tests.test_places import hostile
+from tests.units import of_bitexts
 from tests.world import ROOT
 
 pytestmark = pytest.mark.ray
@@ -80,9 +81,7 @@ def unit(*, pairs: int = 4) -> Unit:
         texts=texts,
     )
     grid = AlignmentGrid(dataset="made", languages=("deu_Latn",), pairs=pairs, measures=("mexa",))
-    cells = tuple(alignment_cells(grid, model=MODEL, bitext=bitext))
-    work = AlignmentWork(bitexts=(bitext,), switches=Switches())
-    return Unit(study="test", model=MODEL, cells=cells, work=work, characters=1)
+    return of_bitexts(grid, MODEL, bitext)
 
 
 def events(cluster: clusters.Cluster, *, until: int, seconds: float = SECONDS) -> list[Event]:

@@ -11,7 +11,8 @@ from studies.study import Study
 
 HEAD = """
 from studies.spec import Model
-from studies.study import ChoiceGrid, Study
+from studies.kinds.choices import ChoiceGrid
+from studies.study import Study
 M = (Model(id="miniworld-llama"),)
 G = (ChoiceGrid(benchmark="mini_belebele", languages=("deu_Latn",), limit=3),)
 """
@@ -23,8 +24,8 @@ MISTAKES: dict[str, tuple[str, str]] = {
     "a list": ("def study(options): return [1]", "returned an object of type list"),
     "a class's name": ("def study(options): return Study", "returned an object of type type"),
     "a coroutine": ("def study(options):\n  yield 1", "returned an object of type generator"),
-    "raises": ("def study(options):\n  return 1 / 0", "line 8: function 'study' failed"),
-    "raises a ValueError": ("def study(options):\n  int('x')", "line 8: function 'study' failed"),
+    "raises": ("def study(options):\n  return 1 / 0", "line 9: function 'study' failed"),
+    "raises a ValueError": ("def study(options):\n  int('x')", "line 9: function 'study' failed"),
     "asks for what is not there": ("def study(options): return options.shots", "AttributeError"),
     "takes nothing": ("def study(): pass", "expected def study(options)"),
     "takes two": ("def study(options, other): pass", "expected def study(options)"),
@@ -32,7 +33,7 @@ MISTAKES: dict[str, tuple[str, str]] = {
     "syntax": ("def study(options:\n  pass", "cannot be read as Python (SyntaxError"),
     "indentation": ("def study(options):\npass", "cannot be read as Python (IndentationError"),
     "an import": ("import nowhere_at_all", "No module named 'nowhere_at_all'"),
-    "a name": ("study = undefined", "line 7: it cannot be read as Python (NameError"),
+    "a name": ("study = undefined", "line 8: it cannot be read as Python (NameError"),
     "exits": ("raise SystemExit(3)", "SystemExit: 3"),
     "stops": ("def study(options):\n  exit()", "function 'study' failed (SystemExit"),
     "recurses": ("def study(options): return study(options)", "RecursionError"),
@@ -49,11 +50,11 @@ MISTAKES: dict[str, tuple[str, str]] = {
     ),
     "one grid": (
         "def study(options): return Study(name='m', models=M, grids=G[0])",
-        "expected a tuple of at least one AlignmentGrid or ChoiceGrid",
+        "expected a tuple of at least one Grid",
     ),
     "a grid's name": (
         "def study(options): return Study(name='m', models=M, grids=('belebele',))",
-        "'belebele' is among the study's grids: expected AlignmentGrid or",
+        "'belebele' is among the study's grids: expected Grid",
     ),
     "settings": (
         "def study(options): return Study(name='m', models=M, grids=G, settings={'a': {1}})",

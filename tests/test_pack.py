@@ -5,9 +5,11 @@ from dataclasses import replace
 
 import pytest
 
-from orchestrator.pack import Part, pack, possible
-from studies.spec import Bitext, Cell, ModelFacts, Unit, digest
-from studies.study import AlignmentGrid
+from orchestrator.pack import Missing, pack, possible
+from studies.contents import Bitext
+from studies.kinds.alignment import AlignmentGrid
+from studies.spec import Cell, ModelFacts, Unit, digest
+from studies.study import Draft
 
 MODEL = ModelFacts(
     name="a",
@@ -27,7 +29,7 @@ GRID = AlignmentGrid(dataset="flores200", languages=("all",))
 
 def part(
     name: str, *, model: str = "a", needs: tuple[str, ...] = (), cells: int = 2, characters: int = 9
-) -> Part:
+) -> Missing:
     """Cells as a recipe makes them: the scope of one digests the keys of those it takes."""
     bitext = Bitext(
         dataset="flores200",
@@ -49,12 +51,14 @@ def part(
         for layer in range(cells)
     )
     facts = replace(MODEL, name=model, weights=model)
-    return Part(
-        model=facts, cells=made, content=bitext, grid=GRID, characters=characters, needs=needs
+    taken = {key: key for key in needs}
+    draft = Draft(
+        kind="alignment", model=facts, content=bitext, cells=(), characters=characters, taken=taken
     )
+    return Missing(GRID, draft, made)
 
 
-def packed(parts: list[Part], *, size: int = 20) -> list[Unit]:
+def packed(parts: list[Missing], *, size: int = 20) -> list[Unit]:
     return list(pack(parts, size=size, study="s", allow_truncation=False))
 
 
@@ -88,7 +92,7 @@ def test_another_vector_is_another_answer_and_the_same_vector_the_same():
 @pytest.mark.parametrize("seed", range(20))
 def test_any_chain_of_needs_over_any_models_is_in_order(seed: int):
     source = random.Random(seed)
-    parts: list[Part] = []
+    parts: list[Missing] = []
     for number in range(60):
         cells = [cell.key for each in parts for cell in each.cells]
         needs = source.sample(cells, k=min(len(cells), source.choice((0, 0, 0, 1, 3))))
@@ -106,9 +110,8 @@ def test_any_chain_of_needs_over_any_models_is_in_order(seed: int):
     assert sorted(keys) == sorted(cell.key for each in parts for cell in each.cells)
     for unit in units:
         assert len({cell.model for cell in unit.cells}) == 1
-        assert {bitext.language for bitext in unit.work.bitexts} == {
-            cell.language for cell in unit.cells
-        }
+        for one in unit.parts:
+            assert {one.content.language} == {cell.language for cell in one.cells}
 
 
 def test_a_taker_that_stands_before_its_maker_is_our_mistake():

@@ -9,16 +9,18 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator import fit
+from orchestrator import context_length
 from orchestrator import plan as plans
 from studies import options as opt
 from studies.asking import Chat
+from studies.kinds.alignment import AlignmentGrid
+from studies.kinds.choices import ChoiceGrid
 from studies.model_files import facts
 from studies.options import Options
 from studies.recipes import RECIPES
 from studies.rows import Source
 from studies.spec import Model
-from studies.study import AlignmentGrid, ChoiceGrid, Study
+from studies.study import Study
 from tests import tiny, world
 
 BENCH = runpy.run_path(str(world.ROOT / "docs" / "benchmarks" / "plan.py"))
@@ -82,7 +84,7 @@ def test_a_large_study_is_planned_cell_by_cell_and_unit_by_unit(
     models = [unit.model.label for unit in plan.units]
     assert models == sorted(models), "units of one model stand together"
     texts = Counter(
-        (unit.model.label, bitext.language) for unit in plan.units for bitext in unit.work.bitexts
+        (unit.model.label, part.content.language) for unit in plan.units for part in unit.parts
     )
     assert set(texts.values()) == {1}, "a language is never divided"
     assert len(texts) == 5 * len({cell.language for cell in cells})
@@ -217,9 +219,11 @@ def test_texts_beyond_the_context_are_counted(root: Path, tmp_path: Path):
 def test_texts_are_tokenised_once_for_all_models_with_a_tokenizer_and_context_in_common(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    count, calls = fit.count_tokens, []
-    monkeypatch.setattr(fit, "count_tokens", lambda *given: calls.append(given) or count(*given))
-    monkeypatch.setattr(fit, "TEXTS_AT_ONCE", 2)
+    count, calls = context_length.count_tokens, []
+    monkeypatch.setattr(
+        context_length, "count_tokens", lambda *given: calls.append(given) or count(*given)
+    )
+    monkeypatch.setattr(context_length, "TEXTS_AT_ONCE", 2)
     folder = Path(tiny.make("llama").folder)
     twin = Path(shutil.copytree(folder, tmp_path / "twin"))
     weights = (twin / "model.safetensors").read_bytes()

@@ -7,11 +7,13 @@ import pytest
 import torch
 
 from actors.points import lay_out
-from actors.tasks.given import Given, PivotCache
-from actors.tasks.parallel import parallel
-from studies.spec import AlignmentWork, Bitext, Cell, Row, Switches, Unit
+from actors.work import run_unit
+from studies.contents import Bitext, Bitexts
+from studies.kinds.alignment import AlignmentGrid
+from studies.spec import Cell, Row, Unit
 from tests import oracle, tiny
 from tests.rounding import assert_near, of_sum
+from tests.units import of_cells
 
 
 def pairs(n: int = 60, *, noise: float = 0.1) -> torch.Tensor:
@@ -85,12 +87,14 @@ def picture(bitexts: tuple[Bitext, ...], layers: tuple[int, ...], *, pooling: st
         )
         for layer in layers
     )  # fmt: skip
-    work = AlignmentWork(bitexts=bitexts, switches=Switches(), method="pca", together=True)
-    return Unit(study="test", model=facts, cells=cells, work=work, characters=1)
+    grid = AlignmentGrid(
+        table="points", dataset="questions/mini", languages=("all",), method="pca", together=True
+    )
+    return of_cells("alignment", grid, facts, (cells, Bitexts(bitexts=bitexts)))
 
 
 def drawn(unit: Unit) -> list[Row]:
-    return parallel(tiny.loaded("gemma2"), unit, Given({}, PivotCache())).rows
+    return run_unit(tiny.loaded("gemma2"), unit).rows
 
 
 @pytest.mark.parametrize("pooling", ["last", "average"])

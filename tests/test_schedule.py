@@ -8,10 +8,11 @@ from orchestrator.scheduling.actions import Close, Node, Open, Submit
 from orchestrator.scheduling.cost import Cost
 from orchestrator.scheduling.schedule import Schedule
 from orchestrator.scheduling.split import split
-from studies.cells import alignment_cells
-from studies.spec import AlignmentWork, Bitext, ModelFacts, Switches, Unit
-from studies.study import AlignmentGrid
+from studies.contents import Bitext
+from studies.kinds.alignment import AlignmentGrid
+from studies.spec import ModelFacts, Unit
 from tests.test_spec import BITEXT, MODEL
+from tests.units import of_bitexts
 
 GRID = AlignmentGrid(
     dataset="flores200",
@@ -35,17 +36,12 @@ def unit(
     needs: tuple[str, ...] = (),
     dataset: str = "flores200",
 ) -> Unit:
-    bitexts = tuple(replace(bitext(language), dataset=dataset) for language in languages)
+    bitexts = [replace(bitext(language), dataset=dataset) for language in languages]
     grid = replace(GRID, dataset=dataset)
-    cells = [cell for text in bitexts for cell in alignment_cells(grid, model=model, bitext=text)]
-    return Unit(
-        study="test",
-        model=model,
-        cells=tuple(cells),
-        work=AlignmentWork(bitexts=bitexts, switches=Switches()),
-        characters=characters,
-        needs=needs,
-    )
+    whole = of_bitexts(grid, model, *bitexts)
+    taken = {key: key for key in needs}
+    parts = [replace(part, characters=0, taken=taken) for part in whole.parts]
+    return replace(whole, parts=(replace(parts[0], characters=characters), *parts[1:]))
 
 
 def model(name: str, gigabytes: float = 0.000001) -> ModelFacts:
@@ -227,7 +223,11 @@ def test_gpus_that_become_free_are_kept_for_a_model_that_needs_several():
     (first,), (second,) = units(model("x", 60), 1), units(model("y", 60), 1)
     large, other = model("large", 140), model("z", 60)
     key = first.cells[0].key
-    waiting = [replace(one, needs=(key,)) for facts in (large, other) for one in units(facts, 2)]
+    waiting = [
+        unit(facts, "deu_Latn", dataset=str(number), needs=(key,))
+        for facts in (large, other)
+        for number in range(2)
+    ]
     drive = Drive([first, second, *waiting], gpu(2))
     drive.open_all()
     drive.done(next(worker for worker, running in drive.busy().items() if running == first))
@@ -309,7 +309,6 @@ def test_halves_hold_the_same_cells_with_their_texts():
     cells = [cell.key for half in halves for cell in half.cells]
     assert sorted(cells) == sorted(cell.key for cell in whole.cells)
     for half in halves:
-        assert isinstance(half.work, AlignmentWork)
-        texts = {text.language for text in half.work.bitexts}
-        assert texts == {cell.language for cell in half.cells}
+        for part in half.parts:
+            assert {part.content.language} == {cell.language for cell in part.cells}
     assert split(unit(A, "deu_Latn")) == (unit(A, "deu_Latn"),)

@@ -9,7 +9,7 @@ import pytest
 from actors.batching import TokenBudget
 from actors.model import LoadedModel, load
 from actors.prediction.score import choose, score
-from studies.spec import ChoiceItem
+from studies.contents import ChoiceItem
 from tests import oracle, tiny
 from tests.rounding import TINY
 

@@ -9,10 +9,13 @@ from dataclasses import fields, replace
 
 import pytest
 
-from studies.cells import alignment_cells, choice_cell
+from orchestrator.pack import Ledger
+from studies.contents import Bitext, ChoiceItem, ChoiceSet
+from studies.kinds import choices
+from studies.kinds.alignment import AlignmentGrid
 from studies.measures import MEASURES
-from studies.spec import Bitext, Cell, ChoiceItem, ChoiceSet, ModelFacts, Switches, digest
-from studies.study import AlignmentGrid
+from studies.spec import Cell, ModelFacts, Switches, digest
+from studies.study import Draft
 
 MODEL = ModelFacts(
     name="tiny",
@@ -46,8 +49,17 @@ CHOICES = ChoiceSet(
 )
 
 
+def cells_of(draft: Draft) -> list[Cell]:
+    return [cell for cells in draft.cells for cell in cells]
+
+
+def choice_cell(asked: ChoiceSet, *, model: ModelFacts, fingerprint: str | None = None) -> Cell:
+    (cell,) = cells_of(choices.draft(asked, model=model, fingerprint=fingerprint))
+    return cell
+
+
 def keys(grid: AlignmentGrid = GRID, model: ModelFacts = MODEL, bitext: Bitext = BITEXT):
-    cells = alignment_cells(grid, model=model, bitext=bitext)
+    cells = cells_of(grid.draft(bitext, model=model))
     return {(cell.measure, cell.pooling, cell.layer): cell.key for cell in cells}
 
 
@@ -137,7 +149,7 @@ def test_numbers_that_are_equal_and_written_differently_have_keys_of_their_own()
 
 
 def test_a_copy_with_another_column_has_another_key():
-    cell = next(alignment_cells(GRID, model=MODEL, bitext=BITEXT))
+    cell = cells_of(GRID.draft(BITEXT, model=MODEL))[0]
     copies = [replace(cell, **change) for change in ({}, {"layer": 2}, {"coefficient": 0.5})]
     assert [copy.key for copy in copies] == [obvious(copy) for copy in copies]
     assert len({copy.key for copy in copies}) == 3
@@ -166,20 +178,20 @@ def test_a_switch_changes_the_similarities_it_concerns(switches, changed):
     assert {name for name, *_ in after.keys() - same} == changed
 
 
-def test_the_keys_asked_about_are_those_of_the_cells_made():
-    asked: list[str] = []
+def test_a_ledger_makes_the_cells_that_are_missing_and_counts_the_others():
     switches = Switches(last_layer="raw")
     grid = replace(GRID, switches=switches)
-    every = list(alignment_cells(grid, model=MODEL, bitext=BITEXT))
-    made = alignment_cells(
-        grid,
-        model=MODEL,
-        bitext=BITEXT,
-        fingerprint=BITEXT.fingerprint,
-        wanted=lambda key: asked.append(key) or len(asked) % 3 == 0,
-    )
-    assert list(made) == every[2::3]
+    draft = grid.draft(BITEXT, model=MODEL, fingerprint=BITEXT.fingerprint)
+    asked = [key for cells in draft.cells for _, key in cells.keys()]  # noqa: SIM118
+    every = cells_of(draft)
     assert asked == [cell.key for cell in every] == [obvious(cell) for cell in every]
+    ledger = Ledger(done=asked[::3], failed=asked[1:2])
+    made = ledger.missing(draft)
+    assert list(made) == [cell for place, cell in enumerate(every) if place % 3 and place != 1]
+    label = MODEL.label
+    assert (ledger.totals[label], ledger.done[label]) == (len(every), len(asked[::3]))
+    assert ledger.missing(draft) == ()
+    assert (ledger.totals[label], ledger.done[label]) == (len(every), len(asked[::3]))
     known = choice_cell(CHOICES, model=MODEL, fingerprint=CHOICES.fingerprint)
     assert known.key == choice_cell(CHOICES, model=MODEL).key == obvious(known)
 

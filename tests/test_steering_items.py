@@ -7,11 +7,12 @@ import pytest
 
 from studies import question_texts, steering_items
 from studies.asking import Asking, Chat
-from studies.contents import VectorSet
+from studies.contents import ChoiceSet
 from studies.draws import draw, drawn, ordered
+from studies.question_texts import Questions
 from studies.rows import Source
-from studies.spec import ChoiceSet, Row
-from studies.study import Questions
+from studies.spec import Row
+from studies.steering_items import VectorSet
 from tests.test_benchmarks import write
 from tests.test_latent_items import row
 

@@ -19,7 +19,7 @@ from actors.model import LoadedModel
 from actors.prediction.predict import Question
 from actors.prediction.score import read_options, score
 from actors.structure.sites import SiteName
-from studies.spec import ChoiceItem
+from studies.contents import ChoiceItem
 from tests import oracle_families, oracle_interventions, tiny
 from tests.questions import QUESTIONS, ids
 from tests.rounding import TINY

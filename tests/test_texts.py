@@ -6,8 +6,7 @@ from dataclasses import replace
 import pyarrow as pa
 import pytest
 
-from actors.tasks.given import Given, PivotCache
-from actors.tasks.texts import texts
+from actors.work import run_unit
 from orchestrator.storage.compact import _once
 from orchestrator.storage.tables import IDENTITY, SCHEMAS, check, mismatch, to_arrow
 from studies.contents import GenerationItem, GenerationSet, Sampling
@@ -23,7 +22,7 @@ def asked(*prompts: str, **given: object) -> GenerationSet:
 
 
 def rows(unit: Unit) -> list[Row]:
-    return texts(tiny.loaded(FAMILY), unit, Given({}, PivotCache())).rows
+    return run_unit(tiny.loaded(FAMILY), unit).rows
 
 
 def unit(*sets: GenerationSet, **given: object) -> Unit:

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from actors.answer import answer_of
+from actors.kinds.generation import Text, written
 from actors.scoring.thoughts import MARKS, parts
-from actors.tasks.texts import Text, written
 from orchestrator.storage.tables import check, to_arrow
 from studies.asking import Chat
 from studies.contents import GenerationItem
@@ -51,9 +52,10 @@ def test_the_answer_behind_a_thought_is_scored(template, text, expected, tmp_pat
     chat = Chat() if template else None
     one = replace(asked("x", task="number", chat=chat), items=(item,))
     work = unit(loaded.facts, one)
-    made = written(
+    found = written(
         loaded, work, write=lambda sets: [[[Text(text, 3, False)]] for _ in sets], engine="e"
     )
+    made = answer_of(work, found)
     check(work, made.rows)
     (row,) = to_arrow(made.rows, table="generations").to_pylist()
     columns = ("thought", "output", "in_thought", "exact", "answer")

@@ -3,9 +3,11 @@
 from typing import Any
 
 from orchestrator.workers.worker import Order, Worker
-from studies.cells import text_cell
 from studies.contents import GenerationItem, GenerationSet
-from studies.spec import GenerationWork, ModelFacts, Unit
+from studies.kinds import generation
+from studies.kinds.generation import GenerationGrid
+from studies.spec import ModelFacts, Unit
+from tests.units import of_drafts
 
 
 def asked(*prompts: str, **given: Any) -> GenerationSet:
@@ -23,14 +25,9 @@ def asked(*prompts: str, **given: Any) -> GenerationSet:
 
 def unit(model: ModelFacts, *sets: GenerationSet, allow_truncation: bool = False) -> Unit:
     """One unit of these sets."""
-    return Unit(
-        study="own",
-        model=model,
-        cells=tuple(text_cell(one, model=model) for one in sets),
-        work=GenerationWork(sets=sets),
-        characters=sum(len(item.prompt) for one in sets for item in one.items),
-        allow_truncation=allow_truncation,
-    )
+    drafts = [generation.draft(one, model=model) for one in sets]
+    grid = GenerationGrid(benchmark="own", languages=("eng_Latn",), task="text")
+    return of_drafts(grid, *drafts, study="own", allow_truncation=allow_truncation)
 
 
 class SpreadWorker(Worker):

@@ -14,7 +14,7 @@ from actors.intervention.sweep import sweep
 from actors.model import LoadedModel
 from actors.prediction.predict import Question
 from actors.prediction.score import Choice, choose, read_options
-from studies.spec import ChoiceItem, Normalise
+from studies.contents import ChoiceItem, Normalise
 
 # Log-probabilities [question][option][token].
 Logs = list[list[list[float]]]

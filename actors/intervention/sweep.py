@@ -16,7 +16,7 @@ from actors.intervention.setting import Setting, check
 from actors.model import LoadedModel
 from actors.prediction.predict import Question, take_apart
 from actors.prediction.score import Choice, ask, choose
-from studies.spec import ChoiceItem, Normalise
+from studies.contents import ChoiceItem, Normalise
 
 
 def sweep(loaded: LoadedModel, questions: Sequence[Question], settings: Sequence[Setting]) -> Swept:

@@ -19,7 +19,7 @@ from actors.branches import attention, pack, size
 from actors.model import LoadedModel, too_long
 from actors.prediction.predict import Question, lay_out, log_probabilities, take_apart
 from studies.asking import Chat
-from studies.spec import ChoiceItem, Normalise
+from studies.contents import ChoiceItem, Normalise
 
 
 class Choice(NamedTuple):

@@ -15,13 +15,13 @@ from pathlib import Path
 import torch
 
 from actors import batching, work
+from actors.kinds.given import PivotCache
 from actors.model import LoadedModel, load
-from actors.tasks.given import PivotCache
 from orchestrator import plan as plans
+from studies.contents import Bitext
 from studies.options import Options
 from studies.recipes import neuronxa
 from studies.rows import Source
-from studies.spec import AlignmentWork
 
 
 @torch.inference_mode()
@@ -29,8 +29,9 @@ def plain(loaded: LoadedModel, planned: plans.Plan) -> tuple[float, int]:
     """Seconds and tokens of a bare forward over every language and, once, the pivot."""
     seconds, tokens, pivots = 0.0, 0, set()
     for unit in planned.units:
-        assert isinstance(unit.work, AlignmentWork)
-        for bitext in unit.work.bitexts:
+        for part in unit.parts:
+            bitext = part.content
+            assert isinstance(bitext, Bitext)
             texts = [bitext.texts]
             if bitext.pivot_texts not in pivots:
                 pivots.add(bitext.pivot_texts)

@@ -34,7 +34,9 @@ from orchestrator.workers.events import Event
 from orchestrator.workers.gpus import GpuUse
 from orchestrator.workers.session import Session
 from orchestrator.workers.worker import Order, Worker
-from studies.spec import Cell, ChoiceSet, ChoiceWork, ModelFacts, Row, Unit
+from studies.contents import ChoiceSet
+from studies.kinds.choices import ChoiceGrid
+from studies.spec import Cell, ModelFacts, Part, Row, Unit
 from studies.study import Study
 
 
@@ -173,8 +175,9 @@ def plan(units: int) -> Plan:
             table="items", model="m", revision="main", language="eng_Latn", scope=str(number)
         )
         content = ChoiceSet(benchmark="b", language="eng_Latn", prompt="p", items=())
-        work = ChoiceWork(sets=(content,))
-        made.append(Unit(study="s", model=model, cells=(cell,), work=work, characters=100))
+        part = Part(cells=(cell,), content=content, characters=100)
+        grid = ChoiceGrid(benchmark="b", languages=("eng_Latn",))
+        made.append(Unit(study="s", model=model, kind="choices", grid=grid, parts=(part,)))
     return Plan(
         study=Study(name="s", models=(), grids=()),
         models=(model,),

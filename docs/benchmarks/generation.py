@@ -18,14 +18,13 @@ from typing import TypeVar
 from actors.answer import Answer
 from actors.engine import Engine
 from actors.model import LoadedModel, load
-from actors.tasks.given import Given, PivotCache
-from actors.tasks.texts import texts
+from actors.work import run_unit
 from studies import generation_items
-from studies.cells import text_cell
 from studies.contents import GenerationSet
+from studies.kinds import generation
 from studies.model_files import facts
 from studies.rows import Source
-from studies.spec import GenerationWork, Model, ModelFacts, Row, Unit
+from studies.spec import Model, ModelFacts, Part, Row, Unit
 
 T = TypeVar("T")
 LANGUAGES = ("deu_Latn", "fra_Latn", "rus_Cyrl", "zho_Hans", "swh_Latn")
@@ -43,13 +42,13 @@ def asked(items: int) -> list[GenerationSet]:
 
 def unit(model: ModelFacts, sets: list[GenerationSet]) -> Unit:
     """All sets as one unit."""
-    return Unit(
-        study="benchmark",
-        model=model,
-        cells=tuple(text_cell(one, model=model) for one in sets),
-        work=GenerationWork(sets=tuple(sets)),
-        characters=1,
-    )
+    drafts = [generation.draft(one, model=model) for one in sets]
+    parts = [
+        Part(cells=tuple(draft.cells[0]), content=draft.content, characters=draft.characters)
+        for draft in drafts
+    ]
+    grid = generation.GenerationGrid(benchmark="xquad", languages=LANGUAGES)
+    return Unit(study="benchmark", model=model, kind="generation", grid=grid, parts=tuple(parts))
 
 
 def timed(run: Callable[[], T]) -> tuple[float, T]:
@@ -95,7 +94,7 @@ def compare(model: ModelFacts, *, items: int, rounds: int, threads: int) -> None
 
 def write(hf: LoadedModel, one: Unit) -> Answer:
     """What transformers writes."""
-    return texts(hf, one, Given({}, PivotCache()))
+    return run_unit(hf, one)
 
 
 def main() -> None:

@@ -26,9 +26,10 @@ from actors.prediction.score import ask, score
 from actors.structure.find import find
 from actors.structure.sites import edit
 from studies import benchmarks
+from studies.contents import ChoiceSet
 from studies.model_files import facts
 from studies.rows import Source
-from studies.spec import ChoiceSet, Model
+from studies.spec import Model
 
 COEFFICIENTS = (-4.0, -3.0, -2.0, -1.0, -0.5, 0.0, 0.5, 1.0, 2.0, 3.0, 4.0)
 NAIVE_ITEMS = 4

@@ -13,7 +13,9 @@ from collections.abc import Callable
 
 from orchestrator.storage.store import Store
 from orchestrator.storage.tables import SCHEMAS
-from studies.spec import AlignmentWork, Cell, ModelFacts, Row, Switches, Unit
+from studies.contents import Bitexts
+from studies.kinds.alignment import AlignmentGrid
+from studies.spec import Cell, ModelFacts, Part, Row, Switches, Unit
 
 SWITCHES = Switches()
 
@@ -39,8 +41,9 @@ def unit(number: int, *, rows: int) -> Unit:
         name=cells[0].model, revision="main", folder="", weights="", tokenizer="",
         dtype="float32", layers=99, width=1, neurons=1, context=1, bytes=1,
     )  # fmt: skip
-    work = AlignmentWork(bitexts=(), switches=SWITCHES)
-    return Unit(study="store", model=model, cells=cells, work=work, characters=1)
+    grid = AlignmentGrid(dataset="flores200", languages=("all",), switches=SWITCHES)
+    part = Part(cells=cells, content=Bitexts(bitexts=()), characters=1)
+    return Unit(study="store", model=model, kind="alignment", grid=grid, parts=(part,))
 
 
 def row(cell: Cell) -> Row:

@@ -53,8 +53,8 @@ class Queue:
     again: dict[int, list[Job]] = field(default_factory=dict)
     later: set[Job] = field(default_factory=set)
     waiting: int = 0
-    waiting_weight: dict[type, float] = field(default_factory=dict)
-    left_weight: dict[type, float] = field(default_factory=dict)
+    waiting_weight: dict[str, float] = field(default_factory=dict)
+    left_weight: dict[str, float] = field(default_factory=dict)
 
     def push(self, job: Job) -> None:
         """The job may run."""
@@ -94,12 +94,12 @@ class Queue:
 
     def added(self, job: Job, *, times: int = 1) -> None:
         """The job counts, or no longer counts, among what is left of the model."""
-        kind = type(job.unit.work)
+        kind = job.unit.kind
         self.left_weight[kind] = self.left_weight.get(kind, 0.0) + times * job.weight
 
     def _count(self, job: Job, times: int) -> None:
         """Keep the sums; an empty queue sums to nothing, whatever the roundings."""
-        kind = type(job.unit.work)
+        kind = job.unit.kind
         self.waiting += times
         self.waiting_weight[kind] = self.waiting_weight.get(kind, 0.0) + times * job.weight
         if not self.waiting:
@@ -145,7 +145,7 @@ class Backlog:
     def longest(self, queue: Queue) -> float:
         """Seconds of the longest chain of jobs that begins with what may run."""
         best = queue.best(())
-        return best.rank * self._cost.factor(queue.model, type(best.unit.work)) if best else 0.0
+        return best.rank * self._cost.factor(queue.model, best.unit.kind) if best else 0.0
 
     def seconds(self, queue: Queue, *, left: bool = False) -> float:
         """Estimated seconds of what waits and may run; `left`: of all that is not done."""

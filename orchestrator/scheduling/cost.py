@@ -10,6 +10,7 @@ from collections.abc import Hashable, Iterable
 from typing import Literal
 
 from orchestrator.scheduling.placement import gpus_for
+from studies.inputs import CHARACTERS_PER_TOKEN
 from studies.spec import ModelFacts, Unit
 
 Device = Literal["cpu", "gpu"]
@@ -18,7 +19,6 @@ Device = Literal["cpu", "gpu"]
 RATES: dict[Device, float] = {"gpu": 5e13, "cpu": 3e10}
 # Dispatch, tokenising and writing a shard cost this much however little a unit computes.
 UNIT_SECONDS = 0.1
-CHARACTERS_PER_TOKEN = 3
 BYTES_PER_NUMBER = {"float32": 4.0, "bfloat16": 2.0, "float16": 2.0, "8bit": 1.0, "4bit": 0.5}
 
 # A process that imports torch and finds its device, then reads the weights: from a disk, or from
@@ -85,9 +85,9 @@ class Cost:
         tokens = unit.characters / CHARACTERS_PER_TOKEN
         return UNIT_SECONDS + tokens * parameters(unit.model) / RATES[self.device]
 
-    def factor(self, model: ModelFacts, work: type) -> float:
-        """By how much units of this model and kind of work take longer than stated."""
-        return self._units.of((model, work))
+    def factor(self, model: ModelFacts, kind: str) -> float:
+        """By how much units of this model and kind take longer than stated."""
+        return self._units.of((model, kind))
 
     def common_factor(self) -> float:
         """By how much units of a model that is not measured yet take longer than stated."""
@@ -99,7 +99,7 @@ class Cost:
 
     def seconds(self, unit: Unit) -> float:
         """Seconds that the unit takes on a worker."""
-        return self.stated(unit) * self.factor(unit.model, type(unit.work))
+        return self.stated(unit) * self.factor(unit.model, unit.kind)
 
     def deadline(self, unit: Unit) -> float:
         """Seconds after which the unit is taken for hung.
@@ -108,7 +108,7 @@ class Cost:
         times longer where nothing of the kind is measured yet. Once enough is measured, twice
         what the slowest took, and four times the estimate at least.
         """
-        count = self._units.count((unit.model, type(unit.work)))
+        count = self._units.count((unit.model, unit.kind))
         doubt = 1.0 if count else DOUBT
         sure = count >= MEASURED and self._in_all >= MEASURED_IN_ALL
         usual = max(PATIENCE, SLOWEST * self._slowest)
@@ -144,7 +144,7 @@ class Cost:
 
     def learn(self, unit: Unit, seconds: float) -> None:
         """The unit took so many seconds."""
-        kind = (unit.model, type(unit.work))
+        kind = (unit.model, unit.kind)
         self._in_all += 1
         if self._units.count(kind):
             ratio = seconds / self.seconds(unit)

@@ -9,7 +9,8 @@ from rich.table import Table
 
 from orchestrator.launch import result_bytes
 from orchestrator.plan import Plan
-from orchestrator.scheduling.cost import CHARACTERS_PER_TOKEN, Cost
+from orchestrator.scheduling.cost import Cost
+from studies.inputs import CHARACTERS_PER_TOKEN
 
 if TYPE_CHECKING:
     from orchestrator.loop import Outcome

@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from orchestrator.scheduling.actions import Node
 from orchestrator.scheduling.cost import RATES, Cost
 from orchestrator.scheduling.placement import USABLE, gpus_for
-from studies.spec import Cell, ChoiceSet, ChoiceWork, ModelFacts, Unit
+from studies.contents import ChoiceSet
+from studies.kinds.choices import ChoiceGrid
+from studies.spec import Cell, ModelFacts, Part, Unit
 
 # Twenty models in billions of parameters, in bfloat16.
 BILLIONS = (1, 1, 1.5, 2, 3, 3, 4, 7, 7, 8, 8, 9, 13, 14, 14, 27, 32, 34, 70, 72)
@@ -142,25 +144,25 @@ def model(name: str, *, billions: float) -> ModelFacts:
 
 def _unit(facts: ModelFacts, *, place: int, tokens: float) -> Unit:
     """A unit of two languages with a cell each."""
-    sets = [
-        ChoiceSet(benchmark="xcopa", language=language, prompt=str(place), items=())
-        for language in LANGUAGES
-    ]
-    cells = [
-        Cell(
+    left = max(1, round(tokens * 3))
+    parts = []
+    for number, language in enumerate(LANGUAGES):
+        size = left // (len(LANGUAGES) - number)
+        left -= size
+        cell = Cell(
             table="items",
             model=facts.name,
             revision=facts.revision,
-            language=choices.language,
+            language=language,
             scope=f"{facts.name} {place}",
             benchmark="xcopa",
         )
-        for choices in sets
-    ]
+        asked = ChoiceSet(benchmark="xcopa", language=language, prompt=str(place), items=())
+        parts.append(Part(cells=(cell,), content=asked, characters=size))
     return Unit(
         study="simulation",
         model=facts,
-        cells=tuple(cells),
-        work=ChoiceWork(sets=tuple(sets)),
-        characters=max(1, round(tokens * 3)),
+        kind="choices",
+        grid=ChoiceGrid(benchmark="xcopa", languages=LANGUAGES),
+        parts=tuple(parts),
     )

@@ -11,10 +11,11 @@ from typing import Literal, get_args
 
 from studies import generation_items, miniworld
 from studies import options as opt
+from studies.kinds.generation import GenerationGrid
 from studies.options import Options
 from studies.parallel_text import PARALLEL_TEXTS
 from studies.spec import Engine
-from studies.study import GenerationGrid, Study
+from studies.study import Study
 
 NAME = "generate"
 BENCHMARK, MINI_BENCHMARK, MINI_LIMIT = "xquad", "mini_xquad", 100

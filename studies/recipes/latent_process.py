@@ -12,19 +12,14 @@ from dataclasses import asdict
 from studies import miniworld
 from studies import options as opt
 from studies.benchmarks import BENCHMARKS
+from studies.kinds.alignment import AlignmentGrid
+from studies.kinds.choices import ChoiceGrid
+from studies.kinds.latent import LatentGrid
+from studies.kinds.steering import CONTROLS, Control, SteeringGrid
+from studies.layers import Layers
 from studies.options import Options
-from studies.study import (
-    CONTROLS,
-    AlignmentGrid,
-    ChoiceGrid,
-    Control,
-    Grid,
-    LatentGrid,
-    Layers,
-    Questions,
-    SteeringGrid,
-    Study,
-)
+from studies.question_texts import Questions
+from studies.study import Grid, Study
 
 NAME = "latent-process"
 PIVOT = "eng_Latn"

@@ -10,10 +10,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 
 from studies import options as opt
+from studies.kinds.alignment import AlignmentGrid
+from studies.kinds.choices import ChoiceGrid
+from studies.kinds.generation import GenerationGrid
+from studies.kinds.training import TransferGrid
 from studies.measures import MEASURES, NEURONXA
 from studies.options import Options
 from studies.spec import Pooling
-from studies.study import AlignmentGrid, ChoiceGrid, GenerationGrid, Grid, Study, TransferGrid
+from studies.study import Grid, Study
 
 PIVOT = "eng_Latn"
 PICTURED = "zho_Hans"

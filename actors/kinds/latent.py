@@ -9,16 +9,17 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import NamedTuple
 
-from actors.answer import Answer
+from actors.answer import Found
 from actors.extraction.lens import Latent, lens
+from actors.kinds.given import Given
 from actors.model import LoadedModel
 from actors.prediction.predict import Question
 from actors.prediction.score import Asked, ask
-from actors.tasks.given import Given
 from studies.asking import Lens, text
-from studies.cells import LATENT
-from studies.contents import LatentSet
-from studies.spec import Cell, ChoiceItem, LatentWork, Row, Unit
+from studies.contents import ChoiceItem
+from studies.kinds.latent import MEASURES, LatentGrid
+from studies.latent_items import LatentSet
+from studies.spec import Cell, Row, Unit
 
 
 class _Side(NamedTuple):
@@ -29,31 +30,27 @@ class _Side(NamedTuple):
     texts: tuple[str, ...]
 
 
-def latent(loaded: LoadedModel, unit: Unit, given: Given) -> Answer:  # noqa: ARG001
+def answer(loaded: LoadedModel, unit: Unit, given: Given) -> Found:  # noqa: ARG001
     """One row per item of every cell."""
-    work = unit.work
-    assert isinstance(work, LatentWork), "latent cells come with sets of questions"
-    rows: list[Row] = []
-    answered = 0
-    for asked in work.sets:
-        place = (asked.benchmark, asked.language, asked.pivot)
-        cells = [one for one in unit.cells if (one.benchmark, one.language, one.pivot) == place]
-        answered += len(cells)
-        if cells:
-            rows += _language(loaded, unit, asked, cells, how=work.lens)
-    assert answered == len(unit.cells), "a cell has one set of questions"
-    return Answer(rows)
+    assert isinstance(unit.grid, LatentGrid)
+    rows: list[tuple[Cell, Row]] = []
+    for part in unit.parts:
+        assert isinstance(part.content, LatentSet)
+        rows += _language(
+            loaded, part.content, part.cells, how=unit.grid.lens, cut=unit.allow_truncation
+        )
+    return Found(rows)
 
 
 def _language(
-    loaded: LoadedModel, unit: Unit, asked: LatentSet, cells: Sequence[Cell], *, how: Lens
-) -> Iterator[Row]:
+    loaded: LoadedModel, asked: LatentSet, cells: Sequence[Cell], *, how: Lens, cut: bool
+) -> Iterator[tuple[Cell, Row]]:
     """The rows of one language: all its layers and measures in one pass."""
     sides = [_sides(asked, number) for number in range(len(asked.items))]
     wanted = {str(cell.measure) for cell in cells}
     found = [
         _only(entry, own, wanted)
-        for entry, own in zip(_ask(loaded, unit, asked, sides), sides, strict=True)
+        for entry, own in zip(_ask(loaded, asked, sides, cut=cut), sides, strict=True)
     ]
     read = lens(
         loaded,
@@ -66,25 +63,18 @@ def _language(
     switches = text(how)
     for cell in cells:
         for number, item in enumerate(asked.items):
-            yield {
-                "study": unit.study,
-                "model": cell.model,
-                "revision": cell.revision,
-                "benchmark": cell.benchmark,
-                "language": cell.language,
-                "pivot": cell.pivot,
-                "measure": cell.measure,
-                "layer": cell.layer,
-                "item": item.id,
-                "gold": item.gold,
-                **_columns(
-                    cell, read[number], [one for one in sides[number] if one.measure in wanted]
-                ),
-                "prompt": asked.prompt,
-                "truncated": found[number].truncated,
-                "key": cell.key,
-                "switches": switches,
-            }
+            own = [one for one in sides[number] if one.measure in wanted]
+            yield (
+                cell,
+                {
+                    "item": item.id,
+                    "gold": item.gold,
+                    **_columns(cell, read[number], own),
+                    "prompt": asked.prompt,
+                    "truncated": found[number].truncated,
+                    "switches": switches,
+                },
+            )
 
 
 def _sides(asked: LatentSet, number: int) -> list[_Side]:
@@ -92,13 +82,13 @@ def _sides(asked: LatentSet, number: int) -> list[_Side]:
     own, other = asked.items[number], asked.items[asked.order[number]]
     return [
         _Side(measure, name, texts)
-        for measure, item in zip(LATENT, (own, other), strict=True)
+        for measure, item in zip(MEASURES, (own, other), strict=True)
         for name, texts in (("native", item.native), ("pivot", item.pivot))
     ]
 
 
 def _ask(
-    loaded: LoadedModel, unit: Unit, asked: LatentSet, sides: Sequence[Sequence[_Side]]
+    loaded: LoadedModel, asked: LatentSet, sides: Sequence[Sequence[_Side]], *, cut: bool
 ) -> list[Asked]:
     """The questions with all their sides, whichever are wanted: what a context is cut to must not
     depend on which cells are asked for together."""
@@ -111,7 +101,7 @@ def _ask(
         )
         for item, own in zip(asked.items, sides, strict=True)
     ]
-    return ask(loaded, items, chat=asked.chat, allow_truncation=unit.allow_truncation)
+    return ask(loaded, items, chat=asked.chat, allow_truncation=cut)
 
 
 def _only(entry: Asked, sides: Sequence[_Side], wanted: set[str]) -> Asked:

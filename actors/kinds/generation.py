@@ -1,7 +1,7 @@
 """Cells of written text: what a model writes after every prompt, one row for every sample.
 
-Prompts and rows are the same whatever engine writes. How one writes is its own business: here it
-is a function that takes prompts and returns texts.
+Prompts and rows are the same whatever engine writes: an engine is a function that takes prompts and
+returns texts.
 """
 
 import json
@@ -13,17 +13,17 @@ from typing import NamedTuple
 
 import transformers
 
-from actors.answer import Answer
+from actors.answer import Found
+from actors.kinds.given import Given
 from actors.model import LoadedModel
 from actors.prediction.decode import draw
 from actors.prediction.generate import Prompt, check_request, fit, generate_tokens
 from actors.scoring.score import scored
 from actors.scoring.thoughts import Parts, parts
-from actors.tasks.given import Given
 from actors.tokenised import TokenisedModel
 from studies.asking import Chat
-from studies.contents import GenerationItem, GenerationSet
-from studies.spec import Cell, GenerationWork, Row, Unit
+from studies.contents import Content, GenerationItem, GenerationSet
+from studies.spec import Row, Unit
 
 
 class Asked(NamedTuple):
@@ -49,13 +49,13 @@ END_TOKENS = 24
 Write = Callable[[Sequence[Asked]], list[list[list[Text]]]]
 
 
-def texts(loaded: LoadedModel, unit: Unit, _given: Given) -> Answer:
+def answer(loaded: LoadedModel, unit: Unit, given: Given) -> Found:  # noqa: ARG001
     """One row for every prompt and sample of every cell, written by transformers."""
     engine = f"hf {transformers.__version__}"
     return written(loaded, unit, write=partial(_generate, loaded), engine=engine)
 
 
-def written(model: TokenisedModel, unit: Unit, *, write: Write, engine: str) -> Answer:
+def written(model: TokenisedModel, unit: Unit, *, write: Write, engine: str) -> Found:
     """One row for every prompt and sample of every cell.
 
     Args:
@@ -67,19 +67,18 @@ def written(model: TokenisedModel, unit: Unit, *, write: Write, engine: str) -> 
     Raises:
         ValueError: a prompt or an end that cannot be.
     """
-    work = unit.work
-    assert isinstance(work, GenerationWork), "cells of written text come with prompts"
-    sets = [_set_of(cell, work) for cell in unit.cells]
-    asked = [_asked(model, one, allow_truncation=unit.allow_truncation) for one in sets]
+    asked = [
+        _asked(model, part.content, allow_truncation=unit.allow_truncation) for part in unit.parts
+    ]
     rows = [
-        _row(unit, cell, one.contents, item, sample, text, end=end, cut=cut, engine=engine)
-        for cell, one, found in zip(unit.cells, asked, write(asked), strict=True)
+        (part.cells[0], _row(one.contents, item, sample, text, end=end, cut=cut, engine=engine))
+        for part, one, found in zip(unit.parts, asked, write(asked), strict=True)
         for item, samples, end, cut in zip(
             one.contents.items, found, _ends(model, one), one.cut, strict=True
         )
         for sample, text in enumerate(samples)
     ]
-    return Answer(rows)
+    return Found(rows)
 
 
 def _ends(model: TokenisedModel, asked: Asked) -> list[str | None]:
@@ -89,16 +88,9 @@ def _ends(model: TokenisedModel, asked: Asked) -> list[str | None]:
     return [str(model.tokenizer.decode(list(ids[-END_TOKENS:]))) for ids in asked.prompts]
 
 
-def _set_of(cell: Cell, work: GenerationWork) -> GenerationSet:
-    """The one set of prompts of a cell."""
-    place = (cell.benchmark, cell.language, cell.pivot)
-    found = [one for one in work.sets if (one.benchmark, one.language, one.pivot) == place]
-    assert len(found) == 1, f"a cell has one set of prompts, found {len(found)}"
-    return found[0]
-
-
-def _asked(model: TokenisedModel, contents: GenerationSet, *, allow_truncation: bool) -> Asked:
+def _asked(model: TokenisedModel, contents: Content, *, allow_truncation: bool) -> Asked:
     """The prompts of a set as the model reads them."""
+    assert isinstance(contents, GenerationSet)
     new = contents.max_new_tokens
     check_request((), max_new_tokens=new, stop=contents.stop)
     whole = model.prompts([item.prompt for item in contents.items], chat=contents.chat)
@@ -164,8 +156,6 @@ def _generate(loaded: LoadedModel, asked: Sequence[Asked]) -> list[list[list[Tex
 
 
 def _row(
-    unit: Unit,
-    cell: Cell,
     asked: GenerationSet,
     item: GenerationItem,
     sample: int,
@@ -180,16 +170,7 @@ def _row(
     if end is not None:
         thought, output, unfinished = parts(text.text, prompt=end)
     return {
-        "study": unit.study,
-        "model": cell.model,
-        "revision": cell.revision,
-        "benchmark": cell.benchmark,
-        "language": cell.language,
-        "pivot": cell.pivot,
         "item": item.id,
-        "intervention": cell.intervention,
-        "layer": cell.layer,
-        "coefficient": cell.coefficient,
         "prompt": asked.prompt,
         "engine": engine,
         "output": output,
@@ -200,7 +181,6 @@ def _row(
         "tokens": text.tokens,
         "stopped": text.stopped,
         "truncated": cut,
-        "key": cell.key,
         "sample": sample,
         "task": asked.task,
         "settings": _settings(asked),

@@ -3,39 +3,31 @@
 import json
 from dataclasses import asdict
 
-from actors.answer import Answer
+from actors.answer import Found
 from actors.finetune import Lesson, finetune
+from actors.kinds.given import Given
 from actors.model import LoadedModel
-from actors.tasks.given import Given
 from studies.contents import TrainingSet
-from studies.spec import Row, TrainingWork, Unit
+from studies.spec import Cell, Row, Unit
 
 
-def training(loaded: LoadedModel, unit: Unit, _given: Given) -> Answer:
+def answer(loaded: LoadedModel, unit: Unit, given: Given) -> Found:  # noqa: ARG001
     """One row per cell, and under its key the adapter."""
-    assert isinstance(unit.work, TrainingWork), "cells that train come with examples"
-    rows: list[Row] = []
+    rows: list[tuple[Cell, Row]] = []
     artifacts: dict[str, bytes] = {}
-    for cell in unit.cells:
-        place = (cell.benchmark, cell.language)
-        (asked,) = [each for each in unit.work.sets if (each.benchmark, each.language) == place]
+    for part in unit.parts:
+        (cell,), asked = part.cells, part.content
+        assert isinstance(asked, TrainingSet)
         trained = finetune(loaded, _lessons(loaded, asked), how=asked.how)
         artifacts[cell.key] = trained.adapter
-        rows.append(
-            {
-                "study": unit.study,
-                "model": cell.model,
-                "revision": cell.revision,
-                "benchmark": cell.benchmark,
-                "language": cell.language,
-                "prompt": asked.prompt,
-                "n": len(asked.examples),
-                "losses": list(trained.losses),
-                "settings": json.dumps(asdict(asked.how), sort_keys=True, separators=(",", ":")),
-                "key": cell.key,
-            }
-        )
-    return Answer(rows, artifacts)
+        row: Row = {
+            "prompt": asked.prompt,
+            "n": len(asked.examples),
+            "losses": list(trained.losses),
+            "settings": json.dumps(asdict(asked.how), sort_keys=True, separators=(",", ":")),
+        }
+        rows.append((cell, row))
+    return Found(rows, artifacts)
 
 
 def _lessons(loaded: LoadedModel, asked: TrainingSet) -> list[Lesson]:

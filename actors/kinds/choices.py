@@ -2,43 +2,42 @@
 
 from contextlib import AbstractContextManager, nullcontext
 
-from actors.answer import Answer
+from actors.answer import Found
 from actors.finetune import adapted
 from actors.harness.score import score as score_as_the_harness
+from actors.kinds.given import Given
 from actors.model import LoadedModel
 from actors.prediction.score import Choice, score
-from actors.tasks.given import Given
+from studies.contents import ChoiceItem, ChoiceSet, Content
 from studies.harness import PREFIX
-from studies.spec import Cell, ChoiceItem, ChoiceSet, ChoiceWork, Row, Unit
+from studies.spec import Cell, Row, Unit
 
 
-def choices(loaded: LoadedModel, unit: Unit, given: Given) -> Answer:
+def answer(loaded: LoadedModel, unit: Unit, given: Given) -> Found:
     """One row per item of every cell."""
-    work = unit.work
-    assert isinstance(work, ChoiceWork), "accuracy cells come with sets of items"
+    # The parts of one grid and model answer with one adapter, if with any.
+    (adapter,) = {part.taken.get("adapter", "") for part in unit.parts}
     beside: AbstractContextManager[None] = nullcontext()
-    if work.adapter:
-        beside = adapted(loaded, given.artifacts[work.adapter])
-    rows: list[Row] = []
+    if adapter:
+        beside = adapted(loaded, given.artifacts[adapter])
     with beside:
-        for cell in unit.cells:
-            found = [
-                entry
-                for entry in work.sets
-                if (entry.benchmark, entry.language) == (cell.benchmark, cell.language)
-            ]
-            assert len(found) == 1, f"a cell has one set of items, found {len(found)}"
+        rows: list[tuple[Cell, Row]] = []
+        for part in unit.parts:
+            (cell,) = part.cells
             if cell.intervention is not None:
                 raise ValueError(
                     f"intervention {cell.intervention!r} was asked for, but items are answered by "
                     "the plain model alone; leave it out"
                 )
-            rows += _answers(loaded, unit, cell, found[0])
-    return Answer(rows)
+            found = _rows(loaded, part.content, cut=unit.allow_truncation)
+            rows += [(cell, row) for row in found]
+    return Found(rows)
 
 
-def _answers(loaded: LoadedModel, unit: Unit, cell: Cell, asked: ChoiceSet) -> list[Row]:
-    items, normalise, cut = asked.items, asked.normalise, unit.allow_truncation
+def _rows(loaded: LoadedModel, asked: Content, *, cut: bool) -> list[Row]:
+    """One row per item."""
+    assert isinstance(asked, ChoiceSet)
+    items, normalise = asked.items, asked.normalise
     # The harness cuts between context and option by a rule of its own, with other answers at times.
     if asked.benchmark.startswith(PREFIX):
         if asked.chat is not None or asked.variants > 1:
@@ -56,30 +55,14 @@ def _answers(loaded: LoadedModel, unit: Unit, cell: Cell, asked: ChoiceSet) -> l
             chat=asked.chat,
             variants=asked.variants,
         )
-    pairs = zip(asked.items, answers, strict=True)
-    return [item_row(unit, cell, item, answer, prompt=asked.prompt) for item, answer in pairs]
+    pairs = zip(items, answers, strict=True)
+    return [item_row(item, answer, prompt=asked.prompt) for item, answer in pairs]
 
 
-def item_row(
-    unit: Unit,
-    cell: Cell,
-    item: ChoiceItem,
-    answer: Choice,
-    *,
-    prompt: str,
-    switches: str | None = None,
-) -> Row:
+def item_row(item: ChoiceItem, answer: Choice, *, prompt: str, switches: str | None = None) -> Row:
     """An answer as a row of `items`; `switches` say how the model was changed, None for not."""
     return {
-        "study": unit.study,
-        "model": cell.model,
-        "revision": cell.revision,
-        "benchmark": cell.benchmark,
-        "language": cell.language,
         "item": item.id,
-        "intervention": cell.intervention,
-        "layer": cell.layer,
-        "coefficient": cell.coefficient,
         "gold": item.gold,
         "prediction": answer.prediction,
         "correct": answer.prediction == item.gold,
@@ -89,10 +72,7 @@ def item_row(
         "mass": answer.mass,
         "other_mass": answer.other_mass,
         "option_start": answer.start,
-        "key": cell.key,
         "prompt": prompt,
         "truncated": answer.truncated,
-        "pivot": cell.pivot,
-        "seed": cell.seed,
         "switches": switches,
     }

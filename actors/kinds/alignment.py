@@ -6,34 +6,27 @@ pivot's; a picture of all languages together holds those of its own layers.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from actors.alignment import align, similarity
-from actors.answer import Answer
+from actors.answer import Found
 from actors.extraction.capture import Reading, capture
+from actors.kinds.given import Given, LanguageVectors, PivotCache
 from actors.model import LoadedModel
 from actors.points import lay_out
 from actors.robustness import checks
 from actors.similarity import anc, cka, cosine, svcca
-from actors.tasks.given import Given, LanguageVectors, PivotCache
 from studies.asking import Chat
+from studies.contents import Bitext, Bitexts
+from studies.kinds.alignment import AlignmentGrid
 from studies.measures import Measure, State, normed, resolve
-from studies.spec import AlignmentWork, Bitext, Cell, Row, Switches, Table, Unit, digest
+from studies.spec import Cell, Row, Switches, Unit, digest
 
 # Shapes: N pairs, D width of a vector
-
-
-class _Place(NamedTuple):
-    """Where a bitext stands in the grid."""
-
-    dataset: str | None
-    language: str
-    pivot: str | None
 
 
 class _Pair(NamedTuple):
@@ -43,55 +36,43 @@ class _Pair(NamedTuple):
     language_ND: Tensor
 
 
-def parallel(loaded: LoadedModel, unit: Unit, given: Given) -> Answer:
+def answer(loaded: LoadedModel, unit: Unit, given: Given) -> Found:
     """The rows of cells over parallel text, whichever table they are for."""
-    work = unit.work
-    assert isinstance(work, AlignmentWork), "cells over parallel text come with bitexts"
+    grid = unit.grid
+    assert isinstance(grid, AlignmentGrid)
     names = {str(cell.measure) for cell in unit.cells}
-    measures = {name: resolve(name, switches=work.switches) for name in names}
+    measures = {name: resolve(name, switches=grid.switches) for name in names}
     readings = {
-        cell.key: _reading(loaded, cell, measures[str(cell.measure)], work.switches)
+        cell.key: _reading(loaded, cell, measures[str(cell.measure)], grid.switches)
         for cell in unit.cells
     }
     refused = _refused(loaded, readings)
-    unit = replace(unit, cells=tuple(cell for cell in unit.cells if cell.key not in refused))
-    if not unit.cells:
-        return Answer([], refused=refused)
-    if work.together:
-        assert unit.table == "points", "only a picture shows all languages together"
-        return Answer(_together(loaded, unit, measures, readings), refused=refused)
-    switches = work.switches.text()
-    cells_of: dict[_Place, list[Cell]] = defaultdict(list)
-    for cell in unit.cells:
-        cells_of[_Place(cell.dataset, cell.language, cell.pivot)].append(cell)
-    asked = [
-        (bitext, cells_of.pop(_Place(bitext.dataset, bitext.language, bitext.pivot), []))
-        for bitext in work.bitexts
-    ]
-    assert not cells_of, f"cells without texts: {list(cells_of)}"
+    unit = unit.without(refused)
+    if grid.together:
+        return Found(_together(loaded, unit, measures, readings), refused=refused)
+    switches = grid.switches.text()
     needed: dict[tuple[str, ...], set[Reading]] = defaultdict(set)
-    for bitext, cells in asked:
-        needed[bitext.pivot_texts] |= {readings[cell.key] for cell in cells}
-    rows: list[Row] = []
-    for bitext, cells in asked:
-        own = {readings[cell.key] for cell in cells}
-        if not own:
-            continue
+    for part in unit.parts:
+        assert isinstance(part.content, Bitext)
+        needed[part.content.pivot_texts] |= {readings[cell.key] for cell in part.cells}
+    rows: list[tuple[Cell, Row]] = []
+    for part in unit.parts:
+        bitext = part.content
+        assert isinstance(bitext, Bitext)
+        own = {readings[cell.key] for cell in part.cells}
         pivot = _pivot_vectors(loaded, unit, bitext, needed[bitext.pivot_texts], given.pivots)
         language = _vectors(loaded, unit, bitext.texts, own, chat=bitext.chat)
-        qualities = _qualities(work, bitext, pivot, language)
-        for cell in cells:
+        qualities = _qualities(grid, bitext, pivot, language)
+        for cell in part.cells:
             measure = measures[str(cell.measure)]
             reading = readings[cell.key]
             sides = (pivot.vectors.at(reading), language.vectors.at(reading))
             pair = _Pair(*(_state(side.to(loaded.device), measure) for side in sides))
-            place = _place(unit, cell)
-            known = {"key": cell.key, "switches": switches}
             rows += [
-                {**place, **qualities[unit.table], **found, **known}
-                for found in ROWS[unit.table](pair, measure, work, bitext)
+                (cell, {**qualities, **found, "switches": switches})
+                for found in ROWS[grid.table](pair, measure, grid, bitext)
             ]
-    return Answer(rows, refused=refused)
+    return Found(rows, refused=refused)
 
 
 def _refused(loaded: LoadedModel, readings: dict[str, Reading]) -> dict[str, str]:
@@ -129,10 +110,10 @@ def _reading(loaded: LoadedModel, cell: Cell, measure: Measure, switches: Switch
 def _pivot_vectors(
     loaded: LoadedModel, unit: Unit, bitext: Bitext, readings: set[Reading], pivots: PivotCache
 ) -> LanguageVectors:
-    assert isinstance(unit.work, AlignmentWork)
+    assert isinstance(unit.grid, AlignmentGrid)
     texts, chat = bitext.pivot_texts, bitext.chat
     key = digest(
-        [texts, unit.work.switches.include_bos, unit.allow_truncation, chat and chat.identity]
+        [texts, unit.grid.switches.include_bos, unit.allow_truncation, chat and chat.identity]
     )
     return pivots.get(key, readings, lambda: _vectors(loaded, unit, texts, readings, chat=chat))
 
@@ -146,9 +127,9 @@ def _vectors(
     chat: Chat | None,
 ) -> LanguageVectors:
     """The vectors of one language's texts; what a chat template adds to them is not counted."""
-    assert isinstance(unit.work, AlignmentWork)
+    assert isinstance(unit.grid, AlignmentGrid)
     encoded = loaded.encode(texts, allow_truncation=unit.allow_truncation, chat=chat)
-    include_bos = unit.work.switches.include_bos
+    include_bos = unit.grid.switches.include_bos
     vectors = capture(loaded, encoded.sequences, readings, include_bos=include_bos)
     if chat is None:
         tokens = sum(map(len, encoded.sequences)) - len(texts) * len(loaded.prefix)
@@ -167,28 +148,22 @@ def _state(vectors_ND: Tensor, measure: Measure) -> Tensor:
     return states[measure.pooled_state](vectors_ND)
 
 
-def _place(unit: Unit, cell: Cell) -> Row:
-    """The coordinates of a row."""
-    columns = ("model", "revision", "dataset", "language", "pivot", "measure", "pooling", "layer")
-    return {"study": unit.study, **{name: getattr(cell, name) for name in columns}}
-
-
 def _qualities(
-    work: AlignmentWork, bitext: Bitext, pivot: LanguageVectors, language: LanguageVectors
-) -> dict[Table, Row]:
-    """What qualifies every number of a bitext, by table."""
-    pairs: Row = {"pairs": str(work.pairs or "all")}
+    grid: AlignmentGrid, bitext: Bitext, pivot: LanguageVectors, language: LanguageVectors
+) -> Row:
+    """What qualifies every number of a bitext."""
+    if grid.table == "points":
+        return {}
+    pairs: Row = {"pairs": str((grid.questions.sample if grid.questions else grid.pairs) or "all")}
+    if grid.table == "robustness":
+        return pairs
     return {
-        "alignment": {
-            "n": len(bitext.ids),
-            **pairs,
-            "duplicates": duplicates(bitext),
-            "tokens": language.tokens,
-            "pivot_tokens": pivot.tokens,
-            "truncated": pivot.truncated + language.truncated,
-        },
-        "robustness": pairs,
-        "points": {},
+        "n": len(bitext.ids),
+        **pairs,
+        "duplicates": duplicates(bitext),
+        "tokens": language.tokens,
+        "pivot_tokens": pivot.tokens,
+        "truncated": pivot.truncated + language.truncated,
     }
 
 
@@ -200,9 +175,9 @@ def duplicates(bitext: Bitext) -> int:
 
 
 @torch.inference_mode()
-def _score(pair: _Pair, measure: Measure, work: AlignmentWork, _bitext: Bitext) -> list[Row]:
+def _score(pair: _Pair, measure: Measure, grid: AlignmentGrid, _bitext: Bitext) -> list[Row]:
     """One number for both languages; of mutual neighbours also what stands behind it."""
-    switches = work.switches
+    switches = grid.switches
     names = ("value", "ties", "p_null", "forward", "backward", "margin")
     row: Row = dict.fromkeys((*names, "constant"))
     if measure.score == "mutual_nearest":
@@ -219,14 +194,14 @@ def _score(pair: _Pair, measure: Measure, work: AlignmentWork, _bitext: Bitext) 
 
 
 @torch.inference_mode()
-def _check(pair: _Pair, _measure: Measure, work: AlignmentWork, bitext: Bitext) -> list[Row]:
+def _check(pair: _Pair, _measure: Measure, grid: AlignmentGrid, bitext: Bitext) -> list[Row]:
     """How far a score can be trusted."""
     texts = list(zip(bitext.pivot_texts, bitext.texts, strict=True))
     found = checks(
         similarity(*pair),
         texts=texts,
-        seed=work.seed,
-        ties_pass=work.switches.tie_rule == "equal",
+        seed=grid.seed,
+        ties_pass=grid.switches.tie_rule == "equal",
     )
     return [
         {
@@ -242,21 +217,21 @@ def _check(pair: _Pair, _measure: Measure, work: AlignmentWork, bitext: Bitext) 
     ]
 
 
-def _points(pair: _Pair, _measure: Measure, work: AlignmentWork, bitext: Bitext) -> list[Row]:
+def _points(pair: _Pair, _measure: Measure, grid: AlignmentGrid, bitext: Bitext) -> list[Row]:
     """Where every sentence of both languages lies in a picture."""
     sides = [(bitext.pivot, bitext.ids), (bitext.language, bitext.ids)]
-    return _picture(torch.cat(list(pair)), work, sides)
+    return _picture(torch.cat(list(pair)), grid, sides)
 
 
 def _picture(
-    vectors_ND: Tensor, work: AlignmentWork, sides: Sequence[tuple[str, Sequence[str]]]
+    vectors_ND: Tensor, grid: AlignmentGrid, sides: Sequence[tuple[str, Sequence[str]]]
 ) -> list[Row]:
     """Where every vector lies; `sides` are the languages and their ids, in the vectors' order."""
-    assert work.method is not None, "points come with a method"
-    points = lay_out(vectors_ND, method=work.method, seed=work.seed).tolist()
+    assert grid.method is not None, "points come with a method"
+    points = lay_out(vectors_ND, method=grid.method, seed=grid.seed).tolist()
     names = [(side, item) for side, ids in sides for item in ids]
     return [
-        {"method": work.method, "item": item, "side": side, "x": x, "y": y}
+        {"method": grid.method, "item": item, "side": side, "x": x, "y": y}
         for (side, item), (x, y) in zip(names, points, strict=True)
     ]
 
@@ -270,26 +245,26 @@ class _Side(NamedTuple):
 
 
 def _together(
-    loaded: LoadedModel,
-    unit: Unit,
-    measures: dict[str, Measure],
-    readings: dict[str, Reading],
-) -> list[Row]:
+    loaded: LoadedModel, unit: Unit, measures: dict[str, Measure], readings: dict[str, Reading]
+) -> Iterator[tuple[Cell, Row]]:
     """One picture per cell, of the pivot's texts and of those of every language."""
-    assert isinstance(unit.work, AlignmentWork)
-    (chat,) = {bitext.chat for bitext in unit.work.bitexts}
-    sides = _sides(unit.work.bitexts)
-    wanted = {readings[cell.key] for cell in unit.cells}
-    read = [_vectors(loaded, unit, side.texts, wanted, chat=chat).vectors for side in sides]
-    names = [(side.language, side.ids) for side in sides]
-    switches = unit.work.switches.text()
-    rows: list[Row] = []
-    for cell in unit.cells:
-        measure, reading = measures[str(cell.measure)], readings[cell.key]
-        states_ND = torch.cat([_state(vectors.at(reading), measure) for vectors in read])
-        place, known = _place(unit, cell), {"key": cell.key, "switches": switches}
-        rows += [{**place, **found, **known} for found in _picture(states_ND, unit.work, names)]
-    return rows
+    grid = unit.grid
+    assert isinstance(grid, AlignmentGrid)
+    switches = grid.switches.text()
+    for part in unit.parts:
+        picture = part.content
+        assert isinstance(picture, Bitexts)
+        sides = _sides(picture.bitexts)
+        wanted = {readings[cell.key] for cell in part.cells}
+        read = [
+            _vectors(loaded, unit, side.texts, wanted, chat=picture.chat).vectors for side in sides
+        ]
+        names = [(side.language, side.ids) for side in sides]
+        for cell in part.cells:
+            measure, reading = measures[str(cell.measure)], readings[cell.key]
+            states_ND = torch.cat([_state(vectors.at(reading), measure) for vectors in read])
+            for found in _picture(states_ND, grid, names):
+                yield cell, {**found, "switches": switches}
 
 
 def _sides(bitexts: Sequence[Bitext]) -> list[_Side]:
@@ -312,7 +287,7 @@ def _sides(bitexts: Sequence[Bitext]) -> list[_Side]:
     return [first, *(_Side(one.language, one.ids, one.texts) for one in others)]
 
 
-ROWS: dict[Table, Callable[[_Pair, Measure, AlignmentWork, Bitext], list[Row]]] = {
+ROWS: dict[str, Callable[[_Pair, Measure, AlignmentGrid, Bitext], list[Row]]] = {
     "alignment": _score,
     "robustness": _check,
     "points": _points,

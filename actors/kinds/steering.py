@@ -1,7 +1,7 @@
 """Steered accuracy cells: items answered while vectors push the residual stream toward the pivot.
 
 All settings of a language and draw, and its plain answers, are one sweep (arXiv 2505.13141,
-section 5). The paper has no controls; they are vectors too (`studies.study.CONTROLS`):
+section 5). The paper has no controls; they are vectors too (`studies.kinds.steering.CONTROLS`):
 
     random          a direction of the length of the language's own vector, drawn with the seed
     orthogonal      the own vector without the directions that write the letters
@@ -16,18 +16,20 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from actors.answer import Answer
+from actors.answer import Found
 from actors.extraction.vectors import SteeringVectors, orthogonal_to, random_like, read_vectors
 from actors.intervention.setting import Intervention, Setting
 from actors.intervention.sweep import sweep
+from actors.kinds.choices import item_row
+from actors.kinds.given import Given
 from actors.model import LoadedModel
 from actors.prediction.predict import Question
 from actors.prediction.score import ask, choose
 from actors.structure.sites import Sites
-from actors.tasks.choices import item_row
-from actors.tasks.given import Given
 from studies.asking import Steering, text
-from studies.spec import Cell, ChoiceSet, Row, SteeringWork, Unit
+from studies.contents import ChoiceSet
+from studies.kinds.steering import SteeringGrid
+from studies.spec import Cell, Part, Row, Unit
 
 # Shapes: D width of the residual stream, N tokens, A axes of that space
 
@@ -38,40 +40,30 @@ AXES_AT_ONCE = 1024
 _Vectors = Mapping[tuple[str, int], Tensor]
 
 
-def steering(loaded: LoadedModel, unit: Unit, given: Given) -> Answer:
+def answer(loaded: LoadedModel, unit: Unit, given: Given) -> Found:
     """One row per item of every cell; a cell without a layer is the plain model."""
-    work = unit.work
-    assert isinstance(work, SteeringWork), "steered cells come with items and vectors"
-    rows: list[Row] = []
-    answered = 0
-    for asked in work.sets:
-        place = (asked.benchmark, asked.language, asked.seed)
-        cells = [one for one in unit.cells if (one.benchmark, one.language, one.seed) == place]
-        answered += len(cells)
-        if cells:
-            rows += _answers(loaded, unit, work, asked, cells, given)
-    assert answered == len(unit.cells), "a cell has one set of items"
-    return Answer(rows)
+    assert isinstance(unit.grid, SteeringGrid)
+    rows: list[tuple[Cell, Row]] = []
+    for part in unit.parts:
+        rows += _answers(loaded, part, unit.grid.steering, given, cut=unit.allow_truncation)
+    return Found(rows)
 
 
 def _answers(
-    loaded: LoadedModel,
-    unit: Unit,
-    work: SteeringWork,
-    asked: ChoiceSet,
-    cells: Sequence[Cell],
-    given: Given,
-) -> list[Row]:
+    loaded: LoadedModel, part: Part, how: Steering, given: Given, *, cut: bool
+) -> list[tuple[Cell, Row]]:
     """The rows of one language and draw."""
-    prompts = ask(loaded, asked.items, chat=asked.chat, allow_truncation=unit.allow_truncation)
+    asked = part.content
+    assert isinstance(asked, ChoiceSet)
+    prompts = ask(loaded, asked.items, chat=asked.chat, allow_truncation=cut)
     questions = [entry.question for entry in prompts]
-    vectors = _vectors(loaded, work, asked, questions, cells, given)
-    settings = [_setting(cell, vectors, work.steering) for cell in cells]
-    rows: list[Row] = []
-    switches = text(work.steering)
-    for cell, swept in zip(cells, sweep(loaded, questions, settings), strict=True):
+    vectors = _vectors(loaded, part, asked, questions, how, given)
+    settings = [_setting(cell, vectors, how) for cell in part.cells]
+    rows: list[tuple[Cell, Row]] = []
+    switches = text(how)
+    for cell, swept in zip(part.cells, sweep(loaded, questions, settings), strict=True):
         for item, entry, logs in zip(asked.items, prompts, swept, strict=True):
-            answer = choose(
+            choice = choose(
                 item,
                 logs,
                 normalise=asked.normalise,
@@ -79,7 +71,7 @@ def _answers(
                 variants=asked.variants,
                 start=entry.start,
             )
-            rows.append(item_row(unit, cell, item, answer, prompt=asked.prompt, switches=switches))
+            rows.append((cell, item_row(item, choice, prompt=asked.prompt, switches=switches)))
     return rows
 
 
@@ -106,16 +98,17 @@ def _setting(cell: Cell, vectors: _Vectors, how: Steering) -> Setting:
 
 def _vectors(
     loaded: LoadedModel,
-    work: SteeringWork,
+    part: Part,
     asked: ChoiceSet,
     questions: Sequence[Question],
-    cells: Sequence[Cell],
+    how: Steering,
     given: Given,
 ) -> dict[tuple[str, int], Tensor]:
     """The vector [D] of every intervention and layer that cells ask for."""
     made: dict[tuple[str, int], Tensor] = {}
-    for name in dict.fromkeys(str(cell.intervention) for cell in cells if cell.layer is not None):
-        vectors = _take(loaded, work, asked, name, given)
+    cells = [cell for cell in part.cells if cell.layer is not None]
+    for name in dict.fromkeys(str(cell.intervention) for cell in cells):
+        vectors = _take(loaded, part, name, given)
         if name == "random":
             assert asked.seed is not None, "items that vectors are for come from a draw"
             vectors = random_like(vectors, seed=asked.seed)
@@ -123,30 +116,18 @@ def _vectors(
             vectors = orthogonal_to(vectors, _letters(loaded.sites, asked, questions))
         for cell in cells:
             if cell.intervention == name and cell.layer is not None:
-                vector_D = _scaled(vectors, cell.layer, work.steering)
+                vector_D = _scaled(vectors, cell.layer, how)
                 made.setdefault((name, cell.layer), vector_D)
     return made
 
 
-def _take(
-    loaded: LoadedModel, work: SteeringWork, asked: ChoiceSet, name: str, given: Given
-) -> SteeringVectors:
+def _take(loaded: LoadedModel, part: Part, name: str, given: Given) -> SteeringVectors:
     """The vectors of the cell that an intervention takes them from, checked against the model."""
-    keys = [
-        one.key
-        for one in work.taken
-        if (one.language, one.seed, one.intervention) == (asked.language, asked.seed, name)
-    ]
-    assert len(keys) == 1, f"{name} takes the vectors of one cell, found {len(keys)}"
-    if keys[0] not in given.artifacts:
-        raise ValueError(
-            f"intervention {name!r} in {asked.language} takes the vectors of cell {keys[0]}, which "
-            "are missing: run the same command again, which makes them"
-        )
+    key = part.taken[name]
     try:
-        vectors = read_vectors(given.artifacts[keys[0]])
+        vectors = read_vectors(given.artifacts[key])
     except ValueError as error:
-        raise ValueError(f"vectors of cell {keys[0]}: {error}") from error
+        raise ValueError(f"vectors of cell {key}: {error}") from error
     vectors.check(loaded)
     return vectors
 

@@ -1,0 +1,132 @@
+"""Cells that train an adapter, and transfer: answers in every language after training in one."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+from studies import benchmarks
+from studies.contents import Example, FineTuning, TrainingSet
+from studies.inputs import Inputs
+from studies.kinds import choices
+from studies.rows import Source
+from studies.spec import Cells, ModelFacts, digest
+from studies.study import Draft, Grid
+from studies.tables import KEY, MODEL, STUDY, Columns, Table
+
+VERSION = 1
+# A pass that trains takes about three times what one that reads takes, for every epoch.
+TRAINING_COST = 3
+
+TRAINING = Table(
+    name="training",
+    row="adapter",
+    columns=(
+        STUDY,
+        MODEL,
+        Columns("benchmark, language", "string", "as above: what was learned"),
+        Columns("prompt", "string", "name of the prompt"),
+        Columns("n", "int32", "examples"),
+        Columns("losses", "list of double", "mean loss of every step, in nats a token"),
+        Columns("settings", "string", "canonical JSON of how it was trained"),
+        KEY,
+    ),
+    about="The adapter itself is `artifacts/<key>.safetensors`.",
+)
+
+TABLES = (TRAINING,)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TransferGrid(Grid):
+    """Zero-shot transfer: fine-tune on one language's questions, answer those of all languages.
+
+    An adapter is trained on the items of `train` in `train_language`, as `how` says, and the items
+    of `benchmark` are answered with it (NeuronXA, section 3.3).
+    """
+
+    benchmark: str
+    train: str
+    train_language: str = "eng_Latn"
+    limit: int | None = None
+    prompt: str | None = None
+    how: FineTuning = field(default_factory=FineTuning)
+
+    @property
+    def source(self) -> str:
+        """The benchmark that is answered."""
+        return self.benchmark
+
+    def drafts(self, models: Sequence[ModelFacts], inputs: Inputs) -> Iterator[Draft]:
+        """An adapter's part, where somebody needs it, and those of the languages it answers in."""
+        lessons = self._lessons(inputs.source)
+        learned = inputs.read(lessons, name=f"training {self.train}/{self.train_language}")
+        there = benchmarks.languages(self.benchmark, source=inputs.source)
+        sets = [
+            replace(
+                benchmarks.load(
+                    self.benchmark,
+                    language=language,
+                    source=inputs.source,
+                    limit=self.limit,
+                    prompt=lessons.prompt,
+                ),
+                benchmark=f"transfer/{self.benchmark}",
+            )
+            for language in inputs.those_there(
+                self.languages, there=there, benchmark=self.benchmark
+            )
+        ]
+        prints = [
+            inputs.read(asked, name=f"items {asked.benchmark}/{asked.language}") for asked in sets
+        ]
+        for model in models:
+            trains = draft(lessons, model=model, fingerprint=learned)
+            (adapter,) = trains.cells
+            answers = [
+                choices.draft(asked, model=model, fingerprint=fingerprint, adapter=adapter.key)
+                for asked, fingerprint in zip(sets, prints, strict=True)
+            ]
+            keys = [cells.key for answer in answers for cells in answer.cells]
+            if inputs.done(adapter.key) or not all(map(inputs.done, keys)):
+                yield trains
+            yield from answers
+
+    def _lessons(self, source: Source) -> TrainingSet:
+        """The questions to learn from, with their right answers."""
+        found = benchmarks.load(
+            self.train,
+            language=self.train_language,
+            source=source,
+            limit=self.how.examples,
+            prompt=self.prompt,
+        )
+        return TrainingSet(
+            benchmark=self.train,
+            language=self.train_language,
+            prompt=found.prompt,
+            examples=tuple(
+                Example(context=item.context, answer=item.options[item.gold])
+                for item in found.items
+            ),
+            how=self.how,
+            commit=found.commit,
+        )
+
+
+def draft(lessons: TrainingSet, *, model: ModelFacts, fingerprint: str | None = None) -> Draft:
+    """The one cell of an adapter; those that answer with it need its key."""
+    size = sum(len(each.context) + len(each.answer) for each in lessons.examples)
+    return Draft(
+        kind="training",
+        model=model,
+        content=lessons,
+        cells=(
+            Cells(
+                table="training",
+                model=model,
+                benchmark=lessons.benchmark,
+                language=lessons.language,
+                scope=digest([model.identity, fingerprint or lessons.fingerprint, VERSION]),
+            ),
+        ),
+        characters=TRAINING_COST * lessons.how.epochs * size,
+    )

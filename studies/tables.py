@@ -1,0 +1,120 @@
+"""What the tables of results look like: every column with its type and meaning.
+
+A kind of cell declares its table once, in studies/kinds/; what writes rows, what reads them and
+docs/tables.md all follow from that declaration.
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    import pyarrow
+
+TYPES = (
+    *("string", "int32", "double", "bool"),
+    *("list of string", "list of int32", "list of double"),
+)
+
+
+class Columns(NamedTuple):
+    """One or several columns, `a, b`, of one type or of one each, `string, int32`."""
+
+    names: str
+    types: str
+    meaning: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Table:
+    """A table of results.
+
+    Attributes:
+        name: its folder in a run.
+        row: what a row is, such as `(cell, item)`.
+        columns: all columns, in their order.
+        identity: the columns whose values together belong to one row.
+        about: what a reader has to know beside the columns, "" for nothing.
+    """
+
+    name: str
+    row: str
+    columns: tuple[Columns, ...]
+    identity: tuple[str, ...] = ("key",)
+    about: str = ""
+
+    @property
+    def types(self) -> dict[str, str]:
+        """The type of every column, by its name."""
+        found: dict[str, str] = {}
+        for each in self.columns:
+            names, types = each.names.split(", "), each.types.split(", ")
+            found |= dict(
+                zip(names, types * len(names) if len(types) == 1 else types, strict=False)
+            )
+        return found
+
+    def schema(self) -> "pyarrow.Schema":
+        """The columns as Arrow has them."""
+        return schema_of(self.types)
+
+
+def schema_of(types: dict[str, str]) -> "pyarrow.Schema":
+    """Columns of these types as Arrow has them."""
+    import pyarrow as pa
+
+    plain = {
+        "string": pa.string(),
+        "int32": pa.int32(),
+        "double": pa.float64(),
+        "bool": pa.bool_(),
+    }
+    lists = {f"list of {name}": pa.list_(kind) for name, kind in plain.items()}
+    return pa.schema([(name, (plain | lists)[kind]) for name, kind in types.items()])
+
+
+STUDY = Columns("study", "string", "the study that asked")
+MODEL = Columns(
+    "model, revision", "string", "the model's name and revision (`main` unless asked otherwise)"
+)
+KEY = Columns("key", "string", "identity of the cell")
+BENCHMARK = Columns(
+    "benchmark",
+    "string",
+    "`transfer/xnli` is xnli answered with an adapter trained on another language",
+)
+LANGUAGE = Columns("language", "string", "`eng_Latn` style")
+ITEM = Columns("item", "string", "the item's id, the same in every language")
+PROMPT = Columns(
+    "prompt", "string", "name of the prompt, with every switch of it that is not the usual one"
+)
+INTERVENTION = Columns(
+    "intervention, layer, coefficient",
+    "string, int32, double",
+    "missing for a plain run. `steer` adds a vector toward the pivot; its controls are `random`, "
+    "`wrong_language`, `wrong_dataset`, `orthogonal`, `halves`. `steer` at coefficient 0, without "
+    "layer, is the plain model on the items that steered answers are given to",
+)
+
+# What of a cell is a column of its rows, wherever the table has that column.
+COORDINATES = (
+    *("model", "revision", "dataset", "benchmark", "language", "pivot", "measure", "pooling"),
+    *("layer", "intervention", "coefficient", "seed", "key"),
+)
+
+ERRORS = Table(
+    name="errors",
+    row="cell that failed and was given up",
+    columns=(
+        KEY,
+        Columns("table", "string", "the table its rows would be in"),
+        MODEL,
+        Columns(
+            "dataset, benchmark, language, pivot, measure, pooling, layer, intervention, "
+            "coefficient",
+            "string, string, string, string, string, string, int32, string, double",
+            "as in that table",
+        ),
+        Columns("attempts", "int32", "how often it was tried"),
+        Columns("error, traceback", "string", "the last error"),
+    ),
+)
