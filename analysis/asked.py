@@ -12,7 +12,6 @@ from analysis import read
 from analysis.read import Rows
 from analysis.runs import Run
 
-FILE = "examples.json"
 # Which table has the answers, by the first word of a text's name among the pins of run.json.
 # Whatever else a study reads is not answered, or not by the plain model.
 TABLES: Mapping[str, str] = {

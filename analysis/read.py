@@ -20,8 +20,8 @@ import pyarrow.parquet as pq
 from analysis import seal
 from analysis.judges import judged
 from analysis.places import Entry, Place, StorageError
-from analysis.record import Record, stranger
-from analysis.runs import distinct, error_files, parquet, record, refuse_no_run, unlike
+from analysis.record import Record, error_files, parquet, stranger
+from analysis.runs import distinct, record, refuse_no_run, unlike
 from studies.kinds import tables
 from studies.tables import ERRORS, schema_of
 

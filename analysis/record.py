@@ -1,18 +1,24 @@
-"""What a run's `run.json` says: read with suspicion, and what must not lie beside it.
+"""What a run's folder holds: the names of its files, its record `run.json`, and what is not its.
 
-The one idea: whoever reads a run, to go on with it or to report it, takes the same bytes for the
-same record, and the same shards for those of another run. What a row means is unknown here.
+A run that is continued and one that is reported are read by the same rules: the same bytes are its
+record, and the same shards are another run's.
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from analysis.places import Entry, Place
 from analysis.redact import redact
 
 NAME = "run.json"
+EXAMPLES = "examples.json"
+TABLES = "tables"
+# The failed cells: one file, and while a run goes on a folder of those that were added to it.
+ERRORS_FILE = "errors.parquet"
+ERRORS_FOLDER = "errors"
 # The newest version of a store that is understood.
 # 2: failed cells may lie in errors/ too, and shards may be merged. 1 is read as it is.
 VERSION = 2
@@ -70,6 +76,17 @@ def parse(content: bytes, *, where: str) -> dict[str, object]:
     if isinstance(launch.get("arguments"), list):
         launch["arguments"] = [redact(str(argument)) for argument in launch["arguments"]]
     return dict(found)
+
+
+def error_files(run: Place) -> list[Entry]:
+    """The file of failed cells, and those added since it was made, in time order."""
+    whole = run.entry(ERRORS_FILE)
+    return ([whole] if whole else []) + parquet(run.entries(ERRORS_FOLDER))
+
+
+def parquet(entries: Iterable[Entry]) -> list[Entry]:
+    """The Parquet files among some files."""
+    return [entry for entry in entries if entry.name.endswith(".parquet")]
 
 
 def clash(record: Record, other: Record) -> str:

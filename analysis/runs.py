@@ -1,18 +1,26 @@
 """Which runs a report is of: each once, by study, and in what runs of one study differ.
 
-The one idea: runs of one study are one table, runs of two studies are two pages, and whatever makes
-rows of several runs unlike is said. It reads run.json and the names of files; rows are elsewhere.
+Runs of one study are one table, runs of two studies are two pages, and whatever makes rows of
+several runs unlike is said.
 """
 
 import json
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
 from analysis.places import Entry, Place
-from analysis.record import NAME, parse
+from analysis.record import (
+    ERRORS_FILE,
+    ERRORS_FOLDER,
+    NAME,
+    TABLES,
+    error_files,
+    parquet,
+    parse,
+)
 
 Run = Path | str
 # What makes one model another under the same name, and what may make its numbers others.
@@ -72,7 +80,7 @@ def unlike(runs: Sequence[Run], records: Sequence[Mapping[str, object]]) -> list
         f"{name} holds no rows: "
         f"{'every cell that was tried failed' if error_files(place) else 'nothing of it is shown'}."
         for name, place in zip(names, places, strict=True)
-        if not parquet(place.entries("tables"))
+        if not parquet(place.entries(TABLES))
     ]
     settings = _differences(names, [_flat(record.get("settings")) for record in records])
     if settings:
@@ -109,21 +117,10 @@ def refuse_no_run(run: Place) -> None:
         raise ValueError(
             f"no run at {run.address}: there is no such folder; name the --out of a run"
         )
-    if not {NAME, "tables", "errors", "errors.parquet"} & set(run.children()):
+    if not {NAME, TABLES, ERRORS_FOLDER, ERRORS_FILE} & set(run.children()):
         raise ValueError(
-            f"no run at {run.address}: expected run.json or tables/ in it; name the --out of a run"
+            f"no run at {run.address}: expected {NAME} or {TABLES}/ in it; name the --out of a run"
         )
-
-
-def error_files(run: Place) -> list[Entry]:
-    """The files of failed cells: one, and while a run goes on more."""
-    whole = run.entry("errors.parquet")
-    return ([whole] if whole else []) + parquet(run.entries("errors"))
-
-
-def parquet(entries: Iterable[Entry]) -> list[Entry]:
-    """The Parquet files among some files."""
-    return [entry for entry in entries if entry.name.endswith(".parquet")]
 
 
 def _differences(names: Sequence[str], records: Sequence[Mapping[str, str]]) -> str:

@@ -302,8 +302,7 @@ def _compute(planned: plans.Plan, asked: Request, *, store: Store) -> int:
     except (KeyboardInterrupt, stop.Interrupted):
         console.print("interrupted: what was computed is kept; the same command continues")
         raise typer.Exit(INTERRUPTED) from None
-    errors = store.files.text("errors.parquet")
-    progress.show_outcome(outcome, errors=errors, console=console)
+    progress.show_outcome(outcome, errors=store.errors_address, console=console)
     return outcome.failed
 
 

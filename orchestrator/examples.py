@@ -10,13 +10,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from analysis.record import EXAMPLES
 from orchestrator.storage.store import Store
 from studies.asking import Chat
 from studies.contents import Content
 from studies.model_folder import opened_small
 from studies.spec import ModelFacts
 
-FILE = "examples.json"
 KEPT = 3
 Record = dict[str, Any]
 # Texts as a model is given them, under a chat template or, with None, without one; None where it
@@ -85,7 +85,7 @@ def keep(records: Sequence[Record], *, store: Store) -> None:
         kept[record["name"]] = _joined(kept.get(record["name"]), record)
     if list(kept.values()) != before:
         text = json.dumps(list(kept.values()), ensure_ascii=False, indent=1)
-        store.files.put(FILE, text.encode("utf-8", "backslashreplace"))
+        store.files.put(EXAMPLES, text.encode("utf-8", "backslashreplace"))
 
 
 def unworded(models: Iterable[ModelFacts], *, store: Store) -> list[ModelFacts]:
@@ -107,7 +107,7 @@ def _joined(before: Record | None, now: Record) -> Record:
 def read(store: Store) -> list[Record]:
     """The records that a run has, none where an older version wrote it."""
     try:
-        found = json.loads(store.files.read(FILE))
+        found = json.loads(store.files.read(EXAMPLES))
     except (FileNotFoundError, ValueError):
         return []
     return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []

@@ -37,9 +37,7 @@ def show(store: Store, *, console: Console) -> None:
     def tell(sentence: str) -> None:
         note(sentence, console=console)
 
-    manifest = store.manifest()
-    if manifest is None:
-        raise ValueError(f"{store.address} is not a run folder: it holds no run.json")
+    manifest = store.recorded()
     console.print(f"{store.address}: study {manifest['study']}", markup=False)
     for sentence in launch.notes(manifest):
         tell(sentence)

@@ -13,14 +13,15 @@ from typing import NamedTuple
 from analysis.redact import redact
 from orchestrator.launch import writing
 from orchestrator.plan import Plan
+from orchestrator.results import keep, keep_errors
 from orchestrator.scheduling.actions import Close, Fetch, Open, Submit
 from orchestrator.scheduling.cost import Cost
 from orchestrator.scheduling.schedule import CellError, Schedule
 from orchestrator.showing.standing import Standing
 from orchestrator.showing.viewers import Viewer
 from orchestrator.stop import Wish
+from orchestrator.storage.schema import WrongRowsError
 from orchestrator.storage.store import Store
-from orchestrator.storage.tables import WrongRowsError
 from orchestrator.workers.events import Cluster, Event, Kind
 from orchestrator.workers.gpus import GpuUse
 from studies.spec import label
@@ -182,7 +183,7 @@ class Loop:
                 self._store.write_artifact(key, data)
             answered = unit.without(event.refused)
             if answered.cells:
-                self._store.write(answered, event.rows)
+                keep(self._store, answered, event.rows)
         except WrongRowsError as error:
             self._give_back(event._replace(kind="unit_failed", error=str(error)))
             return
@@ -212,7 +213,7 @@ class Loop:
         """Record cells that failed for good."""
         if not given_up:
             return
-        self._store.write_errors(given_up)
+        keep_errors(self._store, given_up)
         for one in given_up:
             self._standing.gave_up(label(one.cell.model, revision=one.cell.revision), 1)
 

@@ -55,9 +55,7 @@ def lines(
     Raises:
         ValueError: there is no such run, cell or item, or the data are other ones by now.
     """
-    manifest = store.manifest()
-    if manifest is None:
-        raise ValueError(f"{store.address} is not a run folder: it holds no run.json")
+    manifest = store.recorded()
     if key is not None:
         benchmark, language = _of_key(store, key)
     if not benchmark or not language:

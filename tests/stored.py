@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
+from orchestrator.results import keep
 from orchestrator.scheduling.schedule import CellError
 from orchestrator.storage.store import Store
-from orchestrator.storage.tables import SCHEMAS
+from orchestrator.storage.tables import SCHEMAS, error_row
 from studies.kinds.alignment import AlignmentGrid
 from studies.kinds.choices import ChoiceGrid
 from studies.spec import Cell, ModelFacts, Row, Unit
@@ -105,13 +106,14 @@ def fill(store: Store, number: int, *, start: int = 0) -> set[str]:
     keys: set[str] = set()
     for each in range(start, start + number):
         one = unit(f"l{each:04d}_Latn")
-        store.write(one, rows(one))
+        keep(store, one, rows(one))
         keys |= {cell.key for cell in one.cells}
     return keys
 
 
-def error(cell: Cell, text: str = "boom") -> CellError:
-    return CellError(cell=cell, attempts=2, error=text, traceback="Tr")
+def error(cell: Cell, text: str = "boom") -> Row:
+    """The row of a cell that failed."""
+    return error_row(CellError(cell=cell, attempts=2, error=text, traceback="Tr"))
 
 
 def files(root: Path) -> set[str]:

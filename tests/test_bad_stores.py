@@ -14,6 +14,7 @@ import pytest
 
 from analysis.places import Place
 from orchestrator import __main__ as program
+from orchestrator.results import keep
 from orchestrator.showing.standing import Standing
 from orchestrator.storage.lease import Claim, holder
 from orchestrator.storage.process import here
@@ -278,7 +279,7 @@ def test_what_may_not_be_read_is_one_sentence_and_no_damage(
         store = Store(folder / "run")
         with store.lock():
             store.write_manifest(RECORD)
-            shard = store.write(UNIT, rows(UNIT))
+            shard = keep(store, UNIT, rows(UNIT))
             store.write_status({})
         before = files(folder)
         locked = folder / "run" / (shard if what == "shard" else what)
@@ -336,7 +337,7 @@ def test_a_damaged_status_is_said_and_the_rows_are_counted(
     store = Store(tmp_path)
     with store.lock():
         store.write_manifest(RECORD)
-        store.write(UNIT, rows(UNIT))
+        keep(store, UNIT, rows(UNIT))
         store.write_status(snapshot())
         status, text = command("status", str(tmp_path), monkeypatch=monkeypatch, capsys=capsys)
         assert status == 0 and "held by" in text and "running: 0 of 4" in text

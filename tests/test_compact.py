@@ -12,19 +12,22 @@ import pyarrow.parquet as pq
 import pytest
 
 from analysis import read
-from orchestrator.storage import compact
+from orchestrator.results import keep
+from orchestrator.storage import compaction
 from orchestrator.storage.files import Files
-from orchestrator.storage.store import Store
+from orchestrator.storage.shards import Shards
+from orchestrator.storage.store import ALL_TABLES, Store
 from tests.stored import choice_unit, error, files, fill, flip, rows, unit
 from tests.world import ROOT
 
 # Writes, compacts and removes without end, in steps small enough to meet a reader at each.
 CHURN = """
 import sys
-from orchestrator.storage import compact
-from orchestrator.storage.store import Store
+from orchestrator.storage import compaction
+from orchestrator.storage.shards import Shards
+from orchestrator.storage.store import ALL_TABLES, Store
 from tests.stored import error, fill, unit
-compact.SETTLE_SECONDS = 0.2
+compaction.SETTLE_SECONDS = 0.2
 store = Store(sys.argv[1])
 with store.lock():
     for step in range(1000):
@@ -38,7 +41,7 @@ with store.lock():
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(compact, "SETTLE_SECONDS", 0.0)
+    monkeypatch.setattr(compaction, "SETTLE_SECONDS", 0.0)
 
 
 def seen(root: Path) -> set[str]:
@@ -53,7 +56,7 @@ def seen(root: Path) -> set[str]:
 def test_many_shards_become_one_with_the_same_rows(tmp_path: Path):
     store, items = Store(tmp_path), choice_unit("deu_Latn", "fra_Latn")
     keys = fill(store, 20)
-    store.write(items, rows(items))
+    keep(store, items, rows(items))
     before = read.table([tmp_path], name="alignment")
     assert store.compact(min_shards=21) == 0
     assert store.compact(min_shards=20) == 20
@@ -78,7 +81,7 @@ def test_items_are_merged_by_key_and_item_and_repeated_rows_are_dropped(tmp_path
     store = Store(tmp_path)
     one, two = choice_unit("deu_Latn"), choice_unit("deu_Latn", "fra_Latn")
     for each in (one, two):
-        store.write(each, rows(each))
+        keep(store, each, rows(each))
     assert store.compact(min_shards=2) == 2
     (path,) = tmp_path.glob("tables/items/*")
     assert pq.read_table(path).num_rows == 6
@@ -90,12 +93,12 @@ def test_shards_too_large_are_left_and_batches_bounded(
 ):
     store = Store(tmp_path)
     keys = fill(store, 12)
-    monkeypatch.setattr(compact, "BATCH_BYTES", 2000)
-    monkeypatch.setattr(compact, "READ_FILES", 3)
+    monkeypatch.setattr(compaction, "BATCH_BYTES", 2000)
+    monkeypatch.setattr(compaction, "READ_FILES", 3)
     assert store.compact(min_shards=2) == 12
     made = list(tmp_path.glob("tables/alignment/*"))
     assert 1 < len(made) < 12
-    monkeypatch.setattr(compact, "SMALL_BYTES", 10)
+    monkeypatch.setattr(compaction, "SMALL_BYTES", 10)
     assert store.compact(min_shards=1) == 0
     assert seen(tmp_path) == store.keys() == keys
 
@@ -158,7 +161,7 @@ def test_a_compaction_killed_at_any_step_costs_nothing(
     failed = unit("zzz_Latn").cells
     for cell in failed:
         store.write_errors([error(cell)])
-    monkeypatch.setattr(compact, "ThreadPoolExecutor", OneAtATime)
+    monkeypatch.setattr(compaction, "ThreadPoolExecutor", OneAtATime)
     with monkeypatch.context() as patch:
         patch.setattr("orchestrator.storage.files.ThreadPoolExecutor", OneAtATime)
         killed_at(step, patch)
@@ -198,7 +201,7 @@ def test_a_merged_shard_that_is_damaged_makes_nobody_remove_its_sources(
     """Not even where the damage is in a column that the scan for keys does not read."""
     store, large = Store(tmp_path), unit("deu_Latn", layers=300)
     content = [row | {"value": number / 300} for number, row in enumerate(rows(large))]
-    store.write(large, content)
+    keep(store, large, content)
     keys = fill(store, 3) | {cell.key for cell in large.cells}
     with monkeypatch.context() as patch:
         patch.setattr(Files, "delete_all", lambda *_: None)
@@ -218,19 +221,19 @@ def test_two_compactions_at_once_lose_nothing(tmp_path: Path):
     """The lease forbids it; rows are safe even where it could not be kept."""
     store = Store(tmp_path)
     keys = fill(store, 60)
-    met: list[object] = []
+    shards = Shards(Files(tmp_path), ALL_TABLES)
 
     def merge() -> None:
         # One may find its new shard merged by another, and stops before it removes anything.
         with suppress(OSError):
-            compact.compact(Files(tmp_path), min_shards=2, set_aside=met.append)
+            compaction.compact(shards, min_shards=2)
 
     threads = [threading.Thread(target=merge) for _ in range(3)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert not met
+    assert not shards.damaged
     assert seen(tmp_path) == store.keys() == keys
 
 

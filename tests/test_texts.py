@@ -7,8 +7,9 @@ import pyarrow as pa
 import pytest
 
 from actors.work import run_unit
-from orchestrator.storage.compact import _once
-from orchestrator.storage.tables import IDENTITY, SCHEMAS, check, mismatch, to_arrow
+from orchestrator.storage.compaction import _once
+from orchestrator.storage.store import ALL_TABLES
+from orchestrator.storage.tables import check, mismatch, to_arrow
 from studies.contents import GenerationItem, GenerationSet, Sampling
 from studies.spec import Row, Unit
 from tests import tiny, written
@@ -128,8 +129,8 @@ def test_rows_of_an_older_version_are_read_and_count_as_the_first_sample():
         ["sample", "task", "settings", "repetition"]
     )
     assert mismatch("generations", old.schema) == ""
-    whole = {"schema": SCHEMAS["generations"], "by": IDENTITY["generations"], "keep": "min"}
-    merged = _once([old, table], **whole)
+    whole = ALL_TABLES["generations"]
+    merged = _once([old, table], table=whole, keep="min")
     assert merged.num_rows == table.num_rows
     assert merged["sample"].to_pylist() == [None, None, 1, 2, 1, 2]
-    assert _once([old], **whole).num_rows == 2
+    assert _once([old], table=whole, keep="min").num_rows == 2

@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from orchestrator.storage import compact
+from orchestrator.storage import compaction
 from orchestrator.storage.files import Files
 from orchestrator.storage.lease import Claim
 from orchestrator.storage.process import here
@@ -24,7 +24,7 @@ from tests.world import same
 
 @pytest.fixture
 def out(undisturbed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(compact, "SETTLE_SECONDS", 0.0)
+    monkeypatch.setattr(compaction, "SETTLE_SECONDS", 0.0)
     return Path(shutil.copytree(undisturbed, tmp_path / "run"))
 
 

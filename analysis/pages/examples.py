@@ -11,10 +11,11 @@ from typing import Any
 import pandas as pd
 
 from analysis import asked
-from analysis.asked import FILE, Record
+from analysis.asked import Record
 from analysis.page import Fold, Part, Section, Sheet, Text, file_name
 from analysis.places import Place
 from analysis.read import Rows, label
+from analysis.record import EXAMPLES
 from analysis.runs import Run
 
 TITLE = "What was asked, word for word"
@@ -59,7 +60,7 @@ def section(rows: Rows) -> Section:
 def _kept(run: Run) -> list[Record]:
     """The records of a run; what is no record is left out."""
     try:
-        content = json.loads(Place(run).read(FILE))
+        content = json.loads(Place(run).read(EXAMPLES))
     except (FileNotFoundError, ValueError):
         return []
     if not isinstance(content, list):

@@ -28,6 +28,7 @@ from typing import NamedTuple
 
 from orchestrator import launch
 from orchestrator import plan as plans
+from orchestrator.results import keep
 from orchestrator.storage.store import Store
 from orchestrator.storage.tables import SCHEMAS
 from studies import parallel_text
@@ -130,7 +131,7 @@ def fill(world: World, *, out: Path) -> None:
     with store.lock():
         launch.prepare(planned, store=store)
         for unit in planned.units:
-            store.write(unit, [_row(cell) for cell in unit.cells])
+            keep(store, unit, [_row(cell) for cell in unit.cells])
         store.compact()
 
 

@@ -11,6 +11,7 @@ import time
 from argparse import ArgumentParser
 from collections.abc import Callable
 
+from orchestrator.results import keep
 from orchestrator.storage.store import Store
 from orchestrator.storage.tables import SCHEMAS
 from studies.contents import Bitexts
@@ -66,7 +67,7 @@ def fill(store: Store, *, shards: int, rows: int) -> float:
             one = unit(number, rows=rows)
             content = [row(cell) for cell in one.cells]
             began = time.perf_counter()
-            store.write(one, content)
+            keep(store, one, content)
             seconds += time.perf_counter() - began
     return seconds
 

@@ -1,8 +1,7 @@
 """Files that cells make for other cells, such as steering vectors, each under its maker's key.
 
-What is in them is unknown here; beside each lies the digest of its bytes, so that a damaged one
-counts as missing. Those used last are kept in memory, as one vector serves the many units of a
-sweep.
+Beside each is the digest of its bytes, so that a damaged one counts as missing. Those used last are
+kept in memory, as one vector serves the many units of a sweep.
 """
 
 import hashlib
@@ -34,32 +33,14 @@ class Artifacts:
         self._files.put(_name(key), data)
         self._hold(key, data)
 
-    def read(self, key: str) -> bytes:
-        """The bytes of one.
-
-        Raises:
-            ValueError: there is none of this key, or it is damaged.
-        """
-        found = self._find(key)
-        if found is None:
-            raise ValueError(
-                f"{self._files.text(_name(key))} does not exist or is damaged: run the step that "
-                "makes it"
-            )
-        return found
-
     def some(self, keys: Iterable[str]) -> dict[str, bytes]:
         """Those of the keys that there are."""
         found = ((key, self._find(key)) for key in keys)
         return {key: data for key, data in found if data is not None}
 
-    def there(self, key: str) -> bool:
-        """Whether there is one of this key."""
-        return self._find(key) is not None
-
     def sound(self, keys: Iterable[str]) -> set[str]:
         """Those of the keys that have one, undamaged."""
-        return {key for key in keys if self.there(key)}
+        return {key for key in keys if self._find(key) is not None}
 
     def keys(self) -> set[str]:
         """The keys of all."""

@@ -1,7 +1,7 @@
 """`run.json`: the study as planned, with its provenance, and which folders may hold it.
 
-The one idea: a store says by its manifest what it is. A folder that says nothing and holds files of
-others is left alone, and one that a newer version wrote is refused. Rows are unknown here.
+A folder without a manifest that holds files of others is left alone, and one that a newer version
+wrote is refused.
 """
 
 import json
@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from analysis.places import Place
 from analysis.record import NAME, VERSION, Record, clash, parse
 from orchestrator.storage.files import LEFTOVER, Files
-from studies.spec import Unit
 
 # What a store may hold before its first manifest: each folder, and the names of files in it.
 OURS = {
@@ -45,18 +44,25 @@ def read(place: Place) -> dict[str, object] | None:
     return parse(content, where=place.text(NAME))
 
 
-def essence(place: Place) -> Record | None:
-    """Of `run.json` what rows are told by, None where there is none: for shards of any place."""
+def essence(record: Record) -> Record:
+    """Of a manifest what tells its rows from another run's: study, settings and pins."""
+    return {name: record[name] for name in ("study", "settings", "pins") if name in record}
+
+
+def kept_essence(place: Place) -> Record | None:
+    """The essence of `run.json`, None where there is none."""
     try:
-        return _essence(parse(place.read(NAME), where=place.text(NAME)))
+        return essence(parse(place.read(NAME), where=place.text(NAME)))
     except FileNotFoundError:
         return None
 
 
-def write(files: Files, content: Mapping[str, object]) -> None:
-    """Put `run.json` in place of the one before."""
+def write(files: Files, content: Mapping[str, object]) -> Record:
+    """Put `run.json` in place of the one before; returns its essence as it will be read."""
     whole = {"version": VERSION, **{name: content[name] for name in content if name != "version"}}
-    files.put(NAME, json.dumps(whole, indent=1, ensure_ascii=False).encode())
+    text = json.dumps(whole, indent=1, ensure_ascii=False)
+    files.put(NAME, text.encode())
+    return essence(json.loads(text))
 
 
 def admit(
@@ -72,25 +78,6 @@ def admit(
     this: Record = {"study": study, "settings": settings, "pins": pins}
     if manifest is not None and (why := clash(manifest, this)):
         raise ValueError(f"{place.address} {why}: choose another --out, or go back to the same")
-
-
-def part_of(record: Record, unit: Unit) -> Record:
-    """Of a run's record what bears on the rows of a unit: what its shard says of itself."""
-    about = {f"model {unit.model.label}"}
-    asked = {f"{cell.dataset or cell.benchmark}/{cell.language}" for cell in unit.cells}
-    pins = record.get("pins") or {}
-    assert isinstance(pins, Mapping)
-    kept = {
-        name: value
-        for name, value in pins.items()
-        if name in about or any(part in name for part in asked)
-    }
-    return _essence({**record, "pins": kept})
-
-
-def _essence(record: Record) -> Record:
-    """Study, settings and pins."""
-    return {name: record[name] for name in ("study", "settings", "pins") if name in record}
 
 
 def _refuse_strangers(place: Place) -> None:

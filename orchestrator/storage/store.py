@@ -1,8 +1,8 @@
 """Keep every cell's rows once, on any file system, as Parquet shards whose presence means done.
 
-The one idea: whatever is there is whole, so a run that was killed anywhere is continued by the same
-command. A shard holds the rows of one unit, or of many after compaction; one run writes at a time,
-and any number read meanwhile. What a row means is unknown here: only its schema is.
+A shard holds the rows of one unit, or of many after compaction. Whatever is there is whole, so a
+run that was killed anywhere is continued by the same command; one run writes at a time, and any
+number read meanwhile. The store knows a table by its columns alone: its caller names the tables.
 """
 
 import json
@@ -11,55 +11,50 @@ import uuid
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from analysis.places import Entry, StorageError
-from analysis.record import NAME as RUN_FILE
-from analysis.record import Record
-from orchestrator.scheduling.schedule import CellError
-from orchestrator.storage import compact as compaction
-from orchestrator.storage import manifest, tables
+from analysis.record import ERRORS_FILE, ERRORS_FOLDER, NAME, TABLES, Record
+from orchestrator.storage import compaction, manifest
 from orchestrator.storage.artifacts import FOLDER as ARTIFACTS
 from orchestrator.storage.artifacts import Artifacts
 from orchestrator.storage.files import Files
 from orchestrator.storage.lease import FOLDER as LEASES
 from orchestrator.storage.lease import Lease, holder
-from orchestrator.storage.shards import (
-    ERRORS_FILE,
-    ERRORS_FOLDER,
-    TABLES,
-    Damage,
-    encode,
-    error_files,
-    listed,
-    load,
-    scan,
-    table_of,
-)
-from studies.spec import Row, Unit, label
+from orchestrator.storage.schema import Row, Table
+from orchestrator.storage.shards import ERRORS, QUARANTINE, Shards
+from orchestrator.storage.tables import ERRORS as ERROR_COLUMNS
+from orchestrator.storage.tables import IDENTITY, SCHEMAS
+from studies.spec import label
 
 LOCK = "run.lock"
 STATUS = "status.json"
-QUARANTINE = "quarantine"
 MIN_SHARDS = 100
 # Folders that only the holder of the lock writes to.
 OWN = (TABLES, ERRORS_FOLDER, ARTIFACTS)
+# The tables of a run.
+ALL_TABLES: Mapping[str, Table] = {
+    **{name: Table(name, schema, IDENTITY[name]) for name, schema in SCHEMAS.items()},
+    ERRORS: Table(ERRORS, ERROR_COLUMNS, ("key",)),
+}
 _CELL = ("key", "model", "revision")
 
 
 class Store:
     """The folder of one run: `run.json`, `tables/`, `errors.parquet`, `artifacts/`."""
 
-    def __init__(self, root: Path | str) -> None:
-        """Name the folder or `s3://` address; nothing is read or written before it is asked for."""
+    def __init__(self, root: Path | str, *, tables: Mapping[str, Table] = ALL_TABLES) -> None:
+        """Name the folder or `s3://` address; nothing is read or written before it is asked for.
+
+        `tables` are the tables that are written and merged, by name; `errors` is that of failed
+        cells. A shard of any other table is kept, and the keys in it count.
+        """
         self.files = Files(root)
+        self._shards = Shards(self.files, tables)
         self._artifacts = Artifacts(self.files)
-        self._damaged: dict[Entry, str] = {}
-        self._record: Record | None = None
         self._lease: Lease | None = None
 
     @property
@@ -82,18 +77,8 @@ class Store:
         return self.files.local
 
     @property
-    def manifest_path(self) -> Path:
-        """The study as planned, with its provenance."""
-        return self.root / RUN_FILE
-
-    @property
-    def errors_path(self) -> Path:
-        """The failed cells, complete whenever no run goes on."""
-        return self.root / ERRORS_FILE
-
-    @property
     def errors_address(self) -> str:
-        """Where the failed cells lie, as people read it."""
+        """Where the failed cells lie whenever no run goes on, as people read it."""
         return self.files.text(ERRORS_FILE)
 
     @property
@@ -105,8 +90,8 @@ class Store:
         taken, and is never deleted.
         """
         return [
-            f"{self.files.text(entry.name)} {reason}, and the file is kept in {QUARANTINE}/"
-            for entry, reason in self._damaged.items()
+            f"{self.files.text(entry.name)} {damage}, and the file is kept in {QUARANTINE}/"
+            for entry, damage in self._shards.damaged.items()
         ]
 
     def manifest(self) -> dict[str, object] | None:
@@ -117,10 +102,25 @@ class Store:
         """
         return manifest.read(self.files)
 
+    def recorded(self) -> dict[str, object]:
+        """What `run.json` says.
+
+        Raises:
+            ValueError: there is none, or as for `manifest`.
+        """
+        found = self.manifest()
+        if found is None:
+            raise ValueError(f"{self.address} is not a run folder: it holds no {NAME}")
+        return found
+
+    @property
+    def record(self) -> Record | None:
+        """Study, settings and pins of the run as last read or written, None before."""
+        return self._shards.record
+
     def write_manifest(self, content: Mapping[str, object]) -> None:
         """Put `run.json` in place of the one before; shards written later say that they are its."""
-        manifest.write(self.files, content)
-        self._record = manifest.essence(self.files)
+        self._shards.record = manifest.write(self.files, content)
 
     def admit(
         self, study: str, *, settings: Mapping[str, object], pins: Mapping[str, object]
@@ -144,7 +144,7 @@ class Store:
         checked. A cell whose artifact is damaged is not done.
         """
         found: set[str] = set()
-        for rows in self._scan(lambda: listed(self.files), columns=["key"], whole=verify):
+        for rows in self._scan(self._shards.listed, columns=["key"], whole=verify):
             found.update(rows["key"].to_pylist())
         if verify:
             made = self._artifacts.keys()
@@ -154,45 +154,59 @@ class Store:
     def failed(self) -> set[str]:
         """The keys of all cells that have an error row."""
         found: set[str] = set()
-        for rows in self._scan(lambda: error_files(self.files), columns=["key"]):
+        for rows in self._scan(self._shards.errors, columns=["key"]):
             found.update(rows["key"].to_pylist())
         return found
 
     def count_by_model(self) -> tuple[Counter[str], Counter[str]]:
         """Cells done and cells failed, by model as people read it."""
-        done = self._cells(lambda: listed(self.files))
-        failed = self._cells(lambda: error_files(self.files))
+        done = self._cells(self._shards.listed)
+        failed = self._cells(self._shards.errors)
         answered = pc.is_in(failed["key"], done["key"].combine_chunks())
         return _by_model(done), _by_model(failed.filter(pc.invert(answered)))
 
-    def write(self, unit: Unit, rows: Sequence[Row]) -> str:
-        """Keep the rows of one unit, all or nothing; returns the shard's name in the store.
+    def write(
+        self,
+        table: str,
+        rows: Sequence[Row],
+        *,
+        name: str,
+        keys: Collection[str],
+        belongs: Record | None = None,
+    ) -> str:
+        """Keep some rows of a table as one shard, all or nothing; returns its name in the store.
+
+        Args:
+            table: the name of the table.
+            rows: every one with all columns of the table.
+            name: what the shard is called, in place of any other of that name.
+            keys: the keys that the rows must have, one at least for each.
+            belongs: what the rows were computed from, of the run's record.
 
         Raises:
-            WrongRowsError: rows that do not fit the schema, or not exactly those of the unit's
-                cells.
+            WrongRowsError: rows that do not fit the table, or not exactly those of the keys.
             LeaseLostError: another run has taken the store.
         """
-        tables.check(unit, rows)
-        name = f"{TABLES}/{unit.table}/{unit.id}.parquet"
-        belongs = manifest.part_of(self._record, unit) if self._record else None
-        self.files.put(name, encode(tables.to_arrow(rows, table=unit.table), belongs=belongs))
-        return name
+        told = self._shards.tables[table]
+        told.check(rows, keys=keys)
+        path = f"{TABLES}/{table}/{name}.parquet"
+        self._shards.write(path, told.to_arrow(rows), belongs=belongs)
+        return path
 
-    def write_errors(self, errors: Iterable[CellError], *, forget: Iterable[str] = ()) -> None:
-        """Add failed cells, and drop those whose keys are in `forget`.
+    def write_errors(self, rows: Iterable[Row], *, forget: Iterable[str] = ()) -> None:
+        """Add rows of failed cells, and drop those whose keys are in `forget`.
 
         Additions are small files in `errors/`; they become `errors.parquet` when the lock is let
         go, so that a million failures do not rewrite a growing file a million times.
         """
-        new = [tables.error_row(error) for error in errors]
+        new = list(rows)
         if new:
             name = f"{ERRORS_FOLDER}/{time.time_ns():020d}-{uuid.uuid4().hex[:8]}.parquet"
-            rows = pa.Table.from_pylist(new, schema=tables.ERRORS)
-            self.files.put(name, encode(rows, belongs=self._record))
-        dropped = set(forget) - {row["key"] for row in new}
+            told = self._shards.tables[ERRORS].to_arrow(new)
+            self._shards.write(name, told, belongs=self.record)
+        dropped = set(forget) - {str(row["key"]) for row in new}
         if dropped:
-            self._fold(forget=dropped)
+            compaction.fold_errors(self._shards, forget=dropped)
 
     def compact(self, *, min_shards: int = MIN_SHARDS) -> int:
         """Merge the small shards of tables that have at least `min_shards`; returns how many.
@@ -200,22 +214,22 @@ class Store:
         Readers need not stop. Outside of `lock` it takes the lock for itself.
         """
         with nullcontext() if self._lease else self.lock():
-            self._fold()
-            return compaction.compact(
-                self.files, min_shards=min_shards, set_aside=self._meet, record=self._record
-            )
+            compaction.fold_errors(self._shards)
+            return compaction.compact(self._shards, min_shards=min_shards)
 
     def untidy(self) -> bool:
         """Whether a run that was killed left something that the next lock removes or merges.
 
         Not while another run writes here: what is half-done then is its own.
         """
-        if self._damaged or self.files.leftovers(OWN, shared=(LEASES,)):
-            return self.holder() is None
-        begun = compaction.merged_already(self.files) or compaction.small(
-            self.files, min_shards=MIN_SHARDS
+        left = (
+            self._shards.damaged
+            or self.files.leftovers(OWN, shared=(LEASES,))
+            or compaction.merged_already(self._shards)
+            or compaction.small(self._shards, min_shards=MIN_SHARDS)
+            or self.files.entries(LEASES)
+            or self.files.entries(ERRORS_FOLDER)
         )
-        left = begun or self.files.entries(LEASES) or self.files.entries(ERRORS_FOLDER)
         return bool(left) and self.holder() is None
 
     @contextmanager
@@ -228,8 +242,8 @@ class Store:
         Raises:
             ValueError: another run holds it, or a newer version wrote it.
         """
-        self.manifest()
-        self._record = manifest.essence(self.files)
+        found = self.manifest()
+        self._shards.record = None if found is None else manifest.essence(found)
         with self.files.held(LOCK) as free:
             if not free:
                 who = holder(self.files) or "another process of this machine"
@@ -239,17 +253,21 @@ class Store:
             lease = Lease(Files(self.where))
             lease.acquire()
             self._lease, self.files.guard = lease, lease.check
+            self._shards.owned = True
             try:
-                self._tidy()
+                self.files.clear_leftovers(OWN, shared=(LEASES,))
+                self._shards.set_damaged_aside()
+                compaction.finish(self._shards)
                 yield
-                self._fold()
+                compaction.fold_errors(self._shards)
             except BaseException:
                 # What went wrong matters more than errors left in many files.
                 with suppress(OSError, ValueError):
-                    self._fold()
+                    compaction.fold_errors(self._shards)
                 raise
             finally:
                 self._lease, self.files.guard = None, lambda: None
+                self._shards.owned = False
                 lease.release()
 
     def holder(self) -> str | None:
@@ -284,25 +302,9 @@ class Store:
         """Keep a tensor file that others need, under the key of the cell that made it."""
         self._artifacts.write(key, data)
 
-    def read_artifact(self, key: str) -> bytes:
-        """The bytes of an artifact.
-
-        Raises:
-            ValueError: there is none of this key.
-        """
-        return self._artifacts.read(key)
-
-    def has_artifact(self, key: str) -> bool:
-        """Whether there is an artifact of this key."""
-        return self._artifacts.there(key)
-
     def artifacts(self, keys: Iterable[str]) -> dict[str, bytes]:
         """Those of the keys that have an artifact."""
         return self._artifacts.some(keys)
-
-    def artifact_keys(self) -> set[str]:
-        """The keys of all artifacts."""
-        return self._artifacts.keys()
 
     def sound_artifacts(self, keys: Iterable[str]) -> set[str]:
         """Those of the keys that have an artifact whose bytes are those that were written."""
@@ -316,58 +318,19 @@ class Store:
         self,
         list_entries: Callable[[], list[Entry]],
         *,
-        columns: Collection[str],
+        columns: Sequence[str],
         whole: bool = False,
     ) -> Iterator[pa.Table]:
-        """Some columns of every sound shard; damaged ones and other runs' are noted."""
-        record = manifest.essence(self.files)
-        for found in scan(
-            self.files, list_entries, columns=list(columns), record=record, whole=whole
-        ):
-            if isinstance(found, Damage):
-                self._meet(found)
-            else:
-                yield found.rows
+        """Some columns of every sound shard of the run that is there now."""
+        self._shards.record = manifest.kept_essence(self.files)
+        return self._shards.scan(list_entries, columns=columns, whole=whole)
 
     def _cells(self, list_entries: Callable[[], list[Entry]]) -> pa.Table:
         """Key, model and revision of every cell, once."""
         plain = pa.schema([(name, pa.string()) for name in _CELL])
-        parts = [rows.cast(plain) for rows in self._scan(list_entries, columns=_CELL)]
+        parts = [rows.cast(plain) for rows in self._scan(list_entries, columns=list(_CELL))]
         whole = pa.concat_tables([plain.empty_table(), *parts])
         return whole.group_by(list(_CELL)).aggregate([])
-
-    def _meet(self, damage: Damage) -> None:
-        """Note a shard that is damaged or of another run; set it aside where the store is ours."""
-        self._damaged[damage.entry] = (
-            f"{damage.reason}: its rows are not counted"
-            if damage.foreign
-            else f"is damaged ({damage.reason}): its cells are computed again"
-        )
-        if self._lease:
-            self._set_aside(damage.entry)
-
-    def _set_aside(self, entry: Entry) -> None:
-        """Move a shard to `quarantine/`; the time in its name keeps all that ever bore it."""
-        stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%f")
-        name = entry.name.rpartition("/")[2]
-        with suppress(FileNotFoundError):
-            self.files.move(entry.name, f"{QUARANTINE}/{table_of(entry)}/{stamp}-{name}")
-
-    def _tidy(self) -> None:
-        """Bring the store into order, with the lock taken."""
-        self.files.clear_leftovers(OWN, shared=(LEASES,))
-        for noted in self._damaged:
-            entry = self.files.entry(noted.name)
-            again = entry and load(
-                self.files, entry, columns=["key"], record=self._record, whole=True
-            )
-            if entry and isinstance(again, Damage):
-                self._set_aside(entry)
-        compaction.finish(self.files, set_aside=self._meet, record=self._record)
-
-    def _fold(self, *, forget: Collection[str] = ()) -> None:
-        """Gather the errors in one file."""
-        compaction.fold_errors(self.files, forget=forget, set_aside=self._meet, record=self._record)
 
 
 def _by_model(cells: pa.Table) -> Counter[str]:
