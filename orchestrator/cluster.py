@@ -1,7 +1,7 @@
 """Where units run: in this process, or in Ray actors; the only file that knows Ray.
 
-Here Ray is started or joined, given processes to run and asked for their answers. What the answers
-mean is remote.py's business; what is in a unit is unknown here.
+Here Ray is started or joined, given processes to run and asked for their answers; workers/remote.py
+says what the answers mean.
 """
 
 import json
@@ -12,7 +12,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any, ClassVar, cast
 
 from analysis.redact import redact
@@ -69,11 +69,7 @@ class RayCluster(RemoteCluster):
 
     def __init__(self, name: str, *, device: str, worker: type[Worker] = Worker) -> None:
         """Start or join Ray and look at its machines; `worker` is what runs in each process."""
-        begun = RaySession.begun(name, cpu_only=device == "cpu")
-        import ray
-
-        session = RaySession(ray, name, own=begun, worker=worker)
-        super().__init__(session, device=device)
+        super().__init__(RaySession(name, cpu_only=device == "cpu", worker=worker), device=device)
 
 
 class RaySession:
@@ -84,38 +80,36 @@ class RaySession:
     _own: ClassVar[PrivateRay | None] = None
     _shown: ClassVar[dict[str, str | None]] = {}
 
-    @classmethod
-    def begun(cls, name: str, *, cpu_only: bool) -> PrivateRay | None:
-        """A private Ray that is being started, where one will be needed; before Ray is imported."""
-        return PrivateRay(cpu_only=cpu_only) if name == "local" and not cls._sharing else None
-
-    def __init__(
-        self, ray: Any, name: str, *, own: PrivateRay | None, worker: type[Worker]
-    ) -> None:
-        """Join a private Ray of one's `own` or a running one, or share what this process has.
+    def __init__(self, name: str, *, cpu_only: bool, worker: type[Worker]) -> None:
+        """Start a private Ray, join a running one, or share the one that this process has.
 
         Raises:
-            ValueError: it cannot be reached or joined, or this process is in another one.
+            ValueError: it cannot be started, reached or joined, or this process is in another one.
         """
-        logging.getLogger("ray").setLevel(logging.ERROR)  # notices about settings, not about us
-        self.ray = ray
         self.name = name
         self.private = name == "local"
-        self._way = code.way(same_machine=self.private)
-        try:
+        with ExitStack() as undo:  # whatever fails below, no process of Ray's is left
+            own = None
+            if self.private and not RaySession._sharing:
+                own = PrivateRay(cpu_only=cpu_only)  # it comes up while Ray is imported here
+                undo.callback(own.close)
+            import ray
+
+            logging.getLogger("ray").setLevel(logging.ERROR)  # notices about settings, not about us
+            self.ray: Any = ray
+            self._imports = code.import_settings(same_machine=self.private)
             self._share_or_join(own)
-        except BaseException:
-            if own is not None:
-                own.close()
-            raise
-        # Sent by value: where they arrive, nothing of ours can be imported before they have run.
-        ray.cloudpickle.register_pickle_by_value(code)
-        self._host, self._call = ray.remote(code.Host), ray.remote(code.call)
-        self._worker = ray.cloudpickle.dumps(worker)
-        RaySession._sharing.append(self)
-        self.address = str(ray.get_runtime_context().gcs_address)
-        client = ray.util.client.ray.is_connected()
-        self.home = "" if client else str(ray.get_runtime_context().get_node_id())
+            RaySession._sharing.append(self)
+            undo.pop_all()
+            undo.callback(self.close, broken=False)
+            # Sent by value: where they arrive, nothing of ours can be imported before they run.
+            ray.cloudpickle.register_pickle_by_value(code)
+            self._host, self._call = ray.remote(code.Host), ray.remote(code.call)
+            self._worker = ray.cloudpickle.dumps(worker)
+            self.address = str(ray.get_runtime_context().gcs_address)
+            client = ray.util.client.ray.is_connected()
+            self.home = "" if client else str(ray.get_runtime_context().get_node_id())
+            undo.pop_all()
 
     def machines(self) -> tuple[Listed, ...]:
         """The machines that are alive."""
@@ -125,13 +119,13 @@ class RaySession:
         """A new worker with its share of the machine's GPUs, or a core of it, for itself."""
         options = {"num_cpus": 0 if gpus else 1, "num_gpus": gpus}
         options |= {"max_restarts": 0, "max_task_retries": 0, **self._on(machine)}
-        return self._host.options(**options).remote(self._way, self._worker)
+        return self._host.options(**options).remote(self._imports, self._worker)
 
     def task(self, function: Callable[..., Any], machine: str, *given: Any) -> Any:
         """Begin to call a function on a machine, beside whatever works there."""
         options = {"num_cpus": 0, "max_retries": 2, **self._on(machine)}
         pickled = self.ray.cloudpickle.dumps((function, given))
-        return self._call.options(**options).remote(self._way, pickled)
+        return self._call.options(**options).remote(self._imports, pickled)
 
     def cancel(self, call: Any) -> None:
         """End a task, wherever it is at."""
@@ -249,7 +243,6 @@ class RaySession:
         try:
             self._init(address)
         except BaseException as error:
-            self.ray.shutdown()
             self._show_token(None)
             if not isinstance(error, Exception):
                 raise
@@ -265,7 +258,6 @@ class RaySession:
         try:
             self._init(address, runtime_env=shipment())
         except Exception as error:  # Ray raises half a dozen kinds; each becomes one sentence
-            self.ray.shutdown()
             raise ValueError(refusal(error, address=address)) from error
 
     def _init(self, address: str, **settings: Any) -> None:
@@ -274,14 +266,18 @@ class RaySession:
         command line, in its table of jobs and its logs, is without secrets.
         """
         self.ray._private.utils.get_entrypoint_name = lambda: redact(" ".join(sys.argv))
-        with _nowhere(), stop.undisturbed():
-            self.ray.init(
-                address=address,
-                log_to_driver=False,
-                logging_level="ERROR",
-                configure_logging=False,
-                **settings,
-            )
+        try:
+            with _nowhere(), stop.undisturbed():
+                self.ray.init(
+                    address=address,
+                    log_to_driver=False,
+                    logging_level="ERROR",
+                    configure_logging=False,
+                    **settings,
+                )
+        except BaseException:
+            self.ray.shutdown()
+            raise
 
     def _show_token(self, token: str | None) -> None:
         """Have this process show a token to Ray's servers, or what it showed before."""
@@ -340,7 +336,7 @@ class RaySession:
         if self.home:
             return function(*given)
         pickled = self.ray.cloudpickle.dumps((function, given))
-        call = self._call.options(num_cpus=0).remote(self._way, pickled)
+        call = self._call.options(num_cpus=0).remote(self._imports, pickled)
         return self.ray.get(call, timeout=REPLY_SECONDS)
 
     def _on(self, machine: str | None) -> dict[str, Any]:

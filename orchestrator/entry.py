@@ -13,5 +13,5 @@ main = getattr(sys.modules.get("__main__"), "__spec__", None)
 if main is not None and main.name == f"{__package__}.__main__" and not sys.flags.safe_path:
     del sys.path[0]  # `python -m` puts the working directory first
 sys.path[:] = code.path_without_directory()
-code.take(code.folders_here())
+code.import_from(code.folders_here())
 os.environ["PYTHONSAFEPATH"] = "1"

@@ -16,6 +16,7 @@ from types import ModuleType
 from typing import Any
 
 from orchestrator.stop import Interrupted
+from orchestrator.workers import code
 from studies.options import Options
 from studies.recipes import RECIPES
 from studies.spec import Model
@@ -23,7 +24,6 @@ from studies.study import Grid, Study
 
 MODULE = "babelscope_recipe"
 SHAPE = "FILE.py:function"
-OURS = tuple(Path(__file__).parents[1] / name for name in ("studies", "orchestrator"))
 MORE = "BABELSCOPE_TRACEBACK=1 shows where"
 
 
@@ -109,7 +109,9 @@ def _in_words(path: str, *, what: str) -> Iterator[None]:
 
 def _is_ours(file: Path, path: str) -> bool:
     """Whether a file is one of this project's, and not the user's."""
-    return not _same(str(file), path) and any(file.is_relative_to(one) for one in OURS)
+    return not _same(str(file), path) and any(
+        file.resolve().is_relative_to(folder) for folder in code.folders_here().values()
+    )
 
 
 def _same(file: str, path: str) -> bool:

@@ -52,7 +52,7 @@ import importlib.util, json, sys
 spec = importlib.util.spec_from_file_location("code_of_ours", {str(Path(code.__file__))!r})
 code = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(code)
-code.settle(json.loads(sys.argv[1]))
+code.apply(json.loads(sys.argv[1]))
 import actors, orchestrator.plan, studies, studies.spec
 print(json.dumps([studies.__path__, actors.__path__, orchestrator.__path__]))
 """
@@ -61,14 +61,14 @@ print(json.dumps([studies.__path__, actors.__path__, orchestrator.__path__]))
 def test_packages_are_taken_by_their_hash_and_not_by_the_order_of_a_path(tmp_path: Path):
     """As in a worker: the working directory is first on its path, the right code is last."""
     evil = hostile(tmp_path / "evil", names=OURS)
-    way = code.way(same_machine=False) | {"near": str(evil)}
+    settings = code.import_settings(same_machine=False) | {"folder": str(evil)}
     path = {"PYTHONPATH": os.pathsep.join([str(evil), str(ROOT)])}
-    done = python("-c", SETTLED, json.dumps(way), cwd=evil, environment=path)
+    done = python("-c", SETTLED, json.dumps(settings), cwd=evil, environment=path)
     assert done.returncode == 0, done.stderr
     wanted = [[str(ROOT / name)] for name in ("studies", "actors", "orchestrator")]
     assert json.loads(done.stdout) == wanted
-    way["hashes"] = {**code.hashes_here(), "actors": "0" * 64}
-    done = python("-c", SETTLED, json.dumps(way), cwd=evil, environment=path)
+    settings["hashes"] = {**code.hashes_here(), "actors": "0" * 64}
+    done = python("-c", SETTLED, json.dumps(settings), cwd=evil, environment=path)
     assert "package 'actors' is not there as this command has it (000000000000)" in done.stderr
 
 

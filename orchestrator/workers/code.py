@@ -13,6 +13,7 @@ import os
 import pickle
 import sys
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,8 @@ PACKAGES = ("studies", "actors", "orchestrator", "analysis")
 SOURCE = (".py", ".csv", ".tsv", ".toml", ".html", ".css")
 
 
-class Together:
-    """A finder that takes packages from given folders, asked before any path."""
+class PackageFinder:
+    """Finds packages in given folders; it is asked before any path is searched."""
 
     def __init__(self, folders: Mapping[str, str], hashes: Mapping[str, str]) -> None:
         """The folder of each package by its name, and the hash of what lay there."""
@@ -45,7 +46,7 @@ class Together:
         )
 
 
-def take(folders: Mapping[str, str], *, hashes: Mapping[str, str] | None = None) -> None:
+def import_from(folders: Mapping[str, str], *, hashes: Mapping[str, str] | None = None) -> None:
     """Have this process import the packages from these folders, however they are asked for.
 
     Args:
@@ -65,7 +66,7 @@ def take(folders: Mapping[str, str], *, hashes: Mapping[str, str] | None = None)
                 "name is one of babelscope's, so rename your own, or start another process"
             )
     if not any(getattr(finder, "folders", None) == folders for finder in sys.meta_path):
-        sys.meta_path.insert(0, Together(folders, hashes or {}))
+        sys.meta_path.insert(0, PackageFinder(folders, hashes or {}))
 
 
 def hashed(folder: Path) -> str:
@@ -88,8 +89,9 @@ def folders_here() -> dict[str, str]:
     return {name: str(beside / name) for name in PACKAGES}
 
 
+@cache
 def hashes_here() -> dict[str, str]:
-    """The hash of each of the packages of this process."""
+    """The hash of each of the packages of this process, as they were when first asked for."""
     return {name: hashed(Path(folder)) for name, folder in folders_here().items()}
 
 
@@ -102,8 +104,8 @@ def about(hashes: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def equal_folders(hashes: Mapping[str, str], *, near: str) -> dict[str, str]:
-    """Where this machine has the packages with these hashes: in the folder `near`, or anywhere
+def folders_with(hashes: Mapping[str, str], *, first: str) -> dict[str, str]:
+    """Where this machine has the packages with these hashes: in the folder `first`, or anywhere
     that Python looks.
 
     Raises:
@@ -111,7 +113,7 @@ def equal_folders(hashes: Mapping[str, str], *, near: str) -> dict[str, str]:
     """
     found = {}
     for name, wanted in hashes.items():
-        candidates = [near, *sys.path]
+        candidates = [first, *sys.path]
         try:
             spec = importlib.util.find_spec(name)  # an editable install is on no path
         except (ImportError, ValueError):
@@ -131,32 +133,33 @@ def equal_folders(hashes: Mapping[str, str], *, near: str) -> dict[str, str]:
     return found
 
 
-def settle(way: Mapping[str, Any]) -> None:
+def apply(settings: Mapping[str, Any]) -> None:
     """Make this process import what the command's process does.
 
     Args:
-        way: `hashes` of the packages, the folder `near` which they lie there, and on the same
+        settings: `hashes` of the packages, the `folder` in which they are there, and on the same
             machine its `path` for all other packages and its `directory`.
     """
-    if any(getattr(finder, "hashes", None) == way["hashes"] for finder in sys.meta_path):
+    if any(getattr(finder, "hashes", None) == settings["hashes"] for finder in sys.meta_path):
         return  # Ray gives one process many calls, and what is imported no longer changes
     os.environ["PYTHONSAFEPATH"] = "1"  # processes begun from here look in no working directory
-    if way["path"] is not None:
-        sys.path[:] = way["path"]
-    take(equal_folders(way["hashes"], near=way["near"]), hashes=way["hashes"])
-    if way["directory"] is not None:
-        os.chdir(way["directory"])
+    if settings["path"] is not None:
+        sys.path[:] = settings["path"]
+    hashes = settings["hashes"]
+    import_from(folders_with(hashes, first=settings["folder"]), hashes=hashes)
+    if settings["directory"] is not None:
+        os.chdir(settings["directory"])
 
 
-def way(*, same_machine: bool) -> dict[str, Any]:
-    """What `settle` is to be told by this process."""
+def import_settings(*, same_machine: bool) -> dict[str, Any]:
+    """How this process imports, for `apply` in another one."""
     try:
         directory = os.getcwd()
     except OSError:  # it was removed: nothing can be relative to it
         directory = None
     return {
         "hashes": hashes_here(),
-        "near": os.path.dirname(folders_here()["orchestrator"]),
+        "folder": os.path.dirname(folders_here()["orchestrator"]),
         "path": path_without_directory() if same_machine else None,
         "directory": directory if same_machine else None,
     }
@@ -177,9 +180,9 @@ def path_without_directory() -> list[str]:
     return [place for place in sys.path if place not in dropped]
 
 
-def call(told: Mapping[str, Any], pickled: bytes) -> Any:
+def call(settings: Mapping[str, Any], pickled: bytes) -> Any:
     """Call a function of ours in a process that knows nothing yet."""
-    settle(told)
+    apply(settings)
     function, given = pickle.loads(pickled)
     return function(*given)
 
@@ -187,11 +190,11 @@ def call(told: Mapping[str, Any], pickled: bytes) -> Any:
 class Host:
     """A worker in a process that knows nothing yet; what has gone wrong, `hello` tells."""
 
-    def __init__(self, told: Mapping[str, Any], pickled: bytes) -> None:
+    def __init__(self, settings: Mapping[str, Any], pickled: bytes) -> None:
         """Take the command's code, then make the worker of this pickled class."""
         self._fault: Exception | None = None
         try:
-            settle(told)
+            apply(settings)
             self._worker = pickle.loads(pickled)()
         except Exception as error:  # an actor that fails here would tell of it in many lines
             self._fault = error

@@ -1,6 +1,6 @@
 """What a cluster is to the run's loop: its verbs, and what happens on it.
 
-The words here are all that loop and clusters share; where workers live is unknown.
+This is all that the loop and the clusters share.
 """
 
 from collections.abc import Mapping, Sequence

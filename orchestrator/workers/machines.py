@@ -1,7 +1,6 @@
 """Which machines a cluster has, as nodes with names of their own: who came, who went.
 
-A pure record of what the cluster lists and what a look at each machine found; how either is
-learned is unknown here.
+A pure record of what the cluster lists and what a look at each machine found.
 """
 
 from collections.abc import Iterable, Mapping

@@ -1,7 +1,6 @@
 """A model that a person holds on a cluster: its methods are called here and run there.
 
-What the methods do is `ModelActor`'s business (actors/model_actor.py); arguments and results
-travel.
+The methods are those of `ModelActor` (actors/model_actor.py); arguments and results are sent.
 """
 
 import math
@@ -19,7 +18,7 @@ from studies.spec import Model
 HEADROOM = 1.3
 
 
-class Asked(Cluster, Protocol):
+class AnsweringCluster(Cluster, Protocol):
     """A cluster whose workers answer a person too."""
 
     def ask(self, worker: int, method: str, given: Sequence[Any], named: Mapping[str, Any]) -> Any:
@@ -29,7 +28,7 @@ class Asked(Cluster, Protocol):
 class Pinned:
     """A loaded model somewhere on a cluster; `with` or `close` ends it and frees its memory."""
 
-    def __init__(self, model: str | Model, *, connect: Callable[[], Asked]) -> None:
+    def __init__(self, model: str | Model, *, connect: Callable[[], AnsweringCluster]) -> None:
         """Read the model's facts, reach the cluster, wait until the model is loaded."""
         found = facts(_model(model) if isinstance(model, str) else model)
         self._cluster = connect()

@@ -1,7 +1,7 @@
 """A Ray for one command alone: a short folder, a process of its own, and its end.
 
-Ray is not known here: what is started is the script head.py. What stands in its way is said in one
-sentence, from what this machine shows and from the script's last words.
+What is started is the script head.py. What keeps it from starting is said in one sentence, from
+what this machine shows and from the script's last words.
 """
 
 import contextlib

@@ -1,13 +1,14 @@
 """Workers in processes elsewhere: what each is at, what it answers, and what its death means.
 
 Whatever dies, the loop hears of each lost piece of work exactly once: by the failure of its worker,
-or by its node's having left. What is to be done then is the schedule's business. How a process is
-started or asked is the session's (cluster.py): Ray is unknown here, and so is what is in a unit.
+or by its node's having left; the schedule says what is to be done then. Processes are started and
+asked by a session (session.py; Ray's is in cluster.py).
 """
 
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -69,15 +70,16 @@ class RemoteCluster:
         self._events: deque[Event] = deque()
         self._requested = False
         self._machines = Machines(device=device)
-        self._listing = Listing(session.machines)
         self._worked = self._asked = self._changed = time.monotonic()
         self._may_grow = False
         self._asked_growth = 0.0
-        try:
+        with ExitStack() as undo:
+            undo.callback(session.close, broken=True)
+            self._listing = Listing(session.machines)
+            undo.pop_all()
+            undo.callback(self.close)
             self._first_look()
-        except BaseException:
-            self.close()
-            raise
+            undo.pop_all()
 
     def nodes(self) -> tuple[Node, ...]:
         """The machines on which workers may be opened now; later ones come as `joined`."""
