@@ -7,6 +7,7 @@ record, and the same shards are another run's.
 import json
 from collections.abc import Iterable, Iterator, Mapping
 
+import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
@@ -107,17 +108,35 @@ def stranger(file: pq.ParquetFile, record: Record | None) -> str:
     """Why a shard is of another run than the one it lies in, empty where it is not known to be.
 
     What an older version wrote says it by its rows alone.
+
+    Raises:
+        pa.ArrowInvalid: what it says of its run cannot be read, as with a damaged file.
     """
     said = (file.metadata.metadata or {}).get(BELONGS)
     if record is None:
         return ""
     if said is not None:
-        return clash(json.loads(said), record)
+        return clash(_said(said), record)
     if "study" not in file.schema_arrow.names:
         return ""
     studies = pc.unique(file.read(columns=["study"], use_threads=False)["study"]).to_pylist()
     others = [clash({"study": study}, record) for study in studies if study is not None]
     return next(filter(None, others), "")
+
+
+def _said(content: bytes) -> Record:
+    """The part of a run's record that a shard holds."""
+    try:
+        found = json.loads(content)
+    except (ValueError, RecursionError):
+        found = None
+    if not (
+        isinstance(found, dict)
+        and isinstance(found.get("study"), str)
+        and all(isinstance(found.get(name, {}), dict) for name in ("settings", "pins"))
+    ):
+        raise pa.ArrowInvalid("it does not say of which run it is")
+    return found
 
 
 def _differences(

@@ -1,6 +1,7 @@
 """The store knows no study: any table of rows with keys is kept, checked, merged, judged alike."""
 
 import ast
+import re
 from pathlib import Path
 
 import pyarrow as pa
@@ -8,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from analysis import places
+from analysis.record import BELONGS
 from orchestrator.storage import compaction, shards
 from orchestrator.storage.schema import NEEDED, Row, Table
 from orchestrator.storage.store import Store
@@ -122,6 +124,74 @@ def test_the_record_is_told_by_what_was_written_and_as_json_reads_it(
         put(store, names(1), "a")
     assert store.record == {**RECORD, "settings": {"layers": [1, 2]}}
     assert Store(tmp_path, tables=TABLES).keys() == {"a"}
+
+
+METADATA = {
+    "no JSON": "{",
+    "deep": "[" * 100_000,
+    "a list": "[]",
+    "a number": "3",
+    "no study": '{"settings": {}, "pins": {}}',
+    "another study's name": '{"study": ["words"]}',
+    "settings": '{"study": "words", "settings": []}',
+    "pins": '{"study": "words", "pins": "x"}',
+}
+
+
+@pytest.mark.parametrize("large", [False, True])
+@pytest.mark.parametrize("name", METADATA)
+def test_a_shard_that_does_not_say_of_which_run_it_is_is_damaged(
+    tmp_path: Path, name: str, large: bool, monkeypatch: pytest.MonkeyPatch
+):
+    """No seal tells: of a large shard the footer alone is read, and older ones have none."""
+    store = Store(tmp_path, tables=TABLES)
+    with store.lock():
+        store.write_manifest(RECORD)
+        put(store, names(1), "a")
+        path = tmp_path / put(store, names(2), "b")
+    table = pq.read_table(path)
+    pq.write_table(table.replace_schema_metadata({BELONGS: METADATA[name]}), path)
+    for module in (places, shards) if large else ():
+        monkeypatch.setattr(module, "WHOLE_BYTES", 0)
+    again = Store(tmp_path, tables=TABLES)
+    assert again.keys() == {"a"}
+    (sentence,) = again.quarantined
+    assert "is damaged (it does not say of which run it is): its cells are computed" in sentence
+    with again.lock():
+        assert again.keys() == {"a"} and not path.exists()
+    assert len(list(tmp_path.glob("quarantine/counts/*"))) == 1
+
+
+def test_a_large_shard_whose_footer_names_a_column_otherwise_is_damaged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """The name is there more than once: in the file's schema, of its columns, and of Arrow's."""
+    path = tmp_path / put(Store(tmp_path, tables=TABLES), names(1), "a")
+    whole = path.read_bytes()
+    for module in (places, shards):
+        monkeypatch.setattr(module, "WHOLE_BYTES", 0)
+    damaged = []
+    for found in re.finditer(b"revision", whole):
+        path.write_bytes(whole[: found.start()] + b"R" + whole[found.start() + 1 :])
+        again = Store(tmp_path, tables=TABLES)
+        keys = again.count_by_model()[0]
+        assert bool(keys) != bool(again.quarantined)
+        damaged += again.quarantined
+    assert damaged and all("is damaged" in sentence for sentence in damaged)
+
+
+@pytest.mark.parametrize("replaces", ["{", "[" * 100_000, "3", "null", '[1, {"a": 2}]', '{"a": 1}'])
+def test_a_merged_shard_that_does_not_say_what_it_replaces_removes_nothing(
+    tmp_path: Path, replaces: str
+):
+    store = Store(tmp_path, tables=TABLES)
+    put(store, names(1), "a")
+    path = tmp_path / put(store, f"{compaction.PREFIX}{names(2)}", "b")
+    table = pq.read_table(path).replace_schema_metadata({shards.REPLACES: replaces})
+    pq.write_table(table, path)
+    with store.lock():
+        assert store.keys() == {"a", "b"}
+    assert len(list(tmp_path.glob("tables/counts/*"))) == 2
 
 
 def test_who_reads_a_run_gets_its_record_or_one_sentence(tmp_path: Path):

@@ -1,13 +1,21 @@
 """One run at a time in a store, wherever it lies: a file that says who, kept fresh by a heartbeat.
 
-The one idea: whoever wants the store writes a file of a new name, `leases/<id>.json`, then looks,
-and holds the store only if it saw no other. Of two that want, the later to look sees the earlier,
-so both never hold; where both saw each other, the larger id gives way. No conditional put is
-needed, only listings that show what was written before them (local disks; S3 since 2020).
+Whoever wants the store writes a file of a new name, `leases/<id>.json`, then looks, and holds the
+store only if it saw no other. Of two that want, the later to look sees the earlier, so both never
+hold; where both saw each other, the larger id gives way. This needs nothing but listings that show
+what was written before them (local disks; S3 since 2020).
 
 Whoever removes a dead lease waits for more than a heartbeat's time before the decisive look, so
 that a holder which had only been slow finds its file gone and stops. Ages are differences of the
-store's own times: no two clocks are compared. What a store holds is unknown here.
+store's own times: no two clocks are compared.
+
+Why no conditional put (If-None-Match): pyarrow cannot send one, and obstore 0.12.1, which can, is a
+second client with other credentials. Against one server and with one environment it found no key in
+~/.aws/credentials (AWS_PROFILE), asked the metadata service though AWS_EC2_METADATA_DISABLED was
+set, and went through HTTP_PROXY, all unlike pyarrow: a run that reads and writes its rows could not
+have taken its lease. And no file system replaces a file on condition: on a shared disk without
+locks a dead lease would be taken over by looking as now. Only `_win` and `_bury`, 40 lines, would
+be shorter.
 """
 
 import json
@@ -169,7 +177,7 @@ class Lease:
                 first = seen.claim.holds or seen.claim.id < self.id
                 late = _clock() - began > PATIENCE_SECONDS
                 if late or (verdict == "alive" and first):
-                    raise ValueError(_refusal(self._files, seen.claim))
+                    raise ValueError(refusal(self._files, seen.claim))
             self._bury(dead)
             looks = 0 if left or dead else looks + 1
             if left:
@@ -250,14 +258,14 @@ def _look(files: Files, *, own: str = "") -> View:
             claim = _claim(entry.name, files.read(entry.name))
         except FileNotFoundError:
             continue
-        said = datetime.fromisoformat(claim.heartbeat).timestamp()
-        others.append(Seen(claim, said if entry.modified is None else entry.modified))
+        beaten = _moment(claim.heartbeat) if entry.modified is None else entry.modified
+        others.append(Seen(claim, beaten))
     return View(mine, others)
 
 
-def _refusal(files: Files, claim: Claim) -> str:
+def refusal(files: Files, who: Claim | str) -> str:
     """Why a second run may not start."""
-    return f"{files.address} is in use by {claim}: wait for it, or choose another --out"
+    return f"{files.address} is in use by {who}: wait for it, or choose another --out"
 
 
 def _claim(name: str, content: bytes) -> Claim:
@@ -265,9 +273,9 @@ def _claim(name: str, content: bytes) -> Claim:
     id = name.removeprefix(f"{FOLDER}/").removesuffix(".json")
     try:
         claim = filled(Claim, json.loads(content))
-        datetime.fromisoformat(claim.heartbeat)
+        _moment(claim.heartbeat)
         return replace(claim, id=id)
-    except (ValueError, TypeError, RecursionError):
+    except (ValueError, TypeError, OverflowError, RecursionError):
         nobody = Process(user="someone", host="an unknown host", number=0, machine="", born=0)
         return Claim(id=id, process=nobody, since="?", heartbeat=_now(), holds=True)
 
@@ -280,6 +288,11 @@ def _name(id: str) -> str:
 def _now() -> str:
     """This moment by this machine's clock, for people."""
     return datetime.now(UTC).isoformat(sep=" ", timespec="seconds")
+
+
+def _moment(text: str) -> float:
+    """A moment that a claim names, in seconds since 1970."""
+    return datetime.fromisoformat(text).timestamp()
 
 
 def _clock() -> float:

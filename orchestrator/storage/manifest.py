@@ -9,18 +9,32 @@ import re
 from collections.abc import Mapping
 
 from analysis.places import Place
-from analysis.record import NAME, VERSION, Record, clash, parse
+from analysis.record import (
+    ERRORS_FILE,
+    ERRORS_FOLDER,
+    NAME,
+    TABLES,
+    VERSION,
+    Record,
+    clash,
+    parse,
+)
+from orchestrator.storage.artifacts import FOLDER as ARTIFACTS
 from orchestrator.storage.files import LEFTOVER, Files
+from orchestrator.storage.lease import FOLDER as LEASES
+from orchestrator.storage.shards import QUARANTINE
 
+LOCK = "run.lock"
+STATUS = "status.json"
 # What a store may hold before its first manifest: each folder, and the names of files in it.
-OURS = {
-    "artifacts": r"[^/]+\.safetensors(\.sha256)?",
-    "errors": r"[^/]+\.parquet",
-    "leases": r"[0-9a-f]+\.json",
-    "quarantine": r".*",
-    "tables": r"[a-z_]+/(compact-)?[0-9a-f]{32}\.parquet",
+OUR_FOLDERS = {
+    ARTIFACTS: r"[^/]+\.safetensors(\.sha256)?",
+    ERRORS_FOLDER: r"[^/]+\.parquet",
+    LEASES: r"[0-9a-f]+\.json",
+    QUARANTINE: r".*",
+    TABLES: r"[a-z_]+/(compact-)?[0-9a-f]{32}\.parquet",
 }
-OUR_FILES = {"errors.parquet", "run.lock", "status.html", "status.json"}
+OUR_FILES = {ERRORS_FILE, LOCK, "status.html", STATUS}
 # What systems, tools and shells leave in any folder, and nobody loses a run to.
 STRAY = re.compile(
     r"\.DS_Store|\._.*|\.directory|\.git(keep|ignore|attributes)|\.keep|\.nfs.*|\.snapshots?|\.Trash.*"
@@ -85,7 +99,7 @@ def _refuse_strangers(place: Place) -> None:
     for name in place.children():
         if name in OUR_FILES or _stray(name):
             continue
-        found = _stranger(place, name) if name in OURS else name
+        found = _stranger(place, name) if name in OUR_FOLDERS else name
         if found:
             raise ValueError(
                 f"{place.address} is not a run folder (it holds {found!r} and no {NAME}): "
@@ -99,7 +113,8 @@ def _stranger(place: Place, folder: str) -> str:
         return folder
     below = [*place.entries(folder), *place.entries(folder, hidden=True)]
     names = (entry.name for entry in below if not _stray(entry.name.rpartition("/")[2]))
-    return next((name for name in names if not re.fullmatch(f"{folder}/{OURS[folder]}", name)), "")
+    ours = re.compile(f"{folder}/{OUR_FOLDERS[folder]}")
+    return next((name for name in names if not ours.fullmatch(name)), "")
 
 
 def _stray(name: str) -> bool:

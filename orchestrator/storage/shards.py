@@ -55,8 +55,9 @@ class _ForeignError(ValueError):
     """A shard of another run."""
 
 
-# What reading a damaged file may raise; a name that is no text any more is a plain ValueError.
-BROKEN = (pa.ArrowException, OSError, ValueError)
+# What reading a damaged file may raise: a name that is no text any more is a plain ValueError, one
+# that is another than in the file's schema a KeyError.
+BROKEN = (pa.ArrowException, OSError, ValueError, LookupError)
 
 
 class Shards:
@@ -103,11 +104,12 @@ class Shards:
         try:
             with self.files.opened(entry) as source:
                 metadata = pq.read_schema(source).metadata or {}
-                return list(json.loads(metadata.get(REPLACES, b"[]")))
+                found = json.loads(metadata.get(REPLACES, b"[]"))
         except StorageError:
             raise
-        except BROKEN:
+        except (*BROKEN, RecursionError):
             return []
+        return [name for name in found if isinstance(name, str)] if isinstance(found, list) else []
 
     def scan(
         self,

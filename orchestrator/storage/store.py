@@ -23,15 +23,14 @@ from orchestrator.storage.artifacts import FOLDER as ARTIFACTS
 from orchestrator.storage.artifacts import Artifacts
 from orchestrator.storage.files import Files
 from orchestrator.storage.lease import FOLDER as LEASES
-from orchestrator.storage.lease import Lease, holder
+from orchestrator.storage.lease import Lease, holder, refusal
+from orchestrator.storage.manifest import LOCK, STATUS
 from orchestrator.storage.schema import Row, Table
 from orchestrator.storage.shards import ERRORS, QUARANTINE, Shards
 from orchestrator.storage.tables import ERRORS as ERROR_COLUMNS
 from orchestrator.storage.tables import IDENTITY, SCHEMAS
 from studies.spec import label
 
-LOCK = "run.lock"
-STATUS = "status.json"
 MIN_SHARDS = 100
 # Folders that only the holder of the lock writes to.
 OWN = (TABLES, ERRORS_FOLDER, ARTIFACTS)
@@ -247,9 +246,7 @@ class Store:
         with self.files.held(LOCK) as free:
             if not free:
                 who = holder(self.files) or "another process of this machine"
-                raise ValueError(
-                    f"{self.address} is in use by {who}: wait for it, or choose another --out"
-                )
+                raise ValueError(refusal(self.files, who))
             lease = Lease(Files(self.where))
             lease.acquire()
             self._lease, self.files.guard = lease, lease.check
