@@ -1,7 +1,7 @@
 """What `--out` and its like may be: a folder of this machine, or a bucket of an object store.
 
-The one idea: an address is understood whole before anything is reached, as what an object store's
-client makes of a wrong one is a hang or the end of the process. What lies there is not known here.
+An address is understood whole before anything is reached, as what an object store's client makes of
+a wrong one is a hang or the end of the process.
 """
 
 import os

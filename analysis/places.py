@@ -1,8 +1,7 @@
 """Where a run lies, for reading: a folder on this machine, or in an object store (`s3://...`).
 
-The one idea: readers take no lock. A file appears whole, and one that vanishes has its rows in a
-newer file by then; so a listing that brings nothing new means that everything was read. This file
-knows no table and no column.
+Readers take no lock. A file appears whole, and one that vanishes has its rows in a newer file by
+then; so a listing that brings nothing new means that everything was read.
 """
 
 import os
@@ -101,7 +100,7 @@ class Place:
         return sorted(
             Entry(self._name(info), info.size, _seconds(info))
             for info in self._infos(folder, recursive=True)
-            if info.type == fs.FileType.File and _hidden(info.path) == hidden
+            if info.type == fs.FileType.File and _hidden(self._name(info)) == hidden
         )
 
     def entry(self, name: str) -> Entry | None:
@@ -190,11 +189,22 @@ class Place:
         """What lies in a folder; nothing where there is no such folder."""
         selector = fs.FileSelector(self.path(folder), allow_not_found=True, recursive=recursive)
         with self._in_words():
-            return list(self.system.get_file_info(selector))
+            try:
+                return list(self.system.get_file_info(selector))
+            except NotADirectoryError as error:
+                raise StorageError(
+                    f"{self.text(folder)} is a file where a folder is expected: move it away"
+                ) from error
 
     def _name(self, info: fs.FileInfo) -> str:
         """A path of the file system as a name from here."""
-        return str(info.path)[len(self._opened[1]) :].strip("/")
+        try:
+            return str(info.path)[len(self._opened[1]) :].strip("/")
+        except UnicodeDecodeError as error:
+            name = error.object.rpartition(b"/")[2]
+            raise StorageError(
+                f"{self.address} holds a file whose name is no Unicode text, {name!r}: rename it"
+            ) from error
 
     @contextmanager
     def _or_vanished(self, name: str) -> Iterator[None]:

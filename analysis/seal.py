@@ -1,8 +1,8 @@
 """A Parquet file that carries the digest of its own bytes, so that no flipped bit passes.
 
-The one idea: checksums of pages leave headers and footer open, where one bit can rename a column or
-change what a page is taken for. The digest stands in the file's metadata; it is made of the whole
-file with zeros in its place. What the file holds is unknown here.
+Checksums of pages leave headers and footer open, where one bit can rename a column or change what a
+page is taken for. The digest is in the file's metadata; it is made of the whole file with zeros in
+its place.
 """
 
 import hashlib

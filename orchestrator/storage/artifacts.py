@@ -44,8 +44,9 @@ class Artifacts:
 
     def keys(self) -> set[str]:
         """The keys of all."""
-        names = (entry.name.rpartition("/")[2] for entry in self._files.entries(FOLDER))
-        return {name.removesuffix(SUFFIX) for name in names if name.endswith(SUFFIX)}
+        names = (entry.name.removeprefix(f"{FOLDER}/") for entry in self._files.entries(FOLDER))
+        keys = {name.removesuffix(SUFFIX) for name in names if name.endswith(SUFFIX)}
+        return {key for key in keys if KEY.fullmatch(key)}
 
     def _find(self, key: str) -> bytes | None:
         """One, None where there is none."""

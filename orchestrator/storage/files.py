@@ -1,7 +1,7 @@
 """Write, move and remove the files of a store, on any file system; reading is analysis/places.py.
 
-The one idea: a file appears whole or not at all. On this machine it is written aside, synced to the
-disk and renamed; an object store's put is atomic by itself. What the files hold is unknown here.
+A file appears whole or not at all. On this machine it is written aside, synced to the disk and
+renamed; an object store's put is atomic by itself.
 """
 
 import errno
@@ -68,7 +68,7 @@ class Files(Place):
         """
         self.guard()
         if self.is_local:
-            Path(self.path(to)).parent.mkdir(parents=True, exist_ok=True)
+            _make(Path(self.path(to)).parent)
         with self._or_vanished(name):
             self.system.move(self.path(name), self.path(to))
 
@@ -140,7 +140,7 @@ class Files(Place):
 
     def _rename_in(self, path: Path, content: bytes | pa.Buffer, *, durable: bool) -> None:
         """Write beside the name, then take the name."""
-        path.parent.mkdir(parents=True, exist_ok=True)
+        _make(path.parent)
         aside = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
         try:
             with aside.open("wb") as file:
@@ -153,6 +153,21 @@ class Files(Place):
             aside.unlink(missing_ok=True)
         if durable:
             _sync_folder(path.parent)
+
+
+def _make(folder: Path) -> None:
+    """Make a folder, and those that it is in.
+
+    Raises:
+        OSError: it cannot be made; NotADirectoryError where it is a file.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        if folder.is_symlink():
+            raise
+        text = os.strerror(errno.ENOTDIR)
+        raise NotADirectoryError(errno.ENOTDIR, text, str(folder)) from None
 
 
 def _sync_folder(folder: Path) -> None:

@@ -19,6 +19,7 @@ be shorter.
 """
 
 import json
+import re
 import threading
 import time
 import uuid
@@ -32,6 +33,8 @@ from orchestrator.storage.process import Process, here, running
 from orchestrator.storage.typed import filled
 
 FOLDER = "leases"
+# What else lies there is nobody's lease.
+LEASE = re.compile(rf"{FOLDER}/[0-9a-f]+\.json")
 BEAT_SECONDS = 5.0
 STALE_SECONDS = 30.0
 POLL_SECONDS = 0.1
@@ -250,7 +253,8 @@ def holder(files: Files) -> Claim | None:
 def _look(files: Files, *, own: str = "") -> View:
     """All leases as they are now, `own` apart."""
     mine, others = None, []
-    for entry in files.entries(FOLDER):
+    leases = (entry for entry in files.entries(FOLDER) if LEASE.fullmatch(entry.name))
+    for entry in leases:
         if entry.name == _name(own):
             mine = time.time() if entry.modified is None else entry.modified
             continue

@@ -1,7 +1,7 @@
 """Which process is this, and does another still run: as far as one machine can tell.
 
-The one idea: a process number alone says nothing, since numbers are used again and every container
-counts its own; with the machine's boot, the container and the start time it names one process.
+A process number alone says nothing, since numbers are used again and every container counts its
+own; with the machine's boot, the container and the start time it names one process.
 """
 
 import getpass

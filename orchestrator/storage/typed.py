@@ -1,7 +1,6 @@
 """Fill a dataclass from JSON that anybody may have changed: every value of its declared type.
 
-Without it a damaged file shows only where a value is used, and there as another fault. What the
-values mean is unknown here.
+Without it a damaged file shows only where a value is used, and there as another fault.
 """
 
 from collections.abc import Mapping
