@@ -19,9 +19,9 @@ import pyarrow.parquet as pq
 
 from analysis import seal
 from analysis.judges import judged
-from analysis.places import Entry, Place, StorageError
 from analysis.record import Record, error_files, parquet, stranger
 from analysis.runs import distinct, record, refuse_no_run, unlike
+from analysis.storage import Entry, Folder, StorageError
 from studies.kinds import tables
 from studies.tables import ERRORS, schema_of
 
@@ -93,9 +93,9 @@ def rows(runs: Sequence[Path | str]) -> Rows:
     if not runs:
         raise ValueError("no run was named: expected at least one run folder")
     for run in runs:
-        refuse_no_run(Place(run))
+        refuse_no_run(Folder(run))
     runs, notes = distinct(runs)
-    records = [record(Place(run)) for run in runs]
+    records = [record(Folder(run)) for run in runs]
     notes += unlike(runs, records)
     alignment = _once(table(runs, name="alignment"), per=["key"], notes=notes)
     alignment["pairs"] = alignment["pairs"].fillna(UNKNOWN_PAIRS)
@@ -140,7 +140,7 @@ def table(runs: Sequence[Path | str], *, name: str) -> pd.DataFrame:
     schema = _schema(name)
     parts = [schema.empty_table()]
     for run in runs:
-        found = _gathered(Place(run), name, read=partial(_columns, schema=schema))
+        found = _gathered(Folder(run), name, read=partial(_columns, schema=schema))
         parts += [shard.cast(schema) for _, shard in sorted(found, key=lambda part: part[0])]
     frame: pd.DataFrame = pa.concat_tables(parts).to_pandas()
     return frame
@@ -160,7 +160,7 @@ def shards(
     types = _types(name)
     schema = schema_of({column: types[column] for column in columns or types})
     for run in runs:
-        for _, shard in _gathered(Place(run), name, read=partial(_columns, schema=schema)):
+        for _, shard in _gathered(Folder(run), name, read=partial(_columns, schema=schema)):
             # Texts lie in memory as dictionaries until their shard's turn comes.
             yield shard.cast(schema)
 
@@ -196,7 +196,7 @@ def _plain_items(runs: Sequence[Path | str]) -> tuple[pd.DataFrame, Counter[str]
     schema, others = _schema("items"), Counter[str]()
     parts = [schema.empty_table()]
     for run in runs:
-        found = _gathered(Place(run), "items", read=_split_items)
+        found = _gathered(Folder(run), "items", read=_split_items)
         for _, shard in sorted(found, key=lambda part: part[0]):
             parts.append(shard.plain.cast(schema))
             others.update(shard.others)
@@ -256,13 +256,13 @@ def _unanswered(runs: Sequence[Path | str]) -> pd.DataFrame:
     keys = schema_of({"key": "string"})
     for name in sorted(set(errors["table"].dropna())):
         for run in runs if len(errors) else ():
-            for _, shard in _gathered(Place(run), name, read=partial(_columns, schema=keys)):
+            for _, shard in _gathered(Folder(run), name, read=partial(_columns, schema=keys)):
                 errors = errors[~errors["key"].isin(pc.unique(shard["key"]).to_pylist())]
     return errors.reset_index(drop=True)
 
 
 def _gathered(
-    run: Place, name: str, *, read: Callable[[pq.ParquetFile], Value]
+    run: Folder, name: str, *, read: Callable[[pq.ParquetFile], Value]
 ) -> Iterator[tuple[Entry, Value]]:
     """What `read` makes of every file of a table, each as soon as it is there."""
     own = record(run)
@@ -271,13 +271,13 @@ def _gathered(
     )
 
 
-def _files(run: Place, name: str) -> list[Entry]:
+def _files(run: Folder, name: str) -> list[Entry]:
     """The files that hold a table now."""
     return error_files(run) if name == "errors" else parquet(run.entries(f"tables/{name}"))
 
 
 def _shard(
-    run: Place, entry: Entry, *, own: Record, read: Callable[[pq.ParquetFile], Value]
+    run: Folder, entry: Entry, *, own: Record, read: Callable[[pq.ParquetFile], Value]
 ) -> Value:
     """What `read` makes of one file.
 

@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from analysis.places import Entry, Place
 from analysis.redact import redact
+from analysis.storage import Entry, Folder
 
 NAME = "run.json"
 EXAMPLES = "examples.json"
@@ -79,7 +79,7 @@ def parse(content: bytes, *, where: str) -> dict[str, object]:
     return dict(found)
 
 
-def error_files(run: Place) -> list[Entry]:
+def error_files(run: Folder) -> list[Entry]:
     """The file of failed cells, and those added since it was made, in time order."""
     whole = run.entry(ERRORS_FILE)
     return ([whole] if whole else []) + parquet(run.entries(ERRORS_FOLDER))

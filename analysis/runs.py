@@ -5,13 +5,11 @@ several runs unlike is said.
 """
 
 import json
-import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
-from analysis.places import Entry, Place
 from analysis.record import (
     ERRORS_FILE,
     ERRORS_FOLDER,
@@ -21,6 +19,7 @@ from analysis.record import (
     parquet,
     parse,
 )
+from analysis.storage import Entry, Folder
 
 Run = Path | str
 # What makes one model another under the same name, and what may make its numbers others.
@@ -39,15 +38,14 @@ class Group(NamedTuple):
 
 
 def distinct(runs: Sequence[Run]) -> tuple[tuple[Run, ...], list[str]]:
-    """The runs, each place once, and a sentence for every one that was named again."""
+    """The runs, each folder once, and a sentence for every one that was named again."""
     kept: dict[str, Run] = {}
     notes = []
     for run in runs:
-        place = Place(run)
-        where = os.path.realpath(place.local) if place.is_local else place.address
-        if where in kept:
-            notes.append(f"{place.address} was named more than once: it is read once.")
-        kept.setdefault(where, run)
+        folder = Folder(run)
+        if folder.identity in kept:
+            notes.append(f"{folder.address} was named more than once: it is read once.")
+        kept.setdefault(folder.identity, run)
     return tuple(kept.values()), list(dict.fromkeys(notes))
 
 
@@ -59,8 +57,8 @@ def by_study(runs: Sequence[Run], *, of_rows: Callable[[Run], str]) -> list[Grou
     """
     found: dict[str, list[Run]] = {}
     for run in runs:
-        refuse_no_run(Place(run))
-        study = record(Place(run)).get("study") or of_rows(run)
+        refuse_no_run(Folder(run))
+        study = record(Folder(run)).get("study") or of_rows(run)
         found.setdefault(str(study), []).append(run)
     nameless = found.pop("", [])
     if not found:
@@ -72,16 +70,16 @@ def by_study(runs: Sequence[Run], *, of_rows: Callable[[Run], str]) -> list[Grou
 
 def unlike(runs: Sequence[Run], records: Sequence[Mapping[str, object]]) -> list[str]:
     """Sentences on what the runs of one study differ in: settings, models, versions, emptiness."""
-    places = [Place(run) for run in runs]
-    names = [place.name for place in places]
+    folders = [Folder(run) for run in runs]
+    names = [folder.name for folder in folders]
     if len(set(names)) < len(names):
-        names = [place.address for place in places]
-    notes = [
-        f"{name} holds no rows: "
-        f"{'every cell that was tried failed' if error_files(place) else 'nothing of it is shown'}."
-        for name, place in zip(names, places, strict=True)
-        if not parquet(place.entries(TABLES))
-    ]
+        names = [folder.address for folder in folders]
+    notes = []
+    for name, folder in zip(names, folders, strict=True):
+        if not parquet(folder.entries(TABLES)):
+            failed = bool(error_files(folder))
+            why = "every cell that was tried failed" if failed else "nothing of it is shown"
+            notes.append(f"{name} holds no rows: {why}.")
     settings = _differences(names, [_flat(record.get("settings")) for record in records])
     if settings:
         notes.append(f"The runs differ in their settings: {settings}.")
@@ -96,7 +94,7 @@ def unlike(runs: Sequence[Run], records: Sequence[Mapping[str, object]]) -> list
     return notes
 
 
-def record(run: Place) -> Mapping[str, object]:
+def record(run: Folder) -> Mapping[str, object]:
     """The run.json of a run as it stands, with the run's folder name; empty where there is none."""
     try:
         return {"run": run.name, **_parsed(run.where, run.entry(NAME))}
@@ -107,11 +105,11 @@ def record(run: Place) -> Mapping[str, object]:
 @lru_cache(maxsize=MOST_RECORDS)
 def _parsed(where: str, _: Entry | None) -> Mapping[str, object]:
     """The run.json of a run, read again when its size or time is another."""
-    run = Place(where)
+    run = Folder(where)
     return parse(run.read(NAME), where=run.text(NAME))
 
 
-def refuse_no_run(run: Place) -> None:
+def refuse_no_run(run: Folder) -> None:
     """Say what is missing where a run was expected."""
     if run.kind() != "folder":
         raise ValueError(

@@ -13,9 +13,9 @@ from rich.table import Table
 
 from analysis import correlate, latent, log_ratio, read, scores, tables, terms, transfer, written
 from analysis.answers import answers
-from analysis.places import Place
 from analysis.published import AVERAGE
 from analysis.runs import by_study, distinct, record, unlike
+from analysis.storage import Folder
 
 MOST_ROWS = 24
 LATENT_PROCESS, GENERATE = "latent-process", "generate"
@@ -39,7 +39,7 @@ def main_tables(runs: Sequence[Path | str]) -> list[Table | str]:
     for study, named in groups:
         own = distinct(named)[0]
         if len(own) > 1:
-            held = [record(Place(run)) for run in own]
+            held = [record(Folder(run)) for run in own]
             shown += [f"note: {note}" for note in unlike(own, held)]
         if len(groups) > 1:
             shown.append(f"study {study}:")

@@ -21,8 +21,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from analysis.places import Place
 from analysis.redact import redact
+from analysis.storage import Folder
 from orchestrator import cluster as clusters
 from orchestrator import kept, launch, models, recipe, stop
 from orchestrator import plan as plans
@@ -130,7 +130,7 @@ def report_command(
     if len(runs) > 1 and out is None:
         raise ValueError("a report of several runs belongs to none of them: say where with --out")
     if out is not None:
-        _report(tuple(runs), out=Place(out).local)
+        _report(tuple(runs), out=Folder(out).local)
     else:
         _report_in(Store(runs[0]))
 
@@ -141,7 +141,7 @@ def translations(runs: RunFolders) -> None:
     from analysis import judges, read
 
     for run in runs:
-        out = Place(run).local / judges.FOLDER
+        out = Folder(run).local / judges.FOLDER
         folders = judges.export(read.rows([run]).generations, out=out)
         console.print(f"{len(folders)} sets in {out}")
     console.print(judges.HOW, markup=False)

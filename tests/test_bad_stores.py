@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from analysis.places import Place
+from analysis.storage import Folder
 from orchestrator import __main__ as program
 from orchestrator.results import keep
 from orchestrator.showing.standing import Standing
@@ -88,7 +88,7 @@ ADDRESSES = {
 
 @pytest.mark.parametrize("address", ADDRESSES, ids=ascii)
 def test_an_address_that_is_none_is_one_sentence_before_anything_is_reached(address: str):
-    for kind in (Store, Place):
+    for kind in (Store, Folder):
         with pytest.raises(ValueError, match=ADDRESSES[address]) as refused:
             kind(address)
         text = str(refused.value)
@@ -107,7 +107,7 @@ def test_addresses_that_are_some():
         "a\u00a0b/モデル\u3000一": "a\u00a0b/モデル\u3000一",
         "می\u200cخواهم": "می\u200cخواهم",
     }.items():
-        assert Place(address).address == shown
+        assert Folder(address).address == shown
 
 
 def test_the_command_line_refuses_addresses_too(

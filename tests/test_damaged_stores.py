@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from analysis import places, read, seal
+from analysis import read, seal, storage
 from orchestrator.results import keep
 from orchestrator.storage import compaction
 from orchestrator.storage.shards import Damage, Shards
@@ -57,7 +57,7 @@ def test_damage_outside_of_the_keys_is_found_and_its_cells_count_as_missing(
     left = set() if merged else other
     assert Store(tmp_path).keys() == left
     # Of a large shard only the keys are read, unless everything is asked for.
-    for module in (places, sys.modules["orchestrator.storage.shards"]):
+    for module in (storage, sys.modules["orchestrator.storage.shards"]):
         monkeypatch.setattr(module, "WHOLE_BYTES", 0)
     assert Store(tmp_path).keys() == other | {cell.key for cell in large.cells}
     assert Store(tmp_path).keys(verify=True) == left

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from analysis import places, read, runs
+from analysis import read, runs, storage
 from tests.analysis_rows import alignment_rows, follow, item_rows, planted, write_run
 
 
@@ -19,15 +19,15 @@ def test_every_file_is_fetched_once_at_first(
         tmp_path, alignment=alignment_rows("m", scores=score), record={"study": "neuronxa"},
         items=item_rows("m", accuracies=follow(score, slope=0.5, start=0.2, noise=0.1, seed=1)),
     )  # fmt: skip
-    monkeypatch.setattr(places, "WHOLE_BYTES", size)
+    monkeypatch.setattr(storage, "WHOLE_BYTES", size)
     fetched, parsed = Counter[str](), Counter[str]()
-    whole, opened, parse = places.Place.read, places.Place.opened, runs.parse
+    whole, opened, parse = storage.Folder.read, storage.Folder.opened, runs.parse
 
-    def count_read(place: places.Place, name: str) -> bytes:
+    def count_read(place: storage.Folder, name: str) -> bytes:
         fetched[name] += 1
         return whole(place, name)
 
-    def count_opened(place: places.Place, entry: places.Entry) -> Any:
+    def count_opened(place: storage.Folder, entry: storage.Entry) -> Any:
         # Of a small file `read` is called in turn.
         fetched[entry.name] += entry.bytes > size
         return opened(place, entry)
@@ -36,8 +36,8 @@ def test_every_file_is_fetched_once_at_first(
         parsed[where] += 1
         return parse(content, where=where)
 
-    monkeypatch.setattr(places.Place, "read", count_read)
-    monkeypatch.setattr(places.Place, "opened", count_opened)
+    monkeypatch.setattr(storage.Folder, "read", count_read)
+    monkeypatch.setattr(storage.Folder, "opened", count_opened)
     monkeypatch.setattr(runs, "parse", count_parse)
     assert len(read.table([run], name="items")) and len(read.table([run], name="alignment"))
     shards = {name: count for name, count in fetched.items() if name.endswith(".parquet")}
@@ -48,6 +48,6 @@ def test_every_file_is_fetched_once_at_first(
 
 def test_a_run_json_that_changed_is_read_again(tmp_path: Path) -> None:
     run = write_run(tmp_path, record={"study": "one"})
-    assert runs.record(places.Place(run))["study"] == "one"
+    assert runs.record(storage.Folder(run))["study"] == "one"
     write_run(tmp_path, record={"study": "another"})
-    assert runs.record(places.Place(run))["study"] == "another"
+    assert runs.record(storage.Folder(run))["study"] == "another"

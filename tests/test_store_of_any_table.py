@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from analysis import places
+from analysis import storage
 from analysis.record import BELONGS
 from orchestrator.storage import compaction, shards
 from orchestrator.storage.schema import NEEDED, Row, Table
@@ -95,16 +95,16 @@ def test_a_large_shard_of_another_run_is_not_fetched(
         store.write_manifest(RECORD)
         put(store, names(1), "a")
         put(store, names(2), "b", record={**RECORD, "study": "other"})
-    for module in (places, shards):
+    for module in (storage, shards):
         monkeypatch.setattr(module, "WHOLE_BYTES", 0)
     read: list[str] = []
-    whole = places.Place.read
+    whole = storage.Folder.read
 
-    def noted(self: places.Place, name: str) -> bytes:
+    def noted(self: storage.Folder, name: str) -> bytes:
         read.append(name)
         return whole(self, name)
 
-    monkeypatch.setattr(places.Place, "read", noted)
+    monkeypatch.setattr(storage.Folder, "read", noted)
     again = Store(tmp_path, tables=TABLES)
     assert again.keys() == {"a"}
     (sentence,) = again.quarantined
@@ -119,7 +119,7 @@ def test_the_record_is_told_by_what_was_written_and_as_json_reads_it(
     store = Store(tmp_path, tables=TABLES)
     with store.lock():
         with monkeypatch.context() as patch:
-            patch.setattr(places.Place, "read", lambda *_: pytest.fail("it was just written"))
+            patch.setattr(storage.Folder, "read", lambda *_: pytest.fail("it was just written"))
             store.write_manifest({**RECORD, "settings": {"layers": (1, 2)}})
         put(store, names(1), "a")
     assert store.record == {**RECORD, "settings": {"layers": [1, 2]}}
@@ -151,7 +151,7 @@ def test_a_shard_that_does_not_say_of_which_run_it_is_is_damaged(
         path = tmp_path / put(store, names(2), "b")
     table = pq.read_table(path)
     pq.write_table(table.replace_schema_metadata({BELONGS: METADATA[name]}), path)
-    for module in (places, shards) if large else ():
+    for module in (storage, shards) if large else ():
         monkeypatch.setattr(module, "WHOLE_BYTES", 0)
     again = Store(tmp_path, tables=TABLES)
     assert again.keys() == {"a"}
@@ -168,7 +168,7 @@ def test_a_large_shard_whose_footer_names_a_column_otherwise_is_damaged(
     """The name is there more than once: in the file's schema, of its columns, and of Arrow's."""
     path = tmp_path / put(Store(tmp_path, tables=TABLES), names(1), "a")
     whole = path.read_bytes()
-    for module in (places, shards):
+    for module in (storage, shards):
         monkeypatch.setattr(module, "WHOLE_BYTES", 0)
     damaged = []
     for found in re.finditer(b"revision", whole):

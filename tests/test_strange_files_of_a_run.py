@@ -5,9 +5,21 @@ from pathlib import Path
 
 import pytest
 
+from analysis.runs import distinct
 from orchestrator.storage.store import Store
 from tests.stored import fill
 from tests.test_bad_stores import RECORD, command, put
+
+
+def test_one_address_in_two_object_stores_is_two_runs():
+    """And one folder by two names is one."""
+    stores = [f"s3://bucket/run?endpoint_override={host}:9000" for host in ("one", "two")]
+    assert distinct([*stores, "s3://bucket/run"]) == ((*stores, "s3://bucket/run"), [])
+    again, notes = distinct([stores[0], stores[0].replace("s3://", "s3://KEY:SECRET@"), "a", "./a"])
+    assert again == (stores[0], "a")
+    assert notes == [
+        f"{name} was named more than once: it is read once." for name in ("s3://bucket/run", "a")
+    ]
 
 
 @pytest.fixture

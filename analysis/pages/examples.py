@@ -13,10 +13,10 @@ import pandas as pd
 from analysis import asked
 from analysis.asked import Record
 from analysis.page import Fold, Part, Section, Sheet, Text, file_name
-from analysis.places import Place
 from analysis.read import Rows, label
 from analysis.record import EXAMPLES
 from analysis.runs import Run
+from analysis.storage import Folder
 
 TITLE = "What was asked, word for word"
 HOW = (
@@ -60,7 +60,7 @@ def section(rows: Rows) -> Section:
 def _kept(run: Run) -> list[Record]:
     """The records of a run; what is no record is left out."""
     try:
-        content = json.loads(Place(run).read(EXAMPLES))
+        content = json.loads(Folder(run).read(EXAMPLES))
     except (FileNotFoundError, ValueError):
         return []
     if not isinstance(content, list):

@@ -1,4 +1,4 @@
-"""Write, move and remove the files of a store, on any file system; reading is analysis/places.py.
+"""Write, move and remove the files of a store, on any file system; reading is analysis/storage.py.
 
 A file appears whole or not at all. On this machine it is written aside, synced to the disk and
 renamed; an object store's put is atomic by itself.
@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from analysis.places import Place
+from analysis.storage import Folder
 
 # What a killed writer leaves beside the name it meant; nothing else that is hidden is ours.
 LEFTOVER = re.compile(
@@ -29,7 +29,7 @@ OLD_SECONDS = 3600.0
 HELD = (errno.EAGAIN, errno.EACCES)
 
 
-class Files(Place):
+class Files(Folder):
     """A folder to write to. Names are relative to it, with `/` between their parts."""
 
     def __init__(self, where: Path | str, *, guard: Callable[[], None] = lambda: None) -> None:

@@ -8,7 +8,6 @@ import json
 import re
 from collections.abc import Mapping
 
-from analysis.places import Place
 from analysis.record import (
     ERRORS_FILE,
     ERRORS_FOLDER,
@@ -19,6 +18,7 @@ from analysis.record import (
     clash,
     parse,
 )
+from analysis.storage import Folder
 from orchestrator.storage.artifacts import FOLDER as ARTIFACTS
 from orchestrator.storage.files import LEFTOVER, Files
 from orchestrator.storage.lease import FOLDER as LEASES
@@ -42,20 +42,20 @@ STRAY = re.compile(
 )
 
 
-def read(place: Place) -> dict[str, object] | None:
+def read(run: Folder) -> dict[str, object] | None:
     """What `run.json` says, or None for a folder that no run has used.
 
     Raises:
         ValueError: the folder is something other than a run's, or a newer version wrote it.
     """
-    if place.kind() == "file":
-        raise ValueError(f"--out {place.address} is a file: choose a folder")
+    if run.kind() == "file":
+        raise ValueError(f"--out {run.address} is a file: choose a folder")
     try:
-        content = place.read(NAME)
+        content = run.read(NAME)
     except FileNotFoundError:
-        _refuse_strangers(place)
+        _refuse_strangers(run)
         return None
-    return parse(content, where=place.text(NAME))
+    return parse(content, where=run.text(NAME))
 
 
 def essence(record: Record) -> Record:
@@ -63,10 +63,10 @@ def essence(record: Record) -> Record:
     return {name: record[name] for name in ("study", "settings", "pins") if name in record}
 
 
-def kept_essence(place: Place) -> Record | None:
+def kept_essence(run: Folder) -> Record | None:
     """The essence of `run.json`, None where there is none."""
     try:
-        return essence(parse(place.read(NAME), where=place.text(NAME)))
+        return essence(parse(run.read(NAME), where=run.text(NAME)))
     except FileNotFoundError:
         return None
 
@@ -80,7 +80,7 @@ def write(files: Files, content: Mapping[str, object]) -> Record:
 
 
 def admit(
-    place: Place, study: str, *, settings: Mapping[str, object], pins: Mapping[str, object]
+    run: Folder, study: str, *, settings: Mapping[str, object], pins: Mapping[str, object]
 ) -> None:
     """Refuse a study whose rows must not lie beside those already here.
 
@@ -88,30 +88,30 @@ def admit(
         ValueError: the folder holds another study, other settings, or other texts or weights under
             the same names.
     """
-    manifest = read(place)
+    manifest = read(run)
     this: Record = {"study": study, "settings": settings, "pins": pins}
     if manifest is not None and (why := clash(manifest, this)):
-        raise ValueError(f"{place.address} {why}: choose another --out, or go back to the same")
+        raise ValueError(f"{run.address} {why}: choose another --out, or go back to the same")
 
 
-def _refuse_strangers(place: Place) -> None:
+def _refuse_strangers(run: Folder) -> None:
     """A folder with files of others is no place for a run, whatever its folders are called."""
-    for name in place.children():
+    for name in run.children():
         if name in OUR_FILES or _stray(name):
             continue
-        found = _stranger(place, name) if name in OUR_FOLDERS else name
+        found = _stranger(run, name) if name in OUR_FOLDERS else name
         if found:
             raise ValueError(
-                f"{place.address} is not a run folder (it holds {found!r} and no {NAME}): "
+                f"{run.address} is not a run folder (it holds {found!r} and no {NAME}): "
                 "choose another --out"
             )
 
 
-def _stranger(place: Place, folder: str) -> str:
+def _stranger(run: Folder, folder: str) -> str:
     """A file that is not ours in a folder called like one of ours, empty if there is none."""
-    if place.entry(folder) is not None:
+    if run.entry(folder) is not None:
         return folder
-    below = [*place.entries(folder), *place.entries(folder, hidden=True)]
+    below = [*run.entries(folder), *run.entries(folder, hidden=True)]
     names = (entry.name for entry in below if not _stray(entry.name.rpartition("/")[2]))
     ours = re.compile(f"{folder}/{OUR_FOLDERS[folder]}")
     return next((name for name in names if not ours.fullmatch(name)), "")

@@ -15,8 +15,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from analysis import seal
-from analysis.places import WHOLE_BYTES, Entry, StorageError
 from analysis.record import BELONGS, TABLES, Record, error_files, parquet, stranger
+from analysis.storage import WHOLE_BYTES, Entry, StorageError
 from orchestrator.storage.files import Files
 from orchestrator.storage.schema import Table
 

@@ -29,7 +29,7 @@ SHOWN = 200
 
 
 class Entry(NamedTuple):
-    """A file below a place: its name from there, its size, and when the file system says it came.
+    """A file below a folder: its name from there, its size, and when the file system says it came.
 
     `modified` is in seconds of the file system's own clock, None where it keeps no times.
     """
@@ -43,7 +43,7 @@ class StorageError(OSError, ValueError):
     """An object store refused or did not answer; the text is a sentence for the user."""
 
 
-class Place:
+class Folder:
     """A folder that may lie anywhere. Nothing is touched before it is asked for."""
 
     def __init__(self, where: Path | str) -> None:
@@ -66,6 +66,13 @@ class Place:
         if not self.is_local:
             raise ValueError(f"{self.address} is no folder of this machine: name one")
         return self._local
+
+    @property
+    def identity(self) -> str:
+        """The same for all names of one folder."""
+        if self._bucket is None:
+            return os.path.realpath(self._local)
+        return f"{self.address} {self._bucket.options.get('endpoint_override', '')}"
 
     @property
     def name(self) -> str:
@@ -141,7 +148,7 @@ class Place:
 
     @contextmanager
     def opened(self, entry: Entry) -> Iterator[pa.NativeFile]:
-        """A listed file for reading in places; small ones are fetched whole."""
+        """A listed file for reading in parts; small ones are fetched whole."""
         if entry.bytes <= WHOLE_BYTES:
             yield pa.BufferReader(self.read(entry.name))
             return
