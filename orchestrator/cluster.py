@@ -209,12 +209,14 @@ class RaySession:
         if broken and RaySession._own is not None:
             RaySession._own.close()  # then nobody is waited for
         ending = threading.Thread(target=self.ray.shutdown, daemon=True)
-        ending.start()
-        ending.join(CLOSE_SECONDS if broken else None)
-        if RaySession._own is not None:
-            RaySession._own.close()
-            RaySession._own = None
-            self._show_token(None)
+        try:
+            ending.start()
+            ending.join(CLOSE_SECONDS if broken else None)
+        finally:
+            if RaySession._own is not None:
+                RaySession._own.close()
+                RaySession._own = None
+                self._show_token(None)
 
     def _share_or_join(self, own: PrivateRay | None) -> None:
         """Make sure that this process is connected, and to what was asked for."""

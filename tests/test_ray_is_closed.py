@@ -139,6 +139,38 @@ def test_a_second_cluster_that_fails_leaves_the_first(
     assert counts["left"] == 1 and counts["closed"] >= 1
 
 
+def no_thread(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(clusters.threading.Thread, "join", interrupted)
+
+
+def no_kill(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(remote.RemoteCluster, "kill", interrupted)
+
+
+def interrupted(*_: object, **__: object) -> None:
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("spoil", [no_thread, no_kill])
+def test_a_private_ray_ends_though_its_closing_is_broken_off(
+    spoil: Callable[[pytest.MonkeyPatch], None],
+    counts: dict[str, int],
+    monkeypatch: pytest.MonkeyPatch,
+):
+    """As by a second Ctrl-C, while workers are ended or Ray's own shutdown takes its time."""
+    monkeypatch.setattr(remote.RemoteCluster, "_first_look", lambda _: None)
+    cluster = clusters.RayCluster("local", device="cpu", worker=Worker)
+    cluster._listing.stop()
+    monkeypatch.setattr(cluster._listing, "stop", lambda: None)
+    cluster._processes[0] = remote._Process(None, "node", {})
+    monkeypatch.setattr(clusters.RaySession, "end", lambda *_: None)
+    with monkeypatch.context() as patch:
+        spoil(patch)
+        with pytest.raises(KeyboardInterrupt):
+            cluster.close()
+    assert counts["closed"] == 1
+
+
 def test_a_command_hashes_its_source_once(monkeypatch: pytest.MonkeyPatch):
     hashed: list[Path] = []
     whole = code.hashed

@@ -185,15 +185,17 @@ class RemoteCluster:
         """End every actor, and the private Ray; a cluster that was joined stays as it was."""
         self._listing.stop()
         lost = self._listing.lost or self._session.ended()
-        if not lost:  # nobody would answer, and the processes end by themselves
-            for worker in list(self._processes):
-                self.kill(worker)
-            self._fetches.end()
-            if self._requested:
-                self.need(())
-        self._processes.clear()
-        self._artifacts.clear()
-        self._session.close(broken=lost)
+        try:
+            if not lost:  # nobody would answer, and the processes end by themselves
+                for worker in list(self._processes):
+                    self.kill(worker)
+                self._fetches.end()
+                if self._requested:
+                    self.need(())
+        finally:
+            self._processes.clear()
+            self._artifacts.clear()
+            self._session.close(broken=lost)
 
     def _first_look(self) -> None:
         """See what there is; where nothing is and nothing will come, that is an error."""
