@@ -25,7 +25,7 @@ from orchestrator.storage.files import Files
 from orchestrator.storage.lease import FOLDER as LEASES
 from orchestrator.storage.lease import Lease, holder, refusal
 from orchestrator.storage.manifest import LOCK, STATUS
-from orchestrator.storage.schema import Row, Table
+from orchestrator.storage.schema import NEEDED, Row, Table
 from orchestrator.storage.shards import ERRORS, QUARANTINE, Shards
 from orchestrator.storage.tables import ERRORS as ERROR_COLUMNS
 from orchestrator.storage.tables import IDENTITY, SCHEMAS
@@ -39,7 +39,6 @@ ALL_TABLES: Mapping[str, Table] = {
     **{name: Table(name, schema, IDENTITY[name]) for name, schema in SCHEMAS.items()},
     ERRORS: Table(ERRORS, ERROR_COLUMNS, ("key",)),
 }
-_CELL = ("key", "model", "revision")
 
 
 class Store:
@@ -324,10 +323,10 @@ class Store:
 
     def _cells(self, list_entries: Callable[[], list[Entry]]) -> pa.Table:
         """Key, model and revision of every cell, once."""
-        plain = pa.schema([(name, pa.string()) for name in _CELL])
-        parts = [rows.cast(plain) for rows in self._scan(list_entries, columns=list(_CELL))]
+        plain = pa.schema([(name, pa.string()) for name in NEEDED])
+        parts = [rows.cast(plain) for rows in self._scan(list_entries, columns=list(NEEDED))]
         whole = pa.concat_tables([plain.empty_table(), *parts])
-        return whole.group_by(list(_CELL)).aggregate([])
+        return whole.group_by(list(NEEDED)).aggregate([])
 
 
 def _by_model(cells: pa.Table) -> Counter[str]:
