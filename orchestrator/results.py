@@ -5,8 +5,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from analysis.record import Record
 from orchestrator.scheduling.schedule import CellError
 from orchestrator.storage.store import Store
-from orchestrator.storage.tables import error_row
 from studies.spec import Row, Unit
+from studies.tables import ERRORS
 
 
 def keep(store: Store, unit: Unit, rows: Sequence[Row]) -> str:
@@ -28,6 +28,13 @@ def keep(store: Store, unit: Unit, rows: Sequence[Row]) -> str:
 def keep_errors(store: Store, errors: Iterable[CellError]) -> None:
     """Keep the errors of cells that were given up."""
     store.write_errors([error_row(error) for error in errors])
+
+
+def error_row(error: CellError) -> Row:
+    """A failed cell as a row."""
+    row: Row = {name: getattr(error.cell, name, None) for name in ERRORS.types}
+    row.update(attempts=error.attempts, error=error.error, traceback=error.traceback)
+    return row
 
 
 def _part_of(record: Record, unit: Unit) -> Record:

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from scipy import stats
 
 from analysis.answers import Answers
-from orchestrator.storage.tables import SCHEMAS
+from orchestrator.storage.tables import ALL_TABLES
 
 Reals = npt.NDArray[np.float64]
 LANGUAGES = ("arb_Arab", "deu_Latn", "eng_Latn", "fra_Latn", "swh_Latn")
@@ -233,7 +233,7 @@ def write_run(folder: Path, *, shards: int = 2, **tables: list[dict[str, object]
         size = -(-len(rows) // shards)
         for number in range(shards):
             part = rows[number * size : (number + 1) * size]
-            table = pa.Table.from_pylist(part, schema=SCHEMAS[name])
+            table = pa.Table.from_pylist(part, schema=ALL_TABLES[name].schema)
             pq.write_table(table, place / f"{number}.parquet")
     folder.mkdir(parents=True, exist_ok=True)
     return folder
@@ -241,4 +241,4 @@ def write_run(folder: Path, *, shards: int = 2, **tables: list[dict[str, object]
 
 def frame_of(rows: list[dict[str, object]], *, table: str = "vectors") -> pd.DataFrame:
     """Rows as the frame that reading makes of them."""
-    return pa.Table.from_pylist(rows, schema=SCHEMAS[table]).to_pandas()
+    return pa.Table.from_pylist(rows, schema=ALL_TABLES[table].schema).to_pandas()

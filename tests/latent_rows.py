@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from orchestrator.storage.tables import SCHEMAS
+from orchestrator.storage.tables import ALL_TABLES
 
 PIVOT = "eng_Latn"
 LANGUAGES = ("deu_Latn", "fra_Latn", "rus_Cyrl", "tur_Latn", "swh_Latn", "zho_Hans", "ell_Grek")
@@ -85,7 +85,7 @@ def write_shard(folder: Path, table: str, rows: Sequence[Row], *, name: str) -> 
     """One shard of a table; columns that a row lacks are missing."""
     place = folder / "tables" / table
     place.mkdir(parents=True, exist_ok=True)
-    schema = SCHEMAS[table]
+    schema = ALL_TABLES[table].schema
     pq.write_table(pa.Table.from_pylist(list(rows), schema=schema), place / f"{name}.parquet")
 
 

@@ -5,7 +5,6 @@ from dataclasses import replace
 from actors.answer import Answer
 from actors.model import LoadedModel
 from actors.work import run_unit
-from orchestrator.storage.tables import check
 from studies.asking import Steering, text
 from studies.contents import ChoiceItem, ChoiceSet
 from studies.kinds import steering
@@ -13,6 +12,7 @@ from studies.kinds import vectors as vector_kind
 from studies.kinds.steering import SteeringGrid
 from studies.spec import Row, Unit
 from studies.steering_items import VectorSet
+from tests.stored import check
 from tests.units import of_drafts
 
 ENGLISH = ("Where is Anna?\nAnswer:", "The cat sat on the mat.\nAnswer:", "Who?\nAnswer:")

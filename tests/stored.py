@@ -1,13 +1,14 @@
 """Units and rows small enough to read, for the tests of the store."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from orchestrator.results import keep
+from orchestrator.results import error_row, keep
 from orchestrator.scheduling.schedule import CellError
 from orchestrator.storage.store import Store
-from orchestrator.storage.tables import SCHEMAS, error_row
+from orchestrator.storage.tables import ALL_TABLES
 from studies.kinds.alignment import AlignmentGrid
 from studies.kinds.choices import ChoiceGrid
 from studies.spec import Cell, ModelFacts, Row, Unit
@@ -52,7 +53,7 @@ def rows(of: Unit) -> list[Row]:
         return [_item(of.study, cell, item=str(item)) for cell in of.cells for item in range(3)]
     return [
         {
-            **dict.fromkeys(SCHEMAS["alignment"].names),
+            **dict.fromkeys(ALL_TABLES["alignment"].schema.names),
             "study": of.study,
             "model": cell.model,
             "revision": cell.revision,
@@ -76,7 +77,7 @@ def rows(of: Unit) -> list[Row]:
 
 def _item(study: str, cell: Cell, *, item: str) -> Row:
     return {
-        **dict.fromkeys(SCHEMAS["items"].names),
+        **dict.fromkeys(ALL_TABLES["items"].schema.names),
         "study": study,
         "model": cell.model,
         "revision": cell.revision,
@@ -99,6 +100,11 @@ def _item(study: str, cell: Cell, *, item: str) -> Row:
         "seed": None,
         "switches": None,
     }
+
+
+def check(unit: Unit, found: Sequence[Row]) -> None:
+    """The rows are those of the unit's cells, as the store takes them."""
+    ALL_TABLES[unit.table].check(found, keys={cell.key for cell in unit.cells})
 
 
 def fill(store: Store, number: int, *, start: int = 0) -> set[str]:

@@ -18,7 +18,7 @@ from orchestrator.showing.viewers import Viewers
 from orchestrator.simulation.simulate import Faults, Simulation
 from orchestrator.simulation.world import World
 from orchestrator.storage.store import Store
-from orchestrator.storage.tables import SCHEMAS
+from orchestrator.storage.tables import ALL_TABLES
 from orchestrator.workers.events import Event
 from orchestrator.workers.gpus import GpuUse
 from studies.spec import ModelFacts, Unit
@@ -184,7 +184,7 @@ class MadeUp:
         self.log.append(("fetch", (model.name, node)))
 
     def submit(self, worker: int, unit: Unit, artifacts: Mapping[str, bytes]) -> None:
-        columns = dict.fromkeys(SCHEMAS["alignment"].names)
+        columns = dict.fromkeys(ALL_TABLES["alignment"].schema.names)
         facts = {"study": "made-up", "model": unit.model.name, "revision": "main"}
         rows = [{**columns, **facts, "key": cell.key} for cell in unit.cells]
         self._events.append(Event(worker, "done", rows))

@@ -16,7 +16,8 @@ from orchestrator.results import keep
 from orchestrator.storage import compaction
 from orchestrator.storage.files import Files
 from orchestrator.storage.shards import Shards
-from orchestrator.storage.store import ALL_TABLES, Store
+from orchestrator.storage.store import Store
+from orchestrator.storage.tables import ALL_TABLES
 from tests.stored import choice_unit, error, files, fill, flip, rows, unit
 from tests.world import ROOT
 
@@ -25,7 +26,8 @@ CHURN = """
 import sys
 from orchestrator.storage import compaction
 from orchestrator.storage.shards import Shards
-from orchestrator.storage.store import ALL_TABLES, Store
+from orchestrator.storage.store import Store
+from orchestrator.storage.tables import ALL_TABLES
 from tests.stored import error, fill, unit
 compaction.SETTLE_SECONDS = 0.2
 store = Store(sys.argv[1])

@@ -13,7 +13,8 @@ from analysis import read, seal, storage
 from orchestrator.results import keep
 from orchestrator.storage import compaction
 from orchestrator.storage.shards import Damage, Shards
-from orchestrator.storage.store import ALL_TABLES, Store
+from orchestrator.storage.store import Store
+from orchestrator.storage.tables import ALL_TABLES
 from tests.stored import choice_unit, error, fill, flip, rows, unit
 from tests.test_bad_stores import RECORD, UNIT, command
 

@@ -20,7 +20,7 @@ from actors.work import run_unit
 from orchestrator.scheduling.actions import Node, Open
 from orchestrator.scheduling.cost import Cost
 from orchestrator.scheduling.schedule import Schedule
-from orchestrator.storage.tables import check, to_arrow
+from orchestrator.storage.tables import ALL_TABLES
 from studies import generation_items
 from studies.asking import Chat
 from studies.contents import GenerationSet, Sampling
@@ -28,6 +28,7 @@ from studies.model_files import facts
 from studies.rows import Source
 from studies.spec import Model, ModelFacts, Row
 from tests import tiny
+from tests.stored import check
 from tests.wide_heads import widen
 from tests.written import asked, unit
 
@@ -122,7 +123,7 @@ class TestBoth:
         )
         hf, vllm = both.rows(*sets)
         check(unit(both.facts, *sets), vllm)
-        to_arrow(vllm, table="generations")
+        ALL_TABLES["generations"].to_arrow(vllm)
         same = sum(one == two for one, two in zip(engineless(hf), engineless(vllm), strict=True))
         assert len(hf) >= 150 and same / len(hf) >= 0.99
         assert {row["engine"] for row in vllm} == {engines.engine()} != {hf[0]["engine"]}

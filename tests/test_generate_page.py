@@ -16,7 +16,7 @@ from sacrebleu import corpus_bleu, corpus_chrf
 from analysis import read, report, terminal, translation, written
 from analysis.page import Page, Text
 from analysis.pages import generate
-from orchestrator.storage.tables import ERRORS, SCHEMAS, to_arrow
+from orchestrator.storage.tables import ALL_TABLES
 from studies.spec import Row
 
 HF, VLLM = "hf 5.23.0", "vllm 0.32.0"
@@ -42,7 +42,7 @@ def rows_of(
     **given: object,
 ) -> list[Row]:
     """One cell: `n` texts for each item in turn, every text with one score; None where empty."""
-    row: Row = dict.fromkeys(SCHEMAS["generations"].names)
+    row: Row = dict.fromkeys(ALL_TABLES["generations"].schema.names)
     row |= {"study": "generate", "model": model, "revision": "main", "benchmark": benchmark}
     row |= {"language": language, "prompt": "plain, 0-shot", "engine": engine, "task": task}
     row |= {"references": [TEXT], "stopped": True, "truncated": False, "settings": settings(n)}
@@ -71,11 +71,12 @@ def store(
     place = folder / "tables" / "generations"
     place.mkdir(parents=True)
     for number, cell in enumerate(cells):
-        table = to_arrow(cell, table="generations").drop_columns(list(without))
+        table = ALL_TABLES["generations"].to_arrow(cell).drop_columns(list(without))
         pq.write_table(table, place / f"{number:032x}.parquet")
     if errors:
-        whole = [dict.fromkeys(ERRORS.names) | one for one in errors]
-        pq.write_table(pa.Table.from_pylist(whole, schema=ERRORS), folder / "errors.parquet")
+        schema = ALL_TABLES["errors"].schema
+        whole = [dict.fromkeys(schema.names) | one for one in errors]
+        pq.write_table(pa.Table.from_pylist(whole, schema=schema), folder / "errors.parquet")
     (folder / "run.json").write_text(json.dumps({"study": "generate", "version": 2}))
     return folder
 

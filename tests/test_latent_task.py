@@ -7,7 +7,6 @@ import pytest
 
 from actors.model import LoadedModel
 from actors.work import run_unit
-from orchestrator.storage.tables import check
 from studies.asking import Lens, text
 from studies.kinds import latent
 from studies.kinds.latent import LatentGrid
@@ -15,6 +14,7 @@ from studies.latent_items import LatentItem, LatentSet
 from studies.spec import Cell, Row, Unit
 from tests import oracle, tiny
 from tests.rounding import TINY
+from tests.stored import check
 from tests.units import of_drafts, with_cells
 
 FAMILIES = ("llama", "qwen2", "gemma2", "olmo2")

@@ -16,7 +16,7 @@ from actors.scoring.scripts import written_script
 from actors.scoring.spans import mixed_tokens, segments, span_scores
 from actors.scoring.writing import repetition, written_language
 from analysis import translation
-from orchestrator.storage.tables import SCHEMAS
+from orchestrator.storage.tables import ALL_TABLES
 from studies import languages
 from studies.contents import GenerationItem, GenerationSet, Task
 
@@ -376,7 +376,7 @@ def test_a_row_has_the_scores_of_its_task(
         benchmark="b", language=language, prompt="p", items=(item,), max_new_tokens=8, task=task
     )
     found = scored(asked, item, text)
-    assert list(found) == list(SCORES) == SCHEMAS["generations"].names[-len(SCORES) :]
+    assert list(found) == list(SCORES) == ALL_TABLES["generations"].schema.names[-len(SCORES) :]
     here = {name for name, value in found.items() if value is not None}
     assert here - {"written_script", "written_language", "repetition"} == has
     assert found["written_script"] == ("Latn" if text else None)

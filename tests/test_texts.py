@@ -8,11 +8,11 @@ import pytest
 
 from actors.work import run_unit
 from orchestrator.storage.compaction import _once
-from orchestrator.storage.store import ALL_TABLES
-from orchestrator.storage.tables import check, mismatch, to_arrow
+from orchestrator.storage.tables import ALL_TABLES
 from studies.contents import GenerationItem, GenerationSet, Sampling
 from studies.spec import Row, Unit
 from tests import tiny, written
+from tests.stored import check
 
 FAMILY = "llama"
 DRAWN = Sampling(temperature=1.0, n=3)
@@ -37,7 +37,7 @@ def test_a_row_has_every_column_of_its_table_and_fits_it():
     one = unit(asked(*PROMPTS))
     found = rows(one)
     check(one, found)
-    table = to_arrow(found, table="generations")
+    table = ALL_TABLES["generations"].to_arrow(found)
     assert table.column("item").to_pylist() == ["0", "1", "2"]
     assert set(table.column("sample").to_pylist()) == {0}
     assert set(table.column("task").to_pylist()) == {"text"}
@@ -124,11 +124,11 @@ def test_an_end_that_no_text_can_have_is_refused(stop: object):
 
 def test_rows_of_an_older_version_are_read_and_count_as_the_first_sample():
     found = rows(unit(asked("a", "b", sampling=DRAWN)))
-    table = to_arrow(found, table="generations")
+    table = ALL_TABLES["generations"].to_arrow(found)
     old = table.filter(pa.compute.equal(table["sample"], 0)).drop_columns(
         ["sample", "task", "settings", "repetition"]
     )
-    assert mismatch("generations", old.schema) == ""
+    assert ALL_TABLES["generations"].mismatch(old.schema) == ""
     whole = ALL_TABLES["generations"]
     merged = _once([old, table], table=whole, keep="min")
     assert merged.num_rows == table.num_rows

@@ -8,9 +8,10 @@ import pytest
 from actors.answer import answer_of
 from actors.kinds.generation import Text, written
 from actors.scoring.thoughts import MARKS, parts
-from orchestrator.storage.tables import check, to_arrow
+from orchestrator.storage.tables import ALL_TABLES
 from studies.asking import Chat
 from studies.contents import GenerationItem
+from tests.stored import check
 from tests.test_chat import CHATML
 from tests.test_chat_forms import R1, model_with
 from tests.test_generate_page import page_of, rows_of, said, store
@@ -57,7 +58,7 @@ def test_the_answer_behind_a_thought_is_scored(template, text, expected, tmp_pat
     )
     made = answer_of(work, found)
     check(work, made.rows)
-    (row,) = to_arrow(made.rows, table="generations").to_pylist()
+    (row,) = ALL_TABLES["generations"].to_arrow(made.rows).to_pylist()
     columns = ("thought", "output", "in_thought", "exact", "answer")
     assert tuple(row[name] for name in columns) == expected
 

@@ -29,7 +29,7 @@ from orchestrator.scheduling.cost import Cost
 from orchestrator.showing.viewers import FileViewer
 from orchestrator.stop import Wish
 from orchestrator.storage.store import Store
-from orchestrator.storage.tables import SCHEMAS
+from orchestrator.storage.tables import ALL_TABLES
 from orchestrator.workers.events import Event
 from orchestrator.workers.gpus import GpuUse
 from orchestrator.workers.session import Session
@@ -156,7 +156,7 @@ class Instant:
 
 
 def _row(cell: Cell) -> Row:
-    row: Row = dict.fromkeys(SCHEMAS["items"].names)
+    row: Row = dict.fromkeys(ALL_TABLES["items"].schema.names)
     known = {"study": "s", "model": cell.model, "revision": "main", "key": cell.key, "item": "1"}
     known |= {"benchmark": "b", "language": cell.language, "prompt": "p"}
     empty = {"gold": 0, "prediction": 0, "correct": True, "scores": [0.0], "ranks": [1.0]}

@@ -30,7 +30,7 @@ from orchestrator import launch
 from orchestrator import plan as plans
 from orchestrator.results import keep
 from orchestrator.storage.store import Store
-from orchestrator.storage.tables import SCHEMAS
+from orchestrator.storage.tables import ALL_TABLES
 from studies import parallel_text
 from studies.measures import MEASURES, NEURONXA
 from studies.options import Options
@@ -137,7 +137,7 @@ def fill(world: World, *, out: Path) -> None:
 
 def _row(cell: Cell) -> Row:
     """A row with a value of its own."""
-    row: Row = {name: getattr(cell, name, None) for name in SCHEMAS["alignment"].names}
+    row: Row = {name: getattr(cell, name, None) for name in ALL_TABLES["alignment"].schema.names}
     value = int(cell.key[:8], 16) / 2**32
     known = {
         "study": "neuronxa",

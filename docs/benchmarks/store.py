@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 from orchestrator.results import keep
 from orchestrator.storage.store import Store
-from orchestrator.storage.tables import SCHEMAS
+from orchestrator.storage.tables import ALL_TABLES
 from studies.contents import Bitexts
 from studies.kinds.alignment import AlignmentGrid
 from studies.spec import Cell, ModelFacts, Part, Row, Switches, Unit
@@ -52,7 +52,7 @@ def row(cell: Cell) -> Row:
     columns = ("model", "revision", "dataset", "language", "pivot", "measure", "pooling", "layer")
     value = int(cell.key[:8], 16) / 2**32
     return {
-        **dict.fromkeys(SCHEMAS["alignment"].names),
+        **dict.fromkeys(ALL_TABLES["alignment"].schema.names),
         **{name: getattr(cell, name) for name in columns},
         **{"study": "store", "n": 100, "value": value, "ties": 0, "p_null": 1e-9},
         **{"key": cell.key, "switches": SWITCHES.text(), "truncated": 0},

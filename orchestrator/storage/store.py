@@ -27,18 +27,12 @@ from orchestrator.storage.lease import Lease, holder, refusal
 from orchestrator.storage.manifest import LOCK, STATUS
 from orchestrator.storage.schema import NEEDED, Row, Table
 from orchestrator.storage.shards import ERRORS, QUARANTINE, Shards
-from orchestrator.storage.tables import ERRORS as ERROR_COLUMNS
-from orchestrator.storage.tables import IDENTITY, SCHEMAS
+from orchestrator.storage.tables import ALL_TABLES
 from studies.spec import label
 
 MIN_SHARDS = 100
 # Folders that only the holder of the lock writes to.
 OWN = (TABLES, ERRORS_FOLDER, ARTIFACTS)
-# The tables of a run.
-ALL_TABLES: Mapping[str, Table] = {
-    **{name: Table(name, schema, IDENTITY[name]) for name, schema in SCHEMAS.items()},
-    ERRORS: Table(ERRORS, ERROR_COLUMNS, ("key",)),
-}
 
 
 class Store:
