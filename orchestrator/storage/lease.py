@@ -74,13 +74,6 @@ class Seen(NamedTuple):
     modified: float
 
 
-class View(NamedTuple):
-    """One look at the leases: when ours last changed (None where it is gone), and all others."""
-
-    mine: float | None
-    others: list[Seen]
-
-
 class Lease:
     """The right of this process to write to a store."""
 
@@ -143,16 +136,16 @@ class Lease:
     def _beat(self) -> None:
         """Show a sign of life, unless another has taken over."""
         with self._turn:
-            view = _look(self._files, own=self.id)
-            takers = [seen.claim for seen in view.others if self.id in seen.claim.took]
-            if view.mine is None or takers:
+            mine, others = _look(self._files, own=self.id)
+            takers = [seen.claim for seen in others if self.id in seen.claim.took]
+            if mine is None or takers:
                 self._lost = (
                     f"{self._files.address} was taken over by {next(iter(takers), 'another run')}, "
                     f"as this run had shown no sign of life for {STALE_SECONDS:.0f} s: what was "
                     "computed is kept, start it again when the other has ended"
                 )
                 return
-            for seen in view.others:
+            for seen in others:
                 if seen.claim.id in self._took:
                     self._files.delete(_name(seen.claim.id))
             self._put(holds=True)
@@ -167,12 +160,12 @@ class Lease:
         while looks < (1 if self._files.is_local else 2):
             if looks:
                 time.sleep(READ_BACK_SECONDS)
-            view = _look(self._files, own=self.id)
-            if view.mine is None:
+            mine, others = _look(self._files, own=self.id)
+            if mine is None:
                 raise ValueError(f"{self._files.text(_name(self.id))} was removed: start again")
             dead, left = [], []
-            for seen in view.others:
-                verdict = self._verdict(seen, mine=view.mine)
+            for seen in others:
+                verdict = self._verdict(seen, mine=mine)
                 if verdict == "dead":
                     dead.append(seen.claim)
                     continue
@@ -242,7 +235,7 @@ class Lease:
 
 def holder(files: Files) -> Claim | None:
     """Who holds a store, as far as a reader can tell; ages are taken by this machine's clock."""
-    for seen in _look(files).others:
+    for seen in _look(files)[1]:
         alive = running(seen.claim.process)
         fresh = time.time() - seen.modified < STALE_SECONDS
         if seen.claim.holds and (fresh if alive is None else alive):
@@ -250,8 +243,8 @@ def holder(files: Files) -> Claim | None:
     return None
 
 
-def _look(files: Files, *, own: str = "") -> View:
-    """All leases as they are now, `own` apart."""
+def _look(files: Files, *, own: str = "") -> tuple[float | None, list[Seen]]:
+    """When our `own` lease last changed, None where it is gone, and all others as they are now."""
     mine, others = None, []
     leases = (entry for entry in files.entries(FOLDER) if LEASE.fullmatch(entry.name))
     for entry in leases:
@@ -264,7 +257,7 @@ def _look(files: Files, *, own: str = "") -> View:
             continue
         beaten = _moment(claim.heartbeat) if entry.modified is None else entry.modified
         others.append(Seen(claim, beaten))
-    return View(mine, others)
+    return mine, others
 
 
 def refusal(files: Files, who: Claim | str) -> str:
