@@ -357,7 +357,7 @@ LEASES = {
 
 
 @pytest.mark.parametrize(
-    "name", [*LEASES, "number", "heartbeat", "took", "machine", "holds", "year"]
+    "name", [*LEASES, "number", "heartbeat", "took", "machine", "holds", "year", "user"]
 )
 def test_a_garbled_lease_is_somebodys_until_it_is_old(tmp_path: Path, name: str):
     claim: dict[str, object] = {
@@ -367,6 +367,9 @@ def test_a_garbled_lease_is_somebodys_until_it_is_old(tmp_path: Path, name: str)
     assert set(claim) == set(Claim.__slots__)
     if name in ("number", "machine"):
         claim["process"] = {**dict(claim["process"]), name: ["x"]}  # type: ignore[call-overload]
+    elif name == "user":  # of another machine, who writes over the reader's screen
+        process = {**dict(claim["process"]), "machine": "another", name: "\x1b[2Jada\nroot"}  # type: ignore[call-overload]
+        claim["process"] = process
     elif name == "year":  # of which no clock can say how long ago it was
         claim["heartbeat"] = "0001-01-01 00:00:00"
     elif name not in LEASES:

@@ -271,6 +271,8 @@ def _claim(name: str, content: bytes) -> Claim:
     try:
         claim = filled(Claim, json.loads(content))
         _moment(claim.heartbeat)
+        if not str(claim).isprintable():
+            raise ValueError("it would not be one line")
         return replace(claim, id=id)
     except (ValueError, TypeError, OverflowError, RecursionError):
         nobody = Process(user="someone", host="an unknown host", number=0, machine="", born=0)
