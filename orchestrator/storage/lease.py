@@ -10,12 +10,12 @@ that a holder which had only been slow finds its file gone and stops. Ages are d
 store's own times: no two clocks are compared.
 
 Why no conditional put (If-None-Match): pyarrow cannot send one, and obstore 0.12.1, which can, is a
-second client with other credentials. Against one server and with one environment it found no key in
-~/.aws/credentials (AWS_PROFILE), asked the metadata service though AWS_EC2_METADATA_DISABLED was
-set, and went through HTTP_PROXY, all unlike pyarrow: a run that reads and writes its rows could not
-have taken its lease. And no file system replaces a file on condition: on a shared disk without
-locks a dead lease would be taken over by looking as now. Only `_win` and `_bury`, 40 lines, would
-be shorter.
+second client with its own idea of who asks. With the same server and environment it did not read
+~/.aws/credentials (AWS_PROFILE), asked the metadata service in spite of AWS_EC2_METADATA_DISABLED,
+and went through HTTP_PROXY, all unlike pyarrow: a run that can read and write its rows could not
+take its lease. And no file system replaces a file on condition, so that on a shared disk without
+locks a dead lease would have to be taken over as it is now. Only `_win` and `_bury`, 40 lines,
+would be shorter.
 """
 
 import json
