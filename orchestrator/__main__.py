@@ -1,4 +1,4 @@
-"""The command line: demo, plan, run, status, report, sites, bench.
+"""The command line: demo, plan, run, status, report, show, list and what looks inside one model.
 
 Commands only join the parts. Bad input ends with one sentence and exit status 2; cells that failed,
 or a cluster that is lost, with 1; an interruption with 130.
@@ -7,12 +7,12 @@ or a cluster that is lost, with 1; an interruption with 130.
 import orchestrator.entry  # noqa: F401  # before all else that is ours
 
 # isort: split
+import json
 import os
 import sys
-import tempfile
-import time
 import traceback
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, nullcontext, redirect_stdout
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -23,96 +23,121 @@ from rich.console import Console
 
 from analysis.redact import redact
 from analysis.storage import Folder
+from orchestrator import as_json, kept, launch, listing, models, reporting, stop, wide
+from orchestrator import bench as benches
 from orchestrator import cluster as clusters
-from orchestrator import kept, launch, models, recipe, stop
 from orchestrator import plan as plans
-from orchestrator.flags import ODD_WEIGHTS, Request, Strict, with_request
+from orchestrator import sites as site_maps
+from orchestrator.flags import DemoCommand, PlanCommand, Request, Strict, StudyCommand, with_options
+from orchestrator.options import Planning, Running
 from orchestrator.scheduling.cost import Cost
 from orchestrator.showing import progress
 from orchestrator.storage.store import Store
 from orchestrator.workers.gpus import visible_gpus
 from orchestrator.workers.session import LostError
-from studies import options as opt
-from studies import values
-from studies.options import Options
 
 BAD_INPUT = 2
 CELLS_FAILED = 1
 INTERRUPTED = 130
 
-TABLE = "table.txt"
-
 app = typer.Typer(
     name="babelscope",
     help="Studies inside many language models: what languages share, and whether it matters.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-console = Console() if sys.stdout.isatty() else Console(width=140, soft_wrap=True)
+console = Console() if sys.stdout.isatty() else Console(width=wide.PIPED, soft_wrap=True)
 
-RecipeName = Annotated[
-    str,
-    typer.Argument(
-        help="neuronxa, latent-process, generate, demo, or FILE.py:function.", metavar="RECIPE"
-    ),
-]
 RunFolders = Annotated[
     list[str], typer.Argument(help="Folders of runs, or s3://bucket/run.", metavar="RUN...")
 ]
-DtypeName = Annotated[str, typer.Option(help="float32, bfloat16, float16.")]
-DeviceName = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, spread.")]
-RemoteCode = Annotated[
-    bool, typer.Option("--trust-remote-code", help="Run the model's own Python code.")
-]
-OddWeights = Annotated[bool, typer.Option("--allow-odd-weights", help=ODD_WEIGHTS)]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the plan and stop.")]
-Report = Annotated[bool, typer.Option(help="Write the report when the cells are done.")]
+AsJson = Annotated[bool, typer.Option("--json", help="JSON for scripts (docs/scripts.md).")]
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version  # slower to import than help is to show
+
+        print(f"babelscope {version('babelscope')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _top(
+    _: Annotated[
+        bool,
+        typer.Option("--version", help="Print the version.", callback=_version, is_eager=True),
+    ] = False,
+) -> None:
+    pass
 
 
 @app.command(
-    cls=Strict,
+    cls=DemoCommand,
     epilog="Example: [bold]babelscope demo[/bold]   then open runs/demo/report/index.html",
 )
-@with_request
-def demo(asked: Request, *, dry_run: DryRun = False, report: Report = True) -> None:
-    """Run the whole path, small and offline, on embedded models and text."""
-    _run("demo", asked, dry_run=dry_run, report=report)
+def demo(context: typer.Context) -> None:
+    """Run a whole study, small and offline, on embedded models and texts."""
+    _run(context.obj)
 
 
 @app.command(
-    cls=Strict,
+    cls=PlanCommand,
     epilog="Example: [bold]babelscope plan neuronxa --model Qwen/Qwen2.5-7B --benchmark belebele "
-    "--language all[/bold]",
+    "--language all[/bold]   [bold]babelscope plan neuronxa --help[/bold] lists a study's flags.",
 )
-@with_request
-def plan(asked: Request, *, recipe_name: RecipeName) -> None:
+def plan(context: typer.Context) -> None:
     """Show what a run would do: cells, units, models, bytes. Writes nothing."""
-    store = _store(recipe_name, asked)
-    _show(_plan(recipe_name, asked, store=store), asked)
+    asked: Request = context.obj
+    assert isinstance(asked.where, Planning)
+    if asked.where.toml:
+        print(asked.study_file, end="")
+        return
+    with _alone(asked.where.json):
+        planned = _plan(asked, store=_store(asked))
+    if asked.where.json:
+        print(json.dumps(as_json.plan(planned, cost=_cost(asked))))
+        return
+    progress.show_plan(planned, cost=_cost(asked), console=console)
 
 
 @app.command(
     "run",
-    cls=Strict,
+    cls=StudyCommand,
     epilog="Example: [bold]babelscope run neuronxa --model ./llama --model ./qwen --parallel "
     "flores200 --benchmark xcopa --language all --data-root data --out runs/first[/bold]   "
-    "The same command again continues; one more --model extends.",
+    "The same command again continues; one more --model extends. "
+    "[bold]babelscope run neuronxa --help[/bold] lists a study's flags.",
 )
-@with_request
-def run_command(
-    asked: Request, *, recipe_name: RecipeName, dry_run: DryRun = False, report: Report = True
-) -> None:
+def run_command(context: typer.Context) -> None:
     """Run a study: compute the cells that are missing, then write the report."""
-    _run(recipe_name, asked, dry_run=dry_run, report=report)
+    _run(context.obj)
+
+
+@app.command("list", cls=Strict, epilog="Example: [bold]babelscope list benchmarks[/bold]")
+def list_command(
+    what: Annotated[
+        str | None,
+        typer.Argument(
+            help=f"{', '.join(listing.KINDS)}.",
+            metavar="[WHAT]",
+            autocompletion=lambda: list(listing.KINDS),
+        ),
+    ] = None,
+) -> None:
+    """List what can be named: benchmarks, languages, measures, recipes and more."""
+    listing.show(what, console=console)
 
 
 @app.command(cls=Strict, epilog="Example: [bold]babelscope status runs/demo[/bold]")
-def status(runs: RunFolders) -> None:
-    """Say how far runs are; works while they go on, from any shell and machine."""
+def status(runs: RunFolders, for_scripts: AsJson = False) -> None:
+    """Show how far runs are, also while they go on, from any shell and machine."""
     for root in runs:
-        kept.show(Store(root), console=console)
+        if for_scripts:
+            print(json.dumps(as_json.status(Store(root))))
+        else:
+            kept.show(Store(root), console=console)
 
 
 @app.command(
@@ -125,14 +150,18 @@ def report_command(
     out: Annotated[
         str | None, typer.Option(help="Where to write (default: RUN/report).", show_default=False)
     ] = None,
+    for_scripts: AsJson = False,
 ) -> None:
     """Write tables, figures and one HTML page from the rows of one or several runs."""
     if len(runs) > 1 and out is None:
         raise ValueError("a report of several runs belongs to none of them: say where with --out")
-    if out is not None:
-        _report(tuple(runs), out=Folder(out).local)
-    else:
-        _report_in(Store(runs[0]))
+    with _alone(for_scripts):
+        if out is None:
+            written = reporting.write_in(Store(runs[0]), console=console)
+        else:
+            written = reporting.write(tuple(runs), out=Folder(out).local, console=console)
+    if for_scripts:
+        print(json.dumps(as_json.report(written)))
 
 
 @app.command(cls=Strict, epilog="Example: [bold]babelscope translations runs/curve[/bold]")
@@ -152,25 +181,15 @@ def translations(runs: RunFolders) -> None:
     epilog="Example: [bold]babelscope sites miniworld-llama[/bold]   "
     "[bold]babelscope sites google/gemma-2-9b --dtype bfloat16[/bold]",
 )
+@with_options
 def sites(
+    options: site_maps.OneModel,
     model: Annotated[str | None, typer.Argument(help="Folder or hub id, or ID@REVISION.")] = None,
     families: Annotated[bool, typer.Option("--families", help="Every family instead.")] = False,
-    dtype: DtypeName = "float32",
-    device: DeviceName = "auto",
-    trust_remote_code: RemoteCode = False,
-    allow_odd_weights: OddWeights = False,
 ) -> None:
     """Show which module each site name means in a model, proven by arithmetic."""
-    from orchestrator.sites import show
-
-    given = () if model is None else (model,)
-    wanted = Options(
-        models=given,
-        dtype=dtype,
-        trust_remote_code=trust_remote_code,
-        allow_odd_weights=allow_odd_weights,
-    )
-    if not show(wanted, families=families, device=device, console=console):
+    named = None if model is None else options.model(model)
+    if not site_maps.show(named, families=families, device=options.device, console=console):
         raise typer.Exit(CELLS_FAILED)
 
 
@@ -180,50 +199,21 @@ def sites(
     "[bold]babelscope bench --shape llama-3.1-8b --dtype bfloat16 --json[/bold]   "
     "[bold]babelscope bench --model ./llama --check[/bold]",
 )
-def bench(
-    model: Annotated[
-        str | None, typer.Option("--model", "-m", help="Folder or hub id.", show_default=False)
-    ] = None,
-    shape: Annotated[
-        str, typer.Option(help="Random weights of this shape, where no --model is given.")
-    ] = "llama-68m",
-    task: Annotated[
-        list[str] | None,
-        typer.Option(help="Only this task; repeatable (default: all).", show_default=False),
-    ] = None,
-    rounds: Annotated[str, typer.Option(help="Times that everything is timed.")] = "3",
-    threads: Annotated[
-        str | None, typer.Option(help="CPU threads (default: as torch finds it).")
-    ] = None,
-    dtype: DtypeName = "float32",
-    device: DeviceName = "auto",
-    trust_remote_code: RemoteCode = False,
-    allow_odd_weights: OddWeights = False,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON object per row.")] = False,
-    check: Annotated[
-        bool, typer.Option("--check", help="Compare the fast ways with the obvious one instead.")
-    ] = False,
-) -> None:
+@with_options
+def bench(options: benches.Benching) -> None:
     """Measure what a model achieves on this device, against its ceiling and the naive way."""
-    from orchestrator import bench as benches
-
-    times = values.whole(rounds, "--rounds", least=1)
-    tasks = values.once(task or (), "--task")
-    target = opt.one_model(
-        model or shape, dtype=dtype, code=trust_remote_code, odd=allow_odd_weights
-    )
-    loaded = benches.open_target(
-        target if model else None,
-        shape=shape,
-        dtype=target.dtype,
-        device=device,
-        threads=None if threads is None else values.whole(threads, "--threads", least=1),
-    )
-    if check:
-        if not benches.show_equalities(loaded, as_json=as_json, console=console):
+    loaded = benches.open_target(options)
+    if options.check:
+        if not benches.show_equalities(loaded, as_json=options.json, console=console):
             raise typer.Exit(CELLS_FAILED)
         return
-    benches.show_speed(loaded, tasks=tasks, rounds=times, as_json=as_json, console=console)
+    benches.show_speed(
+        loaded,
+        tasks=options.tasks,
+        rounds=options.rounds,
+        as_json=options.json,
+        console=console,
+    )
 
 
 @app.command(
@@ -248,38 +238,33 @@ def show(
         console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
-def _run(name: str, asked: Request, *, dry_run: bool, report: bool) -> None:
+def _run(asked: Request) -> None:
     """Plan, show, refuse or compute, report."""
-    store = _store(name, asked)
-    planned = _plan(name, asked, store=store)
-    _show(planned, asked)
-    if dry_run:
+    where = asked.where
+    assert isinstance(where, Running)
+    store = _store(asked)
+    planned = _plan(asked, store=store)
+    progress.show_plan(planned, cost=_cost(asked), console=console)
+    if where.dry_run:
         return
-    launch.refuse(planned, store=store, allow_truncation=asked.allow_truncation)
+    launch.refuse(planned, store=store, allow_truncation=where.allow_truncation)
     failed = 0
     if planned.units:
         failed = _compute(planned, asked, store=store)
     else:
         console.print("0 cells to compute: everything is there")
         kept.tidy(planned, store=store, tell=_note)
-    page = "report/index.html"
-    if report and (planned.units or store.files.entry(page) is None):
-        _report_in(store)
-    elif report:
-        # As it was printed then: reading a million rows again takes longer than all else.
-        if store.files.entry(f"report/{TABLE}") is not None:
-            shown = store.files.read(f"report/{TABLE}").decode()
-            console.print(shown.rstrip(), markup=False, highlight=False, soft_wrap=True)
-        console.print(f"report: {store.files.text(page)}")
+    if where.report:
+        reporting.write_or_show(store, console=console, changed=bool(planned.units))
     if failed or planned.failed:
         raise typer.Exit(CELLS_FAILED)
 
 
-def _show(planned: plans.Plan, asked: Request) -> None:
-    """Print the plan, with what it should take on the device that would be used."""
-    here = asked.cluster in ("inline", "local")
-    on_cpu = asked.device == "cpu" or (here and not visible_gpus())
-    progress.show_plan(planned, cost=Cost(device="cpu" if on_cpu else "gpu"), console=console)
+def _cost(asked: Request) -> Cost:
+    """What units should take on the device that would be used."""
+    here = asked.where.cluster in ("inline", "local")
+    on_cpu = asked.where.device == "cpu" or (here and not visible_gpus())
+    return Cost(device="cpu" if on_cpu else "gpu")
 
 
 def _compute(planned: plans.Plan, asked: Request, *, store: Store) -> int:
@@ -289,7 +274,7 @@ def _compute(planned: plans.Plan, asked: Request, *, store: Store) -> int:
     try:
         with stop.listening() as wish, ExitStack() as opened:
             # Before the folder is touched: what cannot be reached or started leaves nothing there.
-            cluster = clusters.connect(asked.cluster, device=asked.device)
+            cluster = clusters.connect(asked.where.cluster, device=asked.where.device)
             opened.callback(cluster.close)
             if wish.asked:
                 raise stop.Interrupted
@@ -306,28 +291,30 @@ def _compute(planned: plans.Plan, asked: Request, *, store: Store) -> int:
     return outcome.failed
 
 
-def _store(name: str, asked: Request) -> Store:
+def _store(asked: Request) -> Store:
     """The run's folder."""
+    name = asked.recipe.name
     default = Path("runs") / (Path(name.rpartition(":")[0] or name).stem or "run")
-    return Store(default if asked.out is None else asked.out)
+    return Store(default if asked.where.out is None else asked.where.out)
 
 
-def _plan(name: str, asked: Request, *, store: Store) -> plans.Plan:
+def _plan(asked: Request, *, store: Store) -> plans.Plan:
     """The plan against what the folder holds already."""
-    asked_for = recipe.study(name, asked.options)
-    clusters.check(asked.cluster, device=asked.device)
+    where = asked.where
+    wanted = asked.recipe.study(asked.options)
+    clusters.check(where.cluster, device=where.device)
     store.manifest()
     with console.status("reading what is there") as shown:
-        done = store.keys(verify=asked.verify)
+        done = store.keys(verify=where.verify)
         kept.tell_set_aside(store, tell=_note)
         shown.update("looking at the models")
-        study, notes = models.usable(asked_for, skip=asked.skip_bad_models)
+        study, notes = models.usable(wanted, skip=where.skip_bad_models)
         build = partial(
             plans.build,
             study,
-            source=asked.source,
-            failed=frozenset() if asked.retry_errors else store.failed() - done,
-            allow_truncation=asked.allow_truncation,
+            source=where.source,
+            failed=frozenset() if where.retry_errors else store.failed() - done,
+            allow_truncation=where.allow_truncation,
             on_progress=lambda what: shown.update(f"reading {what}"),
         )
         made = launch.complete(lambda keys: build(done=keys), done=done, store=store, tell=_note)
@@ -339,30 +326,11 @@ def _note(sentence: str) -> None:
     kept.note(sentence, console=console)
 
 
-def _report_in(store: Store) -> None:
-    """Write a run's report into the run, by way of this machine where the run lies elsewhere."""
-    if store.files.is_local:
-        _report((store.root,), out=store.root / "report")
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        _report((store.where,), out=Path(folder))
-        store.copy_in(Path(folder), to="report")
-    console.print(f"report: copied to {store.files.text('report/index.html')}")
-
-
-def _report(runs: tuple[Path | str, ...], *, out: Path) -> None:
-    """Write the report and show its main table."""
-    from analysis import report as reports
-    from analysis import terminal
-
-    began = time.monotonic()
-    with console.status("writing the report"), launch.writing(out):
-        files = reports.write(runs, out=out)
-    with launch.writing(out), (out / TABLE).open("w", encoding="utf-8") as file:
-        for table in terminal.main_tables(runs):
-            for target in (console, Console(file=file, width=console.width)):
-                target.print(table, markup=False)
-    console.print(f"report: {files.html} ({time.monotonic() - began:.1f} s)")
+@contextmanager
+def _alone(json_asked: bool) -> Iterator[None]:
+    """Leave the standard output to JSON where that is asked for: people read the other one."""
+    with redirect_stdout(sys.stderr) if json_asked else nullcontext():
+        yield
 
 
 def main() -> None:

@@ -6,13 +6,15 @@ no cluster. What is measured, and how, is in actors/.
 
 import json
 from collections.abc import Iterable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
 
-from studies.spec import Dtype, Model
+from orchestrator.sites import OneModel
+from studies.flags import MODELS, flag
+from studies.values import once
 
 if TYPE_CHECKING:
     from actors.measuring.bench import Measurement
@@ -20,9 +22,24 @@ if TYPE_CHECKING:
     from actors.model import LoadedModel
 
 
-def open_target(
-    model: Model | None, *, shape: str, dtype: Dtype, device: str, threads: int | None
-) -> "LoadedModel":
+@dataclass(frozen=True, kw_only=True)
+class Benching(OneModel):
+    """What is measured, and how often."""
+
+    model_name: str | None = flag("Folder or hub id.", "--model", "-m", panel=MODELS)
+    shape: str = flag(
+        "Random weights of this shape, where no --model is given.", default="llama-68m"
+    )
+    tasks: tuple[str, ...] = flag(
+        "Only this task. Repeatable.", "--task", default=(), shown="all", read=once
+    )
+    rounds: int = flag("How often everything is timed.", default=3, least=1)
+    threads: int | None = flag("CPU threads.", shown="as torch finds them", least=1)
+    json: bool = flag("One JSON object per row.", default=False)
+    check: bool = flag("Compare the fast ways with the obvious one instead.", default=False)
+
+
+def open_target(options: Benching) -> "LoadedModel":
     """The model to measure: the one named, or random weights of a well-known shape.
 
     Raises:
@@ -33,9 +50,10 @@ def open_target(
     from actors.model import load
     from studies.model_files import facts
 
-    if model is not None:
-        return load(facts(model), device=device, threads=threads)
-    return build(shape, device=first_device(device), dtype=dtype, threads=threads)
+    device, threads = options.device, options.threads
+    if options.model_name is not None:
+        return load(facts(options.model(options.model_name)), device=device, threads=threads)
+    return build(options.shape, device=first_device(device), dtype=options.dtype, threads=threads)
 
 
 def show_speed(

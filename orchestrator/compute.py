@@ -17,14 +17,15 @@ def compute(
     planned: Plan, asked: Request, *, store: Store, cluster: Cluster, wish: Wish, console: Console
 ) -> Outcome:
     """Run the plan's units; the store is held, and the cluster is the caller's to close."""
-    launch.prepare(planned, store=store)
-    if asked.retry_errors:
+    where = asked.where
+    launch.prepare(planned, store=store, study_file=asked.study_file, arguments=asked.words)
+    if where.retry_errors:
         store.write_errors((), forget=[cell.key for unit in planned.units for cell in unit.cells])
-    cluster.need(launch.wanted(planned, device=asked.device, workers=asked.workers))
+    cluster.need(launch.wanted(planned, device=where.device, workers=where.workers))
     wordings = examples.wordings(examples.unworded(planned.models, store=store))
     examples.keep(examples.worded(planned.examples, wordings=wordings), store=store)
     there = cluster.nodes()
-    on_cpu = asked.device == "cpu" or (there and not any(node.gpus for node in there))
+    on_cpu = where.device == "cpu" or (there and not any(node.gpus for node in there))
     cost = Cost(device="cpu" if on_cpu else "gpu")
     with viewers.viewer(store, console=console) as viewer:
         loop = Loop(
@@ -34,6 +35,6 @@ def compute(
             viewer=viewer,
             wish=wish,
             cost=cost,
-            workers=asked.workers,
+            workers=where.workers,
         )
         return loop.run()

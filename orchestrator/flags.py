@@ -1,262 +1,55 @@
-"""The flags that the commands share, declared once; the same words as columns and records."""
+"""The command line, made from options dataclasses: a study's own flags, and where and how it runs.
+
+What a flag means and how its value is read is said by the dataclasses (`studies/flags.py`); here it
+becomes a command of typer, with help, completion and refusals in one sentence.
+"""
 
 import inspect
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+import re
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from keyword import iskeyword
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.markup import escape
 from typer.core import TyperCommand
 
-from studies import languages
-from studies import options as opt
-from studies.options import Options
-from studies.rows import Source
-from studies.values import blank, listed, number, once, parsed, paths_listed, whole
+from orchestrator import recipe, study_file
+from orchestrator.options import Planning, Running, Where
+from orchestrator.recipe import Recipe
+from studies.flags import Given, Options, Setting, by_flag, read
+from studies.recipes import RECIPES
+from studies.values import blank, meant, once, shown
 
-STUDY = "What is asked"
-WHERE = "Where and how"
-ODD_WEIGHTS = "Take weights that the architecture has no place for, or that are all zero."
-
-Many = list[str] | None
-
-# Flags whose value is a text, in which spaces and line breaks say something.
-TEXTS = ("--stop",)
+SUFFIX = ".toml"
+LONGEST_METAVAR = 30
+WHICH = f"{', '.join(RECIPES)}, FILE.py:function, or a study file FILE.toml"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """What the flags say: the study's options, and everything that bears no identity."""
+    """A study as it was asked for: its recipe and options, where it runs, and all that was given,
+    by flag; `words` are those of a command line that gives the same, if a study file gave some.
+    """
 
+    recipe: Recipe
     options: Options
-    source: Source
-    out: str | None
-    cluster: str
-    device: str
-    workers: int | None
-    allow_truncation: bool
-    retry_errors: bool
-    verify: bool
-    skip_bad_models: bool
+    where: Where
+    given: Mapping[str, Given]
+    words: list[str] | None = None
+
+    @property
+    def study_file(self) -> str:
+        """The study file that repeats this."""
+        own = by_flag(self.recipe.options) | by_flag(Where)
+        given = {name: value for name, value in self.given.items() if name in own}
+        return study_file.text(self.recipe.name, given)
 
 
-def _help(text: str, panel: str, *names: str) -> Any:
-    """One flag."""
-    return typer.Option(*names, help=text, rich_help_panel=panel, show_default=False)
-
-
-def request(
-    *,
-    model: Annotated[
-        Many,
-        _help("Model: folder or hub id, ID or ID@REVISION. Repeatable.", STUDY, "--model", "-m"),
-    ] = None,
-    language: Annotated[
-        Many, _help("Language such as deu_Latn; repeatable or a,b,c; or all.", STUDY)
-    ] = None,
-    benchmark: Annotated[
-        Many, _help("Benchmark such as belebele; repeatable or a,b,c.", STUDY)
-    ] = None,
-    measure: Annotated[
-        Many, _help("mexa, nasca, navca, cka, svcca, anc (default: all).", STUDY)
-    ] = None,
-    pooling: Annotated[Many, _help("weighted, average, last (default: all).", STUDY)] = None,
-    layer: Annotated[Many, _help("Layer: 0 embeddings, 1..L blocks (default: all).", STUDY)] = None,
-    parallel: Annotated[
-        Many, _help("Parallel text (default: flores200). Repeatable.", STUDY)
-    ] = None,
-    pairs: Annotated[str | None, _help("Sentence pairs, or all (default: 100).", STUDY)] = None,
-    pivot: Annotated[
-        Many, _help("Language to compare with (default: eng_Latn). Repeatable.", STUDY)
-    ] = None,
-    pair: Annotated[
-        Many, _help("Two languages to compare, such as deu_Latn:fra_Latn. Repeatable.", STUDY)
-    ] = None,
-    part: Annotated[
-        Many, _help("Part of the study, such as scores, retrieval, robustness.", STUDY)
-    ] = None,
-    paper: Annotated[
-        bool, _help("All that the paper shows, where other flags leave it open.", STUDY, "--paper")
-    ] = False,
-    limit: Annotated[
-        str | None, _help("Only the first items of each benchmark (default: all).", STUDY)
-    ] = None,
-    prompt: Annotated[
-        str | None,
-        _help("Prompt of the benchmarks: letter, cloze, latent (default: each its own).", STUDY),
-    ] = None,
-    coefficient: Annotated[
-        Many,
-        _help(
-            "How far to steer; repeatable or a,b,c, negative ones as --coefficient=-2 "
-            "(default: 11 from -4 to 4).",
-            STUDY,
-        ),
-    ] = None,
-    control: Annotated[
-        Many,
-        _help(
-            "Control of steering: random, wrong_language, wrong_dataset, orthogonal, halves "
-            "(default: all that apply).",
-            STUDY,
-        ),
-    ] = None,
-    sample: Annotated[
-        str | None, _help("Questions drawn for vectors and pictures (default: 50).", STUDY)
-    ] = None,
-    seed: Annotated[
-        Many, _help("Seed of that draw; several show its spread (default: 0).", STUDY)
-    ] = None,
-    fewshot: Annotated[
-        str | None,
-        _help(
-            "Examples before each prompt (default: harness/... 5, translation 4, else 0).", STUDY
-        ),
-    ] = None,
-    finetune: Annotated[
-        Many, _help("How to fine-tune, NAME=VALUE: rank, epochs, examples ...", STUDY)
-    ] = None,
-    switch: Annotated[
-        Many, _help("A reading left open by the papers, NAME=VALUE. Repeatable.", STUDY)
-    ] = None,
-    template_argument: Annotated[
-        Many,
-        _help(
-            "What a chat template reads, NAME=VALUE, such as enable_thinking=false. Repeatable.",
-            STUDY,
-            "--template-argument",
-        ),
-    ] = None,
-    prompts: Annotated[
-        str | None, _help("Prompts of your own: FILE.jsonl (id, prompt) or FILE.txt.", STUDY)
-    ] = None,
-    temperature: Annotated[
-        str | None, _help("How texts are drawn; 0: the most probable (default).", STUDY)
-    ] = None,
-    top_p: Annotated[
-        str | None, _help("Draw from the most probable tokens that reach this.", STUDY, "--top-p")
-    ] = None,
-    n: Annotated[
-        str | None, _help("Texts drawn for every prompt (default: 1).", STUDY, "--n")
-    ] = None,
-    max_new_tokens: Annotated[
-        str | None,
-        _help("Tokens of a text at most (default: the prompt's).", STUDY, "--max-new-tokens"),
-    ] = None,
-    stop: Annotated[
-        Many,
-        _help("What ends a text: newline, none, or a text (default: the prompt's).", STUDY),
-    ] = None,
-    dtype: Annotated[
-        str | None, _help("float32, bfloat16, float16 (default: float32).", STUDY)
-    ] = None,
-    quantise: Annotated[
-        str | None, _help("8bit or 4bit: pack the weights of linear layers.", STUDY)
-    ] = None,
-    adapter: Annotated[
-        str | None, _help("LoRA or its kin for the one --model: folder or hub id.", STUDY)
-    ] = None,
-    engine: Annotated[
-        str | None,
-        _help("What writes: hf, vllm, or auto: vllm where it can (default: auto).", WHERE),
-    ] = None,
-    data_root: Annotated[
-        str | None,
-        _help("Read DIR/<benchmark>/<language>.jsonl, not the hub.", WHERE, "--data-root"),
-    ] = None,
-    out: Annotated[
-        str | None, _help("Folder of the run, or s3://bucket/run (default: runs/RECIPE).", WHERE)
-    ] = None,
-    cluster: Annotated[
-        str,
-        _help(
-            "inline (this process), local (Ray here), auto (the Ray that runs), host:port or "
-            "ray://host:port (default: local).",
-            WHERE,
-        ),
-    ] = "local",
-    device: Annotated[
-        str, _help("auto, cpu, cuda, cuda:1, spread (default: auto).", WHERE)
-    ] = "auto",
-    workers: Annotated[
-        str | None, _help("Processes at work at most (default: as GPUs or cores allow).", WHERE)
-    ] = None,
-    allow_truncation: Annotated[
-        bool, _help("Cut texts that exceed the model's context.", WHERE, "--allow-truncation")
-    ] = False,
-    retry_errors: Annotated[
-        bool, _help("Compute cells again that failed before.", WHERE, "--retry-errors")
-    ] = False,
-    verify: Annotated[
-        bool, _help("Check every byte of what is there; compute again what is damaged.", WHERE)
-    ] = False,
-    trust_remote_code: Annotated[
-        bool, _help("Run the model's own Python code.", WHERE, "--trust-remote-code")
-    ] = False,
-    allow_odd_weights: Annotated[bool, _help(ODD_WEIGHTS, WHERE, "--allow-odd-weights")] = False,
-    skip_bad_models: Annotated[
-        bool,
-        _help("Leave out models that cannot be used, and say so.", WHERE, "--skip-bad-models"),
-    ] = False,
-) -> Request:
-    """Everything the flags say, checked as far as no file is needed."""
-    chosen = opt.switches(switch or ())
-    options = Options(
-        models=paths_listed(model, "--model"),
-        languages=_languages(language, "--language"),
-        benchmarks=listed(benchmark, "--benchmark"),
-        measures=listed(measure, "--measure"),
-        poolings=listed(pooling, "--pooling"),
-        layers=_wholes(layer, "--layer"),
-        parallels=listed(parallel, "--parallel"),
-        pairs=None if pairs == "all" else _whole(pairs, "--pairs", least=2),
-        all_pairs=pairs == "all",
-        pivots=_languages(pivot, "--pivot"),
-        language_pairs=parsed(pair, "--pair", _two),
-        parts=listed(part, "--part"),
-        paper=paper,
-        limit=_whole(limit, "--limit", least=1),
-        prompt=prompt,
-        coefficients=parsed(coefficient, "--coefficient", lambda one: number(one, "--coefficient")),
-        controls=listed(control, "--control"),
-        seeds=_wholes(seed, "--seed"),
-        sample=_whole(sample, "--sample", least=2),
-        fewshot=_whole(fewshot, "--fewshot", least=0),
-        how=opt.fine_tuning(finetune or ()),
-        dtype=dtype,
-        switches=chosen.switches,
-        asking=replace(chosen.asking, arguments=opt.template_arguments(template_argument or ())),
-        lens=chosen.lens,
-        steering=chosen.steering,
-        trust_remote_code=trust_remote_code,
-        allow_odd_weights=allow_odd_weights,
-        adapter=adapter,
-        quantise=quantise,
-        prompts=prompts,
-        engine=engine,
-        temperature=_number(temperature, "--temperature"),
-        top_p=_number(top_p, "--top-p"),
-        n=_whole(n, "--n", least=1),
-        max_new_tokens=_whole(max_new_tokens, "--max-new-tokens", least=1),
-        stop=once(stop or (), "--stop"),
-    )
-    return Request(
-        options=options,
-        source=Source(data_root=None if data_root is None else Path(data_root)),
-        out=out,
-        cluster=cluster,
-        device=device,
-        workers=_whole(workers, "--workers", least=1),
-        allow_truncation=allow_truncation,
-        retry_errors=retry_errors,
-        verify=verify,
-        skip_bad_models=skip_bad_models,
-    )
-
-
-def recorded(words: list[str]) -> tuple[str, Request]:
-    """The recipe and the request of the command that made a run, from its words.
+def recorded(words: list[str]) -> Request:
+    """What the command asked for that made a run, from its words.
 
     Raises:
         ValueError: it is not a command of this version that makes runs.
@@ -265,31 +58,217 @@ def recorded(words: list[str]) -> tuple[str, Request]:
 
     command = typer.main.get_command(app)
     own = getattr(command, "commands", {}).get(words[0])
+    said = f"the run's command {' '.join(words)!r}"
+    if not isinstance(own, StudyCommand) or isinstance(own, PlanCommand):
+        raise ValueError(f"{said} is not one of this version, so its texts cannot be read again")
     try:
-        # What the parser raises has no name that all versions of typer share.
-        assert own is not None and words[0] in ("run", "demo")
-        values = own.make_context(words[0], words[1:]).params
-    except Exception as error:
-        raise ValueError(
-            f"the run's command {' '.join(words)!r} is not one of this version, so its texts "
-            "cannot be read again"
-        ) from error
-    asked = request(**{name: values[name] for name in inspect.signature(request).parameters})
-    return str(values.get("recipe_name") or words[0]), asked
+        found = own.make_context(words[0], words[1:]).obj
+    except ValueError as error:
+        raise ValueError(f"{said} cannot be read again: {error}") from error
+    assert isinstance(found, Request)
+    return found
 
 
-def with_request(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the shared flags; it receives them as one `Request`."""
-    shared = inspect.signature(request, eval_str=True).parameters
-    own = inspect.signature(command, eval_str=True).parameters
+class Strict(TyperCommand):
+    """A command whose flags and arguments are neither empty nor given twice.
+
+    Of a flag that is given twice the last would otherwise count, and nothing would say so. Of those
+    in `verbatim` a value may be nothing but spaces or line breaks.
+    """
+
+    verbatim: Collection[str] = ()
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Refuse what is unknown, empty or repeated, then read the line as usual.
+
+        Raises:
+            ValueError: something is.
+        """
+        if not ctx.resilient_parsing:
+            self.given(ctx, args)
+        return super().parse_args(ctx, args)
+
+    def given(self, ctx: Any, args: list[str]) -> dict[str, Given]:
+        """What is given, by flag: texts, or whether a flag without a value is set."""
+        try:
+            values, extra, order = self.make_parser(ctx).parse_args(args=list(args))
+        except Exception as error:
+            # Names and places of these errors differ between versions of typer.
+            if type(error).__name__ == "NoSuchOption":
+                raise ValueError(self.no_such_flag(str(error.option_name))) from error  # type: ignore[attr-defined]
+            if hasattr(error, "format_message"):
+                raise ValueError(str(error.format_message()).rstrip(".")) from error
+            raise
+        if extra:
+            raise ValueError(f"{self.name} takes no {shown(extra[0])}: leave it out")
+        found: dict[str, Given] = {}
+        for parameter in dict.fromkeys(order):
+            value = values.get(str(parameter.name))
+            texts = [each for each in _many(value) if isinstance(each, str)]
+            is_flag = parameter.param_type_name == "option"
+            what = parameter.opts[0] if is_flag else str(parameter.name)
+            for text in texts:
+                if text == "" or (blank(text) and what not in self.verbatim):
+                    raise ValueError(f"{what} {text!r} is empty: give a value, or leave it out")
+            if not is_flag:
+                once(texts, parameter.metavar or what)
+            elif not getattr(parameter, "multiple", False) and order.count(parameter) > 1:
+                raise ValueError(f"{what} is given {order.count(parameter)} times: give it once")
+            if is_flag:
+                found[what] = value if isinstance(value, bool) else texts
+        return found
+
+    def no_such_flag(self, name: str) -> str:
+        """The sentence about a flag that the command has not."""
+        return f"{self.name} has no flag {name}{meant(name, self.flags())}"
+
+    def flags(self) -> list[str]:
+        """All flags of the command."""
+        return [name for one in self.params for name in one.opts if name.startswith("--")]
+
+
+class StudyCommand(Strict):
+    """A command about a study: it has that study's flags, and its function is given a `Request`."""
+
+    default = ""
+    where: type[Where] = Running
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Take the flags of the study that is named, and read what is asked of it.
+
+        Raises:
+            ValueError: there is no such recipe or flag, or a value is refused.
+        """
+        named = self.default or self._named(ctx, args)
+        name: str | None = named
+        table: dict[str, object] = {}
+        if named is not None and named.endswith(SUFFIX) and not ctx.resilient_parsing:
+            name, table = study_file.read(Path(named))
+        if name is not None and blank(name):
+            raise ValueError(f"recipe_name {name!r} is empty: give a value, or leave it out")
+        if name is None and not (ctx.resilient_parsing or "--help" in args):
+            raise ValueError(f"{self.name} needs a recipe: expected one of {WHICH}")
+        # While a shell completes a word, no file of the user's is executed.
+        opened = name in RECIPES or not ctx.resilient_parsing
+        self._become(recipe.find(name) if name is not None and opened else None)
+        if name is None or self._recipe is None or ctx.resilient_parsing or "--help" in args:
+            return TyperCommand.parse_args(self, ctx, args)
+        written = study_file.given(table, settings=self._settings, refuse=self.no_such_flag)
+        # A flag of the command line takes the place of the study file's.
+        given = {**written, **self.given(ctx, args)}
+        self._refuse_other_names(given)
+        words = [str(self.name), name, *study_file.words(given, settings=self._settings)]
+        ctx.obj = Request(
+            recipe=self._recipe,
+            options=read(self._recipe.options, given),
+            where=read(self.where, given),
+            given=given,
+            words=None if name == named else words,
+        )
+        return TyperCommand.parse_args(self, ctx, args)
+
+    def _become(self, found: Recipe | None) -> None:
+        """Take the flags, the help and the example of a recipe; of none, the common flags."""
+        self._recipe = found
+        own = by_flag(found.options) if found else {}
+        common = by_flag(self.where)
+        if found and (taken := own.keys() & common.keys()):
+            raise ValueError(
+                f"{found.name}: the option {min(taken)} is one that every study has: rename it"
+            )
+        self._settings = {**own, **common}
+        self.verbatim = [name for name, (one, *_) in self._settings.items() if one.flag.verbatim]
+        self.params = [*self._argument(), *_params(map(_parameter, self._settings.values()))]
+        if found and found.about:
+            self.help = escape(found.about)
+        if found and found.example:
+            named = "" if self.default else f"{found.name} "
+            self.epilog = f"Example: [bold]babelscope {self.name} {named}{found.example}[/bold]"
+
+    def invoke(self, ctx: Any) -> Any:
+        """Call the function with the request alone."""
+        ctx.params = {}
+        return super().invoke(ctx)
+
+    def no_such_flag(self, name: str) -> str:
+        """Which study has no such flag, and which have it, or what was likely meant."""
+        assert self._recipe is not None
+        having = [other for other in RECIPES if name in by_flag(recipe.find(other).options)]
+        if having:
+            return self._elsewhere(f"flag {name}", having)
+        return f"the study {self._recipe.name} has no flag {name}{meant(name, self.flags())}"
+
+    def _refuse_other_names(self, given: Mapping[str, Given]) -> None:
+        """Raise ValueError for a NAME=VALUE whose name only another study has."""
+        for flag, group in self._settings.items():
+            texts = given.get(flag, ())
+            for text in texts if group[0].is_record and not isinstance(texts, bool) else ():
+                name = text.partition("=")[0]
+                having = [
+                    other
+                    for other in RECIPES
+                    if name in _names(by_flag(recipe.find(other).options).get(flag, ()))
+                ]
+                if having and name not in _names(group):
+                    raise ValueError(self._elsewhere(f"{group[0].noun} {name}", having))
+
+    def _elsewhere(self, what: str, having: Sequence[str]) -> str:
+        assert self._recipe is not None
+        studies = "studies have" if len(having) > 1 else "study has"
+        return (
+            f"the study {self._recipe.name} has no {what} (the {' and '.join(having)} {studies} "
+            "it): leave it out"
+        )
+
+    def _argument(self) -> list[Any]:
+        """The recipe's name, where the command does not fix it."""
+        return [] if self.default else _params([RECIPE])
+
+    def _named(self, ctx: Any, args: list[str]) -> str | None:
+        """The recipe that a command line names, before or behind its flags."""
+        if args and not args[0].startswith("-"):
+            return args[0]
+        # Flags of a study of one's own are known once its file is.
+        if own := [word for word in args if re.fullmatch(r"[^-].*\.py:\w+", word, re.DOTALL)]:
+            return own[0]
+        every = {**by_flag(self.where)}
+        for name in RECIPES:
+            every |= by_flag(recipe.find(name).options)
+        self.params = [*self._argument(), *_params(map(_parameter, every.values()))]
+        ctx.ignore_unknown_options, before = True, ctx.ignore_unknown_options
+        try:
+            values, _, _ = self.make_parser(ctx).parse_args(args=list(args))
+        except Exception:
+            values = {}  # a flag without its value: said when the line is read in earnest
+        ctx.ignore_unknown_options = before
+        found = values.get("recipe_name")
+        return found if isinstance(found, str) else None
+
+
+class DemoCommand(StudyCommand):
+    """The study `demo`."""
+
+    default = "demo"
+
+
+class PlanCommand(StudyCommand):
+    """The plan of a study."""
+
+    where = Planning
+
+
+def with_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the flags of an options dataclass: the annotation of its first parameter."""
+    own = list(inspect.signature(command, eval_str=True).parameters.values())
+    options = own[0].annotation
+    shared = {_parameter(group): name for name, group in by_flag(options).items()}
 
     def wrapped(**values: Any) -> None:
-        asked = request(**{name: values.pop(name) for name in shared})
-        command(asked, **values)
+        given = {name: values.pop(each.name) for each, name in shared.items()}
+        texts = {name: _texts(value) for name, value in given.items() if value is not None}
+        command(read(options, texts), **values)
 
-    first, *rest = own.values()
-    assert first.name == "asked"
-    parameters = [*rest, *shared.values()]
+    parameters = [*own[1:], *shared]
     keyword = inspect.Parameter.KEYWORD_ONLY
     wrapped.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
         [parameter.replace(kind=keyword) for parameter in parameters]
@@ -299,69 +278,93 @@ def with_request(command: Callable[..., None]) -> Callable[..., None]:
     return wrapped
 
 
-class Strict(TyperCommand):
-    """A command whose flags and arguments are neither empty nor given twice.
+def _params(parameters: Iterable[inspect.Parameter]) -> list[Any]:
+    """Parameters as typer makes them of a function's."""
 
-    Of a flag that is given twice the last would otherwise count, and nothing would say so.
-    """
+    def function() -> None: ...
 
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Refuse what is empty or repeated, then read the line as usual.
-
-        Raises:
-            ValueError: something is.
-        """
-        given, _, order = self.make_parser(ctx).parse_args(args=list(args))
-        for parameter in dict.fromkeys(order):
-            found = given.get(str(parameter.name))
-            values = found if isinstance(found, list | tuple) else [found]
-            texts = [value for value in values if isinstance(value, str)]
-            what = parameter.opts[0] if parameter.param_type_name == "option" else parameter.name
-            for text in texts:
-                if text == "" or (blank(text) and what not in TEXTS):
-                    raise ValueError(f"{what} {text!r} is empty: give a value, or leave it out")
-            if parameter.param_type_name == "argument":
-                once(texts, parameter.metavar or what)
-            elif not getattr(parameter, "multiple", False) and order.count(parameter) > 1:
-                raise ValueError(f"{what} is given {order.count(parameter)} times: give it once")
-        return super().parse_args(ctx, args)
+    function.__signature__ = inspect.Signature(list(parameters))  # type: ignore[attr-defined]
+    function.__annotations__ = {one.name: one.annotation for one in parameters}
+    app = typer.Typer(add_completion=False)
+    app.command()(function)
+    return list(typer.main.get_command(app).params)
 
 
-def _languages(values: Many, flag: str) -> tuple[str, ...]:
-    """Languages that there are; `all` stands alone, and for no pivot."""
-    found = listed(values, flag)
-    if found == ("all",) and flag == "--language":
-        return found
-    if "all" in found and flag == "--language":
-        raise ValueError(f"{flag} all beside {found[found[0] == 'all']}: leave one of them out")
-    _known(found, flag)
-    return found
+def _parameter(group: Sequence[Setting]) -> inspect.Parameter:
+    """A flag as a parameter of a function; the settings that share it, if several, are records."""
+    first = group[0]
+    texts = [one.flag.help for one in group if one.flag.help]
+    name = first.name.removeprefix("--")
+    names = [first.name, *first.flag.names[1:]]
+    if first.is_switch and first.default:
+        names = [f"{first.name}/--no-{name}"]
+    if first.is_record:
+        texts.append(f"One of {', '.join(_names(group))}.")
+    if first.shown:
+        texts.append(f"(default: {first.shown})")
+    option = typer.Option(
+        *names,
+        help=escape(" ".join(texts)),
+        rich_help_panel=first.flag.panel,
+        show_default=False,
+        metavar=None if first.is_switch else _metavar(first),
+        autocompletion=_completion(lambda: _suggested(group)),
+    )
+    kind: Any = bool if first.is_switch else list[str] | None if first.several else str | None
+    return inspect.Parameter(
+        name.replace("-", "_") + "_" * iskeyword(name),
+        inspect.Parameter.KEYWORD_ONLY,
+        default=first.default if first.is_switch else None,
+        annotation=Annotated[kind, option],
+    )
 
 
-def _known(codes: Iterable[str], flag: str) -> None:
-    """Raise ValueError for a code that names no language."""
-    try:
-        languages.check(codes)
-    except ValueError as error:
-        raise ValueError(f"{flag}: {error}") from error
+def _metavar(one: Setting) -> str:
+    """What stands for a value in help."""
+    if one.is_record:
+        return "NAME=VALUE"
+    known = "|".join(one.known)
+    if known and len(known) <= LONGEST_METAVAR:
+        return known
+    return {int: "NUMBER", float: "NUMBER", Path: "DIR"}.get(one.scalar, "TEXT")
 
 
-def _two(text: str) -> tuple[str, str]:
-    """Two languages."""
-    first, colon, second = text.partition(":")
-    if not (first and colon and second) or first == second:
-        raise ValueError(f"--pair {text}: expected two languages, such as deu_Latn:fra_Latn")
-    _known((first, second), "--pair")
-    return first, second
+def _names(records: Sequence[Setting]) -> list[str]:
+    """The names that a flag for NAME=VALUE takes."""
+    return [each.rstrip("=") for each in _suggested(records)]
 
 
-def _whole(text: str | None, flag: str, *, least: int) -> int | None:
-    return None if text is None else whole(text, flag, least=least)
+def _suggested(group: Sequence[Setting]) -> list[str]:
+    return [value for one in group for value in one.suggested]
 
 
-def _wholes(values: Many, flag: str) -> tuple[int, ...]:
-    return parsed(values, flag, lambda one: whole(one, flag, least=0))
+def _completion(suggested: Callable[[], Iterable[str]]) -> Callable[[str], list[str]]:
+    """Values for a shell; in a list a,b,c the last one is completed."""
+
+    def complete(incomplete: str) -> list[str]:
+        before, comma, _ = incomplete.rpartition(",")
+        return [before + comma + each for each in suggested()]
+
+    return complete
 
 
-def _number(text: str | None, flag: str) -> float | None:
-    return None if text is None else number(text, flag)
+def _texts(value: Any) -> Given:
+    return value if isinstance(value, bool) else list(_many(value))
+
+
+def _many(value: Any) -> Sequence[Any]:
+    return value if isinstance(value, list | tuple) else [value]
+
+
+RECIPE = inspect.Parameter(
+    "recipe_name",
+    inspect.Parameter.KEYWORD_ONLY,
+    annotation=Annotated[
+        str,
+        typer.Argument(
+            help=f"One of {WHICH}.",
+            metavar="RECIPE",
+            autocompletion=lambda: list(RECIPES),
+        ),
+    ],
+)

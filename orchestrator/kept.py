@@ -4,7 +4,7 @@ How rows are kept is in `storage/`; what computes them is in `loop.py`.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from rich.console import Console
 
@@ -28,7 +28,7 @@ def note(sentence: str, *, console: Console) -> None:
 
 
 def show(store: Store, *, console: Console) -> None:
-    """Say how far a run is: what it says of itself while it goes on, else what its rows say.
+    """Show how far a run is: what it says of itself while it goes on, else what its rows say.
 
     Raises:
         ValueError: there is no run.
@@ -43,19 +43,23 @@ def show(store: Store, *, console: Console) -> None:
         tell(sentence)
     if (holder := store.holder()) is not None:
         console.print(f"held by {holder}", markup=False)
-        if (snapshot := _written(store, tell=tell)) is not None:
+        if (snapshot := said(store, tell=tell)) is not None:
             console.print(viewers.picture(snapshot))
             return
+    progress.show_status(counts(store, manifest, tell=tell), console=console)
+
+
+def counts(
+    store: Store, manifest: Mapping[str, object], *, tell: Tell
+) -> list[tuple[str, int, int, int]]:
+    """Per model, its cells in all, done and failed, as the rows say."""
     done, failed = store.count_by_model()
     tell_set_aside(store, tell=tell)
     cells = manifest.get("cells")
     totals: dict[str, int] = dict(cells) if isinstance(cells, dict) else {}
     if beside := sum(count for label, count in done.items() if label not in totals):
         tell(f"{beside:,} cells are of models that no launch of this run has asked for")
-    progress.show_status(
-        [(label, total, done[label], failed[label]) for label, total in totals.items()],
-        console=console,
-    )
+    return [(label, total, done[label], failed[label]) for label, total in totals.items()]
 
 
 def tell_set_aside(store: Store, *, tell: Tell) -> None:
@@ -83,7 +87,7 @@ def tidy(plan: Plan, *, store: Store, tell: Tell) -> None:
         tell(f"what an interrupted run left behind stays there: {error}")
 
 
-def _written(store: Store, *, tell: Tell) -> Snapshot | None:
+def said(store: Store, *, tell: Tell) -> Snapshot | None:
     """What the run last said of itself, None where that says nothing."""
     try:
         written = store.read_status()

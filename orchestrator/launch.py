@@ -13,6 +13,7 @@ from pathlib import Path
 from orchestrator import provenance
 from orchestrator.plan import Plan
 from orchestrator.storage.store import Store
+from orchestrator.study_file import NAME
 
 # Measured on studies of some thousand cells: compressed rows, and what a shard costs by itself.
 ROW_BYTES = 80
@@ -94,8 +95,13 @@ def wanted(plan: Plan, *, device: str, workers: int | None) -> list[float]:
     return sorted(each, reverse=True)[:workers]
 
 
-def prepare(plan: Plan, *, store: Store) -> None:
-    """Write down what is to be run, with its provenance, before it runs."""
+def prepare(
+    plan: Plan, *, store: Store, study_file: str = "", arguments: list[str] | None = None
+) -> None:
+    """Write down what is to be run, with its provenance and its study file, before it runs.
+
+    `arguments` are the command's, where they are not those of this process.
+    """
     before = store.manifest() or {}
     launches = before.get("launches")
     store.write_manifest(
@@ -107,7 +113,7 @@ def prepare(plan: Plan, *, store: Store) -> None:
             "notes": list(plan.notes),
             "pins": {**_mapping(before.get("pins")), **plan.pins},
             "commits": {**_mapping(before.get("commits")), **plan.commits},
-            "provenance": provenance.capture(),
+            "provenance": provenance.capture(arguments),
             "running": _mapping(before.get("running")),
             "launches": [
                 *(launches if isinstance(launches, list) else []),
@@ -115,6 +121,8 @@ def prepare(plan: Plan, *, store: Store) -> None:
             ],
         }
     )
+    if study_file:
+        store.files.put(NAME, study_file.encode("utf-8", "surrogateescape"))
 
 
 @contextmanager

@@ -1,7 +1,7 @@
-"""Find the function that makes a study: one of the recipes, or one in a user's file.
+"""Find a study by name: one of the recipes, or a function in a file of the user's.
 
-The one idea: a file of one's own may fail in any way, and whatever it does ends in one sentence
-that names the file, and the line where there is one.
+Such a file may fail in any way; whatever it does ends in one sentence that names the file, and the
+line where there is one.
 """
 
 import importlib.util
@@ -11,45 +11,88 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from orchestrator.stop import Interrupted
 from orchestrator.workers import code
-from studies.options import Options
+from studies.flags import Options, settings
+from studies.options import Common
 from studies.recipes import RECIPES
 from studies.spec import Model
 from studies.study import Grid, Study
+from studies.values import meant, unknown
 
 MODULE = "babelscope_recipe"
 SHAPE = "FILE.py:function"
 MORE = "BABELSCOPE_TRACEBACK=1 shows where"
 
 
-def study(name: str, options: Options) -> Study:
-    """The study that a recipe makes of the options.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """A study by name, the options it reads, and what makes it of them.
 
-    Args:
-        name: a recipe's name, or `FILE.py:function` for a function of one's own that takes
-            `Options` and returns a `Study`.
+    `path` is the user's file that it stands in, "" for one of the project's; `about` says in one
+    sentence what it asks, and `example` are flags of a command line.
+    """
+
+    name: str
+    options: type[Options]
+    function: Callable[..., Any]
+    path: str = ""
+    about: str = ""
+    example: str = ""
+
+    def study(self, options: Options) -> Study:
+        """The study of these options.
+
+        Raises:
+            ValueError: an option is refused, or a function of the user's makes no study.
+        """
+        if not self.path:
+            made: Study = self.function(options)
+            return made
+        arguments = (options,) if inspect.signature(self.function).parameters else ()
+        with _in_words(self.path, what=f"function {self.name.rpartition(':')[2]!r} failed"):
+            made = self.function(*arguments)
+        return _checked(made, name=self.name)
+
+
+def find(name: str) -> Recipe:
+    """The recipe of that name: one of `RECIPES`, or `FILE.py:function`.
+
+    A function takes nothing, or its options: those that its parameter is annotated with, a
+    dataclass derived from `studies.flags.Options`, or without an annotation the common ones.
 
     Raises:
-        ValueError: there is no such recipe, file or function, or it makes no study.
+        ValueError: there is no such recipe, file or function, or its options are none.
     """
     if name in RECIPES:
-        return RECIPES[name](options)
-    path, colon, function = name.rpartition(":")
+        function = RECIPES[name]
+        (parameter,) = inspect.signature(function).parameters.values()
+        module = sys.modules[function.__module__]
+        return Recipe(
+            name=name,
+            options=parameter.annotation,
+            function=function,
+            about=first_line(module),
+            example=getattr(module, "EXAMPLE", ""),
+        )
+    path, colon, function_name = name.rpartition(":")
     if name.endswith(".py") and not colon:
         raise ValueError(f"recipe {name!r} names no function of the file: expected {SHAPE}")
     if not colon or not path.endswith(".py"):
-        raise ValueError(
-            f"unknown recipe {name!r}: expected one of {', '.join(RECIPES)}, or {SHAPE}"
-        )
-    make = _function(_module(Path(path)), function, path=path)
-    with _in_words(path, what=f"function {function!r} failed"):
-        made = make(options)
-    return _checked(made, name=name)
+        raise unknown("recipe", name, known=RECIPES, others=f", {SHAPE} or FILE.toml")
+    found = _function(_module(Path(path)), function_name, path=path)
+    options = _options(found, name=function_name, path=path)
+    return Recipe(name=name, options=options, function=found, path=path, about=first_line(found))
+
+
+def first_line(documented: object) -> str:
+    """The first line of a docstring, "" where there is none."""
+    return (inspect.getdoc(documented) or "").partition("\n")[0]
 
 
 def _module(path: Path) -> ModuleType:
@@ -77,15 +120,45 @@ def _function(module: ModuleType, name: str, *, path: str) -> Callable[..., Any]
         ]
         found = "is no function" if hasattr(module, name) else "does not exist"
         there = f"the functions there are {', '.join(own)}" if own else "it defines no function"
-        raise ValueError(f"recipe file {path!r}: {name!r} {found}; {there}")
+        raise ValueError(f"recipe file {path!r}: {name!r} {found}; {there}{meant(name, own)}")
+    return make
+
+
+def _options(function: Callable[..., Any], *, name: str, path: str) -> type[Options]:
+    """The options that a function of the user's takes."""
+    where = f"recipe file {path!r}: function {name!r}"
+    with _in_words(path, what=f"the annotations of {name!r} cannot be read"):
+        signature = inspect.signature(function, eval_str=True)
+    parameters = list(signature.parameters.values())
+    if not parameters:
+        return Common
     try:
-        inspect.signature(make).bind(Options())
+        signature.bind(Common())
     except TypeError as error:
         raise ValueError(
-            f"recipe file {path!r}: function {name!r} cannot be called with the options alone "
-            f"({error}): expected def {name}(options)"
+            f"{where} cannot be called with the options alone ({error}): expected def {name}() or "
+            f"def {name}(options)"
         ) from error
-    return make
+    kind = parameters[0].annotation
+    if kind is inspect.Parameter.empty:
+        return Common
+    if not (isinstance(kind, type) and issubclass(kind, Options)):
+        raise ValueError(
+            f"{where} takes {_brief(kind)}: expected a dataclass derived from "
+            "studies.options.Common, or no annotation"
+        )
+    if "__dataclass_params__" not in vars(kind):
+        raise ValueError(
+            f"recipe file {path!r}: the options {kind.__name__} are no dataclass of their own: "
+            "write @dataclass(frozen=True, kw_only=True) above the class"
+        )
+    try:
+        settings(kind)
+        kind()
+    except Exception as error:
+        said = " ".join(str(error).split())
+        raise ValueError(f"recipe file {path!r}: the options {kind.__name__}: {said}") from error
+    return kind
 
 
 @contextmanager

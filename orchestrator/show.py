@@ -1,7 +1,7 @@
 """Show any item of a run: what the model was given, the right answer, and what it answered.
 
-The one idea: the store keeps a few items; any other is rendered again by the run's own command from
-the same data, and its fingerprint must be the one that the run wrote down.
+The store keeps a few items; any other is rendered again by the run's own command from the same
+data, and its fingerprint must be the one that the run wrote down.
 """
 
 import json
@@ -13,11 +13,12 @@ from typing import Any
 import pyarrow.compute as pc
 
 from analysis import asked, read
-from orchestrator import examples, recipe
+from orchestrator import examples
 from orchestrator import plan as plans
 from orchestrator.examples import Record
 from orchestrator.flags import recorded
 from orchestrator.storage.store import Store
+from studies.flags import Options
 from studies.rows import Source
 from studies.spec import ModelFacts, digest
 
@@ -60,8 +61,8 @@ def lines(
         benchmark, language = _of_key(store, key)
     if not benchmark or not language:
         raise ValueError("name the item's --benchmark and --language, or a cell's --key")
-    kept = [one for one in examples.read(store) if _is_of(one, benchmark, language)]
-    found = _with_item(kept, item)
+    stored = [one for one in examples.read(store) if _is_of(one, benchmark, language)]
+    found = _with_item(stored, item)
     if not found:
         found = _with_item(_again(manifest, benchmark, language, data_root), item)
         if not found and item is None:
@@ -88,12 +89,9 @@ def _again(
     if not isinstance(arguments, list) or not arguments:
         raise ValueError("the run does not say by which command it was made, so no text of it can "
                          "be read again")  # fmt: skip
-    name, given = recorded([str(word) for word in arguments])
-    options = given.options
-    if benchmark not in (*options.benchmarks, *options.parallels) and options.benchmarks:
-        options = replace(options, benchmarks=(benchmark,))
-    study = recipe.study(name, replace(options, languages=()))
-    source = Source(data_root=data_root) if data_root else given.source
+    asked = recorded([str(word) for word in arguments])
+    study = asked.recipe.study(_about(asked.options, benchmark))
+    source = Source(data_root=data_root) if data_root else asked.where.source
     found: list[Record] = []
     grids = tuple(
         replace(grid, languages=(language,))
@@ -119,6 +117,17 @@ def _again(
                 "lie that it was made from"
             )
     return own
+
+
+def _about(options: Options, benchmark: str) -> Options:
+    """The options without a choice of languages, and with the benchmark among theirs."""
+    changes: dict[str, Any] = {}
+    if hasattr(options, "languages"):
+        changes["languages"] = ()
+    asked = getattr(options, "benchmarks", ())
+    if asked and benchmark not in (*asked, *getattr(options, "parallels", ())):
+        changes["benchmarks"] = (benchmark,)
+    return replace(options, **changes)
 
 
 def _is_of(record: Record, benchmark: str, language: str) -> bool:

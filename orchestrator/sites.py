@@ -1,30 +1,36 @@
 """Show which module each site name means in one model or in every family, and what proves it."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
 
-from studies.options import Options, models
+from orchestrator.options import Device
+from studies.options import Loading
 from studies.spec import Model
 
 if TYPE_CHECKING:
     from actors.structure.site_map import SiteRow
 
 
-def show(wanted: Options, *, families: bool, device: str, console: Console) -> bool:
-    """Print the map of the one model that is wanted, or what is proven of every family.
+@dataclass(frozen=True, kw_only=True)
+class OneModel(Loading, Device):
+    """How one model is opened, and where."""
+
+
+def show(model: Model | None, *, families: bool, device: str, console: Console) -> bool:
+    """Print the map of a model, or what is proven of every family.
 
     Raises:
-        ValueError: neither or both are asked for, or a model cannot be read.
+        ValueError: neither or both are asked for, or the model cannot be read.
     """
-    if bool(wanted.models) == families:
+    if (model is not None) == families:
         found = "both" if families else "neither"
         raise ValueError(f"expected a model or --families, found {found}: give one of the two")
-    if families:
+    if model is None:
         return show_families(console=console)
-    (model,) = models(wanted)
     return show_sites(model, device=device, console=console)
 
 

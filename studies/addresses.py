@@ -8,6 +8,8 @@ script cannot be loaded by `datasets` 4 or later; its parquet copy, which the hu
 from dataclasses import dataclass
 from typing import Literal
 
+from studies.values import unknown
+
 Kind = Literal["config", "parquet", "wide", "embedded", "local"]
 PARQUET = "refs/convert/parquet"
 
@@ -108,6 +110,5 @@ def address(dataset: str) -> Address:
         ValueError: no data set has that name.
     """
     if dataset not in ADDRESSES:
-        known = ", ".join(sorted(ADDRESSES))
-        raise ValueError(f"unknown data set {dataset!r}: expected one of {known}")
+        raise unknown("data set", dataset, known=sorted(ADDRESSES))
     return ADDRESSES[dataset]

@@ -1,14 +1,18 @@
 """Readings that the latent-process paper leaves open (arXiv 2505.13141); all bear identity.
 
 How a question is put, how a layer's stream is read as words, and how a steering vector is added.
-Each is a record of switches; what they are put to is unknown here.
+Each is a record of switches.
 """
 
 import json
 import re
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, fields
+from math import isfinite
 from typing import Literal
+
+from studies.flags import flag
+from studies.values import NUMBER, blank
 
 # What an option begins with: `auto` is what the prompt's end asks for.
 Start = Literal["auto", "space", "nospace", "logsumexp_both"]
@@ -24,6 +28,35 @@ GIVEN = (
     *("instruction", "prompt_sep", "letter_token"),
 )
 Argument = tuple[str, str | int | float | bool | None]
+
+
+def template_arguments(texts: Sequence[str], flag: str) -> tuple[Argument, ...]:
+    """What a chat template is given, from NAME=VALUE texts, sorted by name.
+
+    true, false, null and numbers are those values; anything else is text, and so is what stands in
+    double quotes.
+    """
+    found: dict[str, str | int | float | bool | None] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals or blank(value):
+            raise ValueError(f"{flag} {text!r}: expected NAME=VALUE, such as enable_thinking=false")
+        if name in found:
+            raise ValueError(f"template argument {name} is given twice: name it once")
+        plain = value in ("true", "false", "null") or NUMBER.fullmatch(value)
+        quoted = len(value) > 1 and value[0] == value[-1] == '"'
+        try:
+            found[name] = json.loads(value) if plain or quoted else value
+        except json.JSONDecodeError as error:
+            if plain:
+                raise ValueError(
+                    f"{flag} {text!r}: {value} is no number as JSON writes it; "
+                    "write 0.5 or 1, or put text in double quotes"
+                ) from error
+            found[name] = value
+        if isinstance(number := found[name], float) and not isfinite(number):
+            raise ValueError(f"{flag} {text!r}: expected a finite number")
+    return tuple(sorted(found.items()))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +110,13 @@ class Asking:
     letter_token: Start = "auto"
     chat_template: bool = False
     system: str = ""
-    arguments: tuple[Argument, ...] = field(default=(), metadata={"flag": "--template-argument"})
+    arguments: tuple[Argument, ...] = flag(
+        "What a chat template reads, such as --template-argument enable_thinking=false (with "
+        "--switch chat_template=true). Repeatable.",
+        "--template-argument",
+        default=(),
+        read=template_arguments,
+    )
 
     @property
     def chat(self) -> Chat | None:

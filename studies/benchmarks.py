@@ -2,8 +2,9 @@
 
 To add a benchmark, add an entry to BENCHMARKS: the columns it needs, where the id comes from, how
 a row becomes a question, its prompts (the first is the default); and its address in addresses.py.
+A folder of the user's below the data root is one as well, with the columns of OWN.
 Names that begin with `harness/` are tasks of lm-evaluation-harness (harness.py).
-Item ids are the same in every language. What wins a question and how is unknown here.
+Item ids are the same in every language.
 """
 
 from dataclasses import dataclass, replace
@@ -16,6 +17,7 @@ from studies.parallel_items import CommonItems, common_items
 from studies.prompts import USUAL, Prompt
 from studies.readings import Parts
 from studies.rows import Source
+from studies.values import meant, unknown
 
 __all__ = [
     "BENCHMARKS",
@@ -55,7 +57,7 @@ def languages(benchmark: str, *, source: Source) -> tuple[str, ...]:
     """All languages a benchmark has where `source` looks, sorted."""
     if benchmark.startswith(harness.PREFIX):
         return harness.languages(benchmark, source=source)
-    _entry(benchmark)
+    _entry(benchmark, source=source)
     return rows.languages(benchmark, source=source)
 
 
@@ -87,10 +89,10 @@ def load(
                 f"benchmark without {harness.PREFIX}"
             )
         return harness.load(benchmark, language=language, source=source, limit=limit, prompt=prompt)
-    entry = _with_options(benchmark)
+    entry = _with_options(benchmark, source=source)
     name = prompt or next(iter(entry.prompts))
     if name not in entry.prompts:
-        known = ", ".join(entry.prompts)
+        known = ", ".join(entry.prompts) + meant(name, entry.prompts)
         raise ValueError(f"{benchmark} has no prompt {name!r}: expected one of {known}")
     template = prompts.switched(entry.prompts[name], name=name, asking=asking)
     found = asked(benchmark, entry, language=language, source=source, limit=limit)
@@ -120,7 +122,7 @@ def parts(
             f"{benchmark} shows questions and options in lm-evaluation-harness's own templates "
             f"alone: name the benchmark without {harness.PREFIX}"
         )
-    entry = _with_options(benchmark)
+    entry = _with_options(benchmark, source=source)
     found = asked(benchmark, entry, language=language, source=source, limit=limit)
     return {each.id: _checked(each) for each in found}
 
@@ -133,7 +135,7 @@ def questions(
     Raises:
         ValueError: the benchmark is answered by choosing or unknown, or a row makes no question.
     """
-    entry = _entry(benchmark)
+    entry = _entry(benchmark, source=source)
     if not entry.generated:
         raise ValueError(f"{benchmark} is answered by choosing, not by generating text: use load()")
     found = asked(benchmark, entry, language=language, source=source, limit=limit)
@@ -181,8 +183,8 @@ def _checked(asked: Asked) -> Parts:
     return parts
 
 
-def _with_options(benchmark: str) -> Benchmark:
-    entry = _entry(benchmark)
+def _with_options(benchmark: str, *, source: Source) -> Benchmark:
+    entry = _entry(benchmark, source=source)
     if entry.generated:
         raise ValueError(
             f"{benchmark} is answered by generating text, not by choosing: "
@@ -191,13 +193,17 @@ def _with_options(benchmark: str) -> Benchmark:
     return entry
 
 
-def _entry(benchmark: str) -> Benchmark:
-    if benchmark not in BENCHMARKS:
-        known = ", ".join(BENCHMARKS)
-        raise ValueError(
-            f"unknown benchmark {benchmark!r}: expected one of {known}, or {harness.PREFIX}TASK"
-        )
-    return BENCHMARKS[benchmark]
+def _entry(benchmark: str, *, source: Source) -> Benchmark:
+    if benchmark in BENCHMARKS:
+        return BENCHMARKS[benchmark]
+    if rows.is_own(benchmark, source=source):
+        return OWN
+    raise unknown(
+        "benchmark",
+        benchmark,
+        known=BENCHMARKS,
+        others=f", {harness.PREFIX}TASK, or a folder below --data-root (docs/own-benchmark.md)",
+    )
 
 
 READING = Benchmark(
@@ -217,6 +223,9 @@ INFERENCE = Benchmark(
 )
 FACTS = Benchmark(columns=readings.FACTS, read=readings.fact, prompts=prompts.WHOLE_SENTENCE)
 SPANS = Benchmark(columns=readings.SPANS, read=readings.span, prompts={}, generated=True)
+
+# What a folder of the user's holds.
+OWN = Benchmark(columns=readings.OWN, read=readings.own, prompts=prompts.KNOWLEDGE)
 
 BENCHMARKS: dict[str, Benchmark] = {
     "belebele": READING,

@@ -1,7 +1,6 @@
 """What is written: a benchmark's questions, or sentences to translate, as prompts with references.
 
-Examples shown before a question are the data set's own first items, which are not asked again. How
-texts are drawn, and what writes them, is unknown here.
+Examples shown before a question are the data set's own first items, which are not asked again.
 """
 
 from dataclasses import replace
@@ -15,6 +14,7 @@ from studies.open_prompts import OPEN, OpenPrompt
 from studies.parallel_text import PARALLEL_TEXTS
 from studies.prompts import USUAL
 from studies.rows import Source
+from studies.values import meant, unknown
 
 
 def check(benchmark: str) -> None:
@@ -36,7 +36,7 @@ def check(benchmark: str) -> None:
             f"{benchmark} is answered by choosing, not by writing: expected one of {known}, or "
             f"another study, such as: babelscope run latent-process --benchmark {benchmark}"
         )
-    raise ValueError(f"unknown benchmark {benchmark!r}: expected one of {known}")
+    raise unknown("benchmark", benchmark, known=OPEN)
 
 
 def question_set(
@@ -64,7 +64,7 @@ def question_set(
     if name not in known:
         raise ValueError(
             f"{benchmark} has no prompt {name!r} to be answered by writing: expected one of "
-            f"{', '.join(known)}"
+            f"{', '.join(known)}{meant(name, known)}"
         )
     form = known[name]
     found = benchmarks.questions(

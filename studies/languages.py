@@ -3,8 +3,7 @@
 Inside the project a language is `eng_Latn`: ISO 639-3, then the script, as FLORES-200 writes it.
 Data sets have codes of their own (`en`, `eng`, `ES_LA`); `language_codes.csv` holds them as facts,
 and loaders convert at their edge. A code says which language is meant, not that every text is in
-that script: m_arc's `sr` is `srp_Cyrl` here, and its text is in Latin letters. What a data set
-holds on this disk or on the hub is unknown here.
+that script: m_arc's `sr` is `srp_Cyrl` here, and its text is in Latin letters.
 """
 
 import csv
@@ -86,6 +85,11 @@ def language(code: str) -> Language:
     return _languages()[code]
 
 
+def all_codes() -> tuple[str, ...]:
+    """Every language that there is, sorted."""
+    return tuple(sorted(_languages()))
+
+
 def check(codes: Iterable[str]) -> None:
     """Raise ValueError for the first code that names no language, with what was likely meant."""
     for code in codes:
@@ -99,7 +103,9 @@ def check(codes: Iterable[str]) -> None:
 def _suggestion(code: str, codes: dict[str, str]) -> str:
     """`: did you mean deu_Latn?`, or nothing."""
     meant = [codes[code]] if code in codes else []
-    meant += _aliases().get(code.casefold(), [])
+    # A script that the language is not written in is the commonest slip: rus_Latn for rus_Cyrl.
+    language = code.partition("_")[0]
+    meant += _aliases().get(code.casefold()) or _aliases().get(language.casefold(), [])
     if not meant:
         candidates = [*codes, *_languages()]
         meant = difflib.get_close_matches(code, candidates, n=3, cutoff=0.6)

@@ -3,13 +3,14 @@
 A measure is a reading of activations (site and state) and a score over two languages' vectors:
 mutual nearest neighbours (MEXA; NeuronXA, section 2.3), one of the paper's baselines (CKA, SVCCA,
 ANC), or the mean cosine of a pair, plain or with each language's mean taken away. To add a measure
-of any of these kinds, add an entry. How activations are read is unknown here.
+of any of these kinds, add an entry.
 """
 
 from dataclasses import dataclass, fields, replace
 from typing import Literal
 
 from studies.spec import Switches
+from studies.values import unknown
 
 Site = Literal["resid_post", "mlp_act", "mlp_hidden"]
 State = Literal["raw", "positive", "magnitude"]
@@ -96,8 +97,7 @@ def resolve(name: str, *, switches: Switches) -> Measure:
         ValueError: no measure has that name.
     """
     if name not in MEASURES:
-        known = ", ".join(MEASURES)
-        raise ValueError(f"unknown measure {name!r}: expected one of {known}")
+        raise unknown("measure", name, known=MEASURES)
     measure = MEASURES[name]
     if "sim_features" in measure.switches:
         # The neurons' own switches then say which neurons.

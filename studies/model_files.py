@@ -22,6 +22,7 @@ from studies.model_folder import (
     tokenizer_hash,
 )
 from studies.spec import Model, ModelFacts
+from studies.values import meant
 from studies.weight_files import (
     SINGLE,
     Numbers,
@@ -92,6 +93,7 @@ def _plain_facts(model: Model) -> ModelFacts:
         raise ValueError(
             f"unknown model {model.id!r}: expected a folder that exists, a hub id such as "
             f"'Qwen/Qwen2.5-7B', or an embedded model ({embedded})"
+            f"{meant(model.id, miniworld.MODELS)}"
         )
     return _hub_facts(model)
 

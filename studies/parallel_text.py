@@ -1,8 +1,7 @@
 """Parallel text: the same sentences in a language and in its pivot, matched by id.
 
 To add a data set, add an entry (and its address in addresses.py). Sentences are stripped and
-otherwise left as they are: no template, no instruction. Where rows lie and which models read the
-text is unknown here.
+otherwise left as they are: no template, no instruction.
 """
 
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import Literal
 from studies import rows
 from studies.contents import Bitext
 from studies.rows import Rows, Source
+from studies.values import unknown
 
 Pairs = int | Literal["all"] | None
 SMALLEST = 2  # one pair is every other pair's nearest neighbour: its score says nothing
@@ -182,6 +182,5 @@ def _text(found: Rows, position: int, *, id: str, column: str) -> str:
 
 def _entry(dataset: str) -> ParallelText:
     if dataset not in PARALLEL_TEXTS:
-        known = ", ".join(PARALLEL_TEXTS)
-        raise ValueError(f"unknown parallel text {dataset!r}: expected one of {known}")
+        raise unknown("parallel text", dataset, known=PARALLEL_TEXTS)
     return PARALLEL_TEXTS[dataset]

@@ -42,6 +42,7 @@ INFERENCE = ("premise", "hypothesis", "label")
 FACTS = ("Prompt", "Ans", "Candidate Ans")
 SPANS = ("context", "question", "answers")
 ARITHMETIC = ("question", "answer_number")
+OWN = ("question", "options", "answer")  # context may stand beside them
 VERDICTS = ("True", "Neither", "False")  # XNLI: 0 entailment, 1 neutral, 2 contradiction
 
 
@@ -130,6 +131,22 @@ def inference(row: Row) -> Parts:
         fields={name: _text(row, name) for name in ("premise", "hypothesis")},
         options=VERDICTS,
         gold=_number(row, "label"),
+    )
+
+
+def own(row: Row) -> Parts:
+    """A benchmark of one's own: a question, its options, and the right one numbered from 0.
+
+    A context, where the row has one, stands above the question.
+    """
+    options = row["options"]
+    if not isinstance(options, list):
+        raise ValueError(f"options is {options!r}, expected a list of texts")
+    context = f"{_text(row, 'context')}\n" if row.get("context") is not None else ""
+    return Parts(
+        fields={"question": context + _text(row, "question")},
+        options=tuple(_stated(text, f"option {k}") for k, text in enumerate(options, start=1)),
+        gold=_number(row, "answer"),
     )
 
 

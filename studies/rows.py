@@ -2,19 +2,22 @@
 
 An embedded data set comes from the project; with a data root every other comes from
 `<root>/<data set>/<language>.jsonl` or `.parquet`; without one it comes from the hub. The columns
-are those of the Hugging Face data set wherever the rows lie. What a row means is unknown here.
+are those of the Hugging Face data set wherever the rows lie.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from studies import languages as codes
 from studies import text_files
-from studies.addresses import TRAIN, Address, address
+from studies.addresses import ADDRESSES, TRAIN, Address, address
 from studies.hub import fetch
 from studies.spec import Row
 
+# A data set of the user's own: no name leads out of the data root.
+OWN_NAME = re.compile(r"[A-Za-z0-9][\w.-]*", re.ASCII)
 SUFFIXES = (".jsonl", ".parquet")
 SHOWN = 6
 
@@ -71,7 +74,7 @@ def read(dataset: str, *, language: str, source: Source, columns: Sequence[str] 
     Raises:
         ValueError: there is no such data set or language, or its rows cannot be read.
     """
-    place = address(dataset)
+    place = _place(dataset, source=source)
     codes.check((language,))
     if place.kind == "embedded":
         found = _embedded(dataset, language=language)
@@ -88,7 +91,7 @@ def read(dataset: str, *, language: str, source: Source, columns: Sequence[str] 
 
 def languages(dataset: str, *, source: Source) -> tuple[str, ...]:
     """All languages a data set has where `source` looks, sorted."""
-    place = address(dataset)
+    place = _place(dataset, source=source)
     if place.kind == "embedded":
         from studies import miniworld
 
@@ -98,6 +101,17 @@ def languages(dataset: str, *, source: Source) -> tuple[str, ...]:
     _check_on_hub(dataset, place)
     missing = {codes.flores_style(dataset, code) for code in place.absent}
     return tuple(code for code in codes.known_languages(dataset) if code not in missing)
+
+
+def is_own(dataset: str, *, source: Source) -> bool:
+    """Whether a name that the project does not know is a folder of the user's data root."""
+    known = dataset in ADDRESSES or OWN_NAME.fullmatch(dataset) is None
+    return not known and source.data_root is not None and (source.data_root / dataset).is_dir()
+
+
+def _place(dataset: str, *, source: Source) -> Address:
+    """Where a data set lies; one of the user's own is on disk only."""
+    return Address(kind="local") if is_own(dataset, source=source) else address(dataset)
 
 
 def checked_id(row: Row, column: str, *, where: str) -> str:

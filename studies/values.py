@@ -4,6 +4,7 @@ Numbers are written in ASCII digits, names in ASCII without spaces; a list is pa
 names nothing twice. Which flag or file a value comes from is the caller's to say.
 """
 
+import difflib
 import os
 import re
 import unicodedata
@@ -47,6 +48,30 @@ def number(text: str, what: str) -> float:
     if not isfinite(value):
         raise ValueError(f"{what} {shown(text)}: expected a number such as 2 or -0.5")
     return value + 0.0
+
+
+def unknown(what: str, name: str, *, known: Iterable[str], others: str = "") -> ValueError:
+    """The error for a name that is looked up in vain: what there is, and what was likely meant.
+
+    Args:
+        what: what the name should be one of, such as `measure`.
+        known: the names there are.
+        others: what else could be named, such as `, or FILE.py:function`.
+    """
+    there = list(known)
+    return ValueError(
+        f"unknown {what} {name!r}: expected one of {', '.join(there)}{others}{meant(name, there)}"
+    )
+
+
+def meant(name: str, known: Iterable[str]) -> str:
+    """`; did you mean mexa?`, or nothing where no known name is close."""
+    # The dashes of flags would make all of them alike.
+    by_folded = {each.casefold().lstrip("-"): each for each in known}
+    wanted = name.casefold().lstrip("-")
+    close = difflib.get_close_matches(wanted, by_folded, n=3, cutoff=0.6)
+    named = [by_folded[each] for each in ([wanted] if wanted in by_folded else close)]
+    return f"; did you mean {' or '.join(named)}?" if named else ""
 
 
 def blank(text: str) -> bool:

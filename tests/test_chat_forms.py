@@ -15,10 +15,9 @@ from actors.chat import beginning
 from actors.model import LoadedModel, load
 from actors.prediction.score import _otherwise, ask, score
 from analysis.pages import option_mass
-from orchestrator.flags import request
 from orchestrator.plan import refuse_chat
 from studies import prompts
-from studies.asking import Asking, Chat
+from studies.asking import Asking, Chat, template_arguments
 from studies.contents import ChoiceItem, ChoiceSet
 from studies.kinds.choices import ChoiceGrid
 from studies.model_files import facts, may_chat, may_read
@@ -71,7 +70,7 @@ def model_with(template: str, folder: Path) -> LoadedModel:
 
 
 def chat_of(*arguments: str, **asking: object) -> Chat:
-    given = request(template_argument=list(arguments)).options.asking.arguments
+    given = template_arguments(arguments, "--template-argument")
     chat = Asking(chat_template=True, arguments=given, **asking).chat
     assert chat is not None
     return chat
@@ -214,7 +213,7 @@ def test_what_a_template_is_given_is_read_and_part_of_the_key(tmp_path: Path):
     ],
 )  # fmt: skip
 def test_values_of_a_template_are_json_or_text(text: str, value: object):
-    ((name, found),) = request(template_argument=[text]).options.asking.arguments
+    ((name, found),) = template_arguments([text], "--template-argument")
     assert name == "a"
     assert found == value
     assert type(found) is type(value)
@@ -233,7 +232,7 @@ def test_values_of_a_template_are_json_or_text(text: str, value: object):
 )
 def test_what_is_no_argument_is_refused(arguments: list[str], message: str):
     with pytest.raises(ValueError, match=message):
-        request(template_argument=arguments)
+        template_arguments(arguments, "--template-argument")
 
 
 @pytest.mark.parametrize("name", ["messages", "add_generation_prompt", "system", "a-b", "1a", "é"])

@@ -269,7 +269,7 @@ def test_a_recipe_of_ones_own(root: Path, tmp_path: Path, monkeypatch: pytest.Mo
     recipe.write_text(
         "from dataclasses import replace\n"
         "from studies.recipes import neuronxa\n"
-        "def study(options):\n"
+        "def study(options: neuronxa.Options):\n"
         "    return replace(neuronxa.study(options), name='mine')\n"
     )
     arguments = world.arguments(root, tmp_path / "run", models=world.models()[:1])

@@ -1,30 +1,38 @@
 """What is typed behind a flag: read strictly, never split unasked, refused in one sentence."""
 
-import inspect
 import shutil
 from pathlib import Path
 
 import pytest
 import typer
 
+from orchestrator import recipe
 from orchestrator.__main__ import app
-from orchestrator.flags import Strict, request
+from orchestrator.flags import Strict
+from orchestrator.options import Running
 from studies import miniworld
-from studies import options as opt
-from studies.recipes import RECIPES
+from studies.flags import by_flag, read
+from studies.options import Common
+from studies.recipes import RECIPES, generate, latent_process, neuronxa
 from tests import world
 
+# Every flag with a value, and the studies that have it.
 SHARED = {
-    name: parameter
-    for name, parameter in inspect.signature(request, eval_str=True).parameters.items()
-    if "bool" not in str(parameter.annotation)
+    flag: group[0]
+    for name in RECIPES
+    for flag, group in {**by_flag(recipe.find(name).options), **by_flag(Running)}.items()
+    if not group[0].is_switch
 }
-SEVERAL = {
-    *("model", "language", "benchmark", "measure", "pooling", "layer", "parallel", "pivot"),
-    *("pair", "part", "coefficient", "control", "seed", "finetune", "switch", "stop"),
-    "template_argument",
+STUDIES = {
+    flag: [
+        name
+        for name in RECIPES
+        if flag in {**by_flag(recipe.find(name).options), **by_flag(Running)}
+    ]
+    for flag in SHARED
 }
-LISTS = sorted(SEVERAL - {"finetune", "switch", "stop", "template_argument"})
+SEVERAL = {flag for flag, one in SHARED.items() if one.several}
+LISTS = sorted(SEVERAL - {"--finetune", "--switch", "--stop", "--template-argument"})
 WHOLE = (
     *("--limit", "--fewshot", "--sample", "--n", "--max-new-tokens", "--workers", "--pairs"),
     *("--layer", "--seed"),
@@ -39,10 +47,6 @@ NOT_NUMBERS = (
     *("nan", "inf", "-inf", "infinity", "1e999", "٢", "1_0", "+2", " 2", "2\u200b", "0x2", "1/2"),
     *("−2", "2,5x"),
 )
-
-
-def flag(name: str) -> str:
-    return "--" + name.replace("_", "-")
 
 
 def refusal(
@@ -63,69 +67,66 @@ def refusal(
 
 @pytest.mark.parametrize("name", SHARED)
 def test_a_flag_with_nothing_to_see_is_refused(name, tmp_path, monkeypatch, capsys):
-    unseen = () if name == "stop" else UNSEEN[1:] if name in ("layer", "out") else UNSEEN[1::4]
-    for recipe, value in (
-        *((recipe, "") for recipe in RECIPES),
-        *(("demo", one) for one in unseen),
+    verbatim = SHARED[name].flag.verbatim
+    unseen = () if verbatim else UNSEEN[1:] if name in ("--layer", "--out") else UNSEEN[1::4]
+    for study, value in (
+        *((study, "") for study in STUDIES[name]),
+        *((STUDIES[name][-1], one) for one in unseen),
     ):
         error = refusal(
-            "plan", recipe, f"{flag(name)}={value}",
+            "plan", study, f"{name}={value}",
             monkeypatch=monkeypatch, capsys=capsys, here=tmp_path,
         )  # fmt: skip
-        assert f"{flag(name)} {value!r} is empty" in error
+        assert f"{name} {value!r} is empty" in error
 
 
 @pytest.mark.parametrize("name", sorted(SHARED.keys() - SEVERAL))
 def test_a_flag_that_takes_one_value_is_given_once(name, tmp_path, monkeypatch, capsys):
-    twice = [f"{flag(name)}=1", f"{flag(name)}=2"]
-    error = refusal("plan", "demo", *twice, monkeypatch=monkeypatch, capsys=capsys, here=tmp_path)
-    assert f"{flag(name)} is given 2 times" in error
+    twice = ["plan", STUDIES[name][-1], f"{name}=1", f"{name}=2"]
+    error = refusal(*twice, monkeypatch=monkeypatch, capsys=capsys, here=tmp_path)
+    assert f"{name} is given 2 times" in error
 
 
 VALUES = {
-    "model": ("miniworld-llama", "miniworld-qwen2"),
-    "language": ("deu_Latn", "fra_Latn"),
-    "benchmark": ("mini_belebele", "mini_xstorycloze"),
-    "measure": ("mexa", "nasca"),
-    "pooling": ("last", "average"),
-    "layer": ("1", "2"),
-    "parallel": ("miniworld", "flores200"),
-    "pivot": ("eng_Latn", "deu_Latn"),
-    "pair": ("deu_Latn:fra_Latn", "fra_Latn:deu_Latn"),
-    "part": ("scores", "picture"),
-    "coefficient": ("2.0", "-0.5"),
-    "control": ("random", "halves"),
-    "seed": ("0", "1"),
+    "--model": ("miniworld-llama", "miniworld-qwen2"),
+    "--language": ("deu_Latn", "fra_Latn"),
+    "--benchmark": ("mini_belebele", "mini_xstorycloze"),
+    "--measure": ("mexa", "nasca"),
+    "--pooling": ("last", "average"),
+    "--layer": ("1", "2"),
+    "--parallel": ("miniworld", "flores200"),
+    "--pivot": ("eng_Latn", "deu_Latn"),
+    "--pair": ("deu_Latn:fra_Latn", "fra_Latn:deu_Latn"),
+    "--part": ("scores", "picture"),
+    "--coefficient": ("2.0", "-0.5"),
+    "--control": ("random", "halves"),
+    "--seed": ("0", "1"),
 }
 
 
 @pytest.mark.parametrize("name", LISTS)
 def test_a_list_names_nothing_twice_and_has_no_empty_part(name, tmp_path, monkeypatch, capsys):
-    one, two = VALUES[name]
+    (one, two), study = VALUES[name], STUDIES[name][-1]
     repeated = (
         [f"{one},{two},{one}"],
         [one, two, one],
         [one, f"{two}, {one}"],
-        *([["2", "2.0"], ["0", "-0"]] if name == "coefficient" else []),
+        *([["2", "2.0"], ["0", "-0"]] if name == "--coefficient" else []),
     )
     for values in repeated:
-        given = [f"{flag(name)}={value}" for value in values]
+        given = [f"{name}={value}" for value in values]
         error = refusal(
-            "plan", "demo", *given, monkeypatch=monkeypatch, capsys=capsys, here=tmp_path
+            "plan", study, *given, monkeypatch=monkeypatch, capsys=capsys, here=tmp_path
         )
-        assert error.startswith(f"error: {flag(name)}")
+        assert error.startswith(f"error: {name}")
         assert "is given twice: name it once" in error
     for value in (f"{one},", f",{one}", f"{one},,{two}", f"{one}, ,{two}", f"{one},\u200b", ","):
-        given = f"{flag(name)}={value}"
-        error = refusal(
-            "plan", "demo", given, monkeypatch=monkeypatch, capsys=capsys, here=tmp_path
-        )
+        given = f"{name}={value}"
+        error = refusal("plan", study, given, monkeypatch=monkeypatch, capsys=capsys, here=tmp_path)
         assert "has an empty part" in error
     for hidden in ("\u200f", "\u00a0", " ", "\n"):
-        given = f"{flag(name)}={two},{one}{hidden}"
-        error = refusal(
-            "plan", "demo", given, monkeypatch=monkeypatch, capsys=capsys, here=tmp_path
-        )
+        given = f"{name}={two},{one}{hidden}"
+        error = refusal("plan", study, given, monkeypatch=monkeypatch, capsys=capsys, here=tmp_path)
         assert f"holds U+{ord(hidden):04X}" in error
 
 
@@ -134,7 +135,7 @@ def test_whole_numbers_are_ascii_digits_within_a_column(name, tmp_path, monkeypa
     # Single values and lists are read by one function each; the other flags lead to these two.
     for value in NOT_WHOLE if name in ("--limit", "--layer") else NOT_WHOLE[::8]:
         error = refusal(
-            "plan", "demo", f"{name}={value}",
+            "plan", STUDIES[name][-1], f"{name}={value}",
             monkeypatch=monkeypatch, capsys=capsys, here=tmp_path,
         )  # fmt: skip
         assert error.startswith(f"error: {name} ")
@@ -145,7 +146,7 @@ def test_whole_numbers_are_ascii_digits_within_a_column(name, tmp_path, monkeypa
 def test_numbers_are_finite_and_written_plainly(name, tmp_path, monkeypatch, capsys):
     for value in NOT_NUMBERS:
         error = refusal(
-            "plan", "generate", f"{name}={value}",
+            "plan", STUDIES[name][-1], f"{name}={value}",
             monkeypatch=monkeypatch, capsys=capsys, here=tmp_path,
         )  # fmt: skip
         assert error.startswith(f"error: {name} ")
@@ -231,10 +232,11 @@ def test_other_commands_are_as_strict(arguments, message, tmp_path, monkeypatch,
 
 
 def test_lists_may_have_a_space_behind_their_commas():
-    options = request(language=["deu_Latn, fra_Latn"], layer=["0, 1", "3"], pairs="all").options
+    given = {"--language": ["deu_Latn, fra_Latn"], "--layer": ["0, 1", "3"], "--pairs": ["all"]}
+    options = read(neuronxa.Options, given)
     assert options.languages == ("deu_Latn", "fra_Latn")
-    assert (options.layers, options.pairs, options.all_pairs) == ((0, 1, 3), None, True)
-    zero = request(coefficient=["-0"]).options.coefficients
+    assert (options.layers, options.pairs, options.pair_count) == ((0, 1, 3), "all", None)
+    zero = read(latent_process.Options, {"--coefficient": ["-0"]}).coefficients
     assert str(zero[0]) == "0.0"
 
 
@@ -244,9 +246,9 @@ def test_lists_may_have_a_space_behind_their_commas():
 def test_the_value_of_a_switch_is_never_split(system: str):
     switches = ["chat_template=true", f"system={system}"]
     if system.strip(" ,"):
-        asking = request(switch=switches).options.asking
+        asking = read(Common, {"--switch": switches}).asking
         assert (asking.system, asking.chat_template) == (system, True)
-    stops = request(stop=["a,b", " ", "\n,"]).options.stop
+    stops = read(generate.Options, {"--stop": ["a,b", " ", "\n,"]}).stop
     assert stops == ("a,b", " ", "\n,")
 
 
@@ -263,7 +265,7 @@ def test_an_existing_path_wins(name: str, tmp_path: Path, monkeypatch: pytest.Mo
             ([f"{folder},org/one@v1"], [(str(folder), None), ("org/one", "v1")]),
             ([f"{folder}@s,org/one"], [(str(folder), "s"), ("org/one", None)]),
         ):
-            found = opt.models(request(model=asked).options)
+            found = read(Common, {"--model": asked}).named_models()
             assert [(model.id, model.revision) for model in found] == expected
 
 

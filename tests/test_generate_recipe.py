@@ -9,13 +9,12 @@ import pytest
 
 from orchestrator import plan as plans
 from studies import miniworld
-from studies import options as opt
-from studies.asking import Asking, Lens
+from studies.asking import Asking
 from studies.contents import Sampling
 from studies.kinds import generation
 from studies.kinds.generation import GenerationGrid
-from studies.options import Options
-from studies.recipes import RECIPES, generate, latent_process, neuronxa
+from studies.recipes import RECIPES, generate, neuronxa
+from studies.recipes.generate import Options
 from studies.rows import Source
 from tests import world
 
@@ -84,7 +83,7 @@ def test_how_texts_are_drawn_reaches_the_cells():
     (asked,) = (part.content for part in unit.parts)
     assert asked.sampling == Sampling(temperature=0.7, top_p=0.9, seed=3, n=4)
     others = [drawn, replace(drawn, n=5), replace(drawn, temperature=0.0, top_p=None, seeds=(),
-              n=None)]  # fmt: skip
+              n=1)]  # fmt: skip
     assert len({key for options in others for key in keys(built(options))}) == 3
     settings = [dict(generate.study(options).settings) for options in others]
     assert settings[0] != settings[1] != settings[2]
@@ -136,10 +135,14 @@ def test_what_vllm_does_not_open_is_written_by_transformers():
 
 
 def test_neuronxas_translations_are_the_same_cells_as_ever():
-    options = Options(
-        models=("miniworld-llama",), parallels=("miniworld",), languages=("deu_Latn",), pairs=4
-    )
-    plan = plans.build(neuronxa.study(replace(options, parts=("translation",))), source=Source())
+    asked = {
+        "models": ("miniworld-llama",),
+        "parallels": ("miniworld",),
+        "languages": ("deu_Latn",),
+        "pairs": 4,
+    }
+    options = neuronxa.Options(parts=("translation",), **asked)
+    plan = plans.build(neuronxa.study(options), source=Source())
     pinned = "c2b766caed71892c27fcd3015bfc30edd82e02f9cd805e31e8972a32cd41e57f"
     assert keys(plan) == {pinned}
     ends = "list of end tokens of model miniworld-llama"
@@ -147,7 +150,7 @@ def test_neuronxas_translations_are_the_same_cells_as_ever():
     assert set(plan.pins) == {"model miniworld-llama", texts, ends}
     assert plan.pins[ends] == [], "config.json names all that generation_config.json does"
     assert {unit.model.engine for unit in plan.units} == {"hf"}
-    assert keys(built(options)) == {pinned}
+    assert keys(built(Options(**asked))) == {pinned}
 
 
 @pytest.mark.parametrize(
@@ -172,9 +175,6 @@ def test_neuronxas_translations_are_the_same_cells_as_ever():
         ({"benchmarks": (), "parallels": ("miniworld",), "limit": 5}, "--limit 5 has no effect"),
         ({"benchmarks": (), "parallels": ("miniworld",), "prompt": "a"}, "--prompt a has no"),
         ({"benchmarks": (), "prompts": "a.txt", "fewshot": 2}, "--fewshot 2 has no effect"),
-        ({"measures": ("mexa",)}, "--measure has no effect in the study generate"),
-        ({"paper": True}, "--paper has no effect in the study generate"),
-        ({"lens": Lens(softcap=False)}, "a switch of the logit lens"),
     ],
 )  # fmt: skip
 def test_what_has_no_effect_or_no_meaning_is_refused(chosen: dict[str, object], sentence: str):
@@ -201,14 +201,6 @@ def test_a_file_without_a_language_asked_for_is_refused(tmp_path: Path):
     file = world.write_lines(tmp_path / "mine.jsonl", [{"id": 1, "prompt": "Es war einmal "}])
     with pytest.raises(ValueError, match=r"has no prompt in deu_Latn: expected one of und_Zyyy"):
         built(replace(MINI, prompts=str(file)))
-
-
-@pytest.mark.parametrize("recipe", [neuronxa, latent_process])
-@pytest.mark.parametrize("field", opt.WRITING)
-def test_other_studies_refuse_what_only_writing_reads(recipe, field: str):
-    value = {"stop": ("a",), "prompts": "a.txt", "engine": "hf"}.get(field, 1)
-    with pytest.raises(ValueError, match=f"{opt.WRITING[field]} has no effect in the study"):
-        recipe.study(Options(models=("m",), **{field: value}))
 
 
 def test_the_command_line_from_flags_to_rows(

@@ -13,8 +13,8 @@ from studies.kinds.choices import ChoiceGrid
 from studies.kinds.latent import LatentGrid
 from studies.kinds.steering import CONTROLS, SteeringGrid
 from studies.layers import named_layers
-from studies.options import Options
 from studies.recipes import RECIPES
+from studies.recipes.latent_process import Options
 from studies.rows import Source
 from studies.spec import Model
 from studies.study import Study
@@ -93,7 +93,6 @@ def test_flags_narrow_the_study():
     [
         ({"parts": ("steer",)}, "unknown part 'steer': expected one of output, latent"),
         ({"controls": ("placebo",)}, f"unknown control 'placebo': expected one of {CONTROLS[0]}"),
-        ({"parallels": ("flores200",)}, "--parallel has no effect in the study latent-process"),
         ({"pivots": ("eng_Latn", "fra_Latn")}, "2 pivots: this study steers toward one"),
         ({"benchmarks": ("harness/m_arc",)}, "this study puts questions in its own prompts"),
         ({"parts": ("output",), "coefficients": (1.0,)}, "no effect without the part steering"),
@@ -104,11 +103,6 @@ def test_flags_narrow_the_study():
 def test_what_has_no_effect_or_no_meaning_is_refused(chosen, message: str):
     with pytest.raises(ValueError, match=message):
         study(**chosen)
-
-
-def test_steering_is_refused_where_the_other_study_would_ignore_it():
-    with pytest.raises(ValueError, match="--coefficient has no effect in the study neuronxa"):
-        RECIPES["neuronxa"](Options(models=("m",), coefficients=(1.0,)))
 
 
 def build(**chosen) -> plans.Plan:

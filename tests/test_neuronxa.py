@@ -18,8 +18,8 @@ from studies.kinds.generation import GenerationGrid
 from studies.kinds.training import TransferGrid
 from studies.measures import NEURONXA
 from studies.model_files import facts
-from studies.options import Options
 from studies.recipes import RECIPES
+from studies.recipes.neuronxa import Options
 from studies.rows import Source
 from studies.spec import Model, Switches
 from studies.study import Study

@@ -6,16 +6,26 @@ import pytest
 
 from orchestrator import recipe, stop
 from orchestrator.__main__ import BAD_INPUT, main
-from studies.options import Options
 from studies.study import Study
 
 HEAD = """
+from dataclasses import dataclass; from typing import Literal
+from studies.options import Common
 from studies.spec import Model
 from studies.kinds.choices import ChoiceGrid
 from studies.study import Study
 M = (Model(id="miniworld-llama"),)
 G = (ChoiceGrid(benchmark="mini_belebele", languages=("deu_Latn",), limit=3),)
 """
+MINE = "@dataclass(frozen=True, kw_only=True)\nclass Mine(Common):\n"
+
+
+def made_of(name: str) -> Study:
+    """The study of a name with the options' defaults."""
+    found = recipe.find(name)
+    return found.study(found.options())
+
+
 MISTAKES: dict[str, tuple[str, str]] = {
     "no function": ("def other(options): pass", "'study' does not exist; the functions there are"),
     "no function at all": ("x = 1", "'study' does not exist; it defines no function"),
@@ -24,16 +34,41 @@ MISTAKES: dict[str, tuple[str, str]] = {
     "a list": ("def study(options): return [1]", "returned an object of type list"),
     "a class's name": ("def study(options): return Study", "returned an object of type type"),
     "a coroutine": ("def study(options):\n  yield 1", "returned an object of type generator"),
-    "raises": ("def study(options):\n  return 1 / 0", "line 9: function 'study' failed"),
-    "raises a ValueError": ("def study(options):\n  int('x')", "line 9: function 'study' failed"),
+    "raises": ("def study(options):\n  return 1 / 0", "line 11: function 'study' failed"),
+    "raises a ValueError": ("def study(options):\n  int('x')", "line 11: function 'study' failed"),
     "asks for what is not there": ("def study(options): return options.shots", "AttributeError"),
-    "takes nothing": ("def study(): pass", "expected def study(options)"),
-    "takes two": ("def study(options, other): pass", "expected def study(options)"),
-    "keyword only": ("def study(*, options): pass", "expected def study(options)"),
+    "takes nothing, returns nothing": ("def study(): pass", "returned nothing: expected a stud"),
+    "takes two": ("def study(options, other): pass", "expected def study() or def study(options)"),
+    "keyword only": ("def study(*, options): pass", "expected def study() or def study(options)"),
+    "takes a text": ("def study(options: str): pass", "takes <class 'str'>: expected a dataclass"),
+    "an annotation": (
+        "def study(options: 'Nothing'): pass",
+        "annotations of 'study' cannot be rea",
+    ),
+    "no dataclass of its own": (
+        "class Mine(Common):\n  depth: int = 3\ndef study(options: Mine): pass",
+        "the options Mine are no dataclass of their own: write @dataclass(frozen=True",
+    ),
+    "a type of no flag": (
+        f"{MINE}  depth: complex = 1j\ndef study(options: Mine): pass",
+        "the option depth of Mine has a type that no flag is read as: expected bool, str, int",
+    ),
+    "names that are numbers": (
+        f"{MINE}  depth: Literal[1, 2] = 1\ndef study(options: Mine): pass",
+        "the option depth of Mine has a type that no flag is read as",
+    ),
+    "no default": (
+        f"{MINE}  depth: int\ndef study(options: Mine): pass",
+        "the option depth of Mine has no default: give it one",
+    ),
+    "not frozen": (
+        "@dataclass\nclass Mine(Common):\n  depth: int = 3\ndef study(options: Mine): pass",
+        "cannot inherit non-frozen dataclass from a frozen one",
+    ),
     "syntax": ("def study(options:\n  pass", "cannot be read as Python (SyntaxError"),
     "indentation": ("def study(options):\npass", "cannot be read as Python (IndentationError"),
     "an import": ("import nowhere_at_all", "No module named 'nowhere_at_all'"),
-    "a name": ("study = undefined", "line 8: it cannot be read as Python (NameError"),
+    "a name": ("study = undefined", "line 10: it cannot be read as Python (NameError"),
     "exits": ("raise SystemExit(3)", "SystemExit: 3"),
     "stops": ("def study(options):\n  exit()", "function 'study' failed (SystemExit"),
     "recurses": ("def study(options): return study(options)", "RecursionError"),
@@ -73,7 +108,7 @@ def test_a_mistake_is_one_sentence_that_names_the_file(tmp_path: Path, mistake: 
     file = tmp_path / "mine.py"
     file.write_text(f"{HEAD}\n{code}\n")
     with pytest.raises(ValueError, match=r"mine\.py") as caught:
-        recipe.study(f"{file}:study", Options())
+        made_of(f"{file}:study")
     said = str(caught.value)
     assert sentence in said and "\n" not in said
 
@@ -90,7 +125,7 @@ def test_a_file_that_is_no_python(tmp_path: Path, content: bytes, sentence: str)
     file = tmp_path / "mine.py"
     file.write_bytes(content)
     with pytest.raises(ValueError, match=sentence):
-        recipe.study(f"{file}:study", Options())
+        made_of(f"{file}:study")
 
 
 @pytest.mark.parametrize(
@@ -106,7 +141,7 @@ def test_a_file_that_is_no_python(tmp_path: Path, content: bytes, sentence: str)
 )
 def test_a_name_that_leads_to_no_function(name: str, sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence):
-        recipe.study(name, Options())
+        made_of(name)
 
 
 def test_a_module_beside_the_file_is_said_to_lie_there(tmp_path: Path) -> None:
@@ -114,7 +149,7 @@ def test_a_module_beside_the_file_is_said_to_lie_there(tmp_path: Path) -> None:
     file = tmp_path / "mine.py"
     file.write_text("import beside")
     with pytest.raises(ValueError, match=f"set PYTHONPATH to {tmp_path}"):
-        recipe.study(f"{file}:study", Options())
+        made_of(f"{file}:study")
 
 
 @pytest.mark.parametrize("name", ["torch.py", "studies.py", "json.py", "demo.py"])
@@ -125,17 +160,18 @@ def test_a_file_may_be_called_as_any_module_is(tmp_path: Path, name: str) -> Non
         "from __future__ import annotations\nimport json\nfrom dataclasses import dataclass\n"
         f"{HEAD}\n@dataclass(slots=True)\nclass Mine:\n  x: int = 1\n\n{good}\n"
     )
-    made = recipe.study(f"{file}:study", Options())
+    made = made_of(f"{file}:study")
     assert isinstance(made, Study) and made.name == "mine"
 
 
 def test_our_own_refusals_pass_as_they_are(tmp_path: Path) -> None:
     file = tmp_path / "mine.py"
     file.write_text(
-        "from studies.recipes import neuronxa\ndef study(options): return neuronxa.study(options)"
+        "from studies.recipes import neuronxa\n"
+        "def study(options: neuronxa.Options): return neuronxa.study(options)"
     )
     with pytest.raises(ValueError, match="model") as caught:
-        recipe.study(f"{file}:study", Options())
+        made_of(f"{file}:study")
     assert "failed" not in str(caught.value)
 
 
@@ -157,4 +193,4 @@ def test_a_signal_while_a_file_is_read_ends_the_command_as_anywhere(tmp_path: Pa
     path = tmp_path / "mine.py"
     path.write_text("import os, signal\nos.kill(os.getpid(), signal.SIGTERM)\ndone = 1\n")
     with pytest.raises(stop.Interrupted), stop.at_once():
-        recipe.study(f"{path}:study", Options())
+        made_of(f"{path}:study")

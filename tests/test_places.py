@@ -190,7 +190,7 @@ def test_a_lost_cluster_ends_with_1(monkeypatch: pytest.MonkeyPatch, capsys: pyt
     def lost(*_: object) -> None:
         raise LostError("the Ray cluster at head:6379 is lost")
 
-    monkeypatch.setattr("orchestrator.recipe.study", lost)
+    monkeypatch.setattr("orchestrator.recipe.Recipe.study", lost)
     assert run("plan", "demo", monkeypatch=monkeypatch) == 1
     assert capsys.readouterr().err == "error: the Ray cluster at head:6379 is lost\n"
 
@@ -224,7 +224,7 @@ def test_a_signal_where_no_unit_runs_ends_the_command_with_130(
         os.kill(os.getpid(), number)
         time.sleep(10)
 
-    monkeypatch.setattr("orchestrator.recipe.study", struck)
+    monkeypatch.setattr("orchestrator.recipe.Recipe.study", struck)
     assert run("plan", "demo", "--cluster", "inline", monkeypatch=monkeypatch) == 130
     assert capsys.readouterr().err == "interrupted: the same command continues\n"
 

@@ -11,13 +11,13 @@ import pytest
 
 from orchestrator import context_length
 from orchestrator import plan as plans
-from studies import options as opt
 from studies.asking import Chat
+from studies.flags import read
 from studies.kinds.alignment import AlignmentGrid
 from studies.kinds.choices import ChoiceGrid
 from studies.model_files import facts
-from studies.options import Options
-from studies.recipes import RECIPES
+from studies.recipes import RECIPES, latent_process
+from studies.recipes.neuronxa import Options
 from studies.rows import Source
 from studies.spec import Model
 from studies.study import Study
@@ -196,7 +196,7 @@ def test_a_single_pair_is_refused(tmp_path: Path):
         rows = [{"id": 1, "sentence": f"one in {language}"}]
         world.write_lines(tmp_path / "flores200" / f"{language}.jsonl", rows)
     with pytest.raises(ValueError, match=r"at least 2|fewer than 2|needs 2|two"):
-        build(tmp_path, pairs=None, all_pairs=True, benchmarks=())
+        build(tmp_path, pairs="all", benchmarks=())
 
 
 def test_texts_beyond_the_context_are_counted(root: Path, tmp_path: Path):
@@ -288,10 +288,11 @@ def test_the_same_weights_twice_are_refused(root: Path, tmp_path: Path):
 
 
 def test_switches_are_checked_by_value():
-    found = opt.switches(["nas_site=h", "include_bos=false", "chat_template=true", "softcap=false"])
+    switches = ["nas_site=h", "include_bos=false", "chat_template=true", "softcap=false"]
+    found = read(latent_process.Options, {"--switch": switches})
     assert found.switches.nas_site == "h" and found.switches.include_bos is False
     assert found.asking.chat == Chat() and not found.lens.softcap
     assert found.steering == type(found.steering)()
     for bad in ("nas_site=x", "include_bos=no", "what=1", "nas_site", "seed=-1"):
         with pytest.raises(ValueError, match="switch"):
-            opt.switches([bad])
+            read(Options, {"--switch": [bad]})

@@ -18,6 +18,7 @@ from actors.measuring.ceiling import Ceiling, count_weights, measure, seconds
 from actors.measuring.tasks import TASKS, Task
 from actors.model import LoadedModel
 from actors.structure.sites import watch_input
+from studies.values import unknown
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +60,7 @@ def bench(
     """
     for name in only:
         if name not in TASKS:
-            raise ValueError(f"unknown task {name!r}: expected one of {', '.join(TASKS)}")
+            raise unknown("task", name, known=TASKS)
     return _bench(loaded, rounds=rounds, only=only)
 
 

@@ -23,6 +23,7 @@ from actors.model import BATCH_TOKENS, LoadedModel
 from actors.structure.find import find
 from actors.structure.proof import prove
 from studies.spec import Dtype, ModelFacts
+from studies.values import unknown
 
 SHAPES: Mapping[str, Callable[[], PretrainedConfig]] = {
     "llama-68m": lambda: LlamaConfig(
@@ -64,7 +65,7 @@ def build(
         ValueError: no shape has that name.
     """
     if name not in SHAPES:
-        raise ValueError(f"unknown shape {name!r}: expected one of {', '.join(SHAPES)}")
+        raise unknown("shape", name, known=SHAPES)
     if threads is not None:
         torch.set_num_threads(threads)
     config = SHAPES[name]()

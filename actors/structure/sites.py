@@ -12,6 +12,8 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor, nn
 
+from studies.values import unknown
+
 # Shapes: B rows, T tokens, D width of a site, N positions, V vocabulary
 
 SiteName = Literal[
@@ -116,7 +118,7 @@ class Sites:
         """
         last = len(self.blocks)
         if site not in SITES:
-            raise ValueError(f"unknown site {site!r}: expected one of {', '.join(SITES)}")
+            raise unknown("site", site, known=SITES)
         if site in self.missing:
             raise ValueError(
                 f"site {site!r} does not exist in this model: {self.missing[site]}; "

@@ -19,7 +19,6 @@ from actors.kinds.given import PivotCache
 from actors.model import LoadedModel, load
 from orchestrator import plan as plans
 from studies.contents import Bitext
-from studies.options import Options
 from studies.recipes import neuronxa
 from studies.rows import Source
 
@@ -67,7 +66,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=None)
     arguments = parser.parse_args()
-    asked = Options(
+    asked = neuronxa.Options(
         models=(arguments.model,),
         parallels=("flores200",),
         parts=("scores",),

@@ -33,7 +33,6 @@ from orchestrator.storage.store import Store
 from orchestrator.storage.tables import ALL_TABLES
 from studies import parallel_text
 from studies.measures import MEASURES, NEURONXA
-from studies.options import Options
 from studies.recipes import neuronxa
 from studies.rows import Source
 from studies.spec import POOLINGS, Cell, Row, Switches
@@ -63,7 +62,7 @@ def make(folder: Path, *, cells: int, models: int, data_root: Path | None = None
 
 def build(world: World, *, done: frozenset[str] = frozenset()) -> plans.Plan:
     """The plan of the study of everything there is in `world`."""
-    options = Options(
+    options = neuronxa.Options(
         models=tuple(world.models), parallels=(DATASET,), pairs=PAIRS, parts=("scores",)
     )
     source = Source(data_root=world.data_root)

@@ -1,14 +1,14 @@
-"""One study per file: a function that takes the command line's options and returns a `Study`."""
+"""One study per file: its options, and a function that makes a `Study` of them."""
 
 from collections.abc import Callable
+from typing import Any
 
-from studies.options import Options
 from studies.recipes import demo, generate, latent_process, neuronxa
 from studies.study import Study
 
 __all__ = ["RECIPES"]
 
-RECIPES: dict[str, Callable[[Options], Study]] = {
+RECIPES: dict[str, Callable[[Any], Study]] = {
     "neuronxa": neuronxa.study,
     "latent-process": latent_process.study,
     "generate": generate.study,

@@ -3,24 +3,25 @@
 It is the NeuronXA recipe with other defaults, so what works here works on real models and data.
 """
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from studies import miniworld
-from studies.options import Options
 from studies.recipes import neuronxa
 from studies.study import Study
 
-BENCHMARKS = ("mini_belebele", "mini_xstorycloze")
-LIMIT = 100
+EXAMPLE = "--model miniworld-llama --limit 20"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options(neuronxa.Options):
+    """NeuronXA's options with the demo's defaults."""
+
+    models: tuple[str, ...] = miniworld.MODELS
+    parallels: tuple[str, ...] = ("miniworld",)
+    benchmarks: tuple[str, ...] = ("mini_belebele", "mini_xstorycloze")
+    limit: int | None = 100
 
 
 def study(options: Options) -> Study:
     """The demo's study; every flag narrows or widens it as in the recipe it stands on."""
-    chosen = replace(
-        options,
-        models=options.models or miniworld.MODELS,
-        parallels=options.parallels or ("miniworld",),
-        benchmarks=options.benchmarks or BENCHMARKS,
-        limit=options.limit or LIMIT,
-    )
-    return replace(neuronxa.study(chosen), name="demo")
+    return replace(neuronxa.study(options), name="demo")

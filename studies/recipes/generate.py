@@ -6,38 +6,69 @@ named, the embedded models answer the embedded questions.
 """
 
 from collections.abc import Iterator
-from dataclasses import asdict
-from typing import Literal, get_args
+from dataclasses import asdict, dataclass
+from typing import Literal
 
 from studies import generation_items, miniworld
-from studies import options as opt
+from studies.contents import Sampling
+from studies.flags import WHERE, WRITING, flag, shown
 from studies.kinds.generation import GenerationGrid
-from studies.options import Options
-from studies.parallel_text import PARALLEL_TEXTS
+from studies.options import Common, ParallelOptions
 from studies.spec import Engine
 from studies.study import Study
+from studies.values import once
 
 NAME = "generate"
+EXAMPLE = "--model Qwen/Qwen2.5-7B --benchmark xquad,mgsm --dtype bfloat16"
 BENCHMARK, MINI_BENCHMARK, MINI_LIMIT = "xquad", "mini_xquad", 100
 PIVOT = "eng_Latn"
-PAIRS = 100
-ENGINES = ("auto", *get_args(Engine))
 
-NOT_READ = {
-    "measures": "--measure",
-    "poolings": "--pooling",
-    "layers": "--layer",
-    "language_pairs": "--pair",
-    "parts": "--part",
-    "paper": "--paper",
-    "coefficients": "--coefficient",
-    "controls": "--control",
-    "sample": "--sample",
-    "how": "--finetune",
-    "switches": "a switch of alignment scores",
-    "lens": "a switch of the logit lens (lens_norm, lens_head, softcap)",
-    "steering": "a switch of steering (vec_norm, steer_pos)",
-}
+
+@dataclass(frozen=True, kw_only=True)
+class Options(ParallelOptions, Common):
+    """What plain generation reads."""
+
+    benchmarks: tuple[str, ...] = shown("xquad, where nothing else is to be written")
+    fewshot: int | None = flag(
+        "Examples before each prompt, such as --fewshot 2.", shown="translation 4, else 0"
+    )
+    prompts: str | None = flag(
+        "Prompts of your own, such as --prompts mine.jsonl (id, prompt) or mine.txt."
+    )
+    temperature: float = flag(
+        "How texts are drawn, such as --temperature 0.7; 0 takes the most probable token.",
+        default=0.0,
+        panel=WRITING,
+    )
+    top_p: float | None = flag(
+        "Draw from the most probable tokens that together reach this, such as --top-p 0.9.",
+        shown="1",
+        panel=WRITING,
+    )
+    n: int = flag("Texts drawn for every prompt, such as --n 4.", default=1, least=1, panel=WRITING)
+    seeds: tuple[int, ...] = flag(
+        "Seed of the draw, such as --seed 1.", "--seed", default=(), shown="0", panel=WRITING
+    )
+    max_new_tokens: int | None = flag(
+        "Tokens of a text at most, such as --max-new-tokens 64.",
+        shown="the prompt's",
+        least=1,
+        panel=WRITING,
+    )
+    stop: tuple[str, ...] = flag(
+        "What ends a text, such as --stop newline: newline, none, or a text. Repeatable.",
+        default=(),
+        shown="the prompt's",
+        panel=WRITING,
+        read=once,
+        suggested=lambda: ("newline", "none"),
+        verbatim=True,
+    )
+    engine: Literal["auto"] | Engine = flag(
+        "What writes, such as --engine hf; auto is vllm where it can, else hf.",
+        default="auto",
+        panel=WHERE,
+    )
 
 
 def study(options: Options) -> Study:
@@ -47,19 +78,19 @@ def study(options: Options) -> Study:
         ValueError: an option that is unknown, or without effect on what is asked for.
     """
     _refuse_ignored(options)
-    sampling = opt.sampling(options)
+    sampling = _sampling(options)
     return Study(
         name=NAME,
-        models=opt.models(options, default=_default_models(options)),
+        models=options.named_models(default=_default_models(options)),
         grids=tuple(_grids(options)),
         settings={
             "limit": _limit(options) or "all",
-            "pairs": _pairs(options) or "all",
+            "pairs": options.pair_count or "all",
             "prompt": options.prompt or "default",
             "fewshot": "default" if options.fewshot is None else options.fewshot,
             "max_new_tokens": options.max_new_tokens or "default",
             "stop": list(options.stop) or "default",
-            "dtype": options.dtype or "float32",
+            "dtype": options.dtype,
             **asdict(sampling),
             **options.asking.changed(),
         },
@@ -71,12 +102,8 @@ def _grids(options: Options) -> Iterator[GenerationGrid]:
         generation_items.check(benchmark)
         yield _grid(options, benchmark, task="question", limit=_limit(options))
     for dataset in options.parallels:
-        if dataset not in PARALLEL_TEXTS:
-            raise ValueError(
-                f"unknown parallel text {dataset!r}: expected one of {', '.join(PARALLEL_TEXTS)}"
-            )
         for pivot in options.pivots or (PIVOT,):
-            yield _grid(options, dataset, task="translation", limit=_pairs(options), pivot=pivot)
+            yield _grid(options, dataset, task="translation", limit=options.pair_count, pivot=pivot)
     if options.prompts is not None:
         yield _grid(options, options.prompts, task="text", limit=options.limit)
 
@@ -99,9 +126,9 @@ def _grid(
         prompt=options.prompt,
         asking=options.asking,
         max_new_tokens=options.max_new_tokens,
-        stop=opt.stops(options),
-        sampling=opt.sampling(options),
-        engine=_engine(options),
+        stop=_stops(options),
+        sampling=_sampling(options),
+        engine=options.engine,
     )
 
 
@@ -124,29 +151,55 @@ def _limit(options: Options) -> int | None:
     return options.limit or (None if whole else MINI_LIMIT)
 
 
-def _pairs(options: Options) -> int | None:
-    return None if options.all_pairs else options.pairs or PAIRS
+def _sampling(options: Options) -> Sampling:
+    """How tokens are drawn.
+
+    Raises:
+        ValueError: nothing can be drawn so, or a setting has no effect at temperature 0.
+    """
+    if len(options.seeds) > 1:
+        raise ValueError(
+            f"{len(options.seeds)} seeds: texts are drawn with one; ask for several texts of every "
+            "prompt with --n, or run the study once for each seed"
+        )
+    for name, given in (("--top-p", options.top_p is not None), ("--seed", bool(options.seeds))):
+        if given and options.temperature == 0:
+            raise ValueError(f"{name} has no effect at temperature 0: add --temperature 1")
+    return Sampling(
+        temperature=options.temperature,
+        top_p=1.0 if options.top_p is None else options.top_p,
+        seed=options.seeds[0] if options.seeds else 0,
+        n=options.n,
+    )
 
 
-def _engine(options: Options) -> Engine | Literal["auto"]:
-    """The engine of this name."""
-    if options.engine is None or options.engine == "auto":
-        return "auto"
-    for engine in get_args(Engine):
-        if engine == options.engine:
-            return engine  # type: ignore[no-any-return]
-    raise ValueError(f"unknown engine {options.engine!r}: expected one of {', '.join(ENGINES)}")
+def _stops(options: Options) -> tuple[str, ...] | None:
+    """What ends a text: `newline`, `none` or texts as they are; None leaves it to the prompt.
+
+    Raises:
+        ValueError: one is empty, or `none` stands beside others.
+    """
+    if not options.stop:
+        return None
+    if options.stop == ("none",):
+        return ()
+    if "none" in options.stop:
+        raise ValueError("--stop none beside another --stop: expected one or the other")
+    if "" in options.stop:
+        raise ValueError(
+            "--stop '': every text would end at once; expected a text, newline, or none"
+        )
+    return tuple("\n" if stop == "newline" else stop for stop in options.stop)
 
 
 def _refuse_ignored(options: Options) -> None:
     """A setting without effect is a misunderstanding: say so before anything runs."""
-    opt.refuse_unused(options, recipe=NAME, flags=NOT_READ)
     asks = bool(_benchmarks(options))
-    without_text = {"pairs": "--pairs", "all_pairs": "--pairs", "pivots": "--pivot"}
-    for name, flag in without_text.items():
+    without_text = {"pairs": "--pairs", "pivots": "--pivot"}
+    for name, given in without_text.items():
         if getattr(options, name) and not options.parallels:
             raise ValueError(
-                f"{flag} has no effect where nothing is translated: name a parallel text, such as "
+                f"{given} has no effect where nothing is translated: name a parallel text, such as "
                 "--parallel flores200"
             )
     pivots = options.pivots or (PIVOT,)

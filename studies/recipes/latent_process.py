@@ -7,21 +7,23 @@ them toward English (`steering`, with `controls`, which the paper has not).
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 
 from studies import miniworld
-from studies import options as opt
-from studies.benchmarks import BENCHMARKS
+from studies.asking import Lens, Steering
+from studies.benchmarks import BENCHMARKS, OWN
+from studies.flags import flag, shown
 from studies.kinds.alignment import AlignmentGrid
 from studies.kinds.choices import ChoiceGrid
 from studies.kinds.latent import LatentGrid
 from studies.kinds.steering import CONTROLS, Control, SteeringGrid
 from studies.layers import Layers
-from studies.options import Options
+from studies.options import Common, PaperOptions
 from studies.question_texts import Questions
 from studies.study import Grid, Study
 
 NAME = "latent-process"
+EXAMPLE = "--model google/gemma-2-2b-it --benchmark belebele --part output --dtype bfloat16"
 PIVOT = "eng_Latn"
 PROMPT, MINI_PROMPT = "latent", "cloze"
 PAPER_BENCHMARKS = ("belebele", "mmmlu", "m_hellaswag")
@@ -34,17 +36,42 @@ SAMPLE = 50
 COMPARED = 200
 SIMILARITIES = ("cka", "cosine", "cosine_centred")
 
-NOT_READ = {
-    "parallels": "--parallel",
-    "pairs": "--pairs",
-    "all_pairs": "--pairs",
-    "language_pairs": "--pair",
-    "measures": "--measure",
-    "poolings": "--pooling",
-    "fewshot": "--fewshot",
-    "how": "--finetune",
-    **opt.WRITING,
-}
+
+@dataclass(frozen=True, kw_only=True)
+class Options(PaperOptions, Common):
+    """What the latent-process study reads."""
+
+    benchmarks: tuple[str, ...] = shown("belebele; without --model embedded ones")
+    prompt: str | None = shown("latent; cloze for embedded benchmarks", default=None)
+    layers: tuple[int, ...] = shown("every fourth; coefficients are swept in two of them")
+    parts: tuple[str, ...] = flag(
+        "Parts of the study, such as --part output,steering (babelscope list parts).",
+        "--part",
+        default=(),
+        shown="all",
+        known=lambda: PARTS,
+    )
+    coefficients: tuple[float, ...] = flag(
+        "How far to steer, such as --coefficient=-2,2. Repeatable.",
+        "--coefficient",
+        default=COEFFICIENTS,
+    )
+    controls: tuple[Control, ...] = flag(
+        "Controls of steering, such as --control random. Repeatable.",
+        "--control",
+        default=(),
+        shown="all that apply",
+    )
+    sample: int = flag(
+        "Questions drawn for vectors and pictures, such as --sample 30.", default=SAMPLE, least=2
+    )
+    seeds: tuple[int, ...] = flag(
+        "Seeds of that draw; several, such as --seed 0,1,2, show its spread.",
+        "--seed",
+        default=(0,),
+    )
+    lens: Lens = flag("", "--switch", default=Lens())
+    steering: Steering = flag("", "--switch", default=Steering())
 
 
 def study(options: Options) -> Study:
@@ -57,13 +84,13 @@ def study(options: Options) -> Study:
     _refuse_ignored(options, parts)
     return Study(
         name=NAME,
-        models=opt.models(options, default=_default_models(options)),
+        models=options.named_models(default=_default_models(options)),
         grids=tuple(grid for part in parts for grid in PARTS[part](options)),
         settings={
             "limit": options.limit or "all",
             "prompt": options.prompt or "default",
-            "sample": _sample(options),
-            "dtype": options.dtype or "float32",
+            "sample": options.sample,
+            "dtype": options.dtype,
             **options.asking.settings(),
             **asdict(options.lens),
             **asdict(options.steering),
@@ -120,8 +147,8 @@ def _states(options: Options) -> Iterator[Grid]:
                     prompt=_prompt(options, benchmark),
                     asking=options.asking,
                     limit=options.limit,
-                    sample=_sample(options) if together else COMPARED,
-                    seed=(options.seeds or (0,))[0],
+                    sample=options.sample if together else COMPARED,
+                    seed=options.seeds[0],
                 ),
             )
 
@@ -133,7 +160,7 @@ def _steering(options: Options) -> Iterator[Grid]:
         if not options.layers:
             yield _steered(options, benchmark, layers="swept")
         # One pass answers all that is asked of a prompt, so controls ride along.
-        ends = tuple(end for end in ENDS if end in (options.coefficients or COEFFICIENTS))
+        ends = tuple(end for end in ENDS if end in options.coefficients)
         yield _steered(
             options,
             benchmark,
@@ -159,7 +186,7 @@ def _steered(
     coefficients: tuple[float, ...] | None = None,
     controls: bool = False,
 ) -> SteeringGrid:
-    given = options.coefficients or COEFFICIENTS
+    given = options.coefficients
     others = [name for name in _benchmarks(options) if name != benchmark]
     return SteeringGrid(
         benchmark=benchmark,
@@ -170,8 +197,8 @@ def _steered(
         asking=options.asking,
         layers=layers,
         coefficients=given if coefficients is None else coefficients,
-        seeds=options.seeds or (0,),
-        sample=_sample(options),
+        seeds=options.seeds,
+        sample=options.sample,
         controls=_those_that_apply(options, benchmark, others=others) if controls else (),
         control_coefficients=_control_coefficients(given),
         others=tuple(others),
@@ -198,9 +225,6 @@ def _those_that_apply(
     options: Options, benchmark: str, *, others: list[str]
 ) -> tuple[Control, ...]:
     """The controls asked for, or all that this benchmark and prompt allow."""
-    unknown = [name for name in options.controls if name not in CONTROLS]
-    if unknown:
-        raise ValueError(f"unknown control {unknown[0]!r}: expected one of {', '.join(CONTROLS)}")
     if "orthogonal" in options.controls and not _has_letters(options, benchmark):
         raise ValueError(
             f"the control orthogonal needs options that are letters, and {benchmark} is asked with "
@@ -219,18 +243,12 @@ def _those_that_apply(
 
 def _has_letters(options: Options, benchmark: str) -> bool:
     """Whether the options are answered by letter."""
-    entry = BENCHMARKS.get(benchmark)
-    prompt = _prompt(options, benchmark)
-    if entry is None or prompt not in entry.prompts:
-        return False
-    return entry.prompts[prompt].lettered
+    prompt = BENCHMARKS.get(benchmark, OWN).prompts.get(_prompt(options, benchmark))
+    return prompt is not None and prompt.lettered
 
 
 def _parts(options: Options) -> tuple[str, ...]:
     """The parts asked for, in their order."""
-    unknown = [part for part in options.parts if part not in PARTS]
-    if unknown:
-        raise ValueError(f"unknown part {unknown[0]!r}: expected one of {', '.join(PARTS)}")
     return tuple(part for part in PARTS if not options.parts or part in options.parts)
 
 
@@ -268,13 +286,8 @@ def _with_pivot(options: Options) -> tuple[str, ...]:
     return tuple(dict.fromkeys((_pivot(options), *options.languages)))
 
 
-def _sample(options: Options) -> int:
-    return options.sample or SAMPLE
-
-
 def _refuse_ignored(options: Options, parts: tuple[str, ...]) -> None:
     """A setting without effect is a misunderstanding: say so before anything runs."""
-    opt.refuse_unused(options, recipe=NAME, flags=NOT_READ)
     harness = [name for name in _benchmarks(options) if name.startswith("harness/")]
     if harness:
         raise ValueError(
@@ -288,6 +301,6 @@ def _refuse_ignored(options: Options, parts: tuple[str, ...]) -> None:
         "lens": ("a switch of the logit lens (lens_norm, lens_head, softcap)", "latent"),
     }
     unset = Options()
-    for name, (flag, part) in needed.items():
+    for name, (given, part) in needed.items():
         if getattr(options, name) != getattr(unset, name) and part not in parts:
-            raise ValueError(f"{flag} has no effect without the part {part}: add --part {part}")
+            raise ValueError(f"{given} has no effect without the part {part}: add --part {part}")

@@ -6,19 +6,22 @@ the paper shows. The main result is the cross-model table: Pearson's r over lang
 score and each benchmark's accuracy.
 """
 
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 
-from studies import options as opt
+from studies.contents import FineTuning
+from studies.flags import flag, shown
 from studies.kinds.alignment import AlignmentGrid
 from studies.kinds.choices import ChoiceGrid
 from studies.kinds.generation import GenerationGrid
 from studies.kinds.training import TransferGrid
 from studies.measures import MEASURES, NEURONXA
-from studies.options import Options
-from studies.spec import Pooling
+from studies.options import Common, PaperOptions, ParallelOptions, known_languages
+from studies.spec import POOLINGS, Pooling
 from studies.study import Grid, Study
+from studies.values import parsed
 
+EXAMPLE = "--model ./llama --model ./qwen --benchmark belebele --language all --out runs/first"
 PIVOT = "eng_Latn"
 PICTURED = "zho_Hans"
 RETRIEVING = ("mexa", "nasca")
@@ -36,15 +39,59 @@ PAPER_PAIRS = (
 )
 PAPER_PARTS = ("scores", "retrieval", "pairs", "picture", "robustness", "transfer")
 USUAL_PARTS = ("scores", "picture")
-NOT_READ = {
-    "coefficients": "--coefficient",
-    "controls": "--control",
-    "seeds": "--seed",
-    "sample": "--sample",
-    "lens": "a switch of the logit lens (lens_norm, lens_head, softcap)",
-    "steering": "a switch of steering (vec_norm, steer_pos)",
-    **opt.WRITING,
-}
+
+
+def pairs_of_languages(texts: Sequence[str], flag: str) -> tuple[tuple[str, str], ...]:
+    """Pairs of two languages, such as deu_Latn:fra_Latn."""
+
+    def two(text: str) -> tuple[str, str]:
+        first, colon, second = text.partition(":")
+        if not (first and colon and second) or first == second:
+            raise ValueError(f"{flag} {text}: expected two languages, such as deu_Latn:fra_Latn")
+        known_languages((first, second), flag)
+        return first, second
+
+    return parsed(texts, flag, two)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options(PaperOptions, ParallelOptions, Common):
+    """What NeuronXA reads."""
+
+    parallels: tuple[str, ...] = shown("flores200")
+    measures: tuple[str, ...] = flag(
+        "Alignment scores, such as --measure nasca,mexa (babelscope list measures).",
+        "--measure",
+        default=NEURONXA,
+        known=lambda: MEASURES,
+    )
+    poolings: tuple[Pooling, ...] = flag(
+        "How the tokens of a sentence become one vector, such as --pooling last.",
+        "--pooling",
+        default=POOLINGS,
+    )
+    parts: tuple[str, ...] = flag(
+        "Parts of the study, such as --part scores,retrieval (babelscope list parts).",
+        "--part",
+        default=(),
+        shown="scores, picture",
+        known=lambda: PARTS,
+    )
+    language_pairs: tuple[tuple[str, str], ...] = flag(
+        "Two languages to compare, such as --pair deu_Latn:fra_Latn. Repeatable.",
+        "--pair",
+        default=(),
+        read=pairs_of_languages,
+    )
+    fewshot: int | None = flag(
+        "Examples before each question of a harness task, such as --fewshot 3.", shown="5"
+    )
+    how: FineTuning = flag(
+        "How the part transfer trains its adapter, such as --finetune rank=16. Repeatable.",
+        "--finetune",
+        default=FineTuning(),
+        noun="setting",
+    )
 
 
 def study(options: Options) -> Study:
@@ -60,14 +107,14 @@ def study(options: Options) -> Study:
     grids = [grid for part in parts for grid in PARTS[part](options)]
     return Study(
         name="neuronxa",
-        models=opt.models(options),
+        models=options.named_models(),
         grids=(*grids, *_choices(options)),
         settings={
-            "pairs": _pairs(options) or "all",
+            "pairs": options.pair_count or "all",
             "limit": options.limit or "all",
             "prompt": options.prompt or "default",
             "fewshot": 5 if options.fewshot is None else options.fewshot,
-            "dtype": options.dtype or "float32",
+            "dtype": options.dtype,
             **asdict(options.switches),
             **options.asking.changed(),
             **({"fine_tuning": asdict(options.how)} if "transfer" in parts else {}),
@@ -82,9 +129,9 @@ def _scores(options: Options) -> Iterator[Grid]:
             dataset=dataset,
             languages=_languages(options),
             pivot=pivot,
-            pairs=_pairs(options),
-            measures=_measures(options),
-            poolings=opt.poolings(options.poolings),
+            pairs=options.pair_count,
+            measures=options.measures,
+            poolings=_poolings(options),
             layers=options.layers or None,
             switches=options.switches,
         )
@@ -113,8 +160,8 @@ def _language_pairs(options: Options) -> Iterator[Grid]:
             dataset=_datasets(options)[0],
             languages=tuple(second for one, second in asked if one == first),
             pivot=first,
-            pairs=_pairs(options),
-            measures=_measures(options),
+            pairs=options.pair_count,
+            measures=options.measures,
             poolings=_weighted(options),
             layers=options.layers or None,
             switches=options.switches,
@@ -131,9 +178,9 @@ def _picture(options: Options) -> Iterator[Grid]:
             dataset=dataset,
             languages=tuple(dict.fromkeys((*first, *languages))),
             pivot=pivot,
-            pairs=_pairs(options),
-            measures=tuple(name for name in RETRIEVING if name in _measures(options))
-            or _measures(options)[:1],
+            pairs=options.pair_count,
+            measures=tuple(name for name in RETRIEVING if name in options.measures)
+            or options.measures[:1],
             poolings=_weighted(options),
             layers=options.layers[:1] or None,
             switches=options.switches,
@@ -177,7 +224,7 @@ def _translation(options: Options) -> Iterator[Grid]:
             task="translation",
             languages=_languages(options),
             pivot=pivot,
-            limit=_pairs(options),
+            limit=options.pair_count,
         )
 
 
@@ -224,9 +271,6 @@ def _as_in_the_paper(options: Options) -> Options:
 
 def _parts(options: Options) -> tuple[str, ...]:
     """The parts asked for, in their order."""
-    unknown = [part for part in options.parts if part not in PARTS]
-    if unknown:
-        raise ValueError(f"unknown part {unknown[0]!r}: expected one of {', '.join(PARTS)}")
     if "pairs" in options.parts and not options.language_pairs:
         raise ValueError("the part pairs needs pairs of languages: --pair deu_Latn:fra_Latn")
     asked = options.parts or (*USUAL_PARTS, *(("pairs",) if options.language_pairs else ()))
@@ -260,17 +304,9 @@ def _with_pivot(options: Options) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*_pivots(options), *languages)))
 
 
-def _pairs(options: Options) -> int | None:
-    return None if options.all_pairs else options.pairs or 100
-
-
-def _measures(options: Options) -> tuple[str, ...]:
-    return options.measures or NEURONXA
-
-
 def _those(options: Options, able: tuple[str, ...], *, part: str) -> tuple[str, ...]:
     """The measures asked for among those that a part is about."""
-    found = tuple(name for name in able if name in _measures(options))
+    found = tuple(name for name in able if name in options.measures)
     if not found:
         raise ValueError(
             f"the part {part} is about {', '.join(able)}: ask for one of them with --measure, or "
@@ -279,15 +315,19 @@ def _those(options: Options, able: tuple[str, ...], *, part: str) -> tuple[str, 
     return found
 
 
+def _poolings(options: Options) -> tuple[Pooling, ...]:
+    """The poolings asked for, in the order of all."""
+    return tuple(pooling for pooling in POOLINGS if pooling in options.poolings)
+
+
 def _weighted(options: Options) -> tuple[Pooling, ...]:
     """The paper's pooling, or the first of those asked for."""
-    asked = opt.poolings(options.poolings)
+    asked = _poolings(options)
     return ("weighted",) if "weighted" in asked else asked[:1]
 
 
 def _refuse_ignored(options: Options, parts: tuple[str, ...]) -> None:
     """A setting without effect is a misunderstanding: say so before anything runs."""
-    opt.refuse_unused(options, recipe="neuronxa", flags=NOT_READ)
     harness = any(name.startswith("harness/") for name in options.benchmarks)
     own = any(not name.startswith("harness/") for name in options.benchmarks)
     if options.limit is not None and not options.benchmarks and "transfer" not in parts:
