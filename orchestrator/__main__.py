@@ -323,7 +323,7 @@ def _plan(asked: Request, *, store: Store) -> plans.Plan:
 
 def _note(sentence: str) -> None:
     """Say something that is no error but should be known."""
-    kept.note(sentence, console=console)
+    progress.note(sentence, console=console)
 
 
 @contextmanager

@@ -8,23 +8,17 @@ from collections.abc import Callable, Mapping
 
 from rich.console import Console
 
-from analysis.redact import redact
 from orchestrator import launch
 from orchestrator.plan import Plan
 from orchestrator.scheduling.cost import Cost
 from orchestrator.showing import progress, viewers
-from orchestrator.showing.standing import Snapshot
+from orchestrator.showing.snapshot import Snapshot
 from orchestrator.storage.store import Store
 
 # Files that are named one by one; of more it is said how many they are.
 NAMED = 8
 
 Tell = Callable[[str], None]
-
-
-def note(sentence: str, *, console: Console) -> None:
-    """Say something that is no error but should be known."""
-    console.print(f"note: {redact(sentence)}", style="yellow", markup=False)
 
 
 def show(store: Store, *, console: Console) -> None:
@@ -35,7 +29,7 @@ def show(store: Store, *, console: Console) -> None:
     """
 
     def tell(sentence: str) -> None:
-        note(sentence, console=console)
+        progress.note(sentence, console=console)
 
     manifest = store.recorded()
     console.print(f"{store.address}: study {manifest['study']}", markup=False)
@@ -73,16 +67,16 @@ def tell_set_aside(store: Store, *, tell: Tell) -> None:
 
 def tidy(plan: Plan, *, store: Store, tell: Tell) -> None:
     """Remove what a run that was killed left in a folder where nothing is to be computed."""
-    from orchestrator.loop import standing_of
+    from orchestrator.loop import progress_of
 
     if not store.untidy():
         return
     try:
         with launch.writing(store.address), store.lock():
             store.compact()
-            standing = standing_of(plan, cost=Cost(device="cpu"))
-            standing.ended("finished")
-            viewers.FileViewer(store).show(standing.snapshot(now=time.time()), last=True)
+            ended = progress_of(plan, cost=Cost(device="cpu"))
+            ended.ended("finished")
+            viewers.FileViewer(store).show(ended.snapshot(now=time.time()), last=True)
     except ValueError as error:
         tell(f"what an interrupted run left behind stays there: {error}")
 

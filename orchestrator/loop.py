@@ -11,13 +11,14 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from analysis.redact import redact
+from orchestrator.errors import CellError
 from orchestrator.launch import writing
 from orchestrator.plan import Plan
 from orchestrator.results import keep, keep_errors
-from orchestrator.scheduling.actions import Close, Fetch, Open, Submit
+from orchestrator.scheduling.actions import Close, Open, Prefetch
 from orchestrator.scheduling.cost import Cost
-from orchestrator.scheduling.schedule import CellError, Schedule
-from orchestrator.showing.standing import Standing
+from orchestrator.scheduling.schedule import Schedule
+from orchestrator.showing.snapshot import Progress
 from orchestrator.showing.viewers import Viewer
 from orchestrator.stop import Wish
 from orchestrator.storage.schema import WrongRowsError
@@ -62,7 +63,7 @@ class Loop:
         self._schedule = Schedule(
             plan.units, nodes=cluster.nodes(), cost=cost, done=plan.there, workers=workers
         )
-        self._standing = standing_of(plan, cost=cost)
+        self._progress = progress_of(plan, cost=cost)
         self._busy: set[int] = set()
         self._cells = 0
         self._asked_usage = 0.0
@@ -79,17 +80,17 @@ class Loop:
         try:
             with writing(self._store.address):
                 self._run()
-            self._standing.ended("finished" if self._schedule.finished else "interrupted")
+            self._progress.ended("finished" if self._schedule.finished else "interrupted")
         except BaseException:
-            self._standing.ended("interrupted" if self._wish.asked else "stopped")
+            self._progress.ended("interrupted" if self._wish.asked else "stopped")
             raise
         finally:
-            self._viewer.show(self._standing.snapshot(now=time.time()), last=True)
+            self._viewer.show(self._progress.snapshot(now=time.time()), last=True)
         if self._wish.asked and not self._schedule.finished:
             raise KeyboardInterrupt
         errors: dict[str, int] = {}
-        for given_up in self._schedule.errors:
-            errors[given_up.error] = errors.get(given_up.error, 0) + 1
+        for failed in self._schedule.errors:
+            errors[failed.error] = errors.get(failed.error, 0) + 1
         return Outcome(
             cells=self._cells,
             failed=len(self._schedule.errors),
@@ -101,7 +102,7 @@ class Loop:
     def _run(self) -> None:
         while not self._schedule.finished:
             if self._wish.asked:
-                self._standing.state = "finishing"
+                self._progress.state = "finishing"
                 if not self._busy or self._wish.overdue:
                     return
             else:
@@ -118,11 +119,11 @@ class Loop:
         for action in actions:
             if isinstance(action, Close):
                 self._busy.discard(action.worker)
-                self._standing.closed(action.worker)
+                self._progress.closed(action.worker)
                 self._cluster.kill(action.worker)
             elif isinstance(action, Open):
                 self._busy.add(action.worker)
-                self._standing.opening(
+                self._progress.loading(
                     action.worker,
                     model=action.model.label,
                     node=action.node,
@@ -130,16 +131,16 @@ class Loop:
                     now=time.time(),
                 )
                 self._cluster.open(action.worker, action.model, node=action.node, gpus=action.gpus)
-            elif isinstance(action, Fetch):
-                self._cluster.fetch(action.model, node=action.node)
-            elif isinstance(action, Submit):
+            elif isinstance(action, Prefetch):
+                self._cluster.prefetch(action.model, node=action.node)
+            else:
                 self._busy.add(action.worker)
-                self._standing.working(action.worker, now=time.time())
+                self._progress.working(action.worker, now=time.time())
                 artifacts = self._store.artifacts(action.unit.needs)
                 self._cluster.submit(action.worker, action.unit, artifacts)
         idle = not actions and not self._busy and not self._cluster.growing()
         if idle and self._schedule.stuck() is not None:
-            self._give_up(self._schedule.give_up_stuck())
+            self._record(self._schedule.give_up_stuck())
 
     def _answer(self, event: Event) -> None:
         """Take note of what the cluster reports."""
@@ -151,13 +152,13 @@ class Loop:
             assert event.node is not None
             lost = self._schedule.left(event.node.name)
             self._busy -= set(lost)
-            self._standing.closed(*lost)
+            self._progress.closed(*lost)
             return
         worker, now = event.worker, time.monotonic()
         self._busy.discard(worker)
         if event.kind == "open":
             self._schedule.opened(worker, now=now, bytes=_whole(event.about.get("peak_bytes")))
-            self._standing.opened(worker, now=time.time())
+            self._progress.loaded(worker, now=time.time())
             self._note(event)
         elif event.kind == "done":
             self._keep(event, now=now)
@@ -168,7 +169,7 @@ class Loop:
         """Write down how a model runs: numbers may depend on its attention backend."""
         model = self._schedule.model_of(event.worker).label
         notes = event.about.get("notes")
-        self._standing.note(*(notes if isinstance(notes, list | tuple) else ()))
+        self._progress.note(*(notes if isinstance(notes, list | tuple) else ()))
         manifest = self._store.manifest() or {}
         before = manifest.get("running")
         running = {**(before if isinstance(before, dict) else {}), model: dict(event.about)}
@@ -189,33 +190,33 @@ class Loop:
             return
         self._schedule.done(event.worker, now=now)
         self._cells += len(answered.cells)
-        self._standing.kept(event.worker, answered, work=self._cost.stated(unit))
-        self._standing.rested(event.worker, now=time.time())
-        self._give_up(self._schedule.refused(unit, event.refused))
+        self._progress.done(event.worker, answered, work=self._cost.stated(unit))
+        self._progress.idle(event.worker, now=time.time())
+        self._record(self._schedule.refused(unit, event.refused))
 
     def _give_back(self, event: Event) -> None:
         """Schedule failed work again, or record its cells as failed."""
         opening = event.kind == "open_failed"
         fail = self._schedule.open_failed if opening else self._schedule.failed
-        given_up = fail(
+        errors = fail(
             event.worker,
             error=redact(event.error),
             traceback=redact(event.traceback),
             gone=event.gone,
         )
         if event.gone or opening:
-            self._standing.closed(event.worker)
+            self._progress.closed(event.worker)
         else:
-            self._standing.rested(event.worker, now=time.time())
-        self._give_up(given_up)
+            self._progress.idle(event.worker, now=time.time())
+        self._record(errors)
 
-    def _give_up(self, given_up: list[CellError]) -> None:
+    def _record(self, errors: list[CellError]) -> None:
         """Record cells that failed for good."""
-        if not given_up:
+        if not errors:
             return
-        keep_errors(self._store, given_up)
-        for one in given_up:
-            self._standing.gave_up(label(one.cell.model, revision=one.cell.revision), 1)
+        keep_errors(self._store, errors)
+        for one in errors:
+            self._progress.failed(label(one.cell.model, revision=one.cell.revision), 1)
 
     def _end_hung(self) -> None:
         """End the workers whose unit should long have been done, or whose model be loaded."""
@@ -233,18 +234,18 @@ class Loop:
         self._shown = now
         if now - self._asked_usage > USAGE_SECONDS:
             self._asked_usage = now
-            self._standing.usage = {
+            self._progress.usage = {
                 node: _in_words(gpus) for node, gpus in self._cluster.usage().items() if gpus
             }
-        self._viewer.show(self._standing.snapshot(now=now))
+        self._viewer.show(self._progress.snapshot(now=now))
 
 
-def standing_of(plan: Plan, *, cost: Cost) -> Standing:
+def progress_of(plan: Plan, *, cost: Cost) -> Progress:
     """Where a run stands before anything is done."""
     work: dict[str, float] = dict.fromkeys(plan.totals, 0.0)
     for unit in plan.units:
         work[unit.model.label] += cost.stated(unit)
-    return Standing(
+    return Progress(
         study=plan.study.name,
         totals=plan.totals,
         missing=plan.missing_by_model,

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 
 from analysis.record import Record
-from orchestrator.scheduling.schedule import CellError
+from orchestrator.errors import CellError
 from orchestrator.storage.store import Store
 from studies.spec import Row, Unit
 from studies.tables import ERRORS

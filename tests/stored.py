@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
+from orchestrator.errors import CellError
 from orchestrator.results import error_row, keep
-from orchestrator.scheduling.schedule import CellError
 from orchestrator.storage.store import Store
 from orchestrator.storage.tables import ALL_TABLES
 from studies.kinds.alignment import AlignmentGrid

@@ -1,4 +1,4 @@
-"""Fetching the next model's files while the present one computes: when, where, what it saves."""
+"""Prefetching the next model's files while others compute: when, where, what it saves."""
 
 from collections import Counter, deque
 from collections.abc import Mapping, Sequence
@@ -10,17 +10,18 @@ import pytest
 from orchestrator import launch, stop
 from orchestrator.loop import Loop, Outcome
 from orchestrator.plan import Plan
-from orchestrator.scheduling.actions import Fetch, Node, Open
+from orchestrator.scheduling import placement
+from orchestrator.scheduling.actions import Node, Open, Prefetch
 from orchestrator.scheduling.cost import Cost
-from orchestrator.scheduling.near import Near
-from orchestrator.scheduling.placement import Places, Wish
+from orchestrator.scheduling.pool import Pool
 from orchestrator.showing.viewers import Viewers
-from orchestrator.simulation.simulate import Faults, Simulation
-from orchestrator.simulation.world import World
 from orchestrator.storage.store import Store
 from orchestrator.storage.tables import ALL_TABLES
 from orchestrator.workers.events import Event
 from orchestrator.workers.gpus import GpuUse
+from simulation.disk import Disk
+from simulation.simulate import Faults, Simulation
+from simulation.world import World
 from studies.spec import ModelFacts, Unit
 from studies.study import Study
 from tests.test_schedule import GB, Drive, gpu, model, seconds_of_work, units
@@ -28,89 +29,98 @@ from tests.test_schedule import GB, Drive, gpu, model, seconds_of_work, units
 FIRST, SECOND, THIRD = model("first", 60), model("second", 55), model("third", 50)
 
 
-def fetches(drive: Drive) -> list[tuple[str, str]]:
-    return [(one.node, one.model.name) for one in drive.log if isinstance(one, Fetch)]
+def prefetches(drive: Drive) -> list[tuple[str, str]]:
+    return [(one.node, one.model.name) for one in drive.log if isinstance(one, Prefetch)]
 
 
 def long(facts: ModelFacts, count: int) -> list[Unit]:
     return units(facts, count, characters=seconds_of_work(facts, 20.0))
 
 
-def test_the_next_model_is_fetched_when_what_waits_takes_no_longer_than_the_fetch():
-    fetch = Cost().fetch_seconds(SECOND)
-    assert 40 < fetch < 50
-    drive = Drive([*long(FIRST, 6), *units(SECOND, 1)], gpu(1))
-    drive.open_all(seconds=Cost().load_seconds(FIRST))
-    waiting = 5
-    while waiting * 20 > fetch:
-        assert fetches(drive) == []
-        drive.done(0, seconds=20)
-        waiting -= 1
-    assert fetches(drive) == [("machine", "second")]
-    while drive.schedule.running(0):
+def test_the_next_model_is_prefetched_once_the_load_before_it_is_over():
+    drive = Drive([*long(FIRST, 6), *long(SECOND, 3), *units(THIRD, 1)], gpu(1))
+    assert prefetches(drive) == [], "two reads would share the disk or the line"
+    drive.open_all()
+    assert prefetches(drive) == [("machine", "second")]
+    for _ in range(6):
         drive.done(0, seconds=20)
     assert drive.models() == ["first", "second"]
-    assert len(fetches(drive)) == 1
+    assert prefetches(drive) == [("machine", "second")]
+    drive.open_all()
+    assert prefetches(drive) == [("machine", "second"), ("machine", "third")]
 
 
-def test_no_model_is_fetched_twice_or_where_it_has_been_open():
+def test_no_model_is_prefetched_twice_or_where_it_has_been_open():
     work = [*long(FIRST, 9), *long(SECOND, 9), *long(THIRD, 9)]
     drive = Drive(work, gpu(1, name="one"), gpu(1, name="two"))
     drive.finish()
     read: set[tuple[str, str]] = set()
     for action in drive.log:
-        if isinstance(action, Fetch):
+        if isinstance(action, Prefetch):
             assert (action.node, action.model.name) not in read
-        if isinstance(action, Fetch | Open):
+        if isinstance(action, Prefetch | Open):
             read.add((action.node, action.model.name))
-    assert fetches(drive)
+    assert prefetches(drive)
 
 
 @pytest.mark.parametrize("nodes", [1, 3])
-def test_a_run_of_one_model_fetches_nothing(nodes):
+def test_a_run_of_one_model_prefetches_nothing(nodes):
     drive = Drive(long(FIRST, 30), *(gpu(1, name=str(number)) for number in range(nodes)))
     drive.finish()
-    assert fetches(drive) == []
+    assert prefetches(drive) == []
 
 
-def test_small_models_are_not_worth_a_fetch():
-    small = [model(name, 2) for name in "abcdefgh"]
-    drive = Drive([one for facts in small for one in long(facts, 4)], gpu(1, 8))
+def test_small_models_are_not_worth_a_prefetch():
+    small = [model(name, 0.9) for name in "abcdefgh"]
+    drive = Drive([one for facts in small for one in long(facts, 4)], gpu(1, 3))
     drive.finish()
-    assert fetches(drive) == []
+    assert prefetches(drive) == []
 
 
-def test_one_model_is_fetched_for_each_worker_that_nears_its_end():
-    others = [model(name, 50) for name in ("c", "d", "e")]
-    work = [*units(FIRST, 1), *units(SECOND, 1), *(u for facts in others for u in units(facts, 1))]
-    drive = Drive(work, gpu(1, name="one"), gpu(1, name="two"))
+def test_one_model_is_prefetched_for_each_gpu_and_no_model_twice():
+    others = [model(name, 50) for name in "cdefgh"]
+    work = [*units(FIRST, 1), *units(SECOND, 1), *units(THIRD, 1)]
+    work += [one for facts in others for one in units(facts, 1)]
+    drive = Drive(work, gpu(1, name="one"), gpu(2, name="two"))
     drive.open_all(seconds=60)
-    assert len(fetches(drive)) == 2
-    assert {node for node, _ in fetches(drive)} == {"one", "two"}
-    assert len({name for _, name in fetches(drive)}) == 2
+    assert Counter(node for node, _ in prefetches(drive)) == {"one": 1, "two": 2}
+    assert len({name for _, name in prefetches(drive)}) == 3
 
 
-def test_a_model_is_opened_where_its_files_are_if_another_place_is_no_better():
-    places = Places([gpu(1, name="one"), gpu(1, name="two")], workers=None)
-    wish = Wish(bytes=60 * GB, near=("two",))
-    found = places.find(wish, evictable=())
-    assert found is not None and found.spot.node == "two"
-    places.take(0, found.spot)
-    other = places.find(wish, evictable=(0,))
-    assert other is not None and other.spot.node == "one", "nobody leaves for the sake of files"
+def test_a_model_is_opened_where_its_files_are_and_lets_others_go_before():
+    """Two of the four are prefetched, one to each node; the first slot is on the second's node."""
+    later = [model("third", 50), model("fourth", 49)]
+    work = [*long(FIRST, 9), *long(SECOND, 9), *(one for facts in later for one in units(facts, 1))]
+    drive = Drive(work, gpu(1, name="one"), gpu(1, name="two"))
+    drive.open_all()
+    where = {name: node for node, name in prefetches(drive)}
+    assert set(where) == {"third", "fourth"}
+    last = next(w for w, opened in drive.where.items() if opened.node == where["fourth"])
+    while len(drive.opens()) == 2:
+        drive.done(last, seconds=1)
+    assert (drive.opens()[2].model.name, drive.opens()[2].node) == ("fourth", where["fourth"])
+
+
+def test_files_decide_between_slots_that_are_no_better():
+    pool = Pool([gpu(1, name="one"), gpu(1, name="two")], workers=None)
+    found = pool.find(60 * GB, evictable=(), without=(), near=["two"])
+    assert found is not None and found.slot.node == "two"
+    first, second = Drive(long(FIRST, 1), gpu(1)), Pool([gpu(1), gpu(1, name="two")], workers=None)
+    (queue,) = first.schedule._queues
+    second.open(queue, found.slot, now=0)
+    other = second.find(60 * GB, evictable=list(second.workers.values()), without=(), near=["two"])
+    assert other is not None and other.slot.node == "machine", "nobody leaves for the sake of files"
 
 
 def test_files_leave_with_their_node():
-    near = Near()
-    assert near.begin(FIRST, "one", now=5.0) == 0
-    assert near.begin(FIRST, "one", now=9.0) == 4
-    near.leave("one")
-    assert not near.nodes(FIRST)
-
-
-class Waiting(Cost):
-    def fetch_seconds(self, _model: ModelFacts) -> float:
-        return 0.0
+    work = [*long(FIRST, 9), *long(SECOND, 9), *units(THIRD, 1)]
+    drive = Drive(work, gpu(1, name="one"), gpu(1, name="two"))
+    drive.open_all()
+    ((node, _),) = prefetches(drive)
+    for worker in drive.schedule.left(node):
+        drive.where.pop(worker)
+    drive.step()
+    assert {where for where, name in prefetches(drive) if name == "third"} == {"one", "two"}
 
 
 def world(fetch: float, *, place: float = 10.0) -> World:
@@ -126,15 +136,17 @@ def world(fetch: float, *, place: float = 10.0) -> World:
 
 
 @pytest.mark.parametrize("fetch", [30.0, 60.0, 120.0])
-def test_a_fetch_passes_while_the_model_before_computes(fetch):
+def test_a_prefetch_passes_while_the_model_before_computes(
+    fetch: float, monkeypatch: pytest.MonkeyPatch
+):
     made = world(fetch)
-    without = Simulation(made, cost=Waiting()).run()
+    prefetched = Simulation(made).run()
+    monkeypatch.setattr(placement, "PREFETCH_BYTES", float("inf"))
+    without = Simulation(made).run()
     assert without.makespan == pytest.approx(2 * (fetch + 10 + 200), abs=1)
-    ahead = Simulation(made).run()
-    assert ahead.fetches == 1
-    saved = without.makespan - ahead.makespan
-    assert saved >= min(fetch, 50) - 1
-    assert ahead.makespan >= made.lower_bound()
+    assert (prefetched.prefetches, without.prefetches) == (1, 0)
+    assert without.makespan - prefetched.makespan == pytest.approx(fetch, abs=1)
+    assert prefetched.makespan >= made.lower_bound()
 
 
 def test_loads_that_hang_cost_no_more_than_their_deadline():
@@ -145,8 +157,6 @@ def test_loads_that_hang_cost_no_more_than_their_deadline():
 
 
 def test_two_reads_of_a_node_share_its_rate():
-    from orchestrator.simulation.disk import Disk
-
     disk = Disk(1e9)
     large = replace(FIRST, bytes=60 * GB)
     disk.read(large, 60.0, now=0.0)
@@ -180,8 +190,8 @@ class MadeUp:
         else:
             self._events.append(Event(worker, "open"))
 
-    def fetch(self, model: ModelFacts, *, node: str) -> None:
-        self.log.append(("fetch", (model.name, node)))
+    def prefetch(self, model: ModelFacts, *, node: str) -> None:
+        self.log.append(("prefetch", (model.name, node)))
 
     def submit(self, worker: int, unit: Unit, artifacts: Mapping[str, bytes]) -> None:
         columns = dict.fromkeys(ALL_TABLES["alignment"].schema.names)
@@ -225,12 +235,11 @@ def loop(cluster: MadeUp, store: Store, work: list[Unit]) -> Outcome:
         ).run()
 
 
-def test_the_loop_passes_a_fetch_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(Cost, "fetch_seconds", lambda *_: 60.0)
+def test_the_loop_passes_a_prefetch_on(tmp_path: Path):
     cluster = MadeUp()
     assert loop(cluster, Store(tmp_path), [*units(FIRST, 1), *units(SECOND, 1)]).failed == 0
-    fetch = ("fetch", ("second", "machine"))
-    assert cluster.log == [("open", "first"), fetch, ("kill", 0), ("open", "second")]
+    prefetch = ("prefetch", ("second", "machine"))
+    assert cluster.log == [("open", "first"), prefetch, ("kill", 0), ("open", "second")]
 
 
 def test_a_load_that_hangs_is_ended_and_begun_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -15,7 +15,7 @@ import pytest
 from analysis.storage import Folder
 from orchestrator import __main__ as program
 from orchestrator.results import keep
-from orchestrator.showing.standing import Standing
+from orchestrator.showing.snapshot import Progress
 from orchestrator.storage.lease import Claim, holder
 from orchestrator.storage.process import here
 from orchestrator.storage.store import Store
@@ -311,12 +311,12 @@ STATUSES = {
 
 
 def snapshot() -> dict[str, object]:
-    standing = Standing(
+    progress = Progress(
         study="test", totals={"a": 4}, missing={"a": 4}, failed_before={}, work={"a": 1.0},
         units=1, started=0.0,
     )  # fmt: skip
-    standing.opening(0, model="a", node="n", gpus=0.0, now=1.0)
-    return json.loads(json.dumps(standing.snapshot(now=2.0).as_json()))
+    progress.loading(0, model="a", node="n", gpus=0.0, now=1.0)
+    return json.loads(json.dumps(progress.snapshot(now=2.0).as_json()))
 
 
 def spoilt_statuses() -> dict[str, bytes]:

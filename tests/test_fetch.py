@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from orchestrator import cluster as clusters
-from orchestrator.workers import fetch
-from orchestrator.workers.fetch import Fetches
+from orchestrator.workers import prefetch
+from orchestrator.workers.prefetch import Prefetches
 from orchestrator.workers.worker import studies_folder
 from studies.model_files import facts
 from studies.spec import Model, ModelFacts
@@ -42,7 +42,7 @@ class Noted:
 
 def test_a_machine_fetches_one_model_at_a_time():
     session = Noted()
-    fetches = Fetches(session)  # type: ignore[arg-type]
+    fetches = Prefetches(session)  # type: ignore[arg-type]
     models = [replace(MODEL, name=name) for name in "abc"]
     for model in (*models, models[1]):
         fetches.ask(model, "one")
@@ -59,9 +59,9 @@ def test_a_machine_fetches_one_model_at_a_time():
 
 def test_weights_are_read_where_memory_allows(monkeypatch: pytest.MonkeyPatch):
     size = sum(path.stat().st_size for path in Path(MODEL.folder).glob("*.safetensors"))
-    assert fetch.fetch(MODEL, studies_folder()) == size
-    monkeypatch.setattr(fetch, "_available", lambda: 2 * size - 1)
-    assert fetch.fetch(MODEL, studies_folder()) == 0
+    assert prefetch.prefetch(MODEL, studies_folder()) == size
+    monkeypatch.setattr(prefetch, "_available", lambda: 2 * size - 1)
+    assert prefetch.prefetch(MODEL, studies_folder()) == 0
 
 
 class Hub(BaseHTTPRequestHandler):
@@ -128,9 +128,9 @@ def test_a_node_downloads_ahead_and_a_fetch_that_fails_is_not_heard_of(hub: Path
     cluster = clusters.RayCluster("local", device="cpu")
     try:
         (node,) = cluster.nodes()
-        cluster.fetch(replace(model, folder=str(hub / "nowhere"), commit=""), node=node.name)
-        cluster.fetch(model, node=node.name)
-        cluster.fetch(model, node="no such node")
+        cluster.prefetch(replace(model, folder=str(hub / "nowhere"), commit=""), node=node.name)
+        cluster.prefetch(model, node=node.name)
+        cluster.prefetch(model, node="no such node")
         wait_for(cluster, [hub / "model.safetensors"])
         assert (hub / "tokenizer.json").is_file()
         assert not (hub / "pytorch_model.bin").exists(), "what is never read is not downloaded"
@@ -161,8 +161,8 @@ def test_closing_breaks_a_fetch_off(hub: Path):
     Hub.silent = Event()
     one, other = (clusters.RayCluster("local", device="cpu") for _ in range(2))
     try:
-        one.fetch(model, node=one.nodes()[0].name)
-        (call,) = one._fetches.calls
+        one.prefetch(model, node=one.nodes()[0].name)
+        (call,) = one._prefetches.calls
         assert one.wait(seconds=1) is None
         one.close()
         with pytest.raises((broken.TaskCancelledError, broken.WorkerCrashedError)):

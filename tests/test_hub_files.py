@@ -14,7 +14,7 @@ import huggingface_hub
 import pytest
 
 from actors.model import load
-from orchestrator.workers.fetch import fetch
+from orchestrator.workers.prefetch import prefetch
 from orchestrator.workers.worker import studies_folder
 from studies.asking import Chat
 from studies.file_hash import IN_FULL
@@ -133,7 +133,8 @@ def test_a_plan_fetches_all_but_weights_and_a_worker_the_chosen_weights(make: An
     assert not weights & hub.cached()
     assert expected - weights - {"model.safetensors.index.json"} <= hub.cached()
     hub.new_machine()
-    assert fetch(found, studies_folder()) == sum((folder / name).stat().st_size for name in weights)
+    sizes = [(folder / name).stat().st_size for name in weights]
+    assert prefetch(found, studies_folder()) == sum(sizes)
     assert {name for name in hub.cached() if name.endswith(".safetensors")} == weights
     hub.offline()
     view = opened(found)
@@ -203,7 +204,7 @@ def test_an_adapters_tokenizer_on_the_hub_is_fetched_used_and_in_the_key(hub: He
     assert mixed.adapter_tokenizer
     assert replace(mixed, weights="w").identity == replace(found, weights="w").identity
     hub.new_machine()
-    fetch(found, studies_folder())
+    prefetch(found, studies_folder())
     hub.offline()
     assert load(found, device="cpu").in_chat(["hello"], chat=Chat()) == ["adapter's hello"]
 

@@ -12,7 +12,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from orchestrator.showing.standing import Snapshot, Standing
+from orchestrator.showing.snapshot import Progress, Snapshot
 from orchestrator.showing.status_page import render
 from orchestrator.stop import Interrupted, listening
 from studies.spec import Unit
@@ -152,8 +152,8 @@ def test_signals_fill_a_wish_and_a_second_one_interrupts():
     assert signal.getsignal(signal.SIGTERM) is before
 
 
-def standing() -> Standing:
-    return Standing(
+def progress() -> Progress:
+    return Progress(
         study="s",
         totals={"small": 100, "large": 100},
         missing={"small": 100, "large": 50},
@@ -165,10 +165,10 @@ def standing() -> Standing:
 
 
 def test_time_left_follows_the_work_and_not_the_count():
-    at = standing()
+    at = progress()
     assert at.snapshot(now=1000).seconds_left is None
-    at.opening(0, model="small", node="n", gpus=1, now=1000)
-    at.opened(0, now=1010)
+    at.loading(0, model="small", node="n", gpus=1, now=1000)
+    at.loaded(0, now=1010)
     at.working(0, now=1010)
 
     class Unit:
@@ -177,8 +177,8 @@ def test_time_left_follows_the_work_and_not_the_count():
 
         cells = (None,) * 100
 
-    at.kept(0, Unit(), work=10.0)  # type: ignore[arg-type]
-    at.rested(0, now=1020)
+    at.done(0, Unit(), work=10.0)  # type: ignore[arg-type]
+    at.idle(0, now=1020)
     shown = at.snapshot(now=1020)
     assert (shown.done, shown.cells, shown.units_done) == (150, 200, 1)
     # A tenth of the work took ten seconds.
@@ -192,17 +192,17 @@ def test_time_left_follows_the_work_and_not_the_count():
 
 
 def test_one_long_cell_counts_for_more_than_many_short_ones():
-    at = standing()
+    at = progress()
     for worker, (cells, work) in enumerate([(1, 45.0), (30, 5.0)]):
-        at.opening(worker, model="large", node="n", gpus=1, now=1000)
-        at.opened(worker, now=1000)
+        at.loading(worker, model="large", node="n", gpus=1, now=1000)
+        at.loaded(worker, now=1000)
         at.working(worker, now=1000)
-        at.kept(worker, long_or_short(cells), work=work)  # type: ignore[arg-type]
+        at.done(worker, long_or_short(cells), work=work)  # type: ignore[arg-type]
     shown = at.snapshot(now=1100)
     # Half of all work and five ninths of the model's took 100 seconds.
     assert shown.seconds_left == pytest.approx(100)
     assert shown.models[1].seconds_left == pytest.approx(80)
-    at.gave_up("large", 19)
+    at.failed("large", 19)
     assert at.snapshot(now=1100).models[1].seconds_left == 0
 
 
@@ -211,8 +211,8 @@ def long_or_short(cells: int) -> object:
 
 
 def test_the_page_reads_itself_again_until_the_end():
-    at = standing()
-    at.gave_up("large", 3)
+    at = progress()
+    at.failed("large", 3)
     page = render(at.snapshot(now=1060), root="/runs/<a>")
     assert 'http-equiv="refresh"' in page
     assert "&lt;a&gt;" in page

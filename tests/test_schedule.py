@@ -201,8 +201,8 @@ def test_measured_memory_decides_who_may_join():
     drive.schedule.opened(first, now=5, bytes=15 * GB)
     drive.schedule.opened(second, now=5, bytes=15 * GB)
     assert drive.cost.bytes(drive.where[first].model) > 15 * GB
-    places = drive.schedule._places
-    assert sum(places.spots[worker].parts for worker in (first, second)) == 10_000
+    workers = drive.schedule._pool.workers
+    assert sum(workers[worker].share for worker in (first, second)) == 1
 
 
 def test_gpus_are_not_shared_while_others_are_free():

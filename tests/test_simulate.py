@@ -5,13 +5,15 @@ from collections import Counter
 
 import pytest
 
-from orchestrator.scheduling.actions import Action, Close, Fetch, Node, Open, Submit
+from orchestrator.scheduling.actions import Action, Close, Node, Open, Prefetch, Submit
 from orchestrator.scheduling.cost import Cost
+from orchestrator.scheduling.placement import Placement
+from orchestrator.scheduling.pool import Pool
 from orchestrator.scheduling.schedule import Schedule
-from orchestrator.simulation import baselines
-from orchestrator.simulation import world as worlds
-from orchestrator.simulation.simulate import Faults, Simulation
-from orchestrator.simulation.world import World
+from simulation import baselines
+from simulation import world as worlds
+from simulation.simulate import Faults, Simulation
+from simulation.world import World
 from studies.spec import Unit
 from tests.test_schedule import GB, model, unit
 
@@ -41,21 +43,44 @@ def test_the_real_size_stays_within_its_bound():
     assert 1 <= result.makespan / world.lower_bound() < 1.08
     assert result.makespan < baselines.one_process(world).makespan
     assert result.makespan < baselines.fixed_shares(world).makespan
-    assert result.thinking / len(world.units) < 0.005
 
 
-def test_thinking_grows_with_the_units_and_no_faster():
-    few, many = (worlds.make(0, units=units) for units in (8, 160))
-    spent = [Simulation(world).run().thinking / len(world.units) for world in (few, many)]
-    assert spent[1] < 3 * spent[0]
-    assert spent[1] < 0.005
+@pytest.fixture
+def looks(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """How often the schedule looks at a model, and for a slot: what its own time goes into."""
+    counted: Counter[str] = Counter()
+
+    def counting(owner: type, name: str, what: str) -> None:
+        counts = getattr(owner, name)
+
+        def look(*given: object, **named: object) -> object:
+            counted[what] += 1
+            return counts(*given, **named)
+
+        monkeypatch.setattr(owner, name, look)
+
+    counting(Placement, "_candidate", "models")
+    counting(Pool, "find", "slots")
+    return counted
 
 
-def test_many_models_cost_little_more_than_few():
+def test_thinking_grows_with_the_units_and_no_faster(looks: Counter[str]):
+    spent = []
+    for units in (8, 160):
+        world = worlds.make(0, units=units)
+        looks.clear()
+        Simulation(world).run()
+        spent.append({what: count / len(world.units) for what, count in looks.items()})
+    few, many = spent
+    assert many["models"] < few["models"] and many["slots"] < few["slots"]
+
+
+def test_many_models_cost_little_more_than_few(looks: Counter[str]):
     world = worlds.make(0, nodes=NODES, billions=(1,) * 200, units=5)
     result = Simulation(world).run()
     assert result.loads < 1.5 * len(world.models)
-    assert result.thinking / len(world.units) < 0.005
+    assert looks["slots"] < 2 * result.loads
+    assert looks["models"] < len(world.models) * len(world.units) / 2
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -140,8 +165,8 @@ class Chaos:
             elif isinstance(action, Submit):
                 self.check_submit(action)
                 self.running[action.worker] = action.unit
-            elif isinstance(action, Fetch):
-                self.check_fetch(action)
+            elif isinstance(action, Prefetch):
+                self.check_prefetch(action)
             else:
                 assert isinstance(action, Close)
                 assert action.worker not in self.running
@@ -163,7 +188,7 @@ class Chaos:
         elif action.gpus:
             assert action.gpus in (1, 2, 4, 8)
 
-    def check_fetch(self, action: Fetch) -> None:
+    def check_prefetch(self, action: Prefetch) -> None:
         """Once, to a machine that is there, of a model that it has never had."""
         where = (action.node, action.model.name)
         assert action.node in self.nodes and where not in self.read
@@ -179,9 +204,9 @@ class Chaos:
 
     def check_affinity(self) -> None:
         """No worker rests while there are fresh units of its model."""
-        backlog = self.schedule._backlog
+        queues = self.schedule._queues
         for worker in set(self.alive) - set(self.running) - self.opening:
-            queue = backlog.by_model[self.alive[worker].model]
+            queue = queues.by_model[self.alive[worker].model]
             assert not queue.ready, f"worker {worker} rests"
 
     def drop(self, worker: int) -> None:

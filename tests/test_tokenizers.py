@@ -19,7 +19,7 @@ from tokenizers import (
 
 from actors.description import describe
 from actors.loading.tokenizer import load_tokenizer
-from orchestrator.showing.standing import Standing
+from orchestrator.showing.snapshot import Progress
 from orchestrator.showing.viewers import PlainViewer
 from studies.spec import ModelFacts
 from tests import tiny
@@ -212,13 +212,13 @@ def test_a_run_says_it_once_and_keeps_it_with_how_the_model_ran():
     notes = describe(tiny.loaded("qwen2")).notes
     assert len(notes) == 1
     assert describe(tiny.loaded("llama")).notes == ()
-    standing = Standing(
+    progress = Progress(
         study="s", totals={}, missing={}, failed_before={}, work={}, units=0, started=0.0
     )
     console = Console(record=True, width=1000)
     viewer = PlainViewer(console=console)
     for _ in range(3):
-        standing.note(*notes)  # as every worker that opens the model does
-        viewer.show(standing.snapshot(now=1.0))
-    assert standing.notes == list(notes)
+        progress.note(*notes)  # as every worker that opens the model does
+        viewer.show(progress.snapshot(now=1.0))
+    assert progress.notes == list(notes)
     assert console.export_text().count(notes[0]) == 1

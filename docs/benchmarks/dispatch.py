@@ -132,7 +132,7 @@ class Instant:
         """The model is there."""
         self._events.append(Event(worker, "open"))
 
-    def fetch(self, model: ModelFacts, *, node: str) -> None:
+    def prefetch(self, model: ModelFacts, *, node: str) -> None:
         """Nothing to bring."""
 
     def submit(self, worker: int, unit: Unit, artifacts: Mapping[str, bytes]) -> None:  # noqa: ARG002

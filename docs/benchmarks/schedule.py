@@ -3,68 +3,74 @@
     python docs/benchmarks/schedule.py [--seeds 20]
 
 64 GPUs of 80 GB in 8 nodes and 20 models of 1 to 72 billion parameters in bfloat16
-(orchestrator/simulation/world.py says what is drawn, simulate.py beside it what happens). The
+(simulation/world.py beside this file says what is drawn, simulate.py what happens). The
 lower bound is proven in `World.lower_bound`: nothing is faster, even knowing what every unit will
 take. Needs neither GPU nor torch nor Ray. What is printed last are rows for docs/benchmarks/.
 """
 
 import argparse
+import math
 import statistics
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import NamedTuple
+from unittest.mock import patch
 
+from orchestrator.scheduling import placement
 from orchestrator.scheduling.actions import Node
-from orchestrator.scheduling.cost import Cost
-from orchestrator.simulation import baselines
-from orchestrator.simulation import world as worlds
-from orchestrator.simulation.simulate import Faults, Simulation
-from orchestrator.simulation.world import World
-from studies.spec import ModelFacts, Unit
+from simulation import baselines
+from simulation import world as worlds
+from simulation.simulate import NONE, Faults, Simulation
+from simulation.world import DISK, HUB, Source, World
 
 FAILING = Faults(fail=0.02, kill=0.01, load=0.02)
 HANGING = Faults(hang=0.002)
 STALLING = Faults(stall=0.02)
 TWO_NODES = tuple(Node(f"node-{number}", 4, 16, 80_000_000_000) for number in range(2))
-LONG_LOADS = ((13, 100), (32, 60), (70, 20))
+ONE_GPU = (Node("node-0", 1, 16, 80_000_000_000),)
+SMALLEST = placement.PREFETCH_BYTES
+
+
+def few(seed: int, source: Source, *, nodes: Sequence[Node], size: float, count: int) -> World:
+    """Models of one size with little work each."""
+    return worlds.make(seed, nodes=nodes, billions=[size] * count, units=3, source=source)
+
+
+PREFETCHED: tuple[tuple[str, Callable[[int, Source], World]], ...] = (
+    ("20 models on 64 GPUs", lambda seed, source: worlds.make(seed, source=source)),
+    ("100 models of 1 billion on 8 GPUs", partial(few, nodes=TWO_NODES, size=1, count=100)),
+    ("100 models of 13 billion on 8 GPUs", partial(few, nodes=TWO_NODES, size=13, count=100)),
+    ("60 models of 32 billion on 8 GPUs", partial(few, nodes=TWO_NODES, size=32, count=60)),
+    ("20 models of 70 billion on 8 GPUs", partial(few, nodes=TWO_NODES, size=70, count=20)),
+    ("20 models of 7 billion on 1 GPU", partial(few, nodes=ONE_GPU, size=7, count=20)),
+)
 
 
 class Line(NamedTuple):
-    """One run of one schedule: its makespan over the lower bound, loads, fetches, idle share of
+    """One run of one schedule: its makespan over the lower bound, loads, prefetches, idle share of
     GPUs, and workers ended as hung that were only slow."""
 
     ratio: float
     loads: int
-    fetches: int
+    prefetches: int
     idle: float
     alarms: int = 0
 
 
-class Waiting(Cost):
-    """Estimates by which no fetch ahead of a load is ever worth its while."""
-
-    def fetch_seconds(self, _model: ModelFacts) -> float:
-        """As if files were always near."""
-        return 0.0
-
-
-class TenTimes(Cost):
-    """Estimates whose deadlines never come from what the slowest unit of the run took."""
-
-    def deadline(self, unit: Unit) -> float:
-        """As while little is measured."""
-        before, self._in_all = self._in_all, 0
-        seconds = super().deadline(unit)
-        self._in_all = before
-        return seconds
-
-
-def ours(world: World, *, seed: int, faults: Faults, cost: type[Cost]) -> Line:
+def ours(
+    world: World,
+    *,
+    seed: int,
+    faults: Faults = NONE,
+    prefetch: bool = True,
+) -> Line:
     """The schedule itself."""
-    result = Simulation(world, seed=seed, faults=faults, cost=cost()).run()
+    with patch.object(placement, "PREFETCH_BYTES", SMALLEST if prefetch else math.inf):
+        result = Simulation(world, seed=seed, faults=faults).run()
     assert len(result.done) + len(result.failed) == sum(len(unit.cells) for unit in world.units)
     ratio = result.makespan / world.lower_bound()
-    return Line(ratio, result.loads, result.fetches, result.idle, result.alarms)
+    return Line(ratio, result.loads, result.prefetches, result.idle, result.alarms)
 
 
 def baseline(world: World, way: Callable[[World], baselines.Outcome]) -> Line:
@@ -77,29 +83,27 @@ def show(name: str, lines: Sequence[Line]) -> None:
     """Print one row: mean and worst over the seeds."""
     ratios = [line.ratio for line in lines]
     loads = statistics.mean(line.loads for line in lines)
-    fetches = statistics.mean(line.fetches for line in lines)
+    prefetches = statistics.mean(line.prefetches for line in lines)
     idle = statistics.mean(line.idle for line in lines)
     print(
         f"| {name} | {statistics.mean(ratios):.3f} | {max(ratios):.3f} | {loads:.0f} "
-        f"| {fetches:.0f} | {100 * idle:.1f} % | {sum(line.alarms for line in lines)} |",
+        f"| {prefetches:.0f} | {100 * idle:.1f} % | {sum(line.alarms for line in lines)} |",
         flush=True,
     )
 
 
-CASES: tuple[tuple[str, Faults, type[Cost]], ...] = (
-    ("Babelscope", Faults(), Cost),
-    ("the same without fetching ahead", Faults(), Waiting),
-    ("2 % of units fail, 1 % kill their process, 2 % of loads fail", FAILING, Cost),
-    ("0.2 % of units hang", HANGING, Cost),
-    ("the same with deadlines of ten times the estimate", HANGING, TenTimes),
-    ("2 % of loads hang", STALLING, Cost),
+CASES = (
+    ("Babelscope", NONE),
+    ("2 % of units fail, 1 % kill their process, 2 % of loads fail", FAILING),
+    ("0.2 % of units hang", HANGING),
+    ("2 % of loads hang", STALLING),
 )
 
 
 def heading(what: str) -> None:
     """Print the head of a table."""
     print(
-        f"\n| {what} | makespan / lower bound: mean | worst | loads | fetches | GPUs idle "
+        f"\n| {what} | makespan / lower bound: mean | worst | loads | prefetches | GPUs idle "
         "| slow, ended as hung |\n|---|---|---|---|---|---|---|"
     )
 
@@ -129,17 +133,18 @@ def main() -> None:
         f"{made[0].gpus} GPUs, lower bound {min(bounds):.1f} to {max(bounds):.1f} hours"
     )
     heading("schedule")
-    for name, faults, cost in CASES:
-        show(name, [ours(w, seed=s, faults=faults, cost=cost) for s, w in enumerate(made)])
+    for name, faults in CASES:
+        show(name, [ours(w, seed=s, faults=faults) for s, w in enumerate(made)])
     show("fixed shares", [baseline(world, baselines.fixed_shares) for world in made])
     show("round robin", [baseline(world, baselines.round_robin) for world in made])
     show("one process per model", [baseline(world, baselines.one_process) for world in made])
-    heading("large models, each with little work, on 8 GPUs")
-    for size, count in LONG_LOADS:
-        few = [worlds.make(s, nodes=TWO_NODES, billions=[size] * count, units=3) for s in seeds]
-        for name, cost in (("fetching ahead", Cost), ("without", Waiting)):
-            lines = [ours(w, seed=s, faults=Faults(), cost=cost) for s, w in enumerate(few)]
-            show(f"{count} models of {size} billion parameters: {name}", lines)
+    for source in (DISK, HUB):
+        heading(f"prefetching, {source.name}")
+        for name, worlds_of in PREFETCHED:
+            several = [worlds_of(seed, source) for seed in seeds]
+            for what, prefetch in (("prefetched", True), ("not", False)):
+                lines = [ours(w, seed=s, prefetch=prefetch) for s, w in enumerate(several)]
+                show(f"{name}: {what}", lines)
     print("\n| units | microseconds per unit | per decision | longest, ms | seconds in all |")
     print("|---|---|---|---|---|")
     for units in (1_000, 10_000, 100_000):

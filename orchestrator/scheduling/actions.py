@@ -1,7 +1,7 @@
-"""The words between schedule, loop and cluster: machines, and what is to be done on them.
+"""The machines of a cluster, and what is to be done on them.
 
 A worker is a number that the schedule gives out: one process that holds one model on some of one
-node's GPUs, or on a core where it takes none. Nothing is decided or done here.
+node's GPUs, or on a core where it takes none.
 """
 
 from typing import NamedTuple
@@ -28,9 +28,9 @@ class Open(NamedTuple):
     gpus: float
 
 
-class Fetch(NamedTuple):
-    """Bring a model's files near to a node, in the background: nothing is answered, and a fetch
-    that fails shows when the model is loaded."""
+class Prefetch(NamedTuple):
+    """Bring a model's files to a node, off the hub and into memory, before it is loaded there; one
+    that fails is left for the load to meet."""
 
     node: str
     model: ModelFacts
@@ -50,4 +50,4 @@ class Close(NamedTuple):
     worker: int
 
 
-Action = Open | Fetch | Submit | Close
+Action = Open | Prefetch | Submit | Close

@@ -1,15 +1,14 @@
-"""Estimate what units and models take, in seconds and bytes, and learn from what they took.
+"""Estimate the seconds and bytes that units and models take, and learn from what they took.
 
 The first estimate is arithmetic: tokens times parameters over a stated rate, weights over a stated
 disk. Every finished unit then corrects the estimates of its model, and, until those have been
-measured themselves, of the others. Clocks, machines and queues are unknown here.
+measured themselves, of the others.
 """
 
 import math
 from collections.abc import Hashable, Iterable
 from typing import Literal
 
-from orchestrator.scheduling.placement import gpus_for
 from studies.inputs import CHARACTERS_PER_TOKEN
 from studies.spec import ModelFacts, Unit
 
@@ -21,13 +20,11 @@ RATES: dict[Device, float] = {"gpu": 5e13, "cpu": 3e10}
 UNIT_SECONDS = 0.1
 BYTES_PER_NUMBER = {"float32": 4.0, "bfloat16": 2.0, "float16": 2.0, "8bit": 1.0, "4bit": 0.5}
 
-# A process that imports torch and finds its device, then reads the weights: from a disk, or from
-# memory where the node has read them before.
+# A process that imports torch and finds its device, then reads the weights.
 START_SECONDS = 8.0
 # vLLM imports five times as much, then measures its memory and may compile the model.
 ENGINE_START_SECONDS = 40.0
 DISK_BYTES_PER_SECOND = 1e9
-MEMORY_BYTES_PER_SECOND = 5e9
 
 # Activations beside the weights (batches shrink to what is left), and what a process takes itself.
 ACTIVATIONS = 0.1
@@ -41,17 +38,11 @@ PATIENCE = 10.0
 PATIENCE_SECONDS = 60.0
 # Until a unit of the kind has been measured, an estimate may be wrong by this much more.
 DOUBT = 10.0
-# Nor before so many times the slowest unit of this run, measured against its own estimate; but no
-# later than this, as waiting for a hung unit costs more than to begin one anew.
+# Nor before so many times the slowest unit of late, measured against its own estimate; but no later
+# than this, as waiting for a hung unit costs more than to begin one anew.
 SLOWEST = 3.0
+FADING = 0.999
 MOST_PATIENCE = 30.0
-# After so many units of a kind, in a run that has measured so many, how slow a slow one can be is
-# known: a unit is hung at twice what the slowest of them took, against its estimate, and never
-# before four times its own. Closer than that, units that are only slow are ended in vain.
-MEASURED, MEASURED_IN_ALL = 8, 200
-SURE_PATIENCE = 4.0
-SURE_SLOWEST = 2.0
-
 # A load is hung after so many times its estimate: most of it is reading, and a disk that is shared
 # can be far slower than it was. Never before ten minutes, which is nothing to lose on a load.
 LOAD_PATIENCE = 10.0
@@ -72,13 +63,10 @@ class Cost:
     def __init__(self, *, device: Device = "gpu") -> None:
         """Begin with the stated rates of a device; the schedule sets `device` from its nodes."""
         self.device: Device = device
-        self._units: _Ratios = _Ratios()
-        self._loads: dict[bool, _Ratios] = {near: _Ratios() for near in (False, True)}
+        self._units = _Ratios()
+        self._loads = _Ratios()
         self._bytes: dict[ModelFacts, tuple[int, int]] = {}
-        self._measured: dict[ModelFacts, int] = {}
         self._slowest = 1.0
-        self._slowest_ever = 1.0
-        self._in_all = 0
 
     def stated(self, unit: Unit) -> float:
         """Seconds by the stated rate alone: never changes, so queues may be ordered by it."""
@@ -89,14 +77,6 @@ class Cost:
         """By how much units of this model and kind take longer than stated."""
         return self._units.of((model, kind))
 
-    def common_factor(self) -> float:
-        """By how much units of a model that is not measured yet take longer than stated."""
-        return self._units.of(None)
-
-    def measurements(self, model: ModelFacts) -> int:
-        """How many finished units of the model its estimates rest on."""
-        return self._measured.get(model, 0)
-
     def seconds(self, unit: Unit) -> float:
         """Seconds that the unit takes on a worker."""
         return self.stated(unit) * self.factor(unit.model, unit.kind)
@@ -105,34 +85,20 @@ class Cost:
         """Seconds after which the unit is taken for hung.
 
         Ten times the estimate; up to thirty times where this run has seen units that slow; ten
-        times longer where nothing of the kind is measured yet. Once enough is measured, twice
-        what the slowest took, and four times the estimate at least.
+        times longer where nothing of the kind is measured yet.
         """
         count = self._units.count((unit.model, unit.kind))
-        doubt = 1.0 if count else DOUBT
-        sure = count >= MEASURED and self._in_all >= MEASURED_IN_ALL
-        usual = max(PATIENCE, SLOWEST * self._slowest)
-        known = max(SURE_PATIENCE, SURE_SLOWEST * self._slowest_ever)
-        patience = min(MOST_PATIENCE, usual, known if sure else usual)
-        return doubt * max(PATIENCE_SECONDS, patience * self.seconds(unit))
+        patience = min(MOST_PATIENCE, max(PATIENCE, SLOWEST * self._slowest))
+        return (1.0 if count else DOUBT) * max(PATIENCE_SECONDS, patience * self.seconds(unit))
 
-    def load_deadline(self, model: ModelFacts, *, near: bool = False) -> float:
-        """Seconds after which a load is taken for hung; `near` as in `load_seconds`."""
-        line = 0.0 if near else model.bytes / SLOW_LINE_BYTES_PER_SECOND
+    def load_deadline(self, model: ModelFacts) -> float:
+        """Seconds after which a load is taken for hung."""
+        line = model.bytes / SLOW_LINE_BYTES_PER_SECOND
         return max(LOAD_PATIENCE_SECONDS, line, LOAD_PATIENCE * self.load_seconds(model))
 
-    def load_seconds(self, model: ModelFacts, *, near: bool = False) -> float:
-        """Seconds from starting a process until it has loaded the model.
-
-        `near`: on a node that has read the model's files before. Until such a load is measured it
-        is taken to be as much faster or slower than stated as others are.
-        """
-        ratios = self._loads[near and not self._loads[True].empty]
-        return _stated_load(model, near=near) * ratios.of(model)
-
-    def fetch_seconds(self, model: ModelFacts) -> float:
-        """What a load takes less where the model's files are near already."""
-        return max(0.0, self.load_seconds(model) - self.load_seconds(model, near=True))
+    def load_seconds(self, model: ModelFacts) -> float:
+        """Seconds from starting a process until it has loaded the model."""
+        return _stated_load(model) * self._loads.of(model)
 
     def bytes(self, model: ModelFacts) -> int:
         """GPU memory the model needs in all: weights, as measured if they are, and activations."""
@@ -144,22 +110,14 @@ class Cost:
 
     def learn(self, unit: Unit, seconds: float) -> None:
         """The unit took so many seconds."""
-        kind = (unit.model, unit.kind)
-        self._in_all += 1
-        if self._units.count(kind):
-            ratio = seconds / self.seconds(unit)
-            self._slowest = max(self._slowest * 0.999, ratio)
-            self._slowest_ever = max(self._slowest_ever, ratio)
-        self._units.learn(kind, seconds / self.stated(unit))
-        self._measured[unit.model] = min(MEMORY, self.measurements(unit.model) + 1)
+        name = (unit.model, unit.kind)
+        if self._units.count(name):
+            self._slowest = max(self._slowest * FADING, seconds / self.seconds(unit))
+        self._units.learn(name, seconds / self.stated(unit))
 
-    def learned_load(self, model: ModelFacts, seconds: float, *, head_start: float = 0.0) -> None:
-        """Loading the model took so many seconds, on a node that had begun to read its files
-        `head_start` seconds before. One that may have waited for the rest of them teaches nothing.
-        """
-        near = head_start > 0
-        if not near or head_start >= self.fetch_seconds(model):
-            self._loads[near].learn(model, seconds / _stated_load(model, near=near))
+    def learned_load(self, model: ModelFacts, seconds: float) -> None:
+        """Loading the model took so many seconds."""
+        self._loads.learn(model, seconds / _stated_load(model))
 
     def learned_bytes(self, model: ModelFacts, count: int, *, most: int = 0) -> None:
         """The loaded model took so many bytes of GPU memory; the most of all its loads counts.
@@ -169,21 +127,13 @@ class Cost:
         before, bound = self._bytes.get(model, (0, 0))
         self._bytes[model] = (max(count, before), max(most, bound))
 
-    def hours(self, units: Iterable[Unit], *, gpus: int = 1, gpu_bytes: int = 0) -> float:
-        """Hours that the units take on so many GPUs (or cores) kept busy, each model loaded once.
-
-        With `gpu_bytes` a model too big for one GPU counts for as many as it is spread over.
-        """
+    def hours(self, units: Iterable[Unit]) -> float:
+        """Hours that the units take one device, each model loaded once."""
         seconds: dict[ModelFacts, float] = {}
         for unit in units:
-            loaded = seconds.get(unit.model)
-            before = self.load_seconds(unit.model) if loaded is None else loaded
+            before = seconds.get(unit.model) or self.load_seconds(unit.model)
             seconds[unit.model] = before + self.seconds(unit)
-        total = sum(
-            taken * (gpus_for(self.bytes(model), gpu_bytes=gpu_bytes) or 1)
-            for model, taken in seconds.items()
-        )
-        return total / max(1, gpus) / 3600
+        return sum(seconds.values()) / 3600
 
 
 def parameters(model: ModelFacts) -> float:
@@ -191,11 +141,10 @@ def parameters(model: ModelFacts) -> float:
     return model.bytes / BYTES_PER_NUMBER[model.quantisation or model.dtype]
 
 
-def _stated_load(model: ModelFacts, *, near: bool) -> float:
+def _stated_load(model: ModelFacts) -> float:
     """Seconds of a load before any is measured."""
-    rate = MEMORY_BYTES_PER_SECOND if near else DISK_BYTES_PER_SECOND
     start = ENGINE_START_SECONDS if model.engine == "vllm" else START_SECONDS
-    return start + model.bytes / rate
+    return start + model.bytes / DISK_BYTES_PER_SECOND
 
 
 class _Ratios:
@@ -205,11 +154,6 @@ class _Ratios:
         """Nothing is measured: every ratio is 1."""
         self._means: dict[Hashable, tuple[float, int]] = {}
         self._logarithms = 0.0
-
-    @property
-    def empty(self) -> bool:
-        """Whether nothing is measured."""
-        return not self._means
 
     def count(self, name: Hashable) -> int:
         """How many measurements of this name itself there are, at most `MEMORY`."""

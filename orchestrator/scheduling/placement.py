@@ -1,326 +1,231 @@
-"""Which GPUs and cores are free, and where a model fits: a book of spots, in bytes and parts.
+"""Decide which model is loaded where next, which workers leave for it, and what to prefetch.
 
-A model takes whole GPUs of one node, 1, 2, 4 or 8, or an equal part of one that it shares. The book
-assigns parts as Ray does, to the fullest GPU that still has room, so that both find the same room.
-What runs in a spot, and whether it should, is unknown here.
+The model that would be done last comes first, models on several GPUs before others. A first copy is
+always worth its load; another one is where the model's waiting seconds, over the workers it has,
+exceed the seconds of a load. A model whose whole work is less than one GPU's share of all work gets
+that part of a GPU. Models that wait for a slot have their files fetched meanwhile, one for each GPU
+of a node where nothing loads, and are loaded there if they can.
 """
 
-from collections.abc import Collection, Iterable
+import heapq
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from orchestrator.scheduling.actions import Node
+from orchestrator.scheduling.actions import Action, Close, Prefetch
+from orchestrator.scheduling.cost import Cost
+from orchestrator.scheduling.pool import MOST_SHARING, NOWHERE, Device, Found, Pool, Worker
+from orchestrator.scheduling.queue import Job, Queue, Queues
 from studies.spec import ModelFacts
 
-# The parts of one GPU: a cluster counts no finer.
-PARTS = 10_000
-# The rest of a GPU's memory is the driver's, and a margin.
-USABLE = 0.97
-# So many processes share a GPU at most. A model that takes more than this part of its memory keeps
-# it busy by itself: two of those share one, so that one computes while the other loads.
-MOST_SHARING = 4
-SMALL = 1 / 16
-GPU_COUNTS = (1, 2, 4, 8)
+# A model that failed to load so often, on another node if there is one, is not tried again.
+LOAD_ATTEMPTS = 2
+# A model should be done so many of its longest waiting units before the others: a straggler among
+# long units would keep everybody waiting at the end, one among short ones hardly. Ten times slower,
+# by an estimate that was half of what it should be, makes twenty.
+TAIL = 20.0
+# A unit within so many times its estimate is expected to end soon.
+SOON = 2.0
+# Smaller files are read or downloaded soon enough when they are needed.
+PREFETCH_BYTES = 1e9
 
 
-def most_sharing(model: ModelFacts) -> int:
-    """How many workers of the model's kind may share one GPU: vLLM takes its memory whole."""
-    return 1 if model.engine == "vllm" else MOST_SHARING
+class Candidate(NamedTuple):
+    """A model that another worker would help, most urgent first; `spread` is minus its GPUs.
+
+    `gain` are the seconds until the model is done as things are. Where a failed unit calls for the
+    worker, `avoid` are the devices on which it failed; `fresh`: any new process will do for it.
+    """
+
+    spread: int
+    urgency: float
+    order: int
+    queue: Queue
+    gain: float
+    avoid: frozenset[Device] = NOWHERE
+    fresh: bool = True
 
 
-class Spot(NamedTuple):
-    """GPUs of a node, by their places in the book, and how much of each; none of them on a CPU."""
+class Placement:
+    """Where models are loaded next."""
 
-    node: str
-    gpus: tuple[int, ...]
-    parts: int
+    def __init__(self, queues: Queues, pool: Pool, *, cost: Cost) -> None:
+        """Decide by what waits, who is there, and what things cost."""
+        self._queues, self._pool, self._cost = queues, pool, cost
+        self._prefetched: dict[Queue, str] = {}
+        self._share = 0.0
 
-    @property
-    def share(self) -> float:
-        """How many GPUs that is, as a cluster asks for them."""
-        return len(self.gpus) * self.parts / PARTS
+    def node_left(self, name: str) -> None:
+        """A node is gone, and with it the files that were brought there."""
+        self._prefetched = {q: node for q, node in self._prefetched.items() if node != name}
 
-    def touches(self, other: "Spot") -> bool:
-        """Whether two spots have a GPU in common, or are the same CPU node."""
-        if self.node != other.node:
+    def may_take(self, worker: Worker, job: Job) -> bool:
+        """Whether the worker may try a job that has failed: another process, and other devices.
+
+        Where there are no others that the model could be on, another process will do.
+        """
+        if job.failed_in == worker.number:
             return False
-        return not self.gpus or not other.gpus or not set(self.gpus).isdisjoint(other.gpus)
+        node = worker.slot.node
+        touches = any((node, number) in job.failed_on for number in worker.slot.devices)
+        return not touches or not self._elsewhere(job.queue.model, job.failed_on)
 
+    def choose(self, *, now: float, forced: bool = False) -> Iterator[Action]:
+        """Open what pays, most urgent first, until nothing more pays or fits; then prefetch.
 
-class Found(NamedTuple):
-    """A spot, and the workers that have to leave first."""
-
-    spot: Spot
-    evicted: tuple[int, ...]
-
-
-class Wish(NamedTuple):
-    """What is asked of a spot.
-
-    Attributes:
-        bytes: memory that the model needs.
-        most: how many workers at most may share the GPU, where memory allows.
-        avoid: a spot whose GPUs (or CPU node) are not wanted.
-        refused: nodes that are not wanted.
-        near: nodes that have the model's files, which are taken where others are no better.
-    """
-
-    bytes: int
-    most: int = 1
-    avoid: Spot | None = None
-    refused: Collection[str] = ()
-    near: Collection[str] = ()
-
-
-class Places:
-    """The nodes, and who is where. CPU nodes count only while no node has ever had a GPU."""
-
-    def __init__(self, nodes: Iterable[Node], *, workers: int | None) -> None:
-        """Open the book; at most `workers` processes are in it at a time."""
-        self.nodes: dict[str, Node] = {}
-        self.spots: dict[int, Spot] = {}
-        self.has_gpus = False
-        self._most = workers
-        self._kinds: list[Node] = []
-        self._free: dict[str, list[int]] = {}
-        self._count: dict[str, int] = {}
-        for node in nodes:
-            self.join(node)
-
-    def join(self, node: Node) -> None:
-        """A node is there; joining again as the same changes nothing."""
-        if self.nodes.get(node.name) == node:
-            return
-        assert node.name not in self.nodes, f"another node {node.name!r} is there already"
-        self.nodes[node.name] = node
-        self.has_gpus = self.has_gpus or node.gpus > 0
-        self._free[node.name] = [PARTS] * node.gpus
-        self._count[node.name] = 0
-        self._sort()
-
-    def leave(self, name: str) -> list[int]:
-        """A node is gone; returns who was on it."""
-        self.nodes.pop(name, None)
-        lost = [worker for worker, spot in self.spots.items() if spot.node == name]
-        for worker in lost:
-            del self.spots[worker]
-        self._sort()
-        return lost
-
-    def take(self, worker: int, spot: Spot) -> None:
-        """The worker is in the spot."""
-        self.spots[worker] = spot
-        self._count[spot.node] += 1
-        for gpu in spot.gpus:
-            self._free[spot.node][gpu] -= spot.parts
-            assert self._free[spot.node][gpu] >= 0, f"too much on GPU {gpu} of {spot.node}"
-
-    def grow(self, worker: int, bytes: int) -> None:
-        """The worker was found to take so many bytes: keep others off what it has too little of."""
-        spot = self.spots[worker]
-        gpu_bytes = self.nodes[spot.node].gpu_bytes
-        if len(spot.gpus) != 1 or not gpu_bytes:
-            return
-        (gpu,) = spot.gpus
-        free = self._free[spot.node]
-        parts = PARTS // sharing(bytes, gpu_bytes=gpu_bytes)
-        more = max(0, min(parts - spot.parts, free[gpu]))
-        free[gpu] -= more
-        self.spots[worker] = spot._replace(parts=spot.parts + more)
-
-    def release(self, worker: int) -> None:
-        """The worker's spot is free."""
-        spot = self.spots.pop(worker)
-        self._count[spot.node] -= 1
-        for gpu in spot.gpus:
-            self._free[spot.node][gpu] += spot.parts
-
-    def devices(self) -> int:
-        """GPUs in all, or cores where no node has any: what work is divided by."""
-        if self.has_gpus:
-            return sum(node.gpus for node in self.nodes.values())
-        return sum(_processes(node) for node in self.nodes.values())
-
-    def gpus_of(self, bytes: int) -> int:
-        """GPUs (or cores) that a worker of such a model keeps busy; 1 if it fits nowhere."""
-        if not self.has_gpus:
-            return 1
-        return min(
-            (s.gpus for node in self._kinds if (s := self._shape(node, Wish(bytes)))), default=1
-        )
-
-    def size(self, bytes: int, *, most: int = MOST_SHARING) -> tuple[int, int]:
-        """What such a model needs: so many GPUs, or one that so many of them, `most`, can share."""
-        shapes = [self._shape(node, Wish(bytes, most=most)) for node in self._kinds]
-        return min(
-            ((shape.gpus or 1, PARTS // (shape.parts or PARTS)) for shape in shapes if shape),
-            default=(1, 1),
-        )
-
-    def fits(self, bytes: int) -> bool:
-        """Whether some node could take such a model if it were empty."""
-        return any(self._shape(node, Wish(bytes)) for node in self._kinds)
-
-    def elsewhere(self, bytes: int, spot: Spot) -> bool:
-        """Whether such a model could be on GPUs (or a CPU node) that the spot does not touch."""
-        for node in self.nodes.values():
-            shape = self._shape(node, Wish(bytes))
-            taken = len(spot.gpus) if node.name == spot.node else 0
-            same_cpu = node.name == spot.node and not spot.gpus
-            if shape and not same_cpu and node.gpus - taken >= shape.gpus:
-                return True
-        return False
-
-    def other_node(self, bytes: int, names: Collection[str]) -> bool:
-        """Whether such a model fits a node besides these."""
-        return any(
-            self._shape(node, Wish(bytes)) for node in self.nodes.values() if node.name not in names
-        )
-
-    def usable(self, spot: Spot) -> int:
-        """The memory a model may take on whole GPUs of the spot; 0 if unknown."""
-        return int(len(spot.gpus) * self.nodes[spot.node].gpu_bytes * USABLE)
-
-    @property
-    def full(self) -> bool:
-        """Whether nothing at all can be added without somebody leaving."""
-        if self._most is not None and len(self.spots) >= self._most:
-            return True
-        if not self.has_gpus:
-            return all(self._count[n.name] >= _processes(n) for n in self.nodes.values())
-        return not any(
-            parts >= PARTS // MOST_SHARING for n in self.nodes for parts in self._free[n]
-        )
-
-    def find(
-        self, wish: Wish, *, evictable: Collection[int], held: Collection[tuple[str, int]] = ()
-    ) -> Found | None:
-        """The best spot: with nobody leaving, on the fullest GPU and node that have room.
-
-        Args:
-            wish: what is asked.
-            evictable: who may have to leave, in the order in which they should.
-            held: GPUs that are kept for another.
+        `forced`: nothing runs, so any worker may leave.
         """
-        capped = self._most is not None and len(self.spots) >= self._most
-        best: tuple[tuple[float, ...], Found] | None = None
-        for order, node in enumerate(self.nodes.values()):
-            shape = None if node.name in wish.refused else self._shape(node, wish)
-            if shape is None:
+        if self._pool.crowded and not self._prefetch_room():
+            return
+        # Seconds that each GPU has to work if all that is left is spread evenly.
+        gpus_of, bytes = self._pool.gpus_of, self._cost.bytes
+        work = (self._queues.seconds(q, q.left) * gpus_of(bytes(q.model)) for q in self._queues)
+        self._share = sum(work) / max(1, len(self._pool.devices(self._pool.nodes)))
+        heap = [one for queue in self._queues if (one := self._candidate(queue))]
+        heapq.heapify(heap)
+        reserved, waiting = NOWHERE, []
+        while heap and not self._pool.crowded:
+            candidate = heapq.heappop(heap)
+            queue = candidate.queue
+            found = self._find(candidate, reserved, forced=forced)
+            if not found:
+                waiting.append(candidate)
+                reserved |= self._reserve(candidate, reserved, now=now)
                 continue
-            leaving = [worker for worker in evictable if self.spots[worker].node == node.name]
-            found = self._on(node, shape, wish=wish, leaving=leaving, held=held)
-            if found is None:
+            if other := self._brought_to(found.slot.node, heap, instead_of=candidate):
+                heap.remove(other)
+                heap += candidate, other._replace(urgency=candidate.urgency - 1)
+                heapq.heapify(heap)
                 continue
-            if capped and not found.evicted:
-                if not evictable:
-                    continue
-                found = found._replace(evicted=(next(iter(evictable)),))
-            gpu, rest = self._tightness(found.spot)
-            key = (len(found.evicted), gpu, node.name not in wish.near, rest, order)
-            if best is None or key < best[0]:
-                best = (key, found)
-        return best[1] if best else None
+            self._prefetched.pop(queue, None)
+            for worker in found.evicted:
+                self._pool.forget(worker)
+                yield Close(worker.number)
+            yield self._pool.open(queue, found.slot, now=now)
+            if again := self._candidate(queue):
+                heapq.heappush(heap, again)
+        yield from self._prefetch(sorted([*waiting, *heap]))
 
-    def _sort(self) -> None:
-        """Keep one node of each kind: what holds for it holds for all of them."""
-        self._kinds = list({(n.gpus, n.gpu_bytes): n for n in self.nodes.values()}.values())
-
-    def _shape(self, node: Node, wish: Wish) -> "_Shape | None":
-        """How a model lies on a node, None where it does not fit."""
-        if not node.gpus:
-            return None if self.has_gpus else _Shape(0, 0)
-        count = gpus_for(wish.bytes, gpu_bytes=node.gpu_bytes)
-        if count is None or count > node.gpus:
+    def _brought_to(
+        self, node: str, others: Iterable[Candidate], *, instead_of: Candidate
+    ) -> Candidate | None:
+        """The first model as large whose files were brought to the node, where the candidate's were
+        brought to another.
+        """
+        if self._prefetched.get(instead_of.queue, node) == node:
             return None
-        if count > 1 or wish.most <= 1:
-            return _Shape(count, PARTS)
-        return _Shape(1, PARTS // min(wish.most, sharing(wish.bytes, gpu_bytes=node.gpu_bytes)))
+        here = (one for one in others if self._prefetched.get(one.queue) == node)
+        return min((one for one in here if one.spread == instead_of.spread), default=None)
 
-    def _on(
-        self,
-        node: Node,
-        shape: "_Shape",
-        *,
-        wish: Wish,
-        leaving: list[int],
-        held: Collection[tuple[str, int]],
+    def _prefetch_room(self) -> dict[str, int]:
+        """How many models more may be prefetched to each node."""
+        loading = {one.slot.node for one in self._pool.workers.values() if one.state == "loading"}
+        waiting = Counter(n for q, n in self._prefetched.items() if q.runnable or q.blocked)
+        rooms = {n.name: max(1, n.gpus) - waiting[n.name] for n in self._pool.nodes.values()}
+        return {node: room for node, room in rooms.items() if room > 0 and node not in loading}
+
+    def _prefetch(self, candidates: Iterable[Candidate]) -> Iterator[Prefetch]:
+        """Have the files of models that were never loaded brought to where there is room."""
+        room = self._prefetch_room()
+        for queue in (candidate.queue for candidate in candidates):
+            new = queue not in self._pool.holders and queue not in self._prefetched
+            if room and new and queue.model.bytes >= PREFETCH_BYTES:
+                nodes = room.keys() & self._pool.nodes_for(self._cost.bytes(queue.model))
+                if nodes:
+                    node = max(sorted(nodes), key=room.__getitem__)
+                    room = {n: left - (n == node) for n, left in room.items() if left > (n == node)}
+                    self._prefetched[queue] = node
+                    yield Prefetch(node, queue.model)
+
+    def _candidate(self, queue: Queue) -> Candidate | None:
+        """The model, if another worker would help it."""
+        first = queue.first()
+        if first is None:
+            return None
+        model = queue.model
+        load = self._cost.load_seconds(model)
+        longest = first.rank * self._cost.factor(model, first.unit.kind)
+        tail = TAIL * longest
+        holders = self._pool.holders.get(queue)
+        if not holders:
+            left = max(self._queues.seconds(queue, queue.left), longest)
+            gpus = self._pool.gpus_of(self._cost.bytes(model))
+            avoid = NOWHERE if queue.ready else first.failed_on
+            return Candidate(-gpus, -(left + load + tail), queue.order, queue, left, avoid)
+        for job in queue.retries:
+            if not any(self.may_take(worker, job) for worker in holders.values()):
+                gain = job.weight * self._cost.factor(model, job.unit.kind)
+                return Candidate(-1, -gain, queue.order, queue, gain, job.failed_on)
+        loading = sum(worker.state == "loading" for worker in holders.values())
+        gain = self._queues.seconds(queue, queue.waiting) / len(holders)
+        if gain <= load or queue.runnable <= loading or len(queue.failed_loads) >= LOAD_ATTEMPTS:
+            return None
+        # Done early in any case: models that wait for their first copy go before.
+        spread = 0 if gain + tail < self._share else -1
+        return Candidate(spread, -(gain + tail), queue.order, queue, gain, fresh=False)
+
+    def _find(
+        self, candidate: Candidate, reserved: frozenset[Device], *, forced: bool
     ) -> Found | None:
-        """The best spot on one node."""
-        crowded = self._count[node.name] >= _processes(node)
-        if crowded and not leaving:
-            return None
-        avoid = wish.avoid if wish.avoid and wish.avoid.node == node.name else None
-        if not shape.gpus:
-            if avoid:
-                return None
-            return Found(Spot(node.name, (), 0), (leaving[0],) if crowded else ())
-        free = self._free[node.name]
-        room = list(free)
-        for worker in leaving:
-            for gpu in self.spots[worker].gpus:
-                room[gpu] += self.spots[worker].parts
-        fit = [
-            gpu
-            for gpu in range(node.gpus)
-            if room[gpu] >= shape.parts
-            and not (avoid and gpu in avoid.gpus)
-            and (node.name, gpu) not in held
+        """A slot for the candidate: as much of a GPU as it can use, else as little as it needs."""
+        queue, model = candidate.queue, candidate.queue.model
+        avoid = candidate.avoid if self._elsewhere(model, candidate.avoid) else NOWHERE
+        most = 1 if model.engine == "vllm" else MOST_SHARING  # which takes its GPU's memory whole
+        work = self._queues.seconds(queue, queue.left)
+        shared = max(1, min(most, int(self._share / work))) if work else most
+        evictable = self._evictable(candidate, forced=forced)
+        near = {worker.slot.node for worker in self._pool.holders.get(queue, {}).values()}
+        near |= {self._prefetched[queue]} if queue in self._prefetched else set()
+        for sharing in dict.fromkeys((shared, most, 1)):
+            found = self._pool.find(
+                self._cost.bytes(model),
+                sharing=sharing,
+                evictable=evictable,
+                without=reserved | avoid | self._refused(queue),
+                near=near,
+            )
+            if found:
+                return found
+        return None
+
+    def _evictable(self, candidate: Candidate, *, forced: bool = False) -> list[Worker]:
+        """Idle workers who may leave: whose model waits for nothing, or for less than it pays."""
+        load = self._cost.load_seconds
+        return [
+            worker
+            for worker in self._pool.idle
+            if candidate.fresh or worker.queue is not candidate.queue
+            if forced
+            or not worker.queue.blocked
+            or candidate.gain > load(candidate.queue.model) + load(worker.queue.model)
         ]
-        if len(fit) < shape.gpus:
-            return None
-        fit.sort(key=lambda gpu: (free[gpu] < shape.parts, free[gpu], gpu))
-        spot = Spot(node.name, tuple(sorted(fit[: shape.gpus])), shape.parts)
-        evicted = self._evicted(spot, leaving)
-        if crowded and not evicted:
-            evicted = (leaving[0],)
-        return Found(spot, evicted)
 
-    def _evicted(self, spot: Spot, leaving: list[int]) -> tuple[int, ...]:
-        """Who has to leave for the spot, no more than needed."""
-        free = {gpu: self._free[spot.node][gpu] for gpu in spot.gpus}
-        evicted = []
-        for worker in leaving:
-            theirs = self.spots[worker]
-            if any(free.get(gpu, spot.parts) < spot.parts for gpu in theirs.gpus):
-                evicted.append(worker)
-                for gpu in theirs.gpus:
-                    free[gpu] = free.get(gpu, 0) + theirs.parts
-        return tuple(evicted)
+    def _reserve(
+        self, candidate: Candidate, reserved: frozenset[Device], *, now: float
+    ) -> frozenset[Device]:
+        """GPUs to keep free for a model that is spread over several, until the last one is.
 
-    def _tightness(self, spot: Spot) -> tuple[float, float]:
-        """How much room would be left on the GPUs and on the node: least is best, as in a suitcase.
-
-        Among CPU nodes the emptiest is best.
+        Only GPUs that will be free soon: workers on them are idle, or at the last unit of a model.
         """
-        if not spot.gpus:
-            return (self._count[spot.node] / _processes(self.nodes[spot.node]), 0)
-        free = self._free[spot.node]
-        return (max(0, max(free[gpu] for gpu in spot.gpus)), sum(part == PARTS for part in free))
+        bytes = self._cost.bytes(candidate.queue.model)
+        if self._pool.gpus_of(bytes) < 2:
+            return NOWHERE
+        soon = (
+            worker
+            for worker in self._pool.workers.values()
+            if worker.job and not worker.queue.runnable
+            if now - worker.since <= SOON * self._cost.seconds(worker.job.unit)
+        )
+        evictable = [*self._evictable(candidate), *soon]
+        without = reserved | self._refused(candidate.queue)
+        found = self._pool.find(bytes, evictable=evictable, without=without)
+        return self._pool.devices_of(found.slot) if found else NOWHERE
 
+    def _refused(self, queue: Queue) -> frozenset[Device]:
+        """The nodes where the model could not be loaded, if there are others for it."""
+        devices = frozenset(self._pool.devices(queue.failed_loads))
+        return devices if self._elsewhere(queue.model, devices) else NOWHERE
 
-class _Shape(NamedTuple):
-    """How many GPUs, and how much of each."""
-
-    gpus: int
-    parts: int
-
-
-def gpus_for(bytes: int, *, gpu_bytes: int) -> int | None:
-    """How many whole GPUs hold so many bytes: the fewest of 1, 2, 4, 8; None if none do.
-
-    GPUs of unknown memory (0) are taken to hold any model.
-    """
-    if not gpu_bytes:
-        return 1
-    return next((count for count in GPU_COUNTS if bytes <= count * gpu_bytes * USABLE), None)
-
-
-def sharing(bytes: int, *, gpu_bytes: int) -> int:
-    """How many workers that need so many bytes each should share one GPU at most."""
-    most = MOST_SHARING if bytes <= gpu_bytes * SMALL else 2
-    return max(1, min(most, int(gpu_bytes * USABLE) // max(1, bytes)))
-
-
-def _processes(node: Node) -> int:
-    """How many workers a node runs at most: one per core, and one for each GPU at any rate."""
-    return max(1, node.cpus, node.gpus)
+    def _elsewhere(self, model: ModelFacts, devices: frozenset[Device]) -> bool:
+        """Whether the model could be somewhere besides these devices."""
+        return bool(self._pool.nodes_for(self._cost.bytes(model), without=devices))

@@ -1,24 +1,20 @@
 """Decide which worker runs which unit, and which model is loaded where: a pure state machine.
 
 Events go in, actions come out; the clock is an argument and nothing here waits. An idle worker
-first takes units of the model it holds. Capacity goes to the model that would be done last, where
-that saves more seconds than loading costs (`Openings`). A unit that fails is tried once more in
-another process, then cut by language until what fails stands alone. Ray and files are unknown here.
+takes the longest unit of the model it holds; which model is loaded next is `Placement`'s decision.
+A unit that fails is tried once more in another process, then split by language until what fails
+stands alone.
 """
 
-import heapq
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
-from typing import NamedTuple
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
-from orchestrator.scheduling.actions import Action, Close, Fetch, Node, Submit
-from orchestrator.scheduling.backlog import Backlog, Job
+from orchestrator.errors import CellError
+from orchestrator.scheduling.actions import Action, Close, Node, Submit
 from orchestrator.scheduling.cost import PATIENCE_SECONDS, Cost
-from orchestrator.scheduling.fleet import Fleet, Worker
-from orchestrator.scheduling.openings import LOAD_ATTEMPTS, Openings
-from orchestrator.scheduling.placement import Places
+from orchestrator.scheduling.placement import LOAD_ATTEMPTS, Placement
+from orchestrator.scheduling.pool import GPU_COUNTS, NOWHERE, USABLE, Pool, Worker
+from orchestrator.scheduling.queue import Job, Queue, Queues
 from orchestrator.scheduling.split import split
-from orchestrator.scheduling.stuck import Stuck, stuck, take
 from studies.spec import Cell, ModelFacts, Unit
 
 ATTEMPTS = 2
@@ -28,24 +24,6 @@ FAILURES_IN_A_ROW = 2
 REVIEW = 16
 # What was too slow once is given more time.
 DEADLINE_GROWTH = 2
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CellError:
-    """Why a cell has no rows."""
-
-    cell: Cell
-    attempts: int
-    error: str
-    traceback: str
-
-
-class _Check(NamedTuple):
-    """When to look whether a worker is still at what it began at a time; never before its time."""
-
-    at: float
-    worker: int
-    since: float
 
 
 class Schedule:
@@ -64,100 +42,82 @@ class Schedule:
         done: Collection[str] = (),
         workers: int | None = None,
     ) -> None:
-        """Queue the units.
-
-        Args:
-            units: what is to be computed.
-            nodes: the machines there are now.
-            cost: estimates, which this run corrects.
-            done: keys of cells whose results are there already.
-            workers: at most so many processes at once; None: as capacity allows.
+        """Queue the units: `done` are keys of cells that are there, `workers` the most processes at
+        once (None: as capacity allows). `cost` are estimates, which this run corrects.
         """
         self.errors: list[CellError] = []
         self._cost = cost
-        self._places = Places(nodes, workers=workers)
+        self._pool = Pool(nodes, workers=workers)
         # Stays for this run, as queues are ordered by it; what is measured corrects it.
-        cost.device = "gpu" if self._places.has_gpus or not self._places.nodes else "cpu"
-        self._backlog = Backlog(units, cost=cost, done=done)
-        self._fleet = Fleet(self._places)
-        self._openings = Openings(self._backlog, self._fleet, cost=cost)
-        self._closing: list[int] = []
+        cost.device = "gpu" if self._pool.has_gpus or not self._pool.nodes else "cpu"
+        self._queues = Queues(units, cost=cost, done=done)
+        self._placement = Placement(self._queues, self._pool, cost=cost)
         self._awake: set[int] = set()
-        self._checks: list[_Check] = []
         self._review_in = 0
-        self._stuck: list[Stuck] | None = None
 
     @property
     def finished(self) -> bool:
         """Nothing waits and nothing runs."""
-        return not self._backlog.unfinished
+        return not self._queues.unfinished
 
     def running(self, worker: int) -> Unit | None:
         """The unit a worker is at; None if it is at none, or gone."""
-        held = self._fleet.workers.get(worker)
+        held = self._pool.workers.get(worker)
         return held.job.unit if held and held.job else None
 
     def model_of(self, worker: int) -> ModelFacts:
         """The model a worker holds or loads."""
-        return self._fleet.workers[worker].queue.model
+        return self._pool.workers[worker].queue.model
 
     def actions(self, *, now: float) -> list[Action]:
         """Everything that should be done now, once: a second call without an event adds nothing."""
-        actions: list[Action] = []
-        for number in sorted(self._closing):
-            actions.append(Close(number))
-            self._fleet.forget(self._fleet.workers[number])
-        self._closing.clear()
-        if self._review_in <= 0:
-            self._awake |= self._fleet.idle
-        for number in sorted(self._awake):
-            actions += self._submit(self._fleet.workers[number], now=now)
+        numbers = self._pool.workers if self._review_in <= 0 else self._awake
+        actions = self._close_or_submit(sorted(numbers), now=now)
         self._awake.clear()
         if self._review_in <= 0:
+            actions += self._placement.choose(now=now)
+            if not self._pool.active:
+                # What can only run where it has failed does so when nothing else is left to do.
+                for queue in self._queues:
+                    for job in queue.retries:
+                        job.failed_on = NOWHERE
+                actions += self._close_or_submit(sorted(self._pool.workers), now=now)
+                actions += self._placement.choose(now=now, forced=not self._pool.active)
             self._review_in = REVIEW
-            for chosen in self._openings.choose(now=now):
-                if isinstance(chosen, Fetch):
-                    actions.append(chosen)
-                    continue
-                actions += [Close(number) for number in chosen.closed]
-                actions.append(chosen.action)
-                self._check_later(self._fleet.workers[chosen.action.worker], now=now)
         return actions
 
     def opened(self, worker: int, *, now: float, bytes: int = 0) -> None:
         """The worker has loaded its model, which took so many bytes of GPU memory (0: unknown)."""
-        held = self._opening(worker)
+        held = self._pool.workers[worker]
+        assert held.state == "loading", f"worker {worker} is {held.state}"
         model = held.queue.model
-        self._openings.loaded(model)
-        self._cost.learned_load(model, now - held.since, head_start=held.head_start)
-        if bytes and held.spot.gpus:
-            self._cost.learned_bytes(model, bytes, most=self._places.usable(held.spot))
-            self._places.grow(worker, self._cost.bytes(model))
-        self._fleet.rest(held)
-        self._awake.add(worker)
-        self._changed()
+        held.queue.failed_loads.clear()
+        self._cost.learned_load(model, now - held.since)
+        if bytes and self._pool.has_gpus:
+            self._cost.learned_bytes(model, bytes, most=self._pool.usable_bytes(held.slot))
+            self._pool.grow(held, self._cost.bytes(model))
+        held.state = "idle"
+        self._review_in = 0
 
     def done(self, worker: int, *, now: float) -> Unit:
         """The worker's unit is computed and kept."""
-        held = self._fleet.workers[worker]
-        job, crowd = self._fleet.end(held)
+        held = self._pool.workers[worker]
+        job = self._pool.end(held)
         held.failures = 0
-        self._cost.learn(job.unit, (now - held.since) / crowd)
-        if self._backlog.finish(job):
-            self._review_in = 0
+        self._cost.learn(job.unit, (now - held.since) * held.share)
         self._awake.add(worker)
-        self._review_in -= 1
+        self._review_in = 0 if self._queues.finish(job) else self._review_in - 1
         return job.unit
 
     def refused(self, unit: Unit, reasons: Mapping[str, str]) -> list[CellError]:
         """Of a unit that is computed, the cells that its model has nothing for, by key."""
-        given_up = [
+        errors = [
             CellError(cell=cell, attempts=1, error=reasons[cell.key], traceback="")
-            for cell in unit.cells
+            for cell in (unit.cells if reasons else ())
             if cell.key in reasons
         ]
-        self.errors += given_up
-        return given_up
+        self.errors += errors
+        return errors
 
     def failed(
         self, worker: int, *, error: str, traceback: str, gone: bool = False
@@ -166,22 +126,22 @@ class Schedule:
 
         Returns the cells given up by this.
         """
-        held = self._fleet.workers[worker]
-        job, _ = self._fleet.end(held)
+        held = self._pool.workers[worker]
+        job = self._pool.end(held)
         held.failures += 1
         if gone:
-            self._fleet.forget(held)
+            self._pool.forget(held)
         elif held.failures >= FAILURES_IN_A_ROW:
-            self._close(held)
-        self._changed()
+            self._pool.retire(held)
+        self._review_in = 0
         job.attempts += 1
         halves = split(job.unit)
         if job.attempts < ATTEMPTS and not (job.half and len(halves) > 1):
-            job.tried, job.spot = worker, held.spot
+            job.failed_in, job.failed_on = worker, self._pool.devices_of(held.slot)
             job.queue.push(job)
             return []
         if len(halves) > 1:
-            self._backlog.replace(job, halves)
+            self._queues.replace(job, halves)
             return []
         return self._give_up([job], attempts=job.attempts, error=error, traceback=traceback)
 
@@ -193,14 +153,16 @@ class Schedule:
         Returns the cells given up by this: at the second time all of the model's that wait, unless
         another worker holds it.
         """
-        held = self._opening(worker)
-        failures = self._openings.failed(held)
+        held = self._pool.workers[worker]
+        assert held.state == "loading", f"worker {worker} is {held.state}"
+        held.queue.failed_loads.append(held.slot.node)
         if gone:
-            self._fleet.forget(held)
+            self._pool.forget(held)
         else:
-            self._close(held)
-        self._changed()
-        if failures < LOAD_ATTEMPTS or self._fleet.holders[held.queue]:
+            self._pool.retire(held)
+        self._review_in = 0
+        failures = len(held.queue.failed_loads)
+        if failures < LOAD_ATTEMPTS or self._pool.holders[held.queue]:
             return []
         jobs = held.queue.clear()
         return self._give_up(jobs, attempts=failures, error=error, traceback=traceback)
@@ -210,125 +172,137 @@ class Schedule:
 
         Tell `failed` of one that is `running` something, and `open_failed` of another.
         """
-        late, checks = [], []
-        while self._checks and self._checks[0].at <= now:
-            check = heapq.heappop(self._checks)
-            held = self._fleet.workers.get(check.worker)
-            if held is None or held.state not in ("opening", "busy") or held.since != check.since:
-                continue
-            deadline = held.since + self._deadline(held)
-            if now > deadline:
-                late.append(held.number)
-            checks.append(check._replace(at=max(now, min(deadline, now + PATIENCE_SECONDS))))
-        for check in checks:
-            heapq.heappush(self._checks, check)
-        return sorted(late)
+        late = []
+        for held in self._pool.workers.values():
+            if now >= held.look_at and held.state in ("loading", "busy"):
+                deadline = held.since + self._deadline(held)
+                held.look_at = min(deadline, now + PATIENCE_SECONDS)
+                if now > deadline:
+                    late.append(held.number)
+        return late
 
     def joined(self, node: Node) -> None:
         """A machine is there."""
-        self._places.join(node)
-        self._openings.machines_changed()
-        self._changed()
+        self._pool.join(node)
+        self._review_in = 0
 
     def left(self, name: str) -> list[int]:
         """A machine is gone; returns the workers lost with it.
 
         Their units go back, and this does not count as an attempt.
         """
-        lost = self._places.leave(name)
-        self._fleet.near.leave(name)
-        self._openings.machines_changed()
-        for number in lost:
-            held = self._fleet.workers[number]
+        lost = self._pool.leave(name)
+        self._placement.node_left(name)
+        for held in lost:
             if held.job:
-                job, _ = self._fleet.end(held)
-                job.queue.push(job)
-            self._fleet.forget(held)
-        self._closing = [number for number in self._closing if number not in lost]
-        self._awake.difference_update(lost)
-        self._changed()
-        return lost
+                held.queue.push(self._pool.end(held))
+            self._pool.forget(held)
+            self._awake.discard(held.number)
+        self._review_in = 0
+        return [held.number for held in lost]
 
     def stuck(self) -> str | None:
         """Why units wait that no machine can ever take, in one sentence; None if there are none."""
-        return "; ".join(found.reason for found in self._find_stuck()) or None
+        return "; ".join(reason for reason, _ in self._find_stuck()) or None
 
     def give_up_stuck(self) -> list[CellError]:
         """Give up the units that are stuck; returns their cells."""
-        given_up = []
-        for found in self._find_stuck():
-            given_up += self._give_up(take(found), attempts=0, error=found.reason, traceback="")
-        self._changed()
-        return given_up
+        errors = []
+        for reason, queue in list(self._find_stuck()):
+            jobs = queue.clear() if queue else self._queues.take_orphans()
+            errors += self._give_up(jobs, attempts=0, error=reason, traceback="")
+        self._review_in = 0
+        return errors
 
-    def _submit(self, held: Worker, *, now: float) -> list[Submit]:
+    def _close_or_submit(self, workers: Iterable[int], *, now: float) -> list[Action]:
+        """Close those of the workers that are to be closed; the idle ones take a unit."""
+        actions: list[Action] = []
+        for held in map(self._pool.workers.__getitem__, workers):
+            if held.state == "closing":
+                actions.append(Close(held.number))
+                self._pool.forget(held)
+            elif held.state == "idle" and (submit := self._submit(held, now=now)):
+                actions.append(submit)
+        return actions
+
+    def _submit(self, held: Worker, *, now: float) -> Submit | None:
         """The next unit of the worker's model, if there is one it may take."""
-        job = self._fleet.next_job(held, cost=self._cost)
+        job = held.queue.first(lambda job: self._placement.may_take(held, job))
         if job is None:
             self._review_in = 0
-            return []
-        job.queue.pop(job)
-        self._fleet.begin(held, job, now=now)
-        self._check_later(held, now=now)
-        if self._openings.ahead.nears_end(job.queue):
-            self._review_in = 0
-        return [Submit(held.number, job.unit, self._deadline(held))]
-
-    def _check_later(self, held: Worker, *, now: float) -> None:
-        """Look in good time whether what the worker has begun is overdue."""
-        heapq.heappush(self._checks, _Check(now + PATIENCE_SECONDS, held.number, now))
+            return None
+        held.queue.pop(job)
+        held.state, held.job, held.since = "busy", job, now
+        deadline = self._deadline(held)
+        held.look_at = now + min(deadline, PATIENCE_SECONDS)
+        return Submit(held.number, job.unit, deadline)
 
     def _deadline(self, held: Worker) -> float:
         """Seconds until the worker's job or load is taken for hung; a job may have to share the GPU
         with others.
         """
         if held.job is None:
-            attempts = self._openings.failures(held.queue.model)
-            seconds = self._cost.load_deadline(held.queue.model, near=held.head_start > 0)
+            attempts = len(held.queue.failed_loads)
+            seconds = self._cost.load_deadline(held.queue.model)
         else:
             attempts = held.job.attempts
-            seconds = self._cost.deadline(held.job.unit) / held.hands
+            seconds = self._cost.deadline(held.job.unit) / held.share
         return seconds * float(DEADLINE_GROWTH**attempts)
 
-    def _opening(self, worker: int) -> Worker:
-        """The worker, which is loading."""
-        held = self._fleet.workers[worker]
-        assert held.state == "opening", f"worker {worker} is {held.state}"
-        return held
-
-    def _close(self, held: Worker) -> None:
-        """End the worker with the next actions."""
-        self._fleet.retire(held)
-        self._closing.append(held.number)
-
-    def _changed(self) -> None:
-        """Something happened that may change what is best."""
-        self._review_in = 0
-        self._stuck = None
-
-    def _find_stuck(self) -> list[Stuck]:
-        """What is stuck, looked for once after each change."""
-        if self._stuck is None:
-            self._stuck = list(stuck(self._backlog, self._places, cost=self._cost))
-        return self._stuck
+    def _find_stuck(self) -> Iterator[tuple[str, Queue | None]]:
+        """Why the queue of a model that fits nowhere is stuck, and units without a queue of their
+        own, which need cells that nothing makes.
+        """
+        for queue in self._queues:
+            needed = self._cost.bytes(queue.model)
+            if (queue.runnable or queue.blocked) and not self._pool.nodes_for(needed):
+                yield _too_large(queue.model, needed, self._pool), queue
+        if orphans := self._queues.orphans:
+            missing = self._queues.unmet(orphans[0])
+            count = f"{len(orphans)} units need" if len(orphans) > 1 else "a unit needs"
+            reason = (
+                f"{count} results that are neither there nor planned (the first: key "
+                f"{missing[:12]}): compute those cells first, with --retry-errors if they have "
+                "failed"
+            )
+            yield reason, None
 
     def _give_up(
         self, jobs: Iterable[Job], *, attempts: int, error: str, traceback: str
     ) -> list[CellError]:
         """Record every cell of the jobs as failed, and of whatever needs them."""
-        given_up = []
-        for job, cause in self._backlog.abandon(jobs):
+        errors = []
+        for job, cause in self._queues.abandon(jobs):
             tries = 0 if cause else max(attempts, job.attempts)
             why = f"needs {_named(cause)}, which failed: {error}" if cause else error
-            given_up += [
+            errors += [
                 CellError(cell=cell, attempts=tries, error=why, traceback=traceback)
                 for cell in job.unit.cells
             ]
-        self.errors += given_up
-        return given_up
+        self.errors += errors
+        return errors
 
 
 def _named(cell: Cell) -> str:
     """A cell as an error names it."""
     what = cell.measure or cell.benchmark or cell.table
     return f"{what} {cell.language} (key {cell.key[:12]})"
+
+
+def _too_large(model: ModelFacts, needed: int, pool: Pool) -> str:
+    """What the model needs, what there is, and what would fit."""
+    label = model.label
+    if not pool.nodes:
+        return f"model {label!r} waits and no machine is left in the cluster: add one"
+    nodes = [node for node in pool.nodes.values() if node.gpus]
+    if not nodes:
+        return f"model {label!r} waits for a GPU and the machines left have none: add one that has"
+    largest = max(nodes, key=lambda node: node.gpus * node.gpu_bytes)
+    gigabytes = largest.gpu_bytes / 1e9
+    each = needed / USABLE
+    fits = " or ".join(f"{count} of {each / count / 1e9:.0f} GB" for count in GPU_COUNTS[:3])
+    return (
+        f"model {label!r} needs {needed / 1e9:.0f} GB of GPU memory on one machine and the largest "
+        f"has {largest.gpus} of {gigabytes:.0f} GB: it would fit on {fits}, or in a smaller "
+        "--dtype or --quantise"
+    )

@@ -1,4 +1,4 @@
-"""Show a plan and where a run stands, as tables for people; nothing here decides anything."""
+"""Print a plan, how far a run is and what it did, as tables for people."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
+from analysis.redact import redact
 from orchestrator.launch import result_bytes
 from orchestrator.plan import Plan
 from orchestrator.scheduling.cost import Cost
@@ -42,8 +43,8 @@ def show_plan(plan: Plan, *, cost: Cost, console: Console) -> None:
         console.print(f"about {span(seconds)} of one {device}, loading included, before measuring")
     if plan.failed:
         console.print(f"{plan.failed:,} cells failed before: --retry-errors takes them up again")
-    for note in plan.notes:
-        console.print(f"note: {note}")
+    for sentence in plan.notes:
+        note(sentence, console=console)
     for item in plan.too_long:
         console.print(
             f"too long: {item.texts:,} texts of {item.source}/{item.language} exceed the context "
@@ -70,6 +71,11 @@ def show_status(rows: Iterable[tuple[str, int, int, int]], *, console: Console) 
     for label, total, done, failed in rows:
         table.add_row(label, *(f"{n:,}" for n in (total, done, failed, total - done - failed)))
     console.print(table)
+
+
+def note(sentence: str, *, console: Console) -> None:
+    """Print something that is no error but should be known, without the secrets of addresses."""
+    console.print(f"note: {redact(sentence)}", style="yellow", markup=False)
 
 
 def columns(table: Table, *names: str) -> None:

@@ -1,19 +1,19 @@
-"""A run's standing as one HTML page that reads itself again: no server, only a file.
+"""How far a run is as one HTML page: no server, only a file.
 
-The page holds its numbers; the run writes it anew every few seconds and the browser reads it again.
+The run writes it anew every few seconds, with its numbers, and the browser reloads it.
 """
 
 from datetime import datetime
 from importlib.resources import files
 
 from orchestrator.showing.progress import span
-from orchestrator.showing.standing import Snapshot
+from orchestrator.showing.snapshot import Snapshot
 
 SECONDS = 3
 
 
 def render(snapshot: Snapshot, *, root: str) -> str:
-    """The page for one moment of a run; it stops reading itself again when the run has ended."""
+    """The page for one moment of a run; it no longer reloads itself when the run has ended."""
     from jinja2 import Environment, StrictUndefined
 
     template = files("orchestrator.showing").joinpath("templates", "status.html")

@@ -16,8 +16,8 @@ from rich.table import Table
 from rich.text import Text
 
 from orchestrator.showing import status_page
-from orchestrator.showing.progress import columns, span
-from orchestrator.showing.standing import ModelStanding, Snapshot, WorkerStanding
+from orchestrator.showing.progress import columns, note, span
+from orchestrator.showing.snapshot import ModelProgress, Snapshot, WorkerActivity
 from orchestrator.storage.store import Store
 
 PLAIN_SECONDS = 10.0
@@ -61,8 +61,8 @@ class PlainViewer:
     def show(self, snapshot: Snapshot, *, last: bool = False) -> None:
         """Say how far the work is, at most every few seconds, at failures, and at the end; and
         every note once."""
-        for note in snapshot.notes[self._noted :]:
-            self._console.print(f"note: {note}", style="yellow", markup=False)
+        for sentence in snapshot.notes[self._noted :]:
+            note(sentence, console=self._console)
         self._noted = len(snapshot.notes)
         news = snapshot.failed > self._failed
         if not (news or last or time.monotonic() - self._spoke > PLAIN_SECONDS):
@@ -150,7 +150,7 @@ def picture(snapshot: Snapshot) -> Group:
     return Group(*parts)
 
 
-def _model_cells(model: ModelStanding) -> tuple[str | Text | ProgressBar, ...]:
+def _model_cells(model: ModelProgress) -> tuple[str | Text | ProgressBar, ...]:
     share = ProgressBar(total=max(1, model.cells), completed=model.done + model.failed, width=24)
     failed = Text(f"{model.failed:,}", "red" if model.failed else "dim")
     left = "?" if model.seconds_left is None else span(model.seconds_left)
@@ -166,7 +166,7 @@ def _model_cells(model: ModelStanding) -> tuple[str | Text | ProgressBar, ...]:
     )
 
 
-def _worker_cells(worker: WorkerStanding) -> tuple[str, ...]:
+def _worker_cells(worker: WorkerActivity) -> tuple[str, ...]:
     gpus = f"{worker.gpus:g}" if worker.gpus else "-"
     since = span(worker.seconds)
     return (

@@ -62,8 +62,8 @@ class Cluster(Protocol):
     def open(self, worker: int, model: ModelFacts, *, node: str, gpus: float) -> None:
         """Begin to load a model in a new worker, which ends whatever went by its number."""
 
-    def fetch(self, model: ModelFacts, *, node: str) -> None:
-        """Begin to bring a model's files near to a node, in the background: nothing is answered,
+    def prefetch(self, model: ModelFacts, *, node: str) -> None:
+        """Begin to bring a model's files to a node, in the background: nothing is answered,
         and what fails shows when the model is loaded.
         """
 

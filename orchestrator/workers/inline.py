@@ -66,7 +66,7 @@ class InlineCluster:
         self.kill(worker)
         self._todo.append((worker, model))
 
-    def fetch(self, model: ModelFacts, *, node: str) -> None:
+    def prefetch(self, model: ModelFacts, *, node: str) -> None:
         """Nothing: one thing is done at a time, and loading reads what it needs."""
 
     def submit(self, worker: int, unit: Unit, artifacts: Mapping[str, bytes]) -> None:

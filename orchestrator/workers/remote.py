@@ -16,10 +16,10 @@ from actors.answer import EngineDiedError
 from orchestrator.scheduling.actions import Node
 from orchestrator.workers.address import death
 from orchestrator.workers.events import Event, done, summary
-from orchestrator.workers.fetch import Fetches
 from orchestrator.workers.gpus import GpuUse
 from orchestrator.workers.listing import LOST_SECONDS, OBSERVE_SECONDS, Listing
 from orchestrator.workers.machines import Machines
+from orchestrator.workers.prefetch import Prefetches
 from orchestrator.workers.session import Died, Raised, Session
 from orchestrator.workers.worker import Order, look, studies_folder
 from studies.spec import ModelFacts, Unit
@@ -64,7 +64,7 @@ class RemoteCluster:
         self._lost: dict[int, str] = {}
         self._ending: dict[str, list[tuple[int, float]]] = {}
         self._looks: dict[Any, str] = {}
-        self._fetches = Fetches(session)
+        self._prefetches = Prefetches(session)
         # One vector serves the many units of a sweep: it is handed over once and stays there.
         self._artifacts: dict[str, Any] = {}
         self._events: deque[Event] = deque()
@@ -125,11 +125,11 @@ class RemoteCluster:
         calls: dict[Any, Call] = {actor.hello.remote(): "hello", actor.load.remote(order): "load"}
         self._processes[worker] = _Process(actor, node, calls)
 
-    def fetch(self, model: ModelFacts, *, node: str) -> None:
+    def prefetch(self, model: ModelFacts, *, node: str) -> None:
         """Have the node read the model's files, beside whatever works there."""
         machine = self._machines.id(node)
         if machine is not None:
-            self._fetches.ask(model, machine)
+            self._prefetches.ask(model, machine)
 
     def submit(self, worker: int, unit: Unit, artifacts: Mapping[str, bytes]) -> None:
         """Send the unit to the worker's actor; where there is none any more it fails now."""
@@ -189,7 +189,7 @@ class RemoteCluster:
             if not lost:  # nobody would answer, and the processes end by themselves
                 for worker in list(self._processes):
                     self.kill(worker)
-                self._fetches.end()
+                self._prefetches.end()
                 if self._requested:
                     self.need(())
         finally:
@@ -274,7 +274,7 @@ class RemoteCluster:
     def _collect(self, seconds: float) -> None:
         """Take in the next answer of any actor or look."""
         calls = {call: w for w, process in self._processes.items() for call in process.calls}
-        waited = [*self._looks, *self._fetches.calls, *calls]
+        waited = [*self._looks, *self._prefetches.calls, *calls]
         if not waited:
             time.sleep(seconds)
             return
@@ -284,7 +284,7 @@ class RemoteCluster:
             elif call in calls:
                 self._answer(calls[call], call)
             else:
-                self._fetches.answered(call)
+                self._prefetches.answered(call)
 
     def _looked(self, call: Any) -> None:
         """Take in a look at a machine."""

@@ -14,12 +14,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple, TypeVar
 
-from orchestrator.scheduling.actions import Action, Fetch, Open, Submit
+from orchestrator.scheduling.actions import Action, Open, Prefetch, Submit
 from orchestrator.scheduling.cost import Cost
-from orchestrator.scheduling.placement import PARTS
+from orchestrator.scheduling.pool import PARTS
 from orchestrator.scheduling.schedule import Schedule
-from orchestrator.simulation.disk import Disk
-from orchestrator.simulation.world import NODE_DISK, World
+from simulation.disk import Disk
+from simulation.world import World
 from studies.spec import ModelFacts, Unit
 
 # What a loaded model takes of GPU memory beside its weights.
@@ -55,14 +55,13 @@ NONE = Faults()
 class Result(NamedTuple):
     """How a run went. `idle` is the share of GPU time in which nothing ran or loaded.
 
-    `fetches` are those that were asked for, `alarms` how many workers were ended as overdue that
-    would have come to an end.
+    `alarms` is how many workers were ended as overdue that would have come to an end.
     `thinking` are the schedule's own seconds, over `decisions` calls; `longest` those of one.
     """
 
     makespan: float
     loads: int
-    fetches: int
+    prefetches: int
     alarms: int
     idle: float
     done: tuple[str, ...]
@@ -131,12 +130,12 @@ class Simulation:
         self._on_actions = on_actions
         self._rng = random.Random(seed)
         self._gpus = {node.name: [_Gpu() for _ in range(node.gpus)] for node in world.nodes}
-        self._disks = {node.name: Disk(NODE_DISK) for node in world.nodes}
+        self._disks = {node.name: Disk(world.node_rate) for node in world.nodes}
         self._processes: dict[int, _Process] = {}
         self._events: list[tuple[float, int, int, int]] = []
         self._sequence = 0
         self._now = 0.0
-        self._loads, self._fetches, self._alarms = 0, 0, 0
+        self._loads, self._prefetches, self._alarms = 0, 0, 0
         self._asking = False
         self._done: list[str] = []
         self._decisions, self._thinking, self._longest = 0, 0.0, 0.0
@@ -157,7 +156,7 @@ class Simulation:
         return Result(
             makespan=self._now,
             loads=self._loads,
-            fetches=self._fetches,
+            prefetches=self._prefetches,
             alarms=self._alarms,
             idle=1 - sum(gpu.busy for gpu in gpus) / (len(gpus) * self._now),
             done=tuple(self._done),
@@ -182,8 +181,8 @@ class Simulation:
         for action in actions:
             if isinstance(action, Open):
                 self._open(action)
-            elif isinstance(action, Fetch):
-                self._fetches += 1
+            elif isinstance(action, Prefetch):
+                self._prefetches += 1
                 self._read(action.model, action.node)
             elif isinstance(action, Submit):
                 self._submit(action)

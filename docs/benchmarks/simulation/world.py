@@ -8,10 +8,11 @@ import math
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from orchestrator.scheduling.actions import Node
 from orchestrator.scheduling.cost import RATES, Cost
-from orchestrator.scheduling.placement import USABLE, gpus_for
+from orchestrator.scheduling.pool import USABLE, gpus_for
 from studies.contents import ChoiceSet
 from studies.kinds.choices import ChoiceGrid
 from studies.spec import Cell, ModelFacts, Part, Unit
@@ -30,9 +31,21 @@ SIZE_SPREAD, SMALLEST, LARGEST = 2.0, 0.25, 4.0
 # Estimates are off by log-normal factors: one for the whole model, one for each unit.
 ERROR = 1.5
 STRAGGLERS, SLOWER = 0.1, (3.0, 10.0)
-# Bytes per second at which a model is read alone, and all of a node's together at most; seconds
-# that the rest of a load takes.
-DISK, NODE_DISK, START = (2e9, 5e9), 5e9, (10.0, 20.0)
+# Seconds that a load takes beside reading the model's files.
+START = (10.0, 20.0)
+
+
+class Source(NamedTuple):
+    """Where models are read from: bytes per second of a model alone, between these bounds, and of
+    all of a node's together at most."""
+
+    name: str
+    alone: tuple[float, float]
+    node: float
+
+
+DISK = Source("files on disks", (2e9, 5e9), 5e9)
+HUB = Source("files on the hub", (1e8, 4e8), 1e9)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +62,7 @@ class World:
     seconds: Mapping[str, float]
     loads: Mapping[ModelFacts, float]
     fetches: Mapping[ModelFacts, float]
+    node_rate: float = DISK.node
 
     @property
     def gpus(self) -> int:
@@ -99,6 +113,7 @@ def make(
     nodes: Sequence[Node] = NODES,
     billions: Sequence[float] = BILLIONS,
     units: float = UNITS,
+    source: Source = DISK,
 ) -> World:
     """A world of this seed; `units` is how many a model of a billion parameters has."""
     rng = random.Random(seed)
@@ -108,7 +123,7 @@ def make(
     fetches: dict[ModelFacts, float] = {}
     for number, size in enumerate(billions):
         facts = model(f"model-{number}-{size}B", billions=size)
-        start, fetches[facts] = rng.uniform(*START), facts.bytes / rng.uniform(*DISK)
+        start, fetches[facts] = rng.uniform(*START), facts.bytes / rng.uniform(*source.alone)
         loads[facts] = start + fetches[facts]
         slower = rng.lognormvariate(0, math.log(ERROR))
         for place in range(max(1, round(units * size**UNITS_GROWTH))):
@@ -121,7 +136,12 @@ def make(
             seconds.update({cell.key: true / len(unit.cells) for cell in unit.cells})
             made.append(unit)
     return World(
-        nodes=tuple(nodes), units=tuple(made), seconds=seconds, loads=loads, fetches=fetches
+        nodes=tuple(nodes),
+        units=tuple(made),
+        seconds=seconds,
+        loads=loads,
+        fetches=fetches,
+        node_rate=source.node,
     )
 
 

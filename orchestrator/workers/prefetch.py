@@ -1,4 +1,4 @@
-"""Bring a model's files near to a machine before it is loaded there: off the hub, into memory.
+"""Bring a model's files to a machine before it is loaded there: off the hub, into memory.
 
 A head start and nothing more: a load without it does the same by itself. So whatever fails here is
 left for the load to meet, which says it in words and is counted.
@@ -19,7 +19,7 @@ from studies.weight_files import weight_files
 BLOCK_BYTES = 16 << 20
 
 
-class Fetches:
+class Prefetches:
     """What is being fetched where: one model at a time on each machine, in the order asked for."""
 
     def __init__(self, session: Session) -> None:
@@ -42,7 +42,7 @@ class Fetches:
                 self._begin(machine)
 
     def answered(self, call: Any) -> None:
-        """A fetch has ended, well or not: the next begins. On a machine that is gone all end so."""
+        """A call has ended, well or not: the next begins. On a machine that is gone all end so."""
         machine = self._running.pop(call)
         self._asked[machine].popleft()
         if self._asked[machine]:
@@ -57,11 +57,11 @@ class Fetches:
 
     def _begin(self, machine: str) -> None:
         model = self._asked[machine][0]
-        call = self._session.task(fetch, machine, model, studies_folder())
+        call = self._session.task(prefetch, machine, model, studies_folder())
         self._running[call] = machine
 
 
-def fetch(model: ModelFacts, origin: str) -> int:
+def prefetch(model: ModelFacts, origin: str) -> int:
     """Have a model's files on this machine and, where there is room, its weights in memory.
 
     Returns:

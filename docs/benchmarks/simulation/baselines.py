@@ -8,7 +8,7 @@ import heapq
 from typing import NamedTuple
 
 from orchestrator.scheduling.cost import Cost
-from orchestrator.simulation.world import World
+from simulation.world import World
 from studies.spec import ModelFacts, Unit
 
 

@@ -1,7 +1,7 @@
-"""How far a run is: counts by model and what each worker is at, from the loop's own events.
+"""How far a run is: counts by model and what each worker does, from the loop's events.
 
-It is told what happens and when, and gives a snapshot that a terminal, a file and a page can show.
-It has no clock of its own and decides nothing.
+`Progress` is told what happens and when; a `Snapshot` of it is what a terminal, a file and a page
+show. It has no clock of its own.
 """
 
 from collections import Counter
@@ -17,7 +17,7 @@ Doing = Literal["loading", "working", "idle"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ModelStanding:
+class ModelProgress:
     """One model's cells. `seconds_left` is None while nothing can be said."""
 
     model: str
@@ -30,8 +30,8 @@ class ModelStanding:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WorkerStanding:
-    """What one worker does, since how many seconds, and what it has done so far."""
+class WorkerActivity:
+    """What one worker does, for how many seconds, and how many units it has done."""
 
     worker: int
     node: str
@@ -57,8 +57,8 @@ class Snapshot:
     units: int
     units_done: int
     seconds_left: float | None
-    models: tuple[ModelStanding, ...]
-    workers: tuple[WorkerStanding, ...]
+    models: tuple[ModelProgress, ...]
+    workers: tuple[WorkerActivity, ...]
     usage: Mapping[str, str]
     notes: tuple[str, ...]
 
@@ -92,7 +92,7 @@ class _Worker:
 
 
 @dataclass(slots=True)
-class Standing:
+class Progress:
     """Counts that grow. `totals` are all cells by model, `missing` those that this run computes,
     and `work` is what these should take in seconds, of which only the proportions matter."""
 
@@ -113,16 +113,16 @@ class Standing:
     _workers: dict[int, _Worker] = field(default_factory=dict)
     _units_done: int = 0
 
-    def opening(self, worker: int, *, model: str, node: str, gpus: float, now: float) -> None:
+    def loading(self, worker: int, *, model: str, node: str, gpus: float, now: float) -> None:
         """A worker begins to load a model."""
         self._workers[worker] = _Worker(node, gpus, model, "loading", now)
 
-    def opened(self, worker: int, *, now: float) -> None:
+    def loaded(self, worker: int, *, now: float) -> None:
         """The model is loaded."""
         self._at(worker, "idle", now)
 
     def note(self, *notes: str) -> None:
-        """Something to be known of the run, once."""
+        """Add notes on the run that are not there yet."""
         self.notes += [note for note in notes if note not in self.notes]
 
     def working(self, worker: int, *, now: float) -> None:
@@ -130,8 +130,8 @@ class Standing:
         self._first.setdefault(self._workers[worker].model, now)
         self._at(worker, "working", now)
 
-    def rested(self, worker: int, *, now: float) -> None:
-        """A worker's unit has come back, one way or another."""
+    def idle(self, worker: int, *, now: float) -> None:
+        """A worker's unit has come back, done or failed."""
         self._at(worker, "idle", now)
 
     def closed(self, *workers: int) -> None:
@@ -144,7 +144,7 @@ class Standing:
         self.state = state
         self._workers.clear()
 
-    def kept(self, worker: int, unit: Unit, *, work: float) -> None:
+    def done(self, worker: int, unit: Unit, *, work: float) -> None:
         """A unit's rows are kept; `work` is its share of its model's."""
         label = unit.model.label
         self._done[label] += len(unit.cells)
@@ -153,7 +153,7 @@ class Standing:
         if worker in self._workers:
             self._workers[worker].units += 1
 
-    def gave_up(self, model: str, cells: int) -> None:
+    def failed(self, model: str, cells: int) -> None:
         """Cells are given up."""
         self._failed[model] += cells
 
@@ -174,7 +174,7 @@ class Standing:
             seconds_left=self._seconds_left(now=now),
             models=models,
             workers=tuple(
-                WorkerStanding(
+                WorkerActivity(
                     worker=number,
                     node=worker.node,
                     gpus=worker.gpus,
@@ -200,8 +200,8 @@ class Standing:
         Cells of one model may be a thousand times as long as others: units are what is weighed.
         """
         total, missing = self.work.get(label, 0.0), self.missing.get(label, 0)
-        given_up = total * self._failed[label] / missing if missing else 0.0
-        return total, min(total, self._worked.get(label, 0.0) + given_up)
+        failed = total * self._failed[label] / missing if missing else 0.0
+        return total, min(total, self._worked.get(label, 0.0) + failed)
 
     def _seconds_left(self, *, now: float) -> float | None:
         """What the rest should take if it goes on as so far; None before anything is done."""
@@ -212,7 +212,7 @@ class Standing:
         since = now - min(self._first.values(), default=now)
         return (total - done) * since / done if done and since > 0 else None
 
-    def _model(self, label: str, *, workers: int, now: float) -> ModelStanding:
+    def _model(self, label: str, *, workers: int, now: float) -> ModelProgress:
         """One model's counts, its rate since its first unit, and what that leaves."""
         total, missing = self.totals[label], self.missing.get(label, 0)
         done, failed = self._done[label], self._failed[label]
@@ -222,7 +222,7 @@ class Standing:
         rate = done / seconds if seconds > 0 else 0.0
         work, worked = self._work(label)
         left = (work - worked) * seconds / worked if worked and seconds > 0 else None
-        return ModelStanding(
+        return ModelProgress(
             model=label,
             cells=total,
             done=before + done,
