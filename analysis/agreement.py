@@ -1,9 +1,8 @@
 """Do two languages answer alike? Consistency of rankings, and transfer of right and wrong answers.
 
-The one idea (arXiv 2505.13141, section 2): two languages are compared on the items that both have,
-matched by id, and languages that were asked the same all at once, as matrix products. Raw transfer
-rises with accuracy alone, so it stands beside what independence would give. Models, tables and
-what was done to a model are unknown here.
+Two languages are compared on the items that both have, matched by id, and languages that were asked
+the same all at once, as matrix products (arXiv 2505.13141, section 2). Raw transfer rises with
+accuracy alone, so it stands beside what independence would give.
 """
 
 from collections.abc import Iterator, Sequence

@@ -1,8 +1,7 @@
 """Every cell's answers as one compact record: what each item was answered, and in which order.
 
-The one idea: tables of steered answers have millions of rows, so a record per cell is filled shard
-by shard, and cells about the same items share one array of ids. Which cells belong together, and
-what a difference between them means, is unknown here.
+Tables of steered answers have millions of rows, so a record per cell is filled shard by shard, and
+cells about the same items share one array of ids.
 """
 
 from collections.abc import Iterator, Sequence

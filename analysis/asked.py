@@ -1,8 +1,8 @@
 """What was asked, as a run keeps it in `examples.json`: its wordings, and the answers to it.
 
-The one idea: an answer is to one prompt. Option texts, vectors, lessons and parallel texts may have
-the ids of a benchmark's items and are none of them; so answers are found by table, benchmark,
-language, prompt and pivot together, and of several runs by key. How they are shown is not known.
+An answer is to one prompt. Option texts, vectors, lessons and parallel texts may have the ids of a
+benchmark's items and are none of them; so answers are found by table, benchmark, language, prompt
+and pivot together, and of several runs by key.
 """
 
 from collections.abc import Mapping, Sequence

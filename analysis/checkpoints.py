@@ -1,7 +1,7 @@
 """Revisions as steps of training, and the last state of every model.
 
-The one idea: the digits at the end of a revision are its step (`step-2000`, `checkpoint-300`), a
-commit's hash is no step, and a state without one (`main`) is the last.
+The digits at the end of a revision are its step (`step-2000`, `checkpoint-300`), a commit's hash is
+no step, and a state without one (`main`) is the last.
 """
 
 import re

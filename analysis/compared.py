@@ -1,8 +1,7 @@
 """Our values and the printed ones in one table: the difference, and whether ours allows the other.
 
-The one idea: every table of the paper is rows of (places, column, value), ours and theirs alike, so
-laying one beside the other is one join, whatever the table is about. Under each value stand our
-95 % interval, the printed value, and the difference with `in` or `out` of the interval.
+Every table of a paper is rows of (places, column, value), ours and theirs alike. Under each value
+stand our 95 % interval, the printed value, and the difference with `in` or `out` of the interval.
 """
 
 from collections.abc import Hashable, Mapping, Sequence
@@ -17,6 +16,12 @@ from analysis.published import AVERAGE
 from analysis.resample import interval_of_mean
 
 OURS = ["column", "value", "low", "high", "n"]
+BESIDE = ["published", "target", "difference", "inside"]
+
+
+def alone(ours: pd.DataFrame) -> pd.DataFrame:
+    """Our values of a table that the paper has not, in the columns of `join`."""
+    return ours.assign(published=nan, target=False, difference=nan, inside=None)
 
 
 def join(ours: pd.DataFrame, printed: pd.DataFrame, *, places: Sequence[str]) -> pd.DataFrame:

@@ -1,8 +1,8 @@
 """Pearson's and Spearman's correlation with 95 % intervals, and every one that a study asks for.
 
-The one idea: an undefined number comes with its reason. Too few languages, or a constant column,
-give a result whose `note` says so, never a bare NaN. Languages are taken as independent, which
-related languages are not: the intervals are too narrow rather than too wide.
+An undefined number comes with its reason: too few languages, or a constant column, give a result
+whose `note` says so. Languages are taken as independent, which related languages are not: the
+intervals are too narrow rather than too wide.
 """
 
 from functools import cache

@@ -1,8 +1,7 @@
-"""Two scores and one accuracy: which score goes with it more, and what is left beyond a covariate.
+"""Two scores and one accuracy: which score correlates with it more, and partial correlation.
 
-The one idea: two correlations with the same accuracies over the same languages are not independent,
-so their difference is tested as what it is. Languages are taken as independent. It does not know
-which scores are compared.
+Two correlations with the same accuracies over the same languages are not independent, so their
+difference is tested as what it is. Languages are taken as independent.
 """
 
 from math import nan, sqrt, tanh

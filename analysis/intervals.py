@@ -1,8 +1,7 @@
 """95 % intervals, each kind once: of a share, of drawn values, of a mean.
 
-The one idea: an interval without width claims what no number of items can show. Where nothing
-varies, a share has Wilson's interval, and any other number has none. What is counted, and what is
-drawn, is unknown here.
+An interval without width claims what no number of items can show: where nothing varies, a share has
+Wilson's interval, and any other number has none.
 """
 
 from math import nan

@@ -1,9 +1,8 @@
 """95 % intervals of agreement between languages, from items drawn with replacement.
 
-The one idea: a draw is how often each item counts, the same in all languages, so every statistic
-of a thousand draws is a few products of matrices. Ranks are those among all items, as they were;
-without ties, and with as many options everywhere, that is Spearman's rho of the draw itself. Which
-languages are compared is unknown here.
+A draw is how often each item counts, the same in all languages, so every statistic of a thousand
+draws is a few products of matrices. Ranks are those among all items, as they were; without ties,
+and with as many options everywhere, that is Spearman's rho of the draw itself.
 """
 
 from collections.abc import Mapping

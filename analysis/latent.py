@@ -1,10 +1,9 @@
 """Latent probabilities of answer texts, from the table `lens` to one row per cell.
 
-The one idea: the table has millions of rows with lists in them, so each shard is reduced as flat
-arrays with offsets and only sums per cell are kept. The probability of a text is the geometric
-mean over its length, pbar = exp(logp / length), and the log ratio compares the text in the
-question's language with the one in the pivot (arXiv 2505.13141, section 4). Which cells a figure
-shows is unknown here.
+The table has millions of rows with lists in them, so each shard is reduced as flat arrays with
+offsets and only sums per cell are kept. The probability of a text is the geometric mean over its
+length, pbar = exp(logp / length), and the log ratio compares the text in the question's language
+with the one in the pivot (arXiv 2505.13141, section 4).
 """
 
 from collections.abc import Sequence

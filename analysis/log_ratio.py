@@ -1,7 +1,7 @@
-"""What the log ratio says over languages: its curve, where it crosses 0, what it goes with.
+"""What the log ratio says over languages: its curve, where it crosses 0, what it correlates with.
 
-The one idea: a language is a point. The pivot is none, as its ratio is 0 by construction; bands
-are Student's t over languages, taken as independent. Source: arXiv 2505.13141, Figure 2, Table 2.
+A language is a point. The pivot is none, as its ratio is 0 by construction; bands are Student's t
+over languages, taken as independent. Source: arXiv 2505.13141, Figure 2, Table 2.
 """
 
 from collections.abc import Mapping, Sequence

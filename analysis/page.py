@@ -1,11 +1,11 @@
 """What a page is made of: sections of text, tables and figures, before any file format.
 
-The one idea: a study's page says what to show and the report says how it looks, so neither knows
-the other. Frames keep full precision and plain column names: they are also the CSV files.
+Frames keep full precision and plain column names: they are also the CSV files. How a page looks is
+the report's and the terminal's.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import ClassVar, Literal
@@ -14,6 +14,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 LONGEST_NAME = 150
+Size = Literal["half", "wide", "tall"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,13 +47,18 @@ class Sheet:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Picture:
-    """A figure. `name` is its file; a `tall` one scrolls inside its card."""
+    """A figure, drawn when asked for. `name` is its file; a `tall` one scrolls in its card."""
 
     kind: ClassVar[str] = "picture"
     name: str
     caption: str
-    figure: Figure
-    size: Literal["half", "wide", "tall"] = "wide"
+    draw: Callable[[], Figure]
+    size: Size = "wide"
+
+    @property
+    def figure(self) -> Figure:
+        """The drawing, made anew."""
+        return self.draw()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,11 +82,19 @@ Part = Text | Sheet | Picture | Heading | Fold
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Exhibit:
-    """One table or figure of a paper: its name, what it shows, and its parts.
+class Kept:
+    """A table worth a file, `name`.csv, that the page does not print."""
+
+    name: str
+    frame: pd.DataFrame
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shown:
+    """One table or figure of a paper as far as it is filled.
 
     `missing` says in one sentence what it lacks and what would fill it; without parts the whole of
-    it is missing. `files` are tables worth keeping that the page does not print.
+    it is missing.
     """
 
     name: str
@@ -98,6 +112,16 @@ class Exhibit:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Main:
+    """The main table of a study as texts, for a terminal; `texts` are columns set left."""
+
+    title: str
+    caption: str
+    frame: pd.DataFrame
+    texts: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Section:
     """A heading and what stands under it, in order."""
 
@@ -109,8 +133,9 @@ class Section:
 class Page:
     """A study's results: title, the main numbers in plain words, sections, and files beside them.
 
-    `warnings` stand right below the numbers: what a reader must know before quoting them.
-    `files` are tables worth keeping that the page does not print.
+    `warnings` stand right below the numbers: what a reader must know before quoting them. `files`
+    are tables worth keeping that the page does not print, `exhibits` what became of each. The
+    terminal shows `main`, or `no_main` where there is none.
     """
 
     title: str
@@ -118,6 +143,9 @@ class Page:
     sections: tuple[Section, ...]
     warnings: tuple[str, ...] = ()
     files: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+    exhibits: Mapping[str, Shown] = field(default_factory=dict)
+    main: tuple[Main, ...] = ()
+    no_main: str = ""
 
     @property
     def parts(self) -> list[Part]:
@@ -138,16 +166,6 @@ class Page:
     def pictures(self) -> list[Picture]:
         """Every figure, in order."""
         return [part for part in self.parts if isinstance(part, Picture)]
-
-
-def shown(title: str, exhibits: Sequence[Exhibit]) -> Section:
-    """Exhibits one after the other; an empty one is a heading and the sentence why."""
-    parts: list[Part] = []
-    for exhibit in exhibits:
-        parts += [Heading(text=f"{exhibit.name}: {exhibit.title}"), *exhibit.parts]
-        if exhibit.missing:
-            parts.append(Text(lines=(exhibit.missing,)))
-    return Section(title=title, parts=tuple(parts))
 
 
 def file_name(*words: str) -> str:

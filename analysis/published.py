@@ -1,12 +1,12 @@
 """The values that the NeuronXA paper prints, and the names by which ours meet them.
 
-The one idea: a comparison is made only like with like: the paper's own model, data set, task and
-pivot. Every table comes as long rows with the places of a table of ours, so that one function lays
-them side by side. What stays different all the same is for the reader to weigh: this file does not
-know how our numbers were measured.
+A comparison is made only like with like: the paper's own model, data set, task and pivot. Every
+table comes as long rows with the places of a table of ours. What stays different all the same is
+for the reader to weigh.
 """
 
 import re
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
@@ -30,8 +30,6 @@ MODELS = {
     "thudm/glm-4-9b": "GLM-4-9B",
     "thudm/glm-4-9b-hf": "GLM-4-9B",
 }
-# A folder on disk has no owner in its name: it is taken for the model it is named after.
-FOLDERS = {name.rpartition("/")[2]: column for name, column in MODELS.items()}
 COLUMNS = tuple(dict.fromkeys(MODELS.values()))
 DETAILED = "Llama-3.1-8B"
 TASKS = {
@@ -57,13 +55,20 @@ REPEATED = (
 
 
 def column(model: str, *, revision: str) -> str | None:
-    """The paper's name of a model, or None where the model is not in the paper.
+    """The paper's name of a model, or None where the model is not in the paper."""
+    return in_print(model, revision=revision, models=MODELS)
 
-    A named revision is another checkpoint; a commit is only a pinned way to write `main`.
+
+def in_print(model: str, *, revision: str, models: Mapping[str, str]) -> str | None:
+    """A paper's name of a model, by the names of its models; None where it has none.
+
+    A named revision is another checkpoint; a commit is only a pinned way to write `main`. A folder
+    on disk has no owner in its name: it is taken for the model it is named after.
     """
     if revision != "main" and not re.fullmatch(r"[0-9a-f]{40}", revision):
         return None
-    return MODELS.get(model.lower()) or FOLDERS.get(model.lower())
+    folders = {name.rpartition("/")[2]: shown for name, shown in models.items()}
+    return models.get(model.lower()) or folders.get(model.lower())
 
 
 def task(benchmark: object) -> str | None:

@@ -1,16 +1,14 @@
 """The values that the latent-process paper prints (arXiv 2505.13141v2), and their names.
 
-The one idea: as in analysis/published, a comparison is made only like with like. The paper does not
-say whether its models are the base or the instruction-tuned ones, so either stands beside them.
-What stays different all the same is for the reader to weigh.
+As in analysis/published, a comparison is made only like with like. The paper does not say whether
+its models are the base or the instruction-tuned ones, so either stands beside them.
 """
 
-import re
 from functools import cache
 
 import pandas as pd
 
-from analysis.published import FOLDER
+from analysis.published import FOLDER, in_print
 
 SHORT = {
     "google/gemma-2-2b": "Gemma 2 2B",
@@ -22,8 +20,6 @@ SHORT = {
 }
 TUNED = {"google": "-it", "qwen": "-instruct"}
 MODELS = SHORT | {f"{name}{TUNED[name.split('/')[0]]}": shown for name, shown in SHORT.items()}
-# A folder on disk has no owner in its name: it is taken for the model it is named after.
-FOLDERS = {name.rpartition("/")[2]: column for name, column in MODELS.items()}
 COLUMNS = tuple(SHORT.values())
 # The harness asks with examples and templates of its own, and its m_mmlu is another translation.
 BENCHMARKS = {"belebele": "Belebele", "mmmlu": "mMMLU", "m_hellaswag": "mHellaSwag"}
@@ -31,13 +27,8 @@ MEASURES = ("accuracy", "accuracy_std", "consistency", "tr_plus", "tr_minus")
 
 
 def model_name(model: str, *, revision: str) -> str | None:
-    """The paper's name of a model, or None where the model is not in the paper.
-
-    A named revision is another checkpoint; a commit is only a pinned way to write `main`.
-    """
-    if revision != "main" and not re.fullmatch(r"[0-9a-f]{40}", revision):
-        return None
-    return MODELS.get(model.lower()) or FOLDERS.get(model.lower())
+    """The paper's name of a model, or None where the model is not in the paper."""
+    return in_print(model, revision=revision, models=MODELS)
 
 
 def benchmark(name: str) -> str | None:

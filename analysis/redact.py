@@ -1,7 +1,7 @@
 """What people may read of a text that may hold secrets: addresses without user part and query.
 
-The one idea: whatever is shown or stored passes here, so that a password in an address, a signed
-link or a token of the environment stays where it was given. What a text is about is unknown here.
+Whatever is shown or stored passes here, so that a password in an address, a signed link or a token
+of the environment stays where it was given.
 """
 
 import os

@@ -1,12 +1,12 @@
-"""Write the report of one or several runs: one HTML page, with tables and figures as files beside.
+"""The report of one or several runs: one HTML page, with tables and figures as files beside it.
 
-The one idea: the page stands alone. Figures, styles and its few lines of script are inside it, so
-it can be mailed or put on any shelf. It does not know what a study means: analysis/pages does.
+The page stands alone: figures, styles and its few lines of script are inside it, so it can be
+mailed or put on any shelf. What a page holds is analysis/exhibits' to say.
 """
 
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -15,19 +15,13 @@ import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from analysis import read
+from analysis import pages, read
 from analysis.figures import drawing, theme
 from analysis.page import Page, Sheet, file_name
-from analysis.pages import demo, examples, generate, latent_process, neuronxa, own
-from analysis.runs import Group, by_study
+from analysis.runs import by_study, distinct, record, unlike
+from analysis.shared import examples
+from analysis.storage import Folder
 
-# The page of each study, by its name in the rows. Any other has what its rows can show.
-PAGES: Mapping[str, Callable[[read.Rows], Page]] = {
-    "neuronxa": neuronxa.build,
-    "demo": demo.build,
-    "latent-process": latent_process.build,
-    "generate": generate.build,
-}
 TEMPLATES = Path(__file__).parent / "templates"
 LONGEST_TEX = 80
 # A name that is no Unicode text, such as a folder's in another encoding, is written in escapes.
@@ -35,6 +29,22 @@ UNWRITABLE: Literal["backslashreplace"] = "backslashreplace"
 # What a spreadsheet takes for the beginning of a formula, and what it reads as a number.
 FORMULA = re.compile(r"[=+\-@\t\r\n＝＋－＠]")
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+
+
+class Built(NamedTuple):
+    """The page of one study, and what its runs differ in."""
+
+    study: str
+    page: Page
+    rows: read.Rows
+    notes: tuple[str, ...]
+
+
+class Report(NamedTuple):
+    """A page for every study that the runs are of, and what is to be said of their names."""
+
+    pages: tuple[Built, ...]
+    notes: tuple[str, ...]
 
 
 class ReportFiles(NamedTuple):
@@ -54,23 +64,43 @@ class Entry(NamedTuple):
     number: bool
 
 
-def write(runs: Sequence[Path | str], *, out: Path) -> ReportFiles:
-    """Write out/index.html, out/tables/*.csv|tex and out/figures/*.svg|png for `runs`.
+def build(runs: Sequence[Path | str]) -> Report:
+    """The pages of `runs`, one per study; figures are drawn when they are written.
 
-    Runs of several studies have a page each, out/STUDY/index.html, and out/index.html names them.
+    Raises:
+        ValueError: there is no run, a newer version wrote it, or a shard of it is damaged.
     """
-    groups = by_study(runs, of_rows=read.study_of)
-    if len(groups) == 1:
-        return _write_one(runs, out=out)[0]
+    return Report(
+        pages=tuple(
+            _built(group.study, group.runs) for group in by_study(runs, of_rows=read.study_of)
+        ),
+        notes=tuple(distinct(runs)[1]),
+    )
+
+
+def _built(study: str, runs: Sequence[Path | str]) -> Built:
+    """The page of one study."""
+    rows = read.rows(runs)
+    own = distinct(runs)[0]
+    notes = unlike(own, [record(Folder(run)) for run in own]) if len(own) > 1 else []
+    return Built(study, pages.build(rows), rows, tuple(notes))
+
+
+def write(report: Report, *, out: Path) -> ReportFiles:
+    """Write out/index.html, out/tables/*.csv|tex and out/figures/*.svg|png.
+
+    Several studies have a page each, out/STUDY/index.html, and out/index.html names them.
+    """
+    if len(report.pages) == 1:
+        return _write_one(report.pages[0], out=out)
     found: list[ReportFiles] = []
     listed: list[dict[str, object]] = []
     taken: set[str] = set()
-    for group in groups:
-        folder = _folder(group, taken)
-        files, page = _write_one(group.runs, out=out / folder)
-        found.append(files)
-        names = [str(run) for run in page.runs]
-        listed.append({"study": group.study, "folder": folder, "page": page.page, "runs": names})
+    for built in report.pages:
+        folder = _folder(built.study, taken)
+        found.append(_write_one(built, out=out / folder))
+        names = [str(run["run"]) for run in built.rows.runs]
+        listed.append({"study": built.study, "folder": folder, "page": built.page, "runs": names})
     html = out / "index.html"
     index = _environment().get_template("index.html").render(studies=listed)
     html.write_text(index, encoding="utf-8", errors=UNWRITABLE)
@@ -81,30 +111,21 @@ def write(runs: Sequence[Path | str], *, out: Path) -> ReportFiles:
     )
 
 
-class _Written(NamedTuple):
-    """A page that was written, and the names of its runs."""
-
-    page: Page
-    runs: tuple[str, ...]
-
-
-def _folder(group: Group, taken: set[str]) -> str:
+def _folder(study: str, taken: set[str]) -> str:
     """A folder's name for a study, no other's; `taken` is added to."""
-    name = file_name(group.study).strip(".") or "study"
+    name = file_name(study).strip(".") or "study"
     while name.lower() in taken or name in ("tables", "figures"):
         name += "_"
     taken.add(name.lower())
     return name
 
 
-def _write_one(runs: Sequence[Path | str], *, out: Path) -> tuple[ReportFiles, _Written]:
+def _write_one(built: Built, *, out: Path) -> ReportFiles:
     """The page of one study, with its files beside it."""
-    rows = read.rows(runs)
-    page = page_of(rows)
-    page = replace(page, sections=(*page.sections, examples.section(rows)))
+    page = replace(built.page, sections=(*built.page.sections, examples.section(built.rows)))
     for folder in (out / "tables", out / "figures"):
         folder.mkdir(parents=True, exist_ok=True)
-    tables = _write_tables(page, rows, out / "tables")
+    tables = _write_tables(page, built.rows, out / "tables")
     figures: list[Path] = []
     drawings: dict[str, Markup] = {}
     for picture in page.pictures:
@@ -114,15 +135,8 @@ def _write_one(runs: Sequence[Path | str], *, out: Path) -> tuple[ReportFiles, _
         )
         figures += [stem.parent / f"{stem.name}.svg", stem.parent / f"{stem.name}.png"]
     html = out / "index.html"
-    html.write_text(_render(page, rows, drawings), encoding="utf-8", errors=UNWRITABLE)
-    files = ReportFiles(html=html, tables=tuple(tables), figures=tuple(figures))
-    return files, _Written(page, tuple(str(run["run"]) for run in rows.runs))
-
-
-def page_of(rows: read.Rows) -> Page:
-    """The page of the study that asked for most of these rows."""
-    study = next(iter(rows.studies), "")
-    return PAGES[study](rows) if study in PAGES else own.build(rows, study=study)
+    html.write_text(_render(page, built.rows, drawings), encoding="utf-8", errors=UNWRITABLE)
+    return ReportFiles(html=html, tables=tuple(tables), figures=tuple(figures))
 
 
 def inline(svg: str, *, name: str, title: str) -> Markup:
@@ -140,9 +154,9 @@ def entries(sheet: Sheet) -> list[list[Entry]]:
     """The cells of a table as the page shows them: three decimals, dashes for what is missing."""
     small = sheet.small
     found = []
-    for number, record in enumerate(sheet.frame.to_dict("records")):
+    for number, row in enumerate(sheet.frame.to_dict("records")):
         line = []
-        for column, value in record.items():
+        for column, value in row.items():
             has_small = small is not None and column in small.columns
             below = str(small[column].iloc[number]) if small is not None and has_small else ""
             line.append(_entry(str(column), value, below, decimals=sheet.decimals))

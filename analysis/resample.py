@@ -1,8 +1,8 @@
 """Bootstrap intervals over languages: of a correlation, of the mean of several, of a plain mean.
 
-The one idea: languages are drawn, not items and not models, and several correlations over the same
-languages share each draw, as they share what is unusual about a language. Draws come from a fixed
-seed, so the same rows give the same interval. It does not know what is correlated.
+Languages are drawn, not items and not models, and several correlations over the same languages
+share each draw, as they share what is unusual about a language. Draws come from a fixed seed, so
+the same rows give the same interval.
 """
 
 from collections.abc import Sequence

@@ -1,8 +1,8 @@
 """How often a translation is found among all sentences, by group of languages (Tables 1 and 5).
 
-The one idea: the layer is chosen in two ways that the paper leaves open, side by side: the best one
-of every language and direction, or one layer for all languages of a data set. `groups.csv` holds
-the paper's head languages; every other language is long-tail. It does not know the printed values.
+The layer is chosen in two ways that the paper leaves open, side by side: the best one of every
+language and direction, or one layer for all languages of a data set. `groups.csv` holds the paper's
+head languages; every other language is long-tail.
 """
 
 from functools import cache

@@ -1,7 +1,6 @@
 """From rows to one number per language: a score over layers, an accuracy over items.
 
-The one idea: every number keeps what qualifies it (pairs, ties, layers, items, chance, interval).
-It does not know which of them will be correlated.
+Every number keeps what qualifies it: pairs, ties, layers, items, chance, interval.
 """
 
 import json

@@ -1,9 +1,8 @@
 """What steering changes, cell by cell: accuracy, agreement with the pivot, and the option taken.
 
-The one idea (arXiv 2505.13141, section 5): every steered cell is set against the plain model on the
-same items in the same language and draw, item by item, so an interval is that of a paired
-difference. The pivot is never steered: its own plain answers are the fixed reference. Means over
-languages are made elsewhere.
+Every steered cell is set against the plain model on the same items in the same language and draw,
+item by item, so an interval is that of a paired difference (arXiv 2505.13141, section 5). The pivot
+is never steered: its own plain answers are the fixed reference.
 """
 
 from collections.abc import Iterator, Sequence

@@ -1,8 +1,8 @@
 """Steering over languages: means, draws, controls, trends, and coefficients chosen beforehand.
 
-The one idea: languages are the sample. Draws of the same language are averaged first, then
-languages give the mean and its 95 % interval (Student's t); a control is compared with the real
-vector language by language. What an effect is, analysis/steering knows.
+Languages are the sample. Draws of the same language are averaged first, then languages give the
+mean and its 95 % interval (Student's t); a control is compared with the real vector language by
+language.
 """
 
 from math import nan

@@ -1,7 +1,7 @@
 """The cross-model table: benchmark x pooling x score down, models across, their average last.
 
-The one idea: the last column is the plain mean of the models' coefficients, as the paper prints it
-(not of Fisher's z), over the models that have one. A column that never varies is left out.
+The last column is the plain mean of the models' coefficients, as the paper prints it (not of
+Fisher's z), over the models that have one. A column that never varies is left out.
 """
 
 from collections.abc import Sequence

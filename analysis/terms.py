@@ -1,9 +1,9 @@
 """Which rows answer the main question: one pivot, one number of pairs per data set, last states.
 
-The one idea: pivot, pairs and data set are conditions and never mixed in one number, so a table
-first chooses. English is the pivot and 100 the pairs where they were run, as in the paper
-(NeuronXA, section 3); otherwise what was run most. Switches are not chosen: several are shown as
-several, and only a summary takes `one`.
+Pivot, pairs and data set are conditions and never mixed in one number, so a table first chooses.
+English is the pivot and 100 the pairs where they were run, as in the paper (NeuronXA, section 3);
+otherwise what was run most. Switches are not chosen: several are shown as several, and only a
+summary takes `one`.
 """
 
 import pandas as pd

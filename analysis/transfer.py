@@ -1,7 +1,6 @@
 """Frames of agreement between languages: every pair, every language, and the whole (Table 1).
 
-The one idea: one row per what a table or figure shows, each number with what it rests on. How two
-languages are compared is in analysis/agreement; which row is shown where is unknown here.
+How two languages are compared is in analysis/agreement.
 """
 
 from collections.abc import Sequence

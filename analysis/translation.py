@@ -1,23 +1,25 @@
 """How good written translations are: chrF and BLEU over a whole set, with intervals.
 
-The one idea: a corpus score says with which tokenizer it was made, since BLEU of a language written
-without spaces depends on it. Intervals are over resampled sentences, from a fixed seed. It does not
-know what is compared with the scores.
+A corpus score says with which tokenizer it was made, since BLEU of a language written without
+spaces depends on it. Intervals are over resampled sentences, from a fixed seed.
 """
 
 import csv
-from functools import cache
+from functools import cache, lru_cache
 from importlib.util import find_spec
-from math import nan
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from sacrebleu.metrics.bleu import BLEU
 from sacrebleu.metrics.chrf import CHRF
 
-from analysis.intervals import of_draws
+from analysis.intervals import NONE, of_draws
+
+Floats = npt.NDArray[np.float64]
 
 DRAWS = 1000
 SEED = 0
@@ -54,44 +56,65 @@ def quality(generations: pd.DataFrame) -> pd.DataFrame:
     Columns beside those: `value`, `low`, `high` (95 %), `n` sentences and `tokenizer`. Only
     `plain` ones that have references.
     """
-    written = plain(generations)
-    held = written["references"].map(lambda texts: texts is not None and len(texts) > 0)
-    rows = []
-    for names, group in written[held.astype(bool)].groupby(SET, sort=True, dropna=False):
-        place = dict(zip(SET, names, strict=True))
-        kind = tokenizer(str(place["language"]))
-        scorers: dict[str, Any] = {"chrF": CHRF(), "BLEU": BLEU(tokenize=kind)}
-        outputs, references = list(group["output"].fillna("")), _streams(group["references"])
-        for metric, scorer in scorers.items():
-            value = scorer.corpus_score(outputs, references).score
-            low, high = interval(scorer, outputs, references=references)
-            rows.append(
-                place
-                | {"metric": metric, "value": float(value), "low": low, "high": high}
-                | {"n": len(outputs)}
-                | {"tokenizer": kind if metric == "BLEU" else "characters"}
-            )
-    columns = [*SET, "metric", "value", "low", "high", "n", "tokenizer"]
-    return pd.DataFrame(rows, columns=columns)
+    rows = [
+        dict(zip(SET, names, strict=True)) | row
+        for names, group in plain(generations).groupby(SET, sort=True, dropna=False)
+        for row in corpora(group, str(names[SET.index("language")]))
+    ]
+    columns = [*SET, "metric", "value", "low", "high", "texts", "tokenizer"]
+    return pd.DataFrame(rows, columns=columns).rename(columns={"texts": "n"})
 
 
-def interval(
-    scorer: Any, outputs: list[str], *, references: list[list[str | None]]
-) -> tuple[float, float]:
-    """95 % percentile interval of a corpus score over resampled sentences.
+def corpora(texts: pd.DataFrame, language: str, *, fewest: int = 2) -> list[dict[str, object]]:
+    """chrF and BLEU of the texts that have references, with 95 % percentile intervals.
 
-    Missing for one sentence, and where every draw scores alike.
+    Items are drawn, the same for both; an interval is missing below `fewest` items, and where every
+    draw scores alike. Where items have several samples, a score is the mean over
+    the corpora of first samples, second ones, and so on.
 
     sacrebleu's own bootstrap fails where a draw scores an exact 0 (release 2.6), hence only its
     counts per sentence are taken.
     """
-    if len(outputs) < 2:
-        return nan, nan
-    counts = np.array(scorer._extract_corpus_statistics(outputs, references))
+    right = texts["references"].map(lambda one: one is not None and len(one) > 0)
+    held = texts[right.astype(bool)]
+    if held.empty:
+        return []
+    kind = tokenizer(language)
+    scorers: dict[str, Any] = {"chrF": CHRF(), "BLEU": BLEU(tokenize=kind)}
+    places, items = pd.factorize(held["item"])
+    sample = held["sample"].to_numpy() if "sample" in held else np.zeros(len(held))
+    again = drawn(len(items)) if len(items) >= fewest else None
+    rows: list[dict[str, object]] = []
+    for metric, scorer in scorers.items():
+        values, resampled = [], []
+        for one in np.unique(sample):
+            own = held[sample == one]
+            references = list(map(list, zip_longest(*own["references"])))
+            counts = np.array(
+                scorer._extract_corpus_statistics(list(own["output"].fillna("")), references)
+            )
+            values.append(_score(scorer, counts.sum(axis=0)))
+            if again is not None:
+                mine = again[:, places[sample == one]] @ counts
+                resampled.append([_score(scorer, draw) for draw in mine])
+        ends = of_draws(np.mean(resampled, axis=0)) if resampled else NONE
+        found = {"metric": metric, "value": float(np.mean(values)), "texts": len(held)}
+        rows.append(
+            found | ends._asdict() | {"tokenizer": kind if metric == "BLEU" else "characters"}
+        )
+    return rows
+
+
+@lru_cache(maxsize=4)
+def drawn(size: int) -> Floats:
+    """How often each of `size` items is drawn [draw, item]."""
     random = np.random.default_rng(SEED)
-    draws = random.multinomial(len(outputs), np.full(len(outputs), 1 / len(outputs)), size=DRAWS)
-    values = [float(scorer._compute_score_from_stats(list(row)).score) for row in draws @ counts]
-    return of_draws(np.array(values))
+    return random.multinomial(size, np.full(size, 1 / size), size=DRAWS).astype(float)
+
+
+def _score(scorer: Any, counts: Floats) -> float:
+    """The corpus score of counts that are summed over texts."""
+    return float(scorer._compute_score_from_stats(list(counts)).score)
 
 
 def with_scores(quality: pd.DataFrame, *, scores: pd.DataFrame) -> pd.DataFrame:
@@ -110,13 +133,3 @@ def _pairs(frame: pd.DataFrame) -> pd.Series:
     """Both languages of every row, in one order."""
     both = zip(frame["language"].astype(str), frame["pivot"].astype(str), strict=True)
     return pd.Series([" - ".join(sorted(pair)) for pair in both], frame.index, dtype=object)
-
-
-def _streams(references: pd.Series) -> list[list[str | None]]:
-    """References as sacrebleu takes them: all first ones, all second ones, ...; None for none."""
-    lists = [list(texts) for texts in references]
-    most = max(len(texts) for texts in lists)
-    return [
-        [texts[number] if number < len(texts) else None for texts in lists]
-        for number in range(most)
-    ]

@@ -1,27 +1,19 @@
 """What written texts are worth: every metric of a set of texts, with its interval.
 
-The one idea: items are drawn, and the samples of an item with it, so intervals know that the texts
-written for one prompt are alike. What one engine wrote is never counted with what another did.
-Source of the scores: docs/tables.md, `generations`.
+Items are drawn, and the samples of an item with it, so intervals know that the texts written for
+one prompt are alike. What one engine wrote is never counted with what another did. Source of the
+scores: docs/tables.md, `generations`.
 """
 
 from collections.abc import Mapping
-from functools import lru_cache
-from itertools import zip_longest
 from math import nan
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
-from sacrebleu.metrics.bleu import BLEU
-from sacrebleu.metrics.chrf import CHRF
 
 from analysis.intervals import NONE, Ends, of_draws, of_groups
 from analysis.read import label
-from analysis.translation import DRAWS, SEED, tokenizer
-
-Floats = npt.NDArray[np.float64]
+from analysis.translation import corpora, drawn
 
 # What is asked, and what wrote it and how.
 ASKED = ["benchmark", "task", "pivot", "language"]
@@ -89,23 +81,25 @@ def plain(generations: pd.DataFrame) -> pd.DataFrame:
     return found.assign(score=score.astype(float), empty=found["output"].fillna("").eq(""))
 
 
-def summaries(texts: pd.DataFrame, *, draws: int = DRAWS) -> pd.DataFrame:
+def summaries(texts: pd.DataFrame) -> pd.DataFrame:
     """One row per set of texts (`ASKED` and `SERIES`) and metric, of rows as `plain` returns them.
 
     `value` is a mean over the samples of all items, or the corpus score of each sample's texts,
-    averaged; `low` and `high` are its 95 % interval (`_ends`, or over `draws` of the items),
-    missing without draws. Of several samples the metrics that end in `_any` take the best of an
-    item's. `texts` is how many a value is of: `in_language` is the share of those whose language
-    could be told. chrF and BLEU are from 0 to 100, tokens a number, all else a share.
+    averaged; `low` and `high` are its 95 % interval. Of several samples the metrics that end in
+    `_any` take the best of an item's. `texts` is how many a value is of: `in_language` is the share
+    of those whose language could be told. chrF and BLEU are from 0 to 100, tokens a number, all
+    else a share.
     """
     rows: list[dict[str, object]] = []
     for names, group in texts.groupby([*ASKED, *SERIES], sort=True, dropna=False):
         place = dict(zip([*ASKED, *SERIES], names, strict=True))
         place |= {"items": group["item"].nunique(), "samples": group["sample"].nunique()}
         task, language = str(place["task"]), str(place["language"])
-        rows += [place | row for row in _shares(group, task, language, draws=draws)]
+        rows += [place | row for row in _shares(group, task, language)]
         if task == "translation":
-            rows += [place | row for row in _corpora(group, language, draws=draws)]
+            ordered = group.sort_values(["item", "sample"])
+            scored = corpora(ordered, language, fewest=FEWEST)
+            rows += [place | row for row in scored]
     found = pd.DataFrame(rows, columns=COLUMNS)
     return found.assign(pivot=found["pivot"].astype(object).where(found["pivot"].notna(), None))
 
@@ -145,9 +139,7 @@ def with_series(found: pd.DataFrame) -> pd.DataFrame:
     return found.assign(series=pd.Series(names, found.index, dtype=object))
 
 
-def _shares(
-    group: pd.DataFrame, task: str, language: str, *, draws: int
-) -> list[dict[str, object]]:
+def _shares(group: pd.DataFrame, task: str, language: str) -> list[dict[str, object]]:
     """Means over texts. A text that a metric says nothing of is not counted in it."""
     values = _values(group, task, language)
     by_item = values.groupby(group["item"], sort=True)
@@ -156,21 +148,15 @@ def _shares(
         best = by_item.max()[list(MEANS[task])].add_suffix(ANY)
         sums, counts = sums.join(best.fillna(0)), counts.join(best.notna().astype(int))
     total, of = sums.sum(), counts.sum()
-    ends = dict.fromkeys(sums.columns, NONE)
-    if draws:
-        ends |= {
-            metric: _ends(sums[metric], counts[metric], share=metric not in AMOUNTS, draws=draws)
-            for metric in sums.columns
-        }
     return [
         {"metric": metric, "value": total[metric] / of[metric] if of[metric] else nan}
-        | ends[metric]._asdict()
+        | _ends(sums[metric], counts[metric], share=metric not in AMOUNTS)._asdict()
         | {"texts": int(of[metric])}
         for metric in sums.columns
     ]
 
 
-def _ends(sums: pd.Series, counts: pd.Series, *, share: bool, draws: int) -> Ends:
+def _ends(sums: pd.Series, counts: pd.Series, *, share: bool) -> Ends:
     """The interval of a mean over texts, from its sums and counts by item.
 
     Wilson's where a text has a share or has not, and where a share does not vary; else percentiles
@@ -181,9 +167,9 @@ def _ends(sums: pd.Series, counts: pd.Series, *, share: bool, draws: int) -> End
         return of_groups(summed, counted)
     if len(summed) < FEWEST:
         return NONE
-    drawn = _drawn(len(summed), draws)
+    times = drawn(len(summed))
     with np.errstate(divide="ignore", invalid="ignore"):
-        ends = of_draws((drawn @ summed) / (drawn @ counted))
+        ends = of_draws((times @ summed) / (times @ counted))
     return of_groups(summed, counted) if share and ends.low != ends.low else ends
 
 
@@ -208,49 +194,3 @@ def _values(group: pd.DataFrame, task: str, language: str) -> pd.DataFrame:
         {metric: pd.to_numeric(column).astype(float) for metric, column in found.items()},
         index=group.index,
     )
-
-
-def _corpora(group: pd.DataFrame, language: str, *, draws: int) -> list[dict[str, object]]:
-    """chrF and BLEU of each sample's texts, averaged over samples; the same draws for all."""
-    right = group["references"].map(lambda texts: texts is not None and len(texts) > 0)
-    held = group[right.astype(bool)].sort_values(["sample", "item"])
-    if held.empty:
-        return []
-    kind = tokenizer(language)
-    scorers: dict[str, Any] = {"chrF": CHRF(), "BLEU": BLEU(tokenize=kind)}
-    items = np.sort(held["item"].unique())
-    drawn = _drawn(len(items), draws) if draws and len(items) >= FEWEST else None
-    rows = []
-    for metric, scorer in scorers.items():
-        values, again = [], []
-        for _, sample in held.groupby("sample", sort=True):
-            counts = _statistics(scorer, sample)
-            values.append(_score(scorer, counts.sum(axis=0)))
-            if drawn is not None:
-                mine = drawn[:, np.isin(items, sample["item"])]
-                again.append([_score(scorer, one) for one in mine @ counts])
-        ends = of_draws(np.mean(again, axis=0)) if again else NONE
-        rows.append(
-            {"metric": metric, "value": float(np.mean(values)), "texts": len(held)}
-            | ends._asdict()
-            | {"tokenizer": kind if metric == "BLEU" else "characters"}
-        )
-    return rows
-
-
-def _statistics(scorer: Any, texts: pd.DataFrame) -> Floats:
-    """sacrebleu's counts of each text against its references [text, count]."""
-    references = list(map(list, zip_longest(*texts["references"])))
-    return np.array(scorer._extract_corpus_statistics(list(texts["output"].fillna("")), references))
-
-
-def _score(scorer: Any, counts: Floats) -> float:
-    """The corpus score of counts that are summed over texts."""
-    return float(scorer._compute_score_from_stats(list(counts)).score)
-
-
-@lru_cache(maxsize=4)
-def _drawn(size: int, draws: int) -> Floats:
-    """How often each of `size` items is drawn [draw, item]."""
-    random = np.random.default_rng(SEED)
-    return random.multinomial(size, np.full(size, 1 / size), size=draws).astype(float)

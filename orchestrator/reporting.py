@@ -52,9 +52,10 @@ def write(runs: tuple[Path | str, ...], *, out: Path, console: Console) -> Writt
 
     began = time.monotonic()
     with console.status("writing the report"), launch.writing(out):
-        files = reports.write(runs, out=out)
+        report = reports.build(runs)
+        files = reports.write(report, out=out)
     with launch.writing(out), (out / TABLE).open("w", encoding="utf-8") as file:
-        for shown in terminal.main_tables(runs):
+        for shown in terminal.main_tables(report):
             for target in (console, Console(file=file, width=wide.WIDTH)):
                 fitting = (
                     wide.parts(shown, width=target.width) if isinstance(shown, Table) else [shown]

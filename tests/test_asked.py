@@ -10,7 +10,7 @@ import pytest
 
 from analysis import read
 from analysis.page import Fold, Sheet
-from analysis.pages import examples
+from analysis.shared import examples
 from orchestrator import show
 from orchestrator.storage.store import Store
 from tests.analysis_rows import ITEMS, write_run

@@ -7,6 +7,7 @@ from contextlib import nullcontext
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -14,7 +15,9 @@ import pytest
 from actors.chat import beginning
 from actors.model import LoadedModel, load
 from actors.prediction.score import _otherwise, ask, score
-from analysis.pages import option_mass
+from analysis import prose
+from analysis.material import Material
+from analysis.shared import quality
 from orchestrator.plan import refuse_chat
 from studies import prompts
 from studies.asking import Asking, Chat, template_arguments
@@ -275,6 +278,19 @@ def test_without_a_template_nothing_has_changed():
     assert nospace == "latent, letter_token=nospace"
 
 
+def holding(items: pd.DataFrame) -> Material:
+    return Material(SimpleNamespace(items=items))  # type: ignore[arg-type]
+
+
+def said_of_mass(items: pd.DataFrame) -> tuple[bool, str]:
+    """Whether it is a warning, and the sentence."""
+    facts = quality.option_mass(holding(items))
+    assert facts is not None
+    wrong = bool(facts["wrong"])
+    check = quality.OPTION_MASS
+    return wrong, " ".join(prose.say(check.weak if wrong else check.fine, **facts))
+
+
 def test_the_report_says_where_a_model_would_have_begun_otherwise():
     cells = pd.DataFrame(
         {
@@ -282,13 +298,13 @@ def test_the_report_says_where_a_model_would_have_begun_otherwise():
             "mass": [0.5, 0.7, 0.01, 0.9], "other_mass": [0.1, 0.1, 0.6, None],
         }
     )  # fmt: skip
-    wrong, line = option_mass.said(cells)
+    wrong, line = said_of_mass(cells)
     assert wrong
     assert "is lower in 1 of 2 sets (b on q 0.01 against 0.6): these models would" in line
-    wrong, line = option_mass.said(cells[cells["model"] != "b"])
+    wrong, line = said_of_mass(cells[cells["model"] != "b"])
     assert not wrong
     assert line.endswith("a on q 0.6 against 0.1.")
-    assert option_mass.said(cells[cells["model"] == "c"]) == (False, "")
+    assert quality.option_mass(holding(cells[cells["model"] == "c"])) is None
 
 
 def test_an_option_begun_the_other_way_is_a_check_that_needs_no_room(tmp_path: Path) -> None:

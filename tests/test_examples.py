@@ -174,7 +174,7 @@ def test_a_run_without_kept_texts_has_a_page_that_says_how_to_see_them(
     for name in ("tables", "run.json"):
         (old / name).symlink_to(run / name)
     (old / "examples.json").write_text("not json")
-    page = report.write([old], out=tmp_path / "out").html.read_text(encoding="utf-8")
+    page = report.write(report.build([old]), out=tmp_path / "out").html.read_text(encoding="utf-8")
     assert "No texts were kept in these runs" in page and "babelscope show RUN" in page
 
 

@@ -8,10 +8,11 @@ import pandas as pd
 import pytest
 from matplotlib.colors import to_rgb
 
-from analysis import correlate, read, report, steering_means
-from analysis.figures import correlations, latent, sweeps, theme
+from analysis import correlate, pages, read, report, steering_means
+from analysis.figures import scatter, theme
+from analysis.material import Material
 from analysis.page import Page
-from analysis.pages import languages, latent_process, neuronxa, steering_figures
+from analysis.shared import coefficients, languages, log_ratio_plots, steering
 from tests import latent_rows
 from tests.analysis_rows import alignment_rows, follow, item_rows, planted, write_run
 
@@ -19,15 +20,15 @@ STEEP = pd.DataFrame(
     {"language": list("abcdef"), "score": [0, 0.01, 0.02, 0.03, 0.3, 0.4],
      "accuracy": [0.3, 0.5, 0.9, 0.95, 1.0, 1.0], "chance": 0.25}
 )  # fmt: skip
+NOTHING = Material(None)  # type: ignore[arg-type]
 PLACE = dict.fromkeys(steering_means.SERIES, "x") | {"intervention": "steer"}
 
 
 def test_fits_and_bands_stay_within_the_data_and_within_0_and_1() -> None:
-    x, y = STEEP["score"].to_numpy(float), STEEP["accuracy"].to_numpy(float)
-    found = correlate.pearson(x, y=y)
-    alone = correlations.scatter(STEEP, name="m", score="s", accuracy="a", correlation=found)
-    panel = correlations.Panel("m", STEEP, found)
-    for axes in (alone.axes[0], correlations.panels([panel], name="m", score="s").axes[0]):
+    x = STEEP["score"].to_numpy(float)
+    alone = coefficients.draw_scatter([("m", STEEP)], name="", score="s")
+    several = coefficients.draw_scatter([("m", STEEP), ("n", STEEP)], name="b", score="s")
+    for axes in (alone.axes[0], several.axes[0]):
         line = np.asarray(axes.lines[1].get_xydata())
         assert line[:, 0].min() >= x.min() and line[:, 0].max() <= x.max()
         assert line[:, 1].min() >= 0 and line[:, 1].max() <= 1
@@ -35,19 +36,18 @@ def test_fits_and_bands_stay_within_the_data_and_within_0_and_1() -> None:
         band = axes.collections[0].get_paths()[0].vertices
         assert band[:, 1].min() >= 0 and band[:, 1].max() <= 1
         low, high = axes.get_ylim()
-        assert low >= -correlations.BEYOND and high <= 1 + correlations.BEYOND
+        assert low >= -scatter.BEYOND and high <= 1 + scatter.BEYOND
 
 
 def test_bands_of_shares_stay_within_0_and_1() -> None:
     rows = pd.DataFrame({"label": "m", "side": "native", "layer": [1, 2], "mean": [0.02, 0.98]})
-    axes = latent.accuracies(
-        rows.assign(low=rows["mean"] - 0.2, high=rows["mean"] + 0.2), outputs={}, name="m"
-    ).axes[0]
+    rows = rows.assign(low=rows["mean"] - 0.2, high=rows["mean"] + 0.2)
+    axes = log_ratio_plots.draw_sides(rows, "m", answered={}, chances={}).axes[0]
     band = axes.collections[0].get_paths()[0].vertices
     assert band[:, 1].min() >= 0 and band[:, 1].max() <= 1
     dose = pd.DataFrame({"outcome": "accuracy", "layer": 1, "coefficient": [-1.0, 1.0]})
     dose = dose.assign(plain=0.95, level=0.97, low=-99.0, high=30.0)
-    axes = sweeps.doses(dose, name="m").axes[0]
+    axes = steering.draw_doses(NOTHING, dose, "m").axes[0]
     band = axes.collections[0].get_paths()[0].vertices
     assert band[:, 1].min() >= 0 and band[:, 1].max() <= 100
 
@@ -68,7 +68,7 @@ def test_a_slope_without_p_says_why(plain: list[float], change: list[float], sen
         plain_development=plain, held_change=change, seed=0,
     )  # fmt: skip
     trends = steering_means.trends(effects)
-    (said,) = steering_figures._notes(effects, trends).values()
+    (said,) = steering.slopes(effects, trends).values()
     assert sentence in said and "nan" not in said
     missing = trends[["low", "high", "p"]].isna().any(axis=None)
     assert missing == bool(trends["note"].iloc[0])
@@ -77,7 +77,7 @@ def test_a_slope_without_p_says_why(plain: list[float], change: list[float], sen
 @pytest.mark.parametrize("p", [float("nan"), 0.0, 0.0005, 0.5])
 def test_a_p_is_never_nan_in_words(p: float) -> None:
     one = correlate.Correlation(n=5, r=0.5, low=0.1, high=0.9, p=p, note="")
-    assert "nan" not in correlations.statement(one)
+    assert "nan" not in coefficients.statement(one)
 
 
 def scales(page: Page, stem: str) -> set[tuple[float, float]]:
@@ -103,7 +103,7 @@ def test_heat_maps_that_stand_together_have_one_scale(tmp_path: Path) -> None:
              for place, name in enumerate(models, start=1) for b in ("belebele", "xcopa")]
         ),
     )  # fmt: skip
-    page = neuronxa.build(read.rows([run]))
+    page = pages.build(read.rows([run]))
     assert len(scales(page, "heat_map")) == 1
     assert len(scales(page, "accuracy")) == 1
     assert len(models) > languages.FEW_MODELS
@@ -116,14 +116,14 @@ def test_maps_of_transfer_and_log_ratio_have_one_scale(tmp_path: Path) -> None:
                           layers=(2, 6), seed=n)
         for n in (1, 2)
     ]  # fmt: skip
-    page = latent_process.build(read.rows([latent_rows.write(tmp_path / "run", *worlds)]))
+    page = pages.build(read.rows([latent_rows.write(tmp_path / "run", *worlds)]))
     for stem in ("tr_plus", "excess_plus", "log_ratio_languages"):
         assert len(scales(page, stem)) == 1
 
 
 def test_a_dark_page_has_a_colour_for_everything_in_its_figures(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run", alignment=alignment_rows("m", scores=planted(1)))
-    text = report.write([run], out=tmp_path / "out").html.read_text(encoding="utf-8")
+    text = report.write(report.build([run]), out=tmp_path / "out").html.read_text(encoding="utf-8")
     drawings = "".join(re.findall(r"<svg.*?</svg>", text, flags=re.DOTALL))
     used = set(re.findall(r"var\(--c([0-9a-f]{6}), #\1\)", drawings))
     assert used and used == set(re.findall(r"--c([0-9a-f]{6}): #[0-9a-f]{6};", text))

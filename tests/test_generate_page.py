@@ -14,8 +14,9 @@ from rich.console import Console
 from sacrebleu import corpus_bleu, corpus_chrf
 
 from analysis import read, report, terminal, translation, written
+from analysis.exhibits import generate
+from analysis.material import Material
 from analysis.page import Page, Text
-from analysis.pages import generate
 from orchestrator.storage.tables import ALL_TABLES
 from studies.spec import Row
 
@@ -85,8 +86,12 @@ def found(run: Path) -> pd.DataFrame:
     return written.summaries(written.plain(read.rows([run]).generations)).set_index("metric")
 
 
+def build(rows: read.Rows) -> Page:
+    return generate.PAGE.build(Material(rows))
+
+
 def page_of(*runs: Path) -> Page:
-    return generate.build(read.rows(list(runs)))
+    return build(read.rows(list(runs)))
 
 
 def said(page: Page) -> str:
@@ -193,9 +198,9 @@ def test_a_store_without_the_newer_columns_is_read(tmp_path: Path):
         "flores200": ["translation"], "own": ["text"],
     }  # fmt: skip
     assert own.loc[own["metric"] == "chrF", "value"].item() > 0
-    page = generate.build(rows)
+    page = build(rows)
     assert "The language could be told of 0 of 9 texts" in said(page)
-    assert report.write([run], out=tmp_path / "report").html.exists()
+    assert report.write(report.build([run]), out=tmp_path / "report").html.exists()
 
 
 def test_a_text_is_its_key_item_and_sample(tmp_path: Path):
@@ -220,7 +225,7 @@ def test_one_cell_by_two_engines_is_shown_once_and_said(tmp_path: Path):
     rows = read.rows([first, second])
     assert set(rows.generations["engine"]) == {HF}
     assert f"1 cells of texts were written by several engines ({HF}, {VLLM}" in rows.notes[0]
-    assert rows.notes[0] in said(generate.build(rows))
+    assert rows.notes[0] in said(build(rows))
 
 
 @pytest.fixture(scope="module")
@@ -331,7 +336,7 @@ def test_examples_follow_the_rule(run: Path, page: Page):
     assert set(sheet(page, "prompts--mine-text-examples")["example"]) == {"any"}
     turned = read.rows([run])
     turned = replace(turned, generations=turned.generations.iloc[::-1])
-    again = sheet(generate.build(turned), "xquad-span-examples")
+    again = sheet(build(turned), "xquad-span-examples")
     pd.testing.assert_frame_equal(again, examples)
 
 
@@ -343,7 +348,7 @@ def test_settings_are_listed(page: Page):
 
 
 def test_the_page_is_written_and_texts_are_escaped(run: Path, tmp_path: Path):
-    files = report.write([run], out=tmp_path)
+    files = report.write(report.build([run]), out=tmp_path)
     html = files.html.read_text(encoding="utf-8")
     assert "Plain generation" in html and "&lt;b&gt;Wort" in html and "<b>Wort" not in html
     frame = pd.read_csv(tmp_path / "tables" / "written.csv")
@@ -352,13 +357,15 @@ def test_the_page_is_written_and_texts_are_escaped(run: Path, tmp_path: Path):
 
 def test_the_terminal_shows_the_first_score_by_model_and_engine(run: Path, tmp_path: Path):
     console = Console(width=200, record=True)
-    console.print(*terminal.main_tables([run]))
+    console.print(*terminal.main_tables(report.build([run])))
     text = console.export_text()
     assert "mgsm: exact match" in text and "xquad: F1 mixed" in text and "flores200: chrF" in text
     line = next(line for line in text.splitlines() if VLLM in line)
     assert "m/one" in line and "0.25 (1)" in line
     assert "not comparable" in text
-    assert terminal.main_tables([store(tmp_path / "empty")]) == [terminal.EMPTY[terminal.GENERATE]]
+    assert terminal.main_tables(report.build([store(tmp_path / "empty")])) == [
+        generate.PAGE.no_main
+    ]
 
 
 def test_a_mean_is_over_the_languages_that_all_have(tmp_path: Path):
@@ -369,7 +376,7 @@ def test_a_mean_is_over_the_languages_that_all_have(tmp_path: Path):
     ]
     run = store(tmp_path / "run", *cells)
     console = Console(width=120, record=True)
-    console.print(*terminal.main_tables([run]))
+    console.print(*terminal.main_tables(report.build([run])))
     text = console.export_text()
     assert "1.00 (1)" in text and "0.50 (1)" in text and "not comparable" not in text
 
@@ -377,4 +384,4 @@ def test_a_mean_is_over_the_languages_that_all_have(tmp_path: Path):
 def test_a_run_without_texts_says_so(tmp_path: Path):
     run = store(tmp_path / "run")
     assert page_of(run).summary == ("This report covers no written texts.",)
-    assert report.write([run], out=tmp_path / "report").html.exists()
+    assert report.write(report.build([run]), out=tmp_path / "report").html.exists()

@@ -13,20 +13,12 @@ import pytest
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from analysis import correlate, report
-from analysis.figures import (
-    by_language,
-    correlations,
-    drawing,
-    heat,
-    latent,
-    points,
-    sweeps,
-    training,
-)
-from analysis.figures import states as planes
-from analysis.figures import written as texts
+from analysis import report
+from analysis.exhibits import generate
+from analysis.figures import drawing, heat
+from analysis.material import Material
 from analysis.page import Sheet
+from analysis.shared import coefficients, languages, layers, log_ratio_plots, steering, training
 from tests import latent_rows
 from tests.analysis_rows import alignment_rows, follow, item_rows, planted, point_rows, write_run
 from tests.test_generate_page import rows_of, store
@@ -127,7 +119,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_no_name_becomes_an_element_or_an_attribute_of_the_page(run: Path, tmp_path: Path) -> None:
-    files = report.write([run], out=tmp_path / "out")
+    files = report.write(report.build([run]), out=tmp_path / "out")
     page = check_page(files.html)
     words = " ".join(page.words)
     for name in EVIL:
@@ -146,7 +138,7 @@ def test_names_in_texts_and_in_the_index_are_text(run: Path, tmp_path: Path) -> 
         for name in (*EVIL[:3], *ODD[:2], "_hidden", "=1+1")
     ]
     other = store(tmp_path / "other", *cells)
-    files = report.write([run, other], out=tmp_path / "both")
+    files = report.write(report.build([run, other]), out=tmp_path / "both")
     check_page(files.html)
     for page in (tmp_path / "both").glob("*/index.html"):
         check_page(page)
@@ -159,7 +151,7 @@ def test_names_of_the_latent_process_page_are_text(tmp_path: Path) -> None:
         accuracy=latent_rows.accuracies(languages=("deu_Latn", EVIL[2], ODD[0])),
     )  # fmt: skip
     run = latent_rows.write(tmp_path / "run", world, replace(world, model="=cmd()", seed=1))
-    files = report.write([run], out=tmp_path / "out")
+    files = report.write(report.build([run]), out=tmp_path / "out")
     check_page(files.html)
     check_files(files)
 
@@ -208,13 +200,12 @@ def figures(name: str) -> dict[str, Figure]:
     )  # fmt: skip
     x = np.array([0.1, 0.5, 0.3, 0.9, 0.7])
     cloud = pd.DataFrame({"language": codes, "score": x, "accuracy": x**2, "chance": 0.25})
-    found = correlate.pearson(x, y=x**2)
-    bars = cloud.assign(low=0.1, high=0.9, above=True, label=name)
+    bars = cloud.assign(low=0.1, high=0.9, p_chance=0.001, label=name)
     series = pd.DataFrame({"place": codes, "series": name, "value": x, "low": x / 2, "high": 1.0})
     pairs = pd.DataFrame([{"source": a, "target": b, "v": 0.5} for a in codes for b in codes])
     curve = pd.DataFrame({"label": name, "measure": "latent", "layer": [1, 2], "mean": 0.5,
                           "low": 0.4, "high": 0.6, "side": "native"})  # fmt: skip
-    coefficients = pd.DataFrame({"label": [name], "measure": ["mexa"], "pooling": [name],
+    found = pd.DataFrame({"label": [name], "measure": ["mexa"], "pooling": [name],
                                  "r": 0.5, "low": 0.1, "high": 0.8})  # fmt: skip
     steps = pd.DataFrame(
         [{"revision": r, "measure": "nasca", "language": code, "score": 0.5, "metric": name,
@@ -229,33 +220,34 @@ def figures(name: str) -> dict[str, Figure]:
     sides = pd.DataFrame(
         [{"layer": 1, "side": code, "x": i, "y": i} for i, code in enumerate(codes)]
     )
-    output = latent.Output(mean=0.5, low=0.4, high=0.6, chance=0.25)
+    held = Material(None, alignment=grid.assign(pooling=name))  # type: ignore[arg-type]
+    held.main_alignment = held.alignment.assign(model=name, revision="main")
     return {
-        "heat_map": by_language.heat_map(grid, name=name, scale=(0, 1)),
-        "profiles": by_language.profiles(grid, name=name),
-        "bars": by_language.accuracy_bars(bars, name=name, pivot=codes[0]),
-        "map": by_language.accuracy_map(bars, name=name, scale=(0, 1)),
-        "scatter": correlations.scatter(
-            cloud, name=name, score=name, accuracy=name, correlation=found
+        "heat_map": layers.draw_heat_map(held, grid, name),
+        "profiles": layers.draw_profiles(held, grid, name),
+        "bars": languages.draw_bars(bars, name=name, pivot=codes[0]),
+        "map": languages.draw_map(bars, name=name, scale=(0, 1)),
+        "scatter": coefficients.draw_scatter(
+            [(name, cloud)], name="", score=name, accuracy=name
         ),
-        "panels": correlations.panels(
-            [correlations.Panel(name, cloud, found)] * 4, name=name, score=name
-        ),
-        "forest": correlations.forest(coefficients, name=name),
+        "panels": coefficients.draw_scatter([(name, cloud)] * 4, name=name, score=name),
+        "forest": coefficients.draw_forest(found, name),
         "pairs": heat.pairs(pairs, value="v", name=name, bar=name, scale=(0, 1)),
-        "ratios": latent.ratios(curve, name=name),
-        "latent": latent.accuracies(curve, outputs={name: output}, name=name),
-        "latent_map": latent.heat_map(grid, name=name, most=1.0),
-        "points": points.pairs(dots, name=name, language=name + "a", pivot=name + "b"),
-        "states": planes.plane(sides, name=name, pivot=codes[0]),
-        "curves": training.curves(steps, name=name),
-        "translation": training.translation(steps, name=name, score=name, found={name: found}),
-        "doses": sweeps.doses(dose, name=name),
-        "by_layer": sweeps.by_layer(dose, name=name),
-        "controls": sweeps.controls(dose, name=name),
-        "sweep_languages": sweeps.by_language(moved, outcome="accuracy", name=name,
-                                              notes={1: name}),
-        "written": texts.by_language(series, name=name, metric=name, most=1.0),
+        "ratios": log_ratio_plots.draw_ratios(held, curve, name),
+        "latent": log_ratio_plots.draw_sides(
+            curve, name, answered={name: (0.5, 0.4, 0.6)}, chances={name: 0.25}
+        ),
+        "latent_map": log_ratio_plots.draw_map(grid, name, scale=(-1, 1)),
+        "points": layers.draw_pairs(held, dots, name),
+        "states": log_ratio_plots.draw_states(held, sides.assign(pivot=codes[0]), name),
+        "curves": training.draw_training(held, steps, name),
+        "translation": training.draw_quality(held, steps, name),
+        "doses": steering.draw_doses(held, dose, name),
+        "by_layer": steering.draw_by_layer(held, dose, name),
+        "controls": steering.draw_controls(held, dose, name),
+        "sweep_languages": steering.draw_languages(moved, name, outcome="accuracy",
+                                                   notes={1: name}),
+        "written": generate.draw_scores(series, name=name, metric=name, most=1.0),
     }  # fmt: skip
 
 
@@ -278,7 +270,7 @@ def test_names_in_figures_are_plain_text_and_none_is_cut(tmp_path: Path, name: s
 
 
 def test_a_key_names_what_begins_with_an_underscore() -> None:
-    for kind in ("written", "points"):
+    for kind in ("written", "points", "states"):
         figure = figures("_hidden")[kind]
         named = [text.get_text() for legend in figure.legends for text in legend.get_texts()]
         assert any(text.startswith("_hidden") for text in named), kind

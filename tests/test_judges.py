@@ -7,8 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis import judges, read
-from analysis.pages.neuronxa import build
+from analysis import judges, pages, read
 from tests.analysis_rows import alignment_rows, generation_rows, write_run
 
 STEPS = ("step-100", "step-200", "step-300", "main")
@@ -71,7 +70,7 @@ def test_scores_come_back_and_stand_in_figure_4(tmp_path: Path):
     )
     assert (found.low < found.value).all() and (found.value < found.high).all()
     assert found.n.eq(3).all() and set(found.metric) == {"COMET"}
-    page = build(rows)
+    page = pages.build(rows)
     (sheet,) = [sheet for sheet in page.sheets if sheet.name == "figure_4"]
     frame = sheet.frame
     (comet,) = frame[frame.metric == "COMET"].to_dict("records")

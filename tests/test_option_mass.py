@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from analysis import read
-from analysis.pages import latent_checks, option_mass
-from analysis.pages.latent_material import material
+from analysis.exhibits import latent_process
+from analysis.material import Material
+from analysis.shared import quality
 from tests.latent_rows import World, accuracies, plain_rows, write_shard
 
 WORLD = World(accuracy=accuracies(languages=("deu_Latn",)), items=8)
@@ -23,6 +24,6 @@ def test_both_pages_say_the_mean_over_items(tmp_path: Path, known: int) -> None:
     write_shard(tmp_path, "items", rows, name="a")
     held = read.rows([tmp_path])
     mean = (8 * 0.9 + known * 0.3) / (8 + known)
-    checked = latent_checks.parts(material(held))
-    for lines in (checked, [option_mass.said(held.items)]):
+    checked = list(quality.checked(latent_process.CHECKS)(Material(held)))
+    for lines in (checked, quality.option_mass(Material(held))):
         assert f"belebele {mean:.2g} against 0.1" in str(lines)

@@ -4,15 +4,15 @@ from pathlib import Path
 
 import pandas as pd
 
-from analysis import read
+from analysis import pages, read
+from analysis.material import Material
 from analysis.page import Page, Text
-from analysis.pages import neuronxa, words
-from analysis.terminal import correlation_table
+from analysis.shared import coefficients
 from tests.analysis_rows import alignment_rows, follow, item_rows, planted, write_run
 
 
 def page_of(run: Path) -> Page:
-    return neuronxa.build(read.rows([run]))
+    return pages.build(read.rows([run]))
 
 
 def texts(page: Page) -> str:
@@ -77,9 +77,9 @@ def test_alignment_alone_makes_a_page_that_says_what_is_missing(tmp_path: Path) 
     run = write_run(tmp_path / "run", alignment=alignment_rows("m/one", scores=planted(1)))
     page = page_of(run)
     assert "no accuracies" in " ".join(page.summary)
-    assert words.NO_CORRELATION in texts(page)
+    assert coefficients.NONE in texts(page)
     assert {picture.name.split("-")[0] for picture in page.pictures} == {"heat_map", "profile"}
-    assert correlation_table([run]) is None
+    assert page.main == ()
 
 
 def test_accuracies_alone_and_nothing_at_all_make_pages_too(tmp_path: Path) -> None:
@@ -119,10 +119,9 @@ def test_two_switch_settings_are_two_series_named_by_what_differs(tmp_path: Path
 
 
 def test_the_terminal_table_has_a_column_per_model_and_the_average(tmp_path: Path) -> None:
-    table = correlation_table([full_run(tmp_path / "run")])
+    table = coefficients.main(Material(read.rows([full_run(tmp_path / "run")])))
     assert table is not None
-    heads = [str(column.header) for column in table.columns]
-    assert heads == ["benchmark", "measure", "pooling", "m/one", "AVG"]
-    cells = [str(cell) for cell in table.columns[3].cells]
+    assert list(table.frame.columns) == ["benchmark", "measure", "pooling", "m/one", "AVG"]
+    cells = list(table.frame["m/one"])
     assert cells[0].startswith("0.9") and "[" in cells[0] and cells[3] == "-"
     assert "the accuracy is the same" in str(table.caption)

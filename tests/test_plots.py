@@ -9,11 +9,19 @@ import pytest
 from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox
 
-from analysis import correlate
-from analysis.figures import by_language as plots
-from analysis.figures import drawing, points, training
-from analysis.figures.correlations import Box, forest, free_place, scatter
+from analysis.figures import drawing
+from analysis.figures.labels import Box, free_place
+from analysis.material import Material
+from analysis.shared import languages, layers, training
+from analysis.shared.coefficients import draw_forest, draw_scatter
 from tests.analysis_rows import LANGUAGES, alignment_rows, planted, point_rows
+
+NOTHING = Material(None)  # type: ignore[arg-type]
+
+
+def heat_map(rows: pd.DataFrame) -> Figure:
+    held = Material(None, main_alignment=rows, alignment=rows)  # type: ignore[arg-type]
+    return layers.draw_heat_map(held, rows, "m: NASCA")
 
 
 def tick_boxes(figure: Figure) -> list[Bbox]:
@@ -26,7 +34,7 @@ def tick_boxes(figure: Figure) -> list[Bbox]:
 def test_every_language_of_a_heat_map_has_its_own_line(count: int) -> None:
     codes = tuple(f"l{number:02d}_Latn" for number in range(count))
     rows = alignment_rows("m", scores=planted(1, languages=codes), measures=("nasca",))
-    figure = plots.heat_map(rows, name="m: NASCA", scale=(0, 1))
+    figure = heat_map(rows)
     boxes = sorted(tick_boxes(figure), key=lambda box: box.y0)
     assert len(boxes) == count
     assert all(lower.y1 <= upper.y0 + 1 for lower, upper in pairwise(boxes))
@@ -36,7 +44,7 @@ def test_every_language_of_a_heat_map_has_its_own_line(count: int) -> None:
 def test_a_heat_map_puts_the_best_language_on_top_and_names_the_best_layer() -> None:
     rows = alignment_rows("m", scores={"low_Latn": 0.2, "top_Latn": 0.7}, measures=("nasca",))
     rows.loc[rows["layer"] == 3, "value"] = [0.4, 1.0]
-    axes = plots.heat_map(rows, name="m", scale=(0, 1)).axes[0]
+    axes = heat_map(rows).axes[0]
     assert [label.get_text() for label in axes.get_yticklabels()] == ["top_Latn", "low_Latn"]
     assert "highest at layer 3: mean 0.70 over 2 languages" in axes.get_title(loc="left")
     assert np.asarray(axes.images[0].get_array())[0].max() == 1.0
@@ -44,7 +52,7 @@ def test_a_heat_map_puts_the_best_language_on_top_and_names_the_best_layer() -> 
 
 def test_saving_writes_svg_and_png_under_names_with_dots(tmp_path: Path) -> None:
     rows = alignment_rows("m", scores=planted(1))
-    svg = drawing.save(plots.profiles(rows, name="m"), stem=tmp_path / "Llama-3.1-8B-x")
+    svg = drawing.save(layers.draw_profiles(NOTHING, rows, "m"), stem=tmp_path / "Llama-3.1-8B-x")
     assert svg.startswith("<svg") and svg.rstrip().endswith("</svg>")
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "Llama-3.1-8B-x.png",
@@ -76,11 +84,10 @@ def test_a_scatter_draws_the_least_squares_line_and_says_r_and_n() -> None:
     x = random.uniform(size=12)
     y = 0.3 + 0.4 * x + 0.05 * random.normal(size=12)
     frame = pd.DataFrame({"language": LANGUAGES, "score": x, "accuracy": y, "chance": 0.25})
-    found = correlate.pearson(x, y=y)
-    figure = scatter(frame, name="m, b", score="score", accuracy="accuracy", correlation=found)
+    figure = draw_scatter([("m, b", frame)], name="", score="score")
     axes = figure.axes[0]
-    assert f"r = {np.corrcoef(x, y)[0, 1]:.2f}" in axes.get_title(loc="left")
-    assert "n = 12 languages" in axes.get_title(loc="left")
+    heading = " ".join(text.get_text() for text in figure.texts)
+    assert f"r = {np.corrcoef(x, y)[0, 1]:.2f}" in heading and "n = 12 languages" in heading
     line = np.asarray(axes.lines[1].get_xydata())
     slope, start = np.polyfit(x, y, 1)
     assert line[:, 1] == pytest.approx(start + slope * line[:, 0])
@@ -89,18 +96,15 @@ def test_a_scatter_draws_the_least_squares_line_and_says_r_and_n() -> None:
 
 def test_a_scatter_without_a_correlation_says_why() -> None:
     frame = pd.DataFrame({"language": ["a", "b"], "score": [0.1, 0.2], "accuracy": [0.3, 0.3]})
-    found = correlate.pearson(np.array([0.1, 0.2]), y=np.array([0.3, 0.3]))
-    figure = scatter(
-        frame.assign(chance=0.25), name="m", score="s", accuracy="a", correlation=found
-    )
-    assert "2 languages, at least 3" in figure.axes[0].get_title(loc="left")
+    figure = draw_scatter([("m", frame.assign(chance=0.25))], name="", score="s")
+    assert "2 languages, at least 3" in figure.texts[0].get_text()
     assert len(figure.axes[0].lines) == 1
 
 
 def test_bars_are_blue_only_above_chance() -> None:
     rows = pd.DataFrame({"language": ["eng_Latn", "deu_Latn"], "accuracy": [0.6, 0.26]})
-    rows = rows.assign(low=[0.5, 0.2], high=[0.7, 0.33], chance=0.25, above=[True, False])
-    axes = plots.accuracy_bars(rows, name="m", pivot="eng_Latn").axes[0]
+    rows = rows.assign(low=[0.5, 0.2], high=[0.7, 0.33], chance=0.25, p_chance=[0.001, 0.8])
+    axes = languages.draw_bars(rows, name="m", pivot="eng_Latn").axes[0]
     colours = [bar.get_facecolor()[:3] for bar in axes.patches]
     assert colours[0] != colours[1]
     assert [label.get_text() for label in axes.get_yticklabels()] == [
@@ -113,7 +117,7 @@ def test_bars_are_blue_only_above_chance() -> None:
 def test_a_forest_plot_has_a_line_per_coefficient_and_names_the_undefined() -> None:
     rows = pd.DataFrame({"label": "m", "measure": ["mexa", "nasca"], "pooling": "weighted"})
     rows = rows.assign(r=[0.8, np.nan], low=[0.5, np.nan], high=[0.9, np.nan])
-    axes = forest(rows, name="b").axes[0]
+    axes = draw_forest(rows, "b").axes[0]
     assert [text.get_text() for text in axes.texts] == ["undefined"]
     assert "1 of 1 intervals lie above zero" in axes.get_title(loc="left")
     assert any(np.asarray(line.get_xdata()).tolist() == [0.8] for line in axes.lines)
@@ -127,7 +131,7 @@ def test_training_curves_put_what_has_no_step_last() -> None:
             for language in ("deu_Latn", "fra_Latn")
         ]
     )
-    axes = training.curves(rows, name="m").axes[0]
+    axes = training.draw_training(NOTHING, rows, "m").axes[0]
     mean = next(line for line in axes.lines if len(np.asarray(line.get_xdata())) == 3)
     assert np.asarray(mean.get_ydata()).tolist() == pytest.approx([0.2, 0.6, 0.8])
     assert np.asarray(mean.get_xdata())[:2].tolist() == [200, 1000]
@@ -137,10 +141,19 @@ def test_training_curves_put_what_has_no_step_last() -> None:
 
 def test_pairs_in_the_plane_are_joined_side_to_side() -> None:
     rows = point_rows("m", spread={"mexa": 3.0, "nasca": 0.5}, count=7)
-    figure = points.pairs(rows, name="m", language="zho_Hans", pivot="eng_Latn")
+    figure = layers.draw_pairs(NOTHING, rows, "m")
     lengths = {}
     for axes in figure.axes:
         ends = np.array(axes.collections[0].get_segments())
         lengths[axes.get_title(loc="left")] = np.abs(ends[:, 1, 0] - ends[:, 0, 0])
     assert lengths["sentence embedding, layer 2"] == pytest.approx(np.full(7, 3.0))
     assert lengths["neuron state, layer 2"] == pytest.approx(np.full(7, 0.5))
+
+
+def test_a_shared_axis_reaches_the_highest_of_all_panels() -> None:
+    low = alignment_rows("m", scores=dict.fromkeys(LANGUAGES, 0.3), measures=("mexa",))
+    high = alignment_rows("m", scores=dict.fromkeys(LANGUAGES, 1.0), measures=("svcca",))
+    figure = layers.draw_profiles(NOTHING, pd.concat([low, high]), "m")
+    for axes in figure.axes:
+        bottom, top = axes.get_ylim()
+        assert bottom == 0 and top >= 1

@@ -6,16 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis import correlate, published, read, resample, scores
-from analysis.page import Exhibit, Sheet
-from analysis.pages import (
-    correlation_tables,
-    neuronxa,
-    pair_table,
-    pivot_tables,
-    retrieval_tables,
-)
-from analysis.pages.material import Material, material
+from analysis import correlate, neuronxa_tables, published, read, resample, scores
+from analysis.exhibits import neuronxa
+from analysis.material import Material
+from analysis.page import Sheet, Shown
 from tests.analysis_rows import (
     alignment_rows,
     follow,
@@ -57,12 +51,17 @@ def printed_as_ours(folder: Path, *tables: int) -> Material:
             "note": "",
         }
     )
-    empty = material(read.rows([write_run(folder / "run", record={"study": "neuronxa"})]))
+    empty = read.rows([write_run(folder / "run", record={"study": "neuronxa"})])
     shown = rows[["model", "revision", "benchmark", "metric"]].drop_duplicates().assign(main=True)
-    return empty._replace(on_terms=rows, accuracies=shown)
+    points = Material(empty).main_points
+    return Material(empty, on_terms=rows, accuracies=shown, main_points=points)
 
 
-def beside(exhibit: Exhibit) -> pd.DataFrame:
+def table(number: int, held: Material) -> Shown:
+    return neuronxa.TABLES[number].show(held)
+
+
+def beside(exhibit: Shown) -> pd.DataFrame:
     (name,) = (name for name in exhibit.files if name.endswith("beside_the_paper"))
     return exhibit.files[name]
 
@@ -70,7 +69,7 @@ def beside(exhibit: Exhibit) -> pd.DataFrame:
 @pytest.mark.parametrize("number", [3, 4, 8, 9, 11])
 def test_printed_values_as_ours_make_the_printed_table(number: int, tmp_path: Path) -> None:
     held = printed_as_ours(tmp_path, number)
-    exhibit = {one.name: one for one in correlation_tables.exhibits(held)}[f"Table {number}"]
+    exhibit = table(number, held)
     joined = beside(exhibit)
     printed = published.correlations()
     printed = printed[printed["table"] == number]
@@ -91,17 +90,17 @@ def test_printed_values_as_ours_make_the_printed_table(number: int, tmp_path: Pa
 
 def test_the_two_headline_numbers_and_table_10_come_out_of_the_tables(tmp_path: Path) -> None:
     held = printed_as_ours(tmp_path, 3, 4)
-    exhibits = {one.name: one for one in correlation_tables.exhibits(held)}
     for number, expected in ((4, 0.9556), (3, 0.8514)):
-        joined = beside(exhibits[f"Table {number}"])
+        joined = beside(table(number, held))
         mean = joined[(joined["column"] == "AVG") & (joined["measure"] == "NASCA")]
         weighted = mean.loc[mean["pooling"] == "weighted", "value"].mean()
         assert weighted == pytest.approx(expected, abs=1e-4)
     eight_nine = printed_as_ours(tmp_path / "ten", 8, 9)
     # The correlations are given, not made of points: only the values are asked here.
     averages = []
-    for table in (one for one in correlation_tables.TABLES if one.number in (8, 9)):
-        ours = correlation_tables.ours_of(table, eight_nine).values
+    for number in (8, 9):
+        (one,) = (one for one in neuronxa_tables.TABLES if one.number == number)
+        ours = one.fill(eight_nine)
         cells = ours[ours["column"] == "AVG"]
         averages.append(cells.groupby("measure")["value"].mean())
     printed = {"CKA": (0.7596, 0.6804), "SVCCA": (0.9246, 0.8407), "ANC": (0.9313, 0.8537)}
@@ -148,11 +147,11 @@ def study(folder: Path, *, model: str = LLAMA, fertile: bool = True) -> Path:
 
 @pytest.fixture(scope="module")
 def held(tmp_path_factory: pytest.TempPathFactory) -> Material:
-    return material(read.rows([study(tmp_path_factory.mktemp("study") / "run")]))
+    return Material(read.rows([study(tmp_path_factory.mktemp("study") / "run")]))
 
 
 def test_table_4_is_the_slow_computation_and_mixes_no_conditions(held: Material) -> None:
-    exhibit = {one.name: one for one in correlation_tables.exhibits(held)}["Table 4"]
+    exhibit = table(4, held)
     joined = beside(exhibit).set_index(["task", "pooling", "measure", "column"])
     score = planted(4)
     accuracy = follow(score, slope=0.5, start=0.25, noise=0.05, seed=4)
@@ -180,7 +179,7 @@ def test_table_4_is_the_slow_computation_and_mixes_no_conditions(held: Material)
 
 
 def test_other_pivots_and_pairs_of_languages_find_their_tables(held: Material) -> None:
-    six, seven = pivot_tables.exhibits(held)
+    six, seven = table(6, held), table(7, held)
     joined = beside(six).set_index(["measure", "column"])
     english, german = (joined.loc[("NASCA", code)] for code in ("eng_Latn", "deu_Latn"))
     assert english["published"] == 0.9621 and german["published"] == 0.9287
@@ -197,7 +196,7 @@ def test_other_pivots_and_pairs_of_languages_find_their_tables(held: Material) -
         and seven.state == "empty"
         and "--part scores,transfer" in seven.missing
     )
-    two = beside(pair_table.exhibit(held)).set_index("pair")
+    two = beside(table(2, held)).set_index("pair")
     # From the run with English as pivot, and from the one with French.
     assert two.loc["eng_Latn - deu_Latn", "value"] == pytest.approx(planted(4)["deu_Latn"])
     found = two.loc["ita_Latn - fra_Latn"]
@@ -210,7 +209,7 @@ def test_other_pivots_and_pairs_of_languages_find_their_tables(held: Material) -
 
 
 def test_table_1_has_both_rules_beside_the_printed_value(held: Material) -> None:
-    one, five = retrieval_tables.exhibits(held)
+    one, five = table(1, held), table(5, held)
     joined = beside(one)
     cell = joined[(joined["representation"] == "NAS") & (joined["direction"] == "both")]
     cell = cell[cell["column"] == "FLORES head"].set_index("rule")
@@ -222,7 +221,7 @@ def test_table_1_has_both_rules_beside_the_printed_value(held: Material) -> None
 
 
 def test_the_page_says_of_every_table_and_figure_whether_it_is_here(held: Material) -> None:
-    page = neuronxa.build(held.rows)
+    page = neuronxa.PAGE.build(held)
     index = next(sheet.frame for sheet in page.sheets if sheet.name == "what_is_here")
     names = [f"Table {number}" for number in range(1, 12)]
     assert index["exhibit"].tolist() == names + [f"Figure {number}" for number in range(1, 5)]

@@ -53,7 +53,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def files(run: Path, tmp_path_factory: pytest.TempPathFactory) -> report.ReportFiles:
-    return report.write([run], out=tmp_path_factory.mktemp("out"))
+    return report.write(report.build([run]), out=tmp_path_factory.mktemp("out"))
 
 
 def test_the_page_stands_alone_and_escapes_what_it_shows(files: report.ReportFiles) -> None:
@@ -86,8 +86,8 @@ def test_files_lie_beside_the_page_in_full_precision(files: report.ReportFiles) 
 def test_the_same_rows_give_the_same_page(tmp_path: Path) -> None:
     rows = alignment_rows("m/one", scores=planted(1), measures=("nasca",))
     run = write_run(tmp_path / "run", alignment=rows)
-    first = report.write([run], out=tmp_path / "one").html.read_bytes()
-    assert report.write([run], out=tmp_path / "two").html.read_bytes() == first
+    first = report.write(report.build([run]), out=tmp_path / "one").html.read_bytes()
+    assert report.write(report.build([run]), out=tmp_path / "two").html.read_bytes() == first
 
 
 def test_several_runs_are_one_table(run: Path, tmp_path: Path) -> None:
@@ -98,7 +98,7 @@ def test_several_runs_are_one_table(run: Path, tmp_path: Path) -> None:
         alignment=alignment_rows("m/three", scores=score),
         items=item_rows("m/three", accuracies=accuracy),
     )
-    report.write([run, other], out=tmp_path / "out")
+    report.write(report.build([run, other]), out=tmp_path / "out")
     wide = pd.read_csv(tmp_path / "out" / "tables" / "cross_model.csv")
     assert list(wide.columns[3:]) == ["Llama-3.1-8B", "m/<one>", "m/three", "AVG"]
     assert wide["AVG"].to_numpy() == pytest.approx(wide.iloc[:, 3:6].mean(axis=1).to_numpy())

@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 from rich.table import Table
 
-from analysis import read, report, terminal
+from analysis import pages, read, report, terminal
 from tests.analysis_rows import alignment_rows, follow, item_rows, planted, write_run
 from tests.test_generate_page import rows_of, store
 
@@ -36,7 +36,7 @@ def empty(folder: Path, *, study: str = "neuronxa") -> Path:
 
 def shown(runs: list[Path]) -> str:
     console = Console(width=200, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
-    for one in terminal.main_tables(runs):
+    for one in terminal.main_tables(report.build(runs)):
         console.print(one, markup=False)
     return console.export_text()
 
@@ -54,7 +54,7 @@ class Links(HTMLParser):
 def test_two_studies_are_two_pages_with_an_index_and_two_tables(tmp_path: Path, order: int) -> None:
     runs = [scores_of(tmp_path / "a"), texts_of(tmp_path / "b")][::order]
     out = tmp_path / "out"
-    files = report.write(runs, out=out)
+    files = report.write(report.build(runs), out=out)
     links = Links()
     links.feed(files.html.read_text(encoding="utf-8"))
     assert sorted(links.found) == ["generate/index.html", "neuronxa/index.html"]
@@ -84,7 +84,7 @@ def test_runs_of_one_study_are_one_page_and_say_what_they_differ_in(tmp_path: Pa
     assert "models of one name: m/one@main dtype: float32 (a), bfloat16 (b)" in notes
     assert "different versions: torch: 2.8 (a), 3 (b)" in notes
     assert "limit" not in notes and "weights" not in notes
-    page = report.write(runs, out=tmp_path / "out").html.read_text(encoding="utf-8")
+    page = report.write(report.build(runs), out=tmp_path / "out").html.read_text(encoding="utf-8")
     assert "pairs: 100 (a), 200 (b)" in page and "Run a" in page and "Run b" in page
     assert not (tmp_path / "out" / "neuronxa").exists()
     assert "pairs: 100 (a), 200 (b)" in shown(runs)
@@ -114,7 +114,7 @@ def test_a_run_without_rows_is_named(tmp_path: Path) -> None:
     runs = [scores_of(tmp_path / "a"), empty(tmp_path / "b")]
     assert "b holds no rows: nothing of it is shown." in read.rows(runs).notes
     assert "b holds no rows" in shown(runs)
-    page = report.write(runs, out=tmp_path / "out").html.read_text(encoding="utf-8")
+    page = report.write(report.build(runs), out=tmp_path / "out").html.read_text(encoding="utf-8")
     assert "b holds no rows" in page
 
 
@@ -131,7 +131,10 @@ def test_an_empty_run_alone_has_a_page_and_a_sentence(
     tmp_path: Path, study: str, sentence: str
 ) -> None:
     run = empty(tmp_path / "a", study=study)
-    assert "a holds no rows" in report.write([run], out=tmp_path / "out").html.read_text()
+    assert (
+        "a holds no rows"
+        in report.write(report.build([run]), out=tmp_path / "out").html.read_text()
+    )
     assert sentence in shown([run])
 
 
@@ -141,7 +144,7 @@ def test_studies_whose_names_make_one_folder_name_keep_their_own(tmp_path: Path)
         scores_of(tmp_path / str(number), study=study, model=f"m/{number}")
         for number, study in enumerate(names)
     ]
-    files = report.write(runs, out=tmp_path / "out")
+    files = report.write(report.build(runs), out=tmp_path / "out")
     links = Links()
     links.feed(files.html.read_text(encoding="utf-8"))
     assert len({link.lower() for link in links.found}) == len(names)
@@ -152,17 +155,19 @@ def test_studies_whose_names_make_one_folder_name_keep_their_own(tmp_path: Path)
 
 def test_a_study_of_ones_own_has_its_own_name_and_all_that_its_rows_show(tmp_path: Path) -> None:
     run = scores_of(tmp_path / "a", study="mine")
-    page = report.page_of(read.rows([run]))
+    page = pages.build(read.rows([run]))
     assert page.title == "Study mine"
     assert not any("paper" in section.title for section in page.sections)
     cell = rows_of(["x y"] * 6, scores=[0, 1, 0, 1, 1, 0])
     both = store(tmp_path / "b", [row | {"study": "mine"} for row in cell])
     (both / "run.json").write_text(json.dumps({"study": "mine", "version": 2}))
-    whole = report.page_of(read.rows([run, both]))
+    whole = pages.build(read.rows([run, both]))
     titles = [section.title for section in whole.sections]
     assert "xquad" in titles and "Scores against accuracy" in titles
     assert len(titles) == len(set(titles))
     names = [part.name for part in (*whole.sheets, *whole.pictures)]
     assert len(names) == len(set(names))
-    tables = [one for one in terminal.main_tables([run, both]) if isinstance(one, Table)]
+    tables = [
+        one for one in terminal.main_tables(report.build([run, both])) if isinstance(one, Table)
+    ]
     assert len(tables) == 3, "correlations, answers, texts"

@@ -12,10 +12,12 @@ from statsmodels.stats.contingency_tables import mcnemar
 
 from analysis import agreement, steering, steering_means
 from analysis.answers import Answers, answers
-from analysis.page import Exhibit, Picture, Sheet, Text
-from analysis.pages import steering_figures, vector_table
-from analysis.pages.latent_material import Material, material
+from analysis.latent_tables import vectors_by_layer
+from analysis.material import Material
+from analysis.page import Picture, Sheet, Shown, Text
 from analysis.read import rows
+from analysis.shared import steered as exhibits
+from analysis.shared.steering import nearest
 from tests.answered import World, frame_of, plain_rows, steered_rows, vector_rows, write_run
 
 SKILLS = {"eng_Latn": 2.2, "deu_Latn": 1.5, "fra_Latn": 1.0, "swh_Latn": 0.6, "yor_Latn": 0.2}
@@ -35,7 +37,7 @@ def held(tmp_path_factory: pytest.TempPathFactory) -> Material:
         items=plain_rows(WORLD, skills=SKILLS) + steered,
         vectors=vector_rows(list(SKILLS)[1:], seeds=(0, 1)),
     )
-    return material(rows([run]))
+    return Material(rows([run]))
 
 
 @pytest.fixture(scope="module")
@@ -298,17 +300,22 @@ def test_a_trend_is_the_least_squares_line_and_chance_alone_bends_it() -> None:
 
 def with_answers(held: Material, found: list[Answers]) -> Material:
     """The same material of other answers."""
-    return held._replace(answers=found, effects=steering.effects(found))
+    return Material(held.rows, answers=found)
 
 
-def exhibit(held: Material, name: str) -> Exhibit:
+def shown(held: Material) -> list[Shown]:
+    """All exhibits of steering."""
+    return [one.show(held) for one in exhibits.EXHIBITS]
+
+
+def exhibit(held: Material, name: str) -> Shown:
     """One exhibit of a page."""
-    (one,) = (one for one in steering_figures.exhibits(held) if one.name == name)
+    (one,) = (one for one in shown(held) if one.name == name)
     return one
 
 
 def test_every_exhibit_is_filled_or_says_what_would_fill_it(held: Material) -> None:
-    found = {one.name: one for one in steering_figures.exhibits(held)}
+    found = {one.name: one for one in shown(held)}
     assert {name for name, one in found.items() if one.state != "filled"} == {"Controls"}
     assert found["Controls"].missing == (
         "Not run: wrong_language, wrong_dataset, orthogonal (--control)."
@@ -317,9 +324,9 @@ def test_every_exhibit_is_filled_or_says_what_would_fill_it(held: Material) -> N
         for part in one.parts:
             if isinstance(part, Sheet):
                 assert len(part.frame) and not part.frame.columns.duplicated().any()
-    nothing = with_answers(held, [])
-    nothing = nothing._replace(rows=replace(held.rows, vectors=held.rows.vectors.iloc[:0]))
-    for one in steering_figures.exhibits(nothing):
+    without = replace(held.rows, vectors=held.rows.vectors.iloc[:0])
+    nothing = Material(without, answers=[])
+    for one in shown(nothing):
         assert one.state == "empty" and "--" in one.missing and one.missing.endswith(")."), one.name
 
 
@@ -330,7 +337,7 @@ def test_what_one_run_lacks_is_named_with_its_flag(held: Material) -> None:
         if one.coefficient in (None, 0.0, 3.0) and one.seed in (None, 0)
         and one.intervention in (None, "steer")
     ]  # fmt: skip
-    found = {one.name: one for one in steering_figures.exhibits(with_answers(held, few))}
+    found = {one.name: one for one in shown(with_answers(held, few))}
     assert "--coefficient=-4" in found["Figures 4 and 7"].missing
     assert found["Figure 8"].missing == "One direction alone was run (--coefficient=-2,2)."
     assert "--control" in found["Controls"].missing and not found["Controls"].parts
@@ -364,15 +371,15 @@ def test_figures_show_every_layer_both_signs_and_every_control(held: Material) -
 
 def test_the_nearest_coefficient_is_one_of_the_same_direction() -> None:
     ran = pd.Series([-4.0, -1.0, 0.0, 0.5, 4.0])
-    assert steering_figures.nearest(ran, wanted=2.0) == 0.5
-    assert steering_figures.nearest(ran, wanted=-2.0) == -1.0
-    assert steering_figures.nearest(pd.Series([-2.0, 0.0]), wanted=2.0) is None
+    assert nearest(ran, wanted=2.0) == 0.5
+    assert nearest(ran, wanted=-2.0) == -1.0
+    assert nearest(pd.Series([-2.0, 0.0]), wanted=2.0) is None
 
 
 def test_vectors_are_set_beside_the_states_and_the_halves() -> None:
     made = vector_rows(["deu_Latn", "fra_Latn"], layers=(2, 6))
     control = vector_rows(["eng_Latn"], layers=(2, 6))
-    found = vector_table.by_layer(frame_of(made + control))
+    found = vectors_by_layer(frame_of(made + control))
     assert found["languages"].tolist() == [2, 2]
     assert found["norm"].tolist() == pytest.approx([4.05, 8.05])
     assert found["share"].tolist() == pytest.approx([4.05 / 16, 8.05 / 28])
@@ -382,7 +389,7 @@ def test_vectors_are_set_beside_the_states_and_the_halves() -> None:
 
 def test_a_run_without_english_among_the_steered_says_so(held: Material, tmp_path: Path) -> None:
     left = [one for one in held.answers if one.language != "eng_Latn"]
-    found = {one.name: one for one in steering_figures.exhibits(with_answers(held, left))}
+    found = {one.name: one for one in shown(with_answers(held, left))}
     assert found["Figure 10"].state == "empty" and "--language" in found["Figure 10"].missing
     assert found["Figures 5 and 9"].state == "filled"
     assert answers([write_run(tmp_path / "run", items=[])]) == []

@@ -4,14 +4,13 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from analysis import published_latent, transfer
 from analysis.answers import Answers
-from analysis.page import Picture, Sheet, Text
-from analysis.pages import transfer_tables
-from analysis.pages.latent_material import Material
+from analysis.material import Material
+from analysis.page import Picture, Sheet, Shown, Text
+from analysis.shared.transfer import FIGURE_1, TABLE_1
 from tests.answered import LANGUAGES, World, group
 
 
@@ -23,21 +22,17 @@ def page_of(answers: list[Answers], *, models: Mapping[str, str] | None = None) 
         for one in answers
     ]
     found = transfer.pairs(named)
-    return Material(
-        rows=None,  # type: ignore[arg-type]
-        answers=named,
-        pairs=found,
-        by_language=transfer.by_language(named, found=found),
-        overall=transfer.overall(named, found=found),
-        effects=pd.DataFrame(),
-        latent=pd.DataFrame(),
-    )
+    return Material(None, answers=named, pairs=found)  # type: ignore[arg-type]
+
+
+def exhibits(held: Material) -> list[Shown]:
+    return [TABLE_1.show(held), FIGURE_1.show(held)]
 
 
 def test_table_1_has_the_printed_value_beside_ours_for_the_papers_models_alone() -> None:
     answers = group(World(items=200))
     models = {"google/gemma-2-2b-it": "belebele", "mini/world": "belebele"}
-    table, _ = transfer_tables.exhibits(page_of(answers, models=models))
+    table, _ = exhibits(page_of(answers, models=models))
     joined = table.files["table_1_beside_the_paper"]
     gemma = joined[joined["model"] == "google/gemma-2-2b-it"].set_index("column")
     assert gemma.loc["tr+", "published"] == 0.623
@@ -48,13 +43,13 @@ def test_table_1_has_the_printed_value_beside_ours_for_the_papers_models_alone()
     assert gemma.loc["tr+", "value"] == overall["tr_plus"]
     assert gemma.loc["tr+", "difference"] == pytest.approx(overall["tr_plus"] - 0.623)
     assert joined.loc[joined["model"] == "mini/world", "published"].isna().all()
-    alone, _ = transfer_tables.exhibits(page_of(answers))
+    alone, _ = exhibits(page_of(answers))
     assert alone.state == "partly" and "--model google/gemma-2-2b-it" in alone.missing
 
 
 def test_a_model_at_chance_is_marked_and_said() -> None:
     guesses = group(World(items=200), skills=dict.fromkeys(LANGUAGES, 0.0))
-    table, _ = transfer_tables.exhibits(page_of(guesses))
+    table, _ = exhibits(page_of(guesses))
     sheet, said = table.parts
     assert isinstance(sheet, Sheet) and isinstance(said, Text)
     assert sheet.frame["languages above chance"].item().endswith("of 5, not above chance")
@@ -63,9 +58,7 @@ def test_a_model_at_chance_is_marked_and_said() -> None:
         said.warning
         and f"accuracy is {accuracy:.3f} on average where chance is 0.250" in (said.lines[0])
     )
-    sound, _ = transfer_tables.exhibits(
-        page_of(group(World(items=200), skills=dict.fromkeys(LANGUAGES, 1.0)))
-    )
+    sound, _ = exhibits(page_of(group(World(items=200), skills=dict.fromkeys(LANGUAGES, 1.0))))
     (sheet,) = (part for part in sound.parts if isinstance(part, Sheet))
     assert sheet.frame["languages above chance"].item() == "5 of 5"
     assert not any(isinstance(part, Text) for part in sound.parts)
@@ -73,7 +66,7 @@ def test_a_model_at_chance_is_marked_and_said() -> None:
 
 def test_the_map_has_sources_down_and_scripts_together() -> None:
     held = page_of(group(World(items=40)))
-    _, maps = transfer_tables.exhibits(held)
+    _, maps = exhibits(held)
     raw, excess = (part for part in maps.parts if isinstance(part, Picture))
     axes = raw.figure.axes[0]
     names = [label.get_text() for label in axes.get_yticklabels()]
@@ -90,7 +83,7 @@ def test_the_map_has_sources_down_and_scripts_together() -> None:
 
 def test_many_languages_are_drawn_without_a_number_in_every_cell() -> None:
     skills = {f"l{number:02d}_{'Latn' if number % 2 else 'Cyrl'}": 0.5 for number in range(40)}
-    _, maps = transfer_tables.exhibits(page_of(group(World(items=30), skills=skills)))
+    _, maps = exhibits(page_of(group(World(items=30), skills=skills)))
     raw = maps.parts[0]
     assert isinstance(raw, Picture) and raw.size == "tall"
     axes = raw.figure.axes[0]
@@ -99,7 +92,7 @@ def test_many_languages_are_drawn_without_a_number_in_every_cell() -> None:
 
 
 def test_one_language_alone_says_what_is_missing() -> None:
-    found = transfer_tables.exhibits(page_of(group(World(items=30))[:1]))
+    found = exhibits(page_of(group(World(items=30))[:1]))
     assert [one.state for one in found] == ["empty", "empty"]
     assert all("--part output" in one.missing for one in found)
 

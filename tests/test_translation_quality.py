@@ -8,8 +8,9 @@ import pytest
 from sacrebleu import BLEU, corpus_bleu, corpus_chrf
 
 from analysis import checkpoints, read, translation
-from analysis.pages import training_figures
-from analysis.pages.material import material
+from analysis.material import Material
+from analysis.page import Shown
+from analysis.shared.training import FIGURE_3, FIGURE_4
 from tests.analysis_rows import alignment_rows, generation_rows, write_run
 
 TEXT = "a small ship sails past green hills while seven birds sing of rain and home"
@@ -72,7 +73,11 @@ def test_quality_is_sacrebleus_over_the_corpus_with_all_references() -> None:
 def test_the_interval_is_that_of_corpora_drawn_again_and_zero_is_a_score() -> None:
     references = [sentences(8, seed=5)]
     outputs = [*worn(references[0][:3], kept=0.8), *["nothing"] * 5]
-    low, high = translation.interval(BLEU(), outputs, references=[list(references[0])])
+    rows = generation_rows(
+        "m", revision="main", outputs=outputs, references=[[text] for text in references[0]]
+    )
+    found = translation.quality(rows).set_index("metric")
+    low, high = found.loc["BLEU", ["low", "high"]]
     draws = np.random.default_rng(0).multinomial(8, np.full(8, 1 / 8), size=translation.DRAWS)
     slow = []
     for draw in draws:
@@ -81,6 +86,11 @@ def test_the_interval_is_that_of_corpora_drawn_again_and_zero_is_a_score() -> No
         slow.append(BLEU().corpus_score(again, [[references[0][place] for place in places]]).score)
     assert min(slow) == 0
     assert (low, high) == pytest.approx(np.percentile(slow, [2.5, 97.5]))
+
+
+def over_training(run: Path) -> tuple[Shown, Shown]:
+    held = Material(read.rows([run]))
+    return FIGURE_3.show(held), FIGURE_4.show(held)
 
 
 def test_a_planted_course_of_training_comes_out_as_a_correlation(tmp_path: Path) -> None:
@@ -101,7 +111,7 @@ def test_a_planted_course_of_training_comes_out_as_a_correlation(tmp_path: Path)
     run = write_run(
         tmp_path / "run", alignment=pd.concat(alignment), generations=pd.concat(written)
     )
-    three, four = training_figures.exhibits(material(read.rows([run])))
+    three, four = over_training(run)
     assert (three.state, four.state) == ("filled", "filled")
     sheet = four.parts[0]
     found = sheet.frame.set_index("metric")  # type: ignore[union-attr]
@@ -111,5 +121,5 @@ def test_a_planted_course_of_training_comes_out_as_a_correlation(tmp_path: Path)
 
 def test_without_checkpoints_both_figures_say_what_would_fill_them(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run", alignment=alignment_rows("m", scores={"deu_Latn": 0.4}))
-    exhibits = training_figures.exhibits(material(read.rows([run])))
-    assert all(exhibit.state == "empty" and "--model" in exhibit.missing for exhibit in exhibits)
+    for exhibit in over_training(run):
+        assert exhibit.state == "empty" and "--model" in exhibit.missing

@@ -6,10 +6,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis import correlate, dependent, read, report
+from analysis import correlate, dependent, pages, read
+from analysis.exhibit import Show
+from analysis.exhibits import demo
+from analysis.material import Material
 from analysis.page import Page, Sheet, Text
-from analysis.pages import checks, demo, robustness, words
-from analysis.pages.material import Material, material
+from analysis.shared import checks, robustness
 from tests.analysis_rows import (
     LANGUAGES,
     alignment_rows,
@@ -25,7 +27,11 @@ NEW = ["pairs", "forward", "backward", "margin", "duplicates", "tokens", "pivot_
 
 
 def rows_of(folder: Path, **tables: pd.DataFrame) -> Material:
-    return material(read.rows([write_run(folder / "run", **tables)]))
+    return Material(read.rows([write_run(folder / "run", **tables)]))
+
+
+def of(parts: tuple[Show, ...], held: Material) -> tuple[object, ...]:
+    return tuple(one for part in parts for one in part(held))
 
 
 def sheets(parts: tuple[object, ...]) -> dict[str, pd.DataFrame]:
@@ -63,7 +69,7 @@ def held(tmp_path_factory: pytest.TempPathFactory) -> Material:
 
 
 def test_each_question_is_the_slow_computation(held: Material) -> None:
-    parts = robustness.parts(held)
+    parts = of(robustness.PARTS, held)
     found = sheets(parts)
     wide = held.main_points.pivot(index="language", columns="measure", values="score")
     accuracy = held.main_points.drop_duplicates("language").set_index("language")["accuracy"]
@@ -90,7 +96,7 @@ def test_each_question_is_the_slow_computation(held: Material) -> None:
 
 
 def test_checks_become_one_row_per_series(held: Material) -> None:
-    parts = checks.parts(held)
+    parts = of(checks.PARTS, held)
     frame = sheets(parts)["robustness"]
     nasca = frame[frame["measure"] == "nasca"].set_index("check")
     own = held.alignment[held.alignment["measure"] == "nasca"]["value"].mean()
@@ -113,7 +119,7 @@ def test_checks_become_one_row_per_series(held: Material) -> None:
 
 
 def test_the_page_counts_duplicates_and_warns_of_few_languages(held: Material) -> None:
-    page = report.page_of(held.rows)
+    page = pages.build(held.rows)
     text = " ".join(said((part,)) for part in page.parts)
     assert "7 of 1200 sentence pairs have a text that occurs more than once" in text
     assert page.warnings == ()
@@ -129,7 +135,7 @@ def test_few_languages_and_chance_are_warned_of(tmp_path: Path) -> None:
             "m", accuracies={code: 0.25 + 0.01 * value for code, value in score.items()}
         ),
     )
-    few, chance = words.warnings(held)
+    few, chance = demo.PAGE.build(held).warnings
     assert "rest on 5 languages" in few and "no better than chance" in chance
 
 
@@ -149,7 +155,7 @@ def test_conditions_are_never_mixed(tmp_path: Path) -> None:
     signs = held.on_terms.groupby("dataset")["r"].agg(["min", "max"])
     assert signs.loc["flores200", "min"] > 0.9 and signs.loc["tatoeba", "max"] < -0.9
     assert set(held.on_terms["pairs"]) == {"100"} and set(held.on_terms["pivot"]) == {"eng_Latn"}
-    summary = " ".join(words.summary(held))
+    summary = " ".join(demo.PAGE.build(held).summary)
     assert "flores200) and belebele accuracy correlate at r = 0.9" in summary
 
 
@@ -160,7 +166,7 @@ def test_an_old_run_reads_and_says_what_it_lacks(tmp_path: Path) -> None:
     items = item_rows("m", accuracies=accuracy).drop(columns="correct_norm")
     held = rows_of(tmp_path, alignment=old, items=items)
     assert set(held.alignment["pairs"]) == {"not recorded"}
-    page = report.page_of(held.rows)
+    page = pages.build(held.rows)
     text = " ".join(said((part,)) for part in page.parts)
     for sentence in (robustness.NO_MARGINS, robustness.NO_TOKENS, checks.NONE):
         assert sentence in text
@@ -172,10 +178,10 @@ def test_the_page_is_chosen_by_the_study_in_the_rows(tmp_path: Path) -> None:
     rows = alignment_rows("m", scores=dict.fromkeys(LANGUAGES, 0.5)).assign(study="demo")
     points = point_rows("m", spread={"mexa": 1.0, "nasca": 0.1}).assign(study="demo")
     run = write_run(tmp_path / "demo", alignment=rows, points=points)
-    page: Page = report.page_of(read.rows([run]))
-    assert page.title == demo.TITLE
+    page: Page = pages.build(read.rows([run]))
+    assert page.title == demo.PAGE.title
     kinds = {picture.name.split("-")[0] for picture in page.pictures}
     assert kinds == {"heat_map", "profile", "points"}
     assert "paper" not in " ".join(page.summary)
     mine = write_run(tmp_path / "mine", alignment=rows.assign(study="mine"))
-    assert report.page_of(read.rows([mine])).title != demo.TITLE
+    assert pages.build(read.rows([mine])).title != demo.PAGE.title

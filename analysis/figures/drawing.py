@@ -1,12 +1,11 @@
-"""What all figures share: colours, letters, margins, and how one is saved.
+"""What all figures share: colours, letters, margins, panels, and how a figure is saved.
 
-The one idea: it draws on the object interface alone, so no window, no global state and no order of
-calls. Names are plain text, whatever is in them: none is read as mathematics, no edge cuts one off,
-and of a long one at a tick or in a key the middle is left out, which its dots say.
+Names are plain text, whatever is in them: none is read as mathematics, no edge cuts one off, and of
+a long one at a tick or in a key the middle is left out, which its dots say.
 """
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from io import StringIO
 from pathlib import Path
@@ -15,11 +14,16 @@ from unicodedata import east_asian_width
 
 import matplotlib
 from matplotlib import font_manager
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 BLUE, ORANGE, GREEN, GREY, INK = "#0072B2", "#D55E00", "#009E73", "#9AA0A6", "#222222"
 PURPLE, SKY, YELLOW = "#AA4499", "#56B4E9", "#B8860B"
+# Grid lines, and the axes of what has no scale.
+LIGHT, FRAME = "#E3E3E3", "#CCCCCC"
+# More rows or lines than one screen shows.
+CROWDED = 40
 COLOURS: Mapping[str, str] = {
     "mexa": ORANGE,
     "nasca": BLUE,
@@ -110,6 +114,60 @@ def save(figure: Figure, *, stem: Path) -> str:
 def margins() -> ConstrainedLayoutEngine:
     """A layout that keeps labels off each other and off the edge, in inches."""
     return ConstrainedLayoutEngine(w_pad=0.12, h_pad=0.06)
+
+
+def panels(
+    count: int,
+    *,
+    across: int,
+    inches: tuple[float, float],
+    above: float,
+    least: float = 4.6,
+    sharey: bool = False,
+) -> tuple[Figure, list[Axes]]:
+    """`count` sets of axes, `across` in a row, each of so many inches, `above` for the heading."""
+    across = max(1, min(across, count))
+    down = -(-count // across)
+    size = (max(least, inches[0] * across), above + inches[1] * down)
+    figure = Figure(figsize=size, layout=margins())
+    grid = figure.subplots(down, across, sharey=sharey, squeeze=False)
+    for axes in list(grid.flat)[count:]:
+        axes.set_visible(False)
+    return figure, list(grid.flat)[:count]
+
+
+def tall(count: int, *, width: float, below: float = 0.0) -> tuple[Figure, Axes]:
+    """A figure whose height grows with its rows, so that every label keeps its own line.
+
+    `below` is room under a crowded figure, in inches.
+    """
+    if count <= CROWDED:
+        figure = Figure(figsize=(width, 1.25 + max(0.8, 0.2 * count)), layout=margins())
+        return figure, figure.subplots()
+    # So many labels that finding a layout takes longer than drawing: inches are counted instead.
+    height = 2.2 + below + 0.125 * count
+    figure = Figure(figsize=(width, height))
+    figure.subplots_adjust(
+        left=0.8 / width, right=1 - 0.12 / width, top=1 - 0.6 / height,
+        bottom=(0.55 + below) / height,
+    )  # fmt: skip
+    return figure, figure.subplots()
+
+
+def rows_down(axes: Axes, codes: Sequence[str]) -> None:
+    """Codes of languages down the side."""
+    size = 8 if len(codes) <= CROWDED else 6
+    axes.set_yticks(range(len(codes)), codes, fontsize=size, family=MONO)
+    axes.tick_params(axis="y", length=0)
+
+
+def without_scale(axes: Axes) -> None:
+    """Axes whose coordinates have no meaning of their own: a frame and nothing else."""
+    axes.set_xticks([])
+    axes.set_yticks([])
+    for spine in axes.spines.values():
+        spine.set_visible(True)
+        spine.set_color(FRAME)
 
 
 def title(name: str, seen: str = "", *, width: float = TITLE_WIDTH, size: float = 10) -> str:

@@ -1,8 +1,9 @@
-"""A heat map of all ordered pairs of languages: source down, target across.
+"""Heat maps: languages by layer or by model, the best on top, and all ordered pairs of languages.
 
-The one idea: languages stand by script, then by code, with a line between scripts, so that blocks
-of a script show. What a value means is the caller's.
+In a map of pairs languages stand by script, then by code, with a line between scripts.
 """
+
+from collections.abc import Sequence
 
 import matplotlib
 import numpy as np
@@ -10,34 +11,81 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis.figures.drawing import ON_DARK, ON_LIGHT, STYLE, heading_inches, title
+from analysis.figures.drawing import (
+    CROWDED,
+    ON_DARK,
+    ON_LIGHT,
+    STYLE,
+    WIDTH,
+    heading_inches,
+    rows_down,
+    short,
+    tall,
+    title,
+)
 
 MOST_NUMBERED = 25
 INCHES = 0.26
 INCHES_CROWDED = 0.095
-# A script's name is written where it has this many languages, or one in ten.
+# Ticks of an axis of numbers, such as layers.
+MOST_TICKS = 16
+# A script's name is written where it has this many languages, or one in twenty.
 NAMED_FROM = 0.05
 BLANK = "#ECECEC"
 
 
-def script(language: str) -> str:
-    """The script of a language's code: `Latn` of `eng_Latn`; empty where it names none."""
-    return language.partition("_")[2]
+def best_first(rows: pd.DataFrame, *, columns: str, values: str) -> pd.DataFrame:
+    """Languages down, the one with the highest mean on top."""
+    grid = rows.pivot_table(index="language", columns=columns, values=values)
+    return grid.loc[grid.mean(axis="columns").sort_values(ascending=False).index]
 
 
-def by_script(languages: set[str]) -> list[str]:
-    """Languages by script, then by code."""
-    return sorted(languages, key=lambda code: (script(code), code))
+def heat(
+    grid: pd.DataFrame, *, name: str, seen: str, x: str, bar: str, scale: tuple[float, float]
+) -> Figure:
+    """A value by row and column, rows as they come.
+
+    Args:
+        grid: codes of languages down; numbers or names across.
+        name: what is drawn.
+        seen: what is seen, the second line of the title.
+        x: the axis across.
+        bar: what the colours mean.
+        scale: what they run over, the same for all maps that stand together; as far on either side
+            of 0 for a signed value (`around_zero`).
+    """
+    numbers = pd.api.types.is_numeric_dtype(grid.columns)
+    width = WIDTH if numbers else max(WIDTH, 2.6 + 0.5 * grid.shape[1])
+    with matplotlib.rc_context(STYLE):
+        figure, axes = tall(len(grid), width=width, below=0.0 if numbers else 1.6)
+        image = axes.imshow(
+            grid.to_numpy(float), aspect="auto", cmap=_colours(scale), vmin=scale[0],
+            vmax=scale[1], interpolation="nearest",
+        )  # fmt: skip
+        rows_down(axes, list(grid.index))
+        if numbers:
+            step = max(1, -(-grid.shape[1] // MOST_TICKS))
+            axes.set_xticks(range(0, grid.shape[1], step), list(grid.columns)[::step])
+        else:
+            names = [short(str(name)) for name in grid.columns]
+            axes.set_xticks(range(grid.shape[1]), names, rotation=90, fontsize=7)
+        axes.tick_params(length=0)
+        axes.spines[:].set_visible(False)
+        axes.set_xlabel(x)
+        share = 0.9 if len(grid) < CROWDED else min(1.0, 30 / len(grid))
+        key = figure.colorbar(image, ax=axes, shrink=share, anchor=(0, 1), pad=0.02, aspect=18)
+        key.set_label(bar)
+        key.outline.set_visible(False)
+        axes.set_title(title(name, seen))
+    return figure
 
 
 def pairs(
     rows: pd.DataFrame, *, value: str, name: str, bar: str, scale: tuple[float, float]
 ) -> Figure:
-    """`value` of every source and target; rows need both.
+    """`value` of every source (down) and target (across); rows need both.
 
-    `scale` is what the colours run over, the same for all maps that stand together: from the least
-    value to the greatest (`ends`), or as far on either side of 0 (`around_zero`). Up to 25
-    languages every cell has its number. A cell without a value is grey.
+    Up to 25 languages every cell has its number in hundredths. A cell without a value is grey.
     """
     codes = by_script(set(rows["source"]) | set(rows["target"]))
     grid = rows.pivot_table(index="source", columns="target", values=value, dropna=False)
@@ -48,13 +96,11 @@ def pairs(
     left, below, right = 0.95, 0.95, 1.1
     width = left + side + right
     heading = title(name, width=width)
-    above = 0.4 + heading_inches(heading)
-    height = below + side + above
+    height = below + side + 0.4 + heading_inches(heading)
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(width, height))
         axes = figure.add_axes((left / width, below / height, side / width, side / height))
-        colours = matplotlib.colormaps["RdBu" if scale[0] == -scale[1] else "cividis"]
-        colours = colours.with_extremes(bad=(0, 0, 0, 0))
+        colours = matplotlib.colormaps[_colours(scale)].with_extremes(bad=(0, 0, 0, 0))
         axes.set_facecolor(BLANK)
         image = axes.imshow(
             np.ma.masked_invalid(values), cmap=colours, vmin=scale[0], vmax=scale[1],
@@ -70,9 +116,9 @@ def pairs(
         axes.set_xlabel("target language")
         axes.set_ylabel("source language")
         _scripts(axes, codes)
-        tall = min(side, 3.0)
-        place = (left + side + 0.3) / width, (below + side - tall) / height
-        key = figure.colorbar(image, cax=figure.add_axes((*place, 0.13 / width, tall / height)))
+        high = min(side, 3.0)
+        place = (left + side + 0.3) / width, (below + side - high) / height
+        key = figure.colorbar(image, cax=figure.add_axes((*place, 0.13 / width, high / height)))
         key.set_label(bar)
         key.outline.set_visible(False)
         figure.text(0.12 / width, 1 - 0.1 / height, heading, va="top", fontsize=10)
@@ -95,6 +141,21 @@ def around_zero(values: pd.Series) -> tuple[float, float]:
     return -far, far
 
 
+def script(language: str) -> str:
+    """The script of a language's code: `Latn` of `eng_Latn`; empty where it names none."""
+    return language.partition("_")[2]
+
+
+def by_script(languages: set[str]) -> list[str]:
+    """Languages by script, then by code."""
+    return sorted(languages, key=lambda code: (script(code), code))
+
+
+def _colours(scale: tuple[float, float]) -> str:
+    """Two colours for a scale around 0, one run of them for any other."""
+    return "RdBu" if scale[0] == -scale[1] else "cividis"
+
+
 def _numbers(axes: Axes, values: np.ndarray, image: matplotlib.image.AxesImage) -> None:
     """Every cell's value in hundredths, dark on light and light on dark."""
     for row, column in np.argwhere(np.isfinite(values)):
@@ -106,14 +167,14 @@ def _numbers(axes: Axes, values: np.ndarray, image: matplotlib.image.AxesImage) 
         )  # fmt: skip
 
 
-def _scripts(axes: Axes, codes: list[str]) -> None:
+def _scripts(axes: Axes, codes: Sequence[str]) -> None:
     """Lines between scripts, and the names of those with room for one."""
     found = [script(code) for code in codes]
-    ends = [place for place in range(1, len(found)) if found[place] != found[place - 1]]
-    for place in ends:
+    breaks = [place for place in range(1, len(found)) if found[place] != found[place - 1]]
+    for place in breaks:
         axes.axhline(place - 0.5, color="white", linewidth=1.2)
         axes.axvline(place - 0.5, color="white", linewidth=1.2)
-    for first, last in zip([0, *ends], [*ends, len(found)], strict=True):
+    for first, last in zip([0, *breaks], [*breaks, len(found)], strict=True):
         if last - first >= max(2.0, NAMED_FROM * len(found)):
             middle = (first + last - 1) / 2
             axes.text(middle, -0.9, found[first], ha="center", va="bottom", fontsize=7)

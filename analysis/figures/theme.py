@@ -1,9 +1,8 @@
 """Figures on a dark page: every colour of a drawing gets its counterpart there.
 
-The one idea: a drawing inside a page names its colours as CSS variables that fall back to
-themselves, and the page redefines them where the reader's screen is dark. Greys change places,
-colours become lighter until they stand out, and what lies on a heat map's cells stays. Files beside
-the page are light.
+A drawing inside a page names its colours as CSS variables that fall back to themselves, and the
+page redefines them where the reader's screen is dark. Greys change places, colours become lighter
+until they stand out, and what lies on a heat map's cells stays. Files beside the page are light.
 """
 
 import re

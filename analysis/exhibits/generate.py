@@ -1,0 +1,384 @@
+"""The page of the study `generate`: what models write, scored, and how it is written.
+
+A benchmark is one comparison: its scores by language, its figure, how it is written and examples of
+it stand together, and every number says which engine wrote what it is of.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from hashlib import sha256
+from typing import NamedTuple
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from analysis import written
+from analysis.exhibit import Show, StudyPage, Table, Topic
+from analysis.figures import forest
+from analysis.figures.drawing import (
+    BLUE,
+    CROWDED,
+    GREEN,
+    GREY,
+    INK,
+    ORANGE,
+    PURPLE,
+    SKY,
+    YELLOW,
+)
+from analysis.material import Material
+from analysis.page import Fold, Heading, Kept, Main, Part, Picture, Sheet, Text, file_name
+from analysis.prose import many, span
+from analysis.read import listed
+from analysis.shared import quality
+from analysis.shared.coefficients import number
+from analysis.shared.written_facts import facts, writers
+from analysis.tables import with_label
+from analysis.written import name
+
+EXAMPLES, EMPTY_EXAMPLES = 10, 2
+LONGEST_EXAMPLE = 240
+MEAN = "mean"
+COLOURS = (BLUE, ORANGE, GREEN, PURPLE, YELLOW, SKY, GREY, INK)
+MARKERS = "osD^v"
+WRITING = (
+    "Beside the score: share of texts in the language asked for (of those whose language could be "
+    "told) and in its script, share of 4-grams that repeat earlier ones, share that ended by "
+    "itself, mean tokens, share of prompts that were cut, share of empty texts"
+)
+
+
+class Benchmark(NamedTuple):
+    """One benchmark and task: its texts, and their metrics with `series` and `place`."""
+
+    name: str
+    task: str
+    texts: pd.DataFrame
+    found: pd.DataFrame
+
+    def file(self, *rest: str) -> str:
+        """The name of one of its files."""
+        return file_name(self.name, self.task, *rest)
+
+
+def benchmarks(material: Material) -> list[Benchmark]:
+    """Every benchmark and task, with names for what is compared."""
+    texts, found = material.texts, material.written
+    every = []
+    for benchmark, task in sorted(set(zip(texts["benchmark"], texts["task"], strict=True))):
+        own, scored = (
+            frame[(frame["benchmark"] == benchmark) & (frame["task"] == task)]
+            for frame in (texts, found)
+        )
+        scored = written.with_series(written.with_places(scored))
+        places = scored["language"].astype(str)
+        if scored["pivot_text"].nunique() > 1:
+            places = scored["pivot_text"] + " > " + places
+        every.append(Benchmark(str(benchmark), str(task), own, scored.assign(place=places)))
+    return every
+
+
+def _topics(material: Material) -> Sequence[Topic]:
+    """A section per benchmark, named with its task where it has several; then how it was drawn."""
+    every = benchmarks(material)
+    names = [one.name for one in every]
+    found = [
+        Topic(
+            title=f"{one.name}, {one.task}" if names.count(one.name) > 1 else one.name,
+            parts=(partial(_parts, one),),
+        )
+        for one in every
+    ]
+    checks: tuple[Show, ...] = (quality.failures, _notes, SAMPLING)
+    return (*found, Topic(title="How texts were drawn, and what failed", parts=checks))
+
+
+def _notes(material: Material) -> Iterator[Part | Kept]:
+    """What is to be known of the runs."""
+    if material.rows.notes:
+        yield Text(lines=material.rows.notes, warning=True)
+
+
+def _parts(one: Benchmark, _: Material) -> Iterator[Part | Kept]:
+    """Scores by language, their figure, how it is written, and examples."""
+    metrics = written.METRICS[one.task]
+    held = [metric for metric in metrics if one.found.query("metric == @metric")["value"].any()]
+    yield Text(lines=(_scope(one.texts),))
+    nothing = [name(metric) for metric in metrics if metric not in held]
+    if nothing and one.task != "text":
+        line = f"{', '.join(nothing)}: 0 or missing in every language."
+        yield Text(lines=(line,), warning=True)
+    there = set(one.found["metric"])
+    for metric in metrics:
+        yield _scores(one, metric)
+        if f"{metric}{written.ANY}" in there:
+            yield _scores(one, f"{metric}{written.ANY}")
+    told = one.found[(one.found["metric"] == "in_language") & one.found["value"].notna()]
+    for metric in held[:1] or (["in_language"] if len(told) and not metrics else []):
+        yield _picture(one, metric)
+    yield Heading(text="How it is written")
+    yield _writing(one)
+    yield _examples(one)
+
+
+def _scope(texts: pd.DataFrame) -> str:
+    """What was asked in one benchmark."""
+    items = texts.groupby("language")["item"].nunique()
+    pivots = sorted(set(texts["pivot"].dropna()))
+    source = f", translated from {listed(pivots)}" if pivots else ""
+    return (
+        f"{span(items, '.0f')} items in each of {many(len(items), 'language')}{source}; prompt: "
+        f"{listed(sorted(set(texts['prompt'])))}; drawn: "
+        f"{listed(sorted(set(texts['sampling'])), most=8)}. {writers(texts)}"
+    )
+
+
+def _scores(one: Benchmark, metric: str) -> Sheet:
+    """Languages down, models across, intervals below; the mean over languages first."""
+    decimals = 1 if metric in written.METRICS["translation"] else 3
+    own = one.found[one.found["metric"] == metric]
+    ends = [
+        f"{low:.{decimals}f} to {high:.{decimals}f}" if low == low else ""
+        for low, high in zip(own["low"], own["high"], strict=True)
+    ]
+    wide = own.pivot(index="place", columns="series", values="value")
+    small = own.assign(small=ends).pivot(index="place", columns="series", values="small").fillna("")
+    means = written.with_series(written.over_languages(own)).set_index("series")
+    means = means.reindex(wide.columns)
+    below = means["languages"].map(lambda of: f"over {int(of)}" if of == of else "")
+    frame = pd.concat([means["value"].astype(float).to_frame(MEAN).T, wide])
+    return Sheet(
+        name=one.file(metric),
+        caption=_scores_caption(own, metric, common=bool(means["common"].all())),
+        frame=frame.rename_axis(columns=None).reset_index(names="language"),
+        small=pd.concat([below.to_frame(MEAN).T, small]).reset_index(drop=True),
+        decimals=decimals,
+    )
+
+
+def _scores_caption(found: pd.DataFrame, metric: str, *, common: bool) -> str:
+    """What a table of scores shows, and what wrote the texts."""
+    said = f"By language: {name(metric)}, with its 95 % interval over items"
+    if metric == "BLEU":
+        kinds = found.groupby("tokenizer")["language"].agg(lambda own: sorted(set(own)))
+        tokenizers = (f"{kind}: {listed(own, most=4)}" for kind, own in kinds.items())
+        said += f"; tokenizer {'; '.join(tokenizers)}"
+    if not common:
+        said += "; no language is in all columns, so their means are over different languages"
+    return f"{said}. {writers(found)}"
+
+
+def _picture(one: Benchmark, metric: str) -> Picture:
+    """The first score by language."""
+    own = one.found[one.found["metric"] == metric]
+    most = 100.0 if metric in written.METRICS["translation"] else 1.0
+    return Picture(
+        name=one.file("figure"),
+        caption=f"{name(metric)} by language, {one.name}",
+        draw=partial(
+            draw_scores, own, name=f"{one.name}: {name(metric)}", metric=name(metric), most=most
+        ),
+        size="tall" if own["place"].nunique() > CROWDED else "half",
+    )
+
+
+def draw_scores(rows: pd.DataFrame, *, name: str, metric: str, most: float) -> Figure:
+    """A score by language with its 95 % interval, best language on top, a colour for each model.
+
+    Args:
+        rows: `place` (the language, or the pair), `series`, `value`, `low`, `high`.
+        name: what is scored.
+        metric: the score's name, for the axis.
+        most: the highest value possible.
+    """
+    known = rows.dropna(subset="value")
+    order = known.groupby("place")["value"].mean().sort_values(ascending=False, kind="stable")
+    heights = {place: float(height) for height, place in enumerate(order.index)}
+    series = sorted(set(known["series"]))
+    found, key = [], {}
+    for shift, (count, one) in zip(forest.spread(len(series)), enumerate(series), strict=True):
+        look = (COLOURS[count % len(COLOURS)], MARKERS[count // len(COLOURS) % len(MARKERS)])
+        key[one] = look
+        found += [
+            forest.Interval(heights[row["place"]] + shift, row["value"], row["low"], row["high"],
+                            *look)
+            for row in known[known["series"] == one].to_dict("records")
+        ]  # fmt: skip
+    best, worst = (f"{order.index[at]} ({order.iloc[at]:.3g})" for at in (0, -1))
+    seen = f"on average best {best}, worst {worst}"
+    if len(order) < 2:
+        seen = f"{order.index[0]}: {order.iloc[0]:.3g}"
+    highest = float(known["high"].max())
+    right = min(most * 1.02, max(most / 10, 1.1 * highest)) if highest == highest else most * 1.02
+    return forest.forest(
+        found, [forest.Row(height, str(place)) for place, height in heights.items()], name=name,
+        seen=seen, x=f"{metric}, 95 % interval over items", limits=(0.0, right), key=key,
+        codes=True,
+    )  # fmt: skip
+
+
+def _writing(one: Benchmark) -> Sheet:
+    """Language, script, repetition and ends beside the first score."""
+    shown = list(written.METRICS[one.task][:1]) + list(written.WRITING)
+    index = ["series", "place"]
+    values, texts = (
+        one.found.pivot_table(index=index, columns="metric", values=column, dropna=False)
+        for column in ("value", "texts")
+    )
+    frame = values.reindex(columns=shown).dropna(how="all")
+    told = texts.reindex(columns=["in_language", "in_script"]).reindex(frame.index).fillna(0)
+    small = told.map(lambda count: f"of {int(count)}").reset_index(drop=True)
+    frame = frame.rename_axis(columns=None).reset_index().rename(columns={"place": "language"})
+    return Sheet(
+        name=one.file("writing"),
+        caption=WRITING,
+        frame=frame.dropna(axis="columns", how="all"),
+        heads={"series": "model", "truncated": "prompts cut", "stopped": "ended by itself"}
+        | {metric: name(metric) for metric in written.NAMES},
+        small=small,
+    )
+
+
+def _examples(one: Benchmark) -> Fold:
+    """Ten texts: empty ones, then best and worst in turn; equals in an order drawn by their ids."""
+    place = one.texts[["model", "revision", "engine", "language", "item", "sample"]].astype(str)
+    drawn = place.agg("/".join, axis="columns").map(lambda ids: sha256(ids.encode()).hexdigest())
+    ordered = one.texts.assign(drawn=drawn).sort_values("drawn")
+    empty = ordered[ordered["empty"]].head(EMPTY_EXAMPLES).assign(example="empty")
+    full = ordered[~ordered["empty"]]
+    half = (EXAMPLES - len(empty) + 1) // 2
+    if full["score"].isna().all():
+        chosen = full.head(EXAMPLES - len(empty)).assign(example="any")
+    else:
+        full = full.dropna(subset="score")
+        best = full.sort_values("score", ascending=False, kind="stable").head(half)
+        rest = full.drop(best.index).sort_values("score", kind="stable")
+        worst = rest.head(EXAMPLES - len(empty) - len(best))
+        chosen = pd.concat([best.assign(example="best"), worst.assign(example="worst")])
+    shown = with_label(pd.concat([chosen, empty]))
+    frame = pd.DataFrame(
+        {
+            "example": shown["example"],
+            "model": shown["label"],
+            "engine": shown["engine"],
+            "language": shown["language"],
+            "item": shown["item"],
+            "score": shown["score"],
+            "text": shown["output"].fillna("").map(_cut),
+            "answer": shown["answer"] if one.task == "number" else None,
+            "right": shown["references"].map(_right),
+            "source": shown["source"].map(_cut, na_action="ignore"),
+        }
+    ).reset_index(drop=True)
+    sheet = Sheet(
+        name=one.file("examples"),
+        caption=_examples_caption(one.task),
+        frame=frame.dropna(axis="columns", how="all"),
+    )
+    return Fold(caption=f"Examples: {len(frame)} texts", parts=(sheet,))
+
+
+def _examples_caption(task: str) -> str:
+    """The rule that examples are chosen by."""
+    column = written.OF_ONE.get(task)
+    if column is None:
+        return "Up to two empty texts, and others in an order drawn by a hash of their ids"
+    return (
+        f"Up to two empty texts, and of the others the best and the worst by {column} of the text, "
+        "in equal number; equals in an order drawn by a hash of their ids"
+    )
+
+
+def _cut(text: str) -> str:
+    """A text short enough for a table."""
+    return text if len(text) <= LONGEST_EXAMPLE else f"{text[:LONGEST_EXAMPLE]} [...]"
+
+
+def _right(references: object) -> str | None:
+    """The first text that counts as right."""
+    held = [] if references is None else list(references)  # type: ignore[call-overload]
+    return _cut(str(held[0])) if held else None
+
+
+def _settings(material: Material) -> pd.DataFrame:
+    """How tokens are drawn and where texts end, by benchmark, prompt and engine."""
+    texts = material.texts
+    if texts.empty:
+        return texts
+    groups = ["benchmark", "task", "prompt", "sampling", "engine"]
+    once = texts.drop_duplicates([*groups, "settings"])
+    ends = [json.loads(text) if isinstance(text, str) else {} for text in once["settings"]]
+    longest = [end.get("max_new_tokens") for end in ends]
+    stops = [json.dumps(end["stop"], ensure_ascii=False) if end else None for end in ends]
+    once = once.assign(
+        longest=pd.Series(longest, once.index, dtype=object),
+        stop=pd.Series(stops, once.index, dtype=object),
+    )
+    joined: Callable[[pd.Series], str] = lambda column: ", ".join(sorted(set(column.dropna())))  # noqa: E731
+    frame = (
+        once.groupby(groups, sort=True, dropna=False)
+        .agg(fewest=("longest", "min"), most=("longest", "max"), stop=("stop", joined))
+        .reset_index()
+    )
+    for column in ("fewest", "most"):
+        frame[column] = frame[column].astype("Int64").astype(object)
+    counted = texts.groupby(groups, sort=True, dropna=False).size().rename("texts").reset_index()
+    return frame.merge(counted, on=groups)
+
+
+SAMPLING = Table(
+    name="sampling",
+    fill=_settings,
+    caption="How tokens are drawn and where a text ends: after so many tokens (the fewest and the "
+    "most over languages), or before one of the stops",
+    heads={"fewest": "most tokens, fewest", "most": "most tokens, most"},
+)
+
+
+def main(material: Material) -> Main | None:
+    """The first score of every benchmark, mean over languages, by model and what wrote it."""
+    texts, found = material.texts, material.written
+    if texts.empty:
+        return None
+    prompts = texts.groupby("benchmark")["prompt"].nunique()
+    columns = ["label", "engine", "sampling"]
+    series = with_label(texts[written.SERIES].drop_duplicates())
+    frame = series[columns].drop_duplicates().sort_values(columns).set_index(columns)
+    apart = False
+    for names, group in found.groupby(["benchmark", "task", "prompt"], sort=True):
+        benchmark, task, prompt = map(str, names)
+        metric = written.main_metric(task)
+        asked = f"{benchmark} {prompt}" if prompts[benchmark] > 1 else benchmark
+        means = written.over_languages(group[group["metric"] == metric])
+        apart = apart or not means["common"].all()
+        form = "{:.1f}".format if task == "translation" else number
+        cells = {
+            tuple(row[name] for name in columns): f"{form(row['value'])} ({row['languages']})"
+            for row in with_label(means).to_dict("records")
+        }
+        head = f"{asked}: {name(metric)}"
+        frame[head] = [cells.get(place, "-") for place in frame.index]
+    shown = frame.reset_index()
+    if texts["sampling"].nunique() < 2:
+        shown = shown.drop(columns="sampling")
+    shown = shown.rename(columns={"label": "model", "sampling": "drawn"})
+    caption = "over the languages that all models of a column have; intervals: the report"
+    if apart:
+        caption = "no language is in all rows of a column, so its means are not comparable"
+    return Main(
+        title="What was written: means over languages (their number)", caption=caption,
+        frame=shown, texts=("model", "engine", "drawn"),
+    )  # fmt: skip
+
+
+PAGE = StudyPage(
+    study="generate",
+    title="Plain generation: what do models write in each language, and how good is it?",
+    prose="generate.jinja",
+    facts=facts,
+    topics=_topics,
+    files={"written": lambda material: material.written},
+    main=main,
+    no_main="no texts were written",
+)

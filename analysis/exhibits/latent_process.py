@@ -1,0 +1,175 @@
+"""The page of the latent-process study: where inside a model do languages part, and does it cost?
+
+Source: "Language-specific latent process hinders cross-lingual performance" (arXiv 2505.13141).
+"""
+
+import pandas as pd
+
+from analysis import latent_facts, log_ratio, tables
+from analysis import latent_tables as frames
+from analysis import transfer as answered
+from analysis.exhibit import Exhibit, StudyPage, Table, Topic
+from analysis.latent import LATENT, SERIES_OF_MEASURE
+from analysis.log_ratio import USUAL
+from analysis.material import PAIR, Material
+from analysis.page import Main, Text
+from analysis.shared import log_ratio as ratios
+from analysis.shared import quality, states, steered, transfer
+from analysis.shared.coefficients import number
+
+MODEL = {"label": "model"}
+MOST_ROWS = 12
+CONTROLS = ("Controls by layer", "Controls", "Chosen coefficients", "Draws of the questions",
+            "Option prior", "Coefficient 0", "Vectors")  # fmt: skip
+TABLE_3 = Exhibit(
+    name="Table 3", title="the prompts", empty="Empty: nothing was asked.",
+    parts=(
+        Table(
+            name="prompts", fill=frames.prompts,
+            caption="Names of the prompts, with every switch that is not the usual one. `latent` "
+            "is the paper's: its instruction, the fields with English labels, and the options by "
+            "letter; `cloze` ranks the texts of the options instead",
+        ),
+    ),
+)  # fmt: skip
+CHECKS = (
+    quality.Check(
+        facts=latent_facts.not_above_chance,
+        weak="{{ near }} of {{ tested }} accuracies (by model, benchmark and language) are not "
+        "above chance (exact binomial test, one-sided, 5 %, not corrected for their number).",
+        fine="{% if tested %}0 of {{ tested }} accuracies (by model, benchmark and language) are "
+        "not above chance (exact binomial test, one-sided, 5 %, not corrected for their number)."
+        "{% else %}No plain answers, so none was tested against chance.{% endif %}",
+    ),
+    quality.Check(
+        facts=latent_facts.cut,
+        weak="Cut to fit a model's context: {{ plain }} plain and {{ steered }} steered answers, "
+        "{{ read }} questions read at a layer, {{ texts }} parallel questions.",
+        fine=quality.NOT_CUT,
+    ),
+    quality.Check(
+        facts=latent_facts.dropped,
+        weak="{{ lost }} of {{ every }} questions read at a layer have an option without a finite "
+        "log-probability and are left out there.",
+        fine="Every option text that was read has a finite log-probability.",
+    ),
+    quality.Check(
+        facts=latent_facts.uneven,
+        weak="Languages differ in how many items they have, and pairs are compared on those they "
+        "share: {{ where | listed }}.",
+        fine="Every language of a benchmark has the same number of items.",
+    ),
+    quality.Check(facts=latent_facts.ties, weak=latent_facts.TIES, fine=latent_facts.TIES),
+    quality.OPTION_MASS,
+)
+
+
+def _refusals(material: Material) -> tuple[Text, ...]:
+    """Pairs of languages that were not compared."""
+    lines = answered.refusals(material.pairs)
+    return (Text(lines=lines),) if lines else ()
+
+
+def _near_chance(overall: pd.DataFrame) -> pd.DataFrame:
+    """Languages not above chance, by model and benchmark."""
+    near = tables.with_label(overall)
+    near = near.assign(near=near["languages"] - near["above"])
+    return near[[*frames.PLACE, "languages", "n", "chance", "accuracy", "near"]]
+
+
+def _every_language(found: pd.DataFrame) -> pd.DataFrame:
+    """What is answered in every language."""
+    columns = [*frames.PLACE, "language", "n", "accuracy", "low", "high", "chance"]
+    columns += ["p_above_chance", "consistency", "transfer_in", "excess_in", "consistency_pivot"]
+    return tables.with_label(found)[[*columns, "transfer_pivot"]]
+
+
+TOPICS = (
+    Topic(title="Output: accuracy, consistency, transfer", exhibits=("Table 1", "Figure 1")),
+    Topic(
+        title="Latent: the answer's text at every layer",
+        exhibits=("Figure 2a", "Figure 2b", "Table 2"),
+    ),
+    Topic(
+        title="States: the same questions in every language",
+        exhibits=("Figures 3 and 6", "Similarity"),
+    ),
+    Topic(
+        title="Steering toward the pivot",
+        exhibits=("Figures 4 and 7", "Figures 5 and 9", "Figure 8", "Figure 10", "Figure 11"),
+    ),
+    Topic(title="Controls", exhibits=("Shuffled options", *CONTROLS)),
+    Topic(title="How it was asked", exhibits=("Table 3",)),
+    Topic(
+        title="Material and checks",
+        parts=(
+            quality.checked(CHECKS, more=_refusals),
+            Table(
+                name="near_chance", fill=lambda material: material.overall, shown=_near_chance,
+                caption="Languages not above chance, by model and benchmark (n: items of a "
+                "language)",
+                heads=MODEL | {"near": "not above chance"}, most=MOST_ROWS,
+            ),
+            Table(
+                name="every_language", fill=lambda material: material.by_language,
+                shown=_every_language, caption="Every language: {{ rows }} rows", heads=MODEL,
+                most=0,
+            ),
+        ),
+    ),
+)  # fmt: skip
+
+
+def main(material: Material) -> Main | None:
+    """Accuracy, consistency and transfer by model and benchmark, with the middle log ratio.
+
+    The last is the mean over languages and over the middle half of the layers.
+    """
+    every = material.overall
+    if every.empty:
+        return None
+    cells = log_ratio.over_layers(
+        log_ratio.others(material.latent), series=SERIES_OF_MEASURE, columns=[USUAL]
+    )
+    own = cells[(cells["measure"] == LATENT) & (cells["layers"] == frames.MIDDLE)]
+    middle = own.groupby(PAIR)[USUAL].mean()
+    rows, near = tables.with_label(every), every["above"] * 2 <= every["languages"]
+    places = rows[PAIR].itertuples(index=False, name=None)
+    frame = pd.DataFrame({"model": rows["label"], "benchmark": rows["benchmark"]})
+    if every["prompt"].nunique() > 1:
+        frame["prompt"] = rows["prompt"]
+    texts = tuple(frame.columns)
+    frame["languages"] = rows["languages"].astype(str)
+    frame["accuracy"] = [
+        f"{number(mean)} ± {number(spread)}{' *' if weak else ''}"
+        for mean, spread, weak in zip(rows["accuracy"], rows["accuracy_std"], near, strict=True)
+    ]
+    for head, name in (("consistency", "consistency"), ("tr+", "tr_plus"), ("tr-", "tr_minus"),
+                       ("tr+ excess", "excess_plus")):  # fmt: skip
+        frame[head] = rows[name].map(number)
+    frame["log ratio"] = [number(float(middle.get(place, float("nan")))) for place in places]
+    caption = (
+        "means over languages (± standard deviation) and ordered pairs; log ratio per token over "
+        "the middle half of the layers, above 0: native"
+    )
+    if near.any():
+        caption += "; * not above chance in half of the languages or more: no conclusions"
+    title = "Answers over languages, and the log ratio of native and pivot texts"
+    return Main(title=title, caption=caption, frame=frame, texts=texts)
+
+
+PAGE = StudyPage(
+    study="latent-process",
+    title="Latent process: where do languages part inside a model, and what does it cost?",
+    prose="latent_process.jinja", facts=latent_facts.facts,
+    exhibits=(
+        transfer.TABLE_1, transfer.FIGURE_1, ratios.FIGURE_2A, ratios.FIGURE_2B, ratios.TABLE_2,
+        states.PLANE, states.SIMILARITY, *steered.EXHIBITS, TABLE_3, ratios.SHUFFLED,
+    ),
+    topics=lambda _: TOPICS,
+    files={
+        "by_language": lambda material: material.by_language,
+        "overall": lambda material: material.overall, "pairs": lambda material: material.pairs,
+    },
+    main=main, no_main="no answers of the plain model: --part output computes them", index=" ",
+)  # fmt: skip

@@ -1,0 +1,249 @@
+"""The rows of a page, and every frame that is computed from them, each once and only if asked for.
+
+All are pure functions of the rows. Conditions (data set, pairs, pivot, switches, prompt, metric)
+stay apart; which of them a table shows is decided in analysis/terms.py.
+"""
+
+from collections.abc import Callable, Hashable
+from functools import cached_property
+from typing import NamedTuple, TypeVar
+
+import pandas as pd
+
+from analysis import (
+    checkpoints,
+    correlate,
+    latent,
+    read,
+    scores,
+    steering,
+    terms,
+    transfer,
+    written,
+)
+from analysis.answers import Answers, answers
+from analysis.read import Rows, label
+from analysis.tables import with_label
+from studies.kinds import tables
+
+Value = TypeVar("Value")
+SERIES = ["model", "revision", *scores.CONDITIONS]
+PAIR = ["model", "revision", "benchmark"]
+
+
+class Headline(NamedTuple):
+    """The series that figures show: the NeuronXA paper's default where it was run."""
+
+    measure: str
+    pooling: str
+
+    @property
+    def text(self) -> str:
+        """The series as a reader meets it."""
+        return f"{self.measure.upper()}, {self.pooling}"
+
+
+class Material:
+    """Frames by name; `given` ones stand in for those that would be computed.
+
+    Of NeuronXA: `scores`, `points` and `correlations` are all there are; those that answer the main
+    question (one pivot, one number of pairs per data set, mean over layers) are `main_scores`,
+    `main_points` (by the metric to show) and `on_terms`; `main_alignment` is what they are means
+    of. Of the latent process: `answers` are the plain and steered ones; `pairs`, `by_language` and
+    `overall` those of `analysis.transfer`; `effects` has one row per steered cell, `latent` one per
+    model, benchmark, language, measure and layer. Of generation: `texts`, and `written`, their
+    metrics.
+    """
+
+    def __init__(self, rows: Rows, **given: object) -> None:
+        """Material of some rows."""
+        self.rows = rows
+        self._tables: dict[str, pd.DataFrame] = {}
+        self._made: dict[Callable[[Material], object], object] = {}
+        self.__dict__.update(given)
+
+    def get(self, make: Callable[["Material"], Value]) -> Value:
+        """What a function makes of this material, computed once."""
+        if make not in self._made:
+            self._made[make] = make(self)
+        return self._made[make]  # type: ignore[return-value]
+
+    def table(self, name: str) -> pd.DataFrame:
+        """The rows of any table, each once; that of a kind of cell of one's own among them."""
+        if name not in self._tables:
+            found = read.table(self.rows.sources, name=name)
+            identity = list(tables()[name].identity)
+            self._tables[name] = found.drop_duplicates(identity, ignore_index=True)
+        return self._tables[name]
+
+    @cached_property
+    def alignment(self) -> pd.DataFrame:
+        """Alignment scores by layer, with short switches."""
+        return scores.with_short_switches(self.rows.alignment)
+
+    @cached_property
+    def scores(self) -> pd.DataFrame:
+        """One score per language, by `scores.by_language`."""
+        return scores.by_language(self.alignment)
+
+    @cached_property
+    def accuracies(self) -> pd.DataFrame:
+        """One accuracy per language, by `scores.accuracies`."""
+        return scores.accuracies(self.rows.items)
+
+    @cached_property
+    def broad(self) -> pd.DataFrame:
+        """Scores of the pivots that more than a few languages were compared with."""
+        return terms.many_languages(self.scores)
+
+    @cached_property
+    def points(self) -> pd.DataFrame:
+        """Score and accuracy side by side, one row per language."""
+        complete = self.broad[self.broad["complete"]]
+        return correlate.points(complete, accuracies=self.accuracies)
+
+    @cached_property
+    def correlations(self) -> pd.DataFrame:
+        """Every correlation over languages of a score with an accuracy."""
+        return correlate.correlations(self.broad, accuracies=self.accuracies)
+
+    @cached_property
+    def main_alignment(self) -> pd.DataFrame:
+        """The rows of the main pivot and number of pairs."""
+        return terms.main(self.alignment, scores=self.broad)
+
+    @cached_property
+    def main_scores(self) -> pd.DataFrame:
+        """Their means over layers."""
+        over_layers = self.scores[self.scores["layer_pool"] == "mean"]
+        return terms.main(over_layers, scores=self.broad)
+
+    @cached_property
+    def main_points(self) -> pd.DataFrame:
+        """The points of the main correlations."""
+        chosen = self.points[(self.points["layer_pool"] == "mean") & self.points["main"]]
+        return terms.main(chosen, scores=self.broad)
+
+    @cached_property
+    def on_terms(self) -> pd.DataFrame:
+        """The main correlations."""
+        found = self.correlations
+        return terms.main(found[found["layer_pool"] == "mean"], scores=self.broad)
+
+    @cached_property
+    def headline(self) -> Headline:
+        """Weighted NASCA; where it was not run, the first series that was."""
+        present = self.alignment[["measure", "pooling"]].drop_duplicates()
+        found = [Headline(*pair) for pair in present.itertuples(index=False, name=None)]
+        default = Headline("nasca", "weighted")
+        return default if default in found or not found else min(found)
+
+    def of_headline(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """The rows of the headline series."""
+        wanted = frame["measure"] == self.headline.measure
+        return frame[wanted & (frame["pooling"] == self.headline.pooling)]
+
+    def named(self, places: tuple[Hashable, ...]) -> str:
+        """A series (`SERIES`) as people read it: the model and the conditions that vary."""
+        model, revision, *conditions = (str(place) for place in places[: len(SERIES)])
+        shown = [
+            value
+            for name, value in zip(scores.CONDITIONS, conditions, strict=True)
+            if self.main_scores[name].nunique() > 1
+        ]
+        return ", ".join([label(model, revision=revision), *shown])
+
+    @cached_property
+    def answers(self) -> list[Answers]:
+        """Every cell's answers, plain and steered."""
+        return answers(self.rows.sources)
+
+    @cached_property
+    def pairs(self) -> pd.DataFrame:
+        """Plain answers by ordered pair of languages."""
+        return transfer.pairs(self.answers)
+
+    @cached_property
+    def by_language(self) -> pd.DataFrame:
+        """Plain answers by language."""
+        return transfer.by_language(self.answers, found=self.pairs)
+
+    @cached_property
+    def overall(self) -> pd.DataFrame:
+        """Plain answers by model, benchmark and prompt."""
+        return transfer.overall(self.answers, found=self.pairs)
+
+    @property
+    def weak(self) -> pd.DataFrame:
+        """The rows of `overall` in which half of the languages or more are at chance."""
+        return self.overall[self.overall["above"] * 2 <= self.overall["languages"]]
+
+    @property
+    def sound(self) -> pd.DataFrame:
+        """The other rows of `overall`."""
+        return self.overall.drop(self.weak.index)
+
+    def firm(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """The rows of the pairs of model and benchmark that are not `weak` under every prompt.
+
+        Those without plain answers stay, as nothing speaks against them.
+        """
+        sound, known = (
+            set(one[PAIR].itertuples(index=False, name=None)) for one in (self.sound, self.overall)
+        )
+        places = frame[PAIR].itertuples(index=False, name=None)
+        kept = [place in sound or place not in known for place in places]
+        return frame[pd.Series(kept, index=frame.index, dtype=bool)]
+
+    @cached_property
+    def effects(self) -> pd.DataFrame:
+        """What steering changes, cell by cell."""
+        return steering.effects(self.answers)
+
+    @cached_property
+    def latent(self) -> pd.DataFrame:
+        """Latent probabilities of answer texts, by `latent.cells`."""
+        return latent.cells(self.rows.sources)
+
+    @cached_property
+    def texts(self) -> pd.DataFrame:
+        """Texts of plain models."""
+        return written.plain(self.rows.generations)
+
+    @cached_property
+    def written(self) -> pd.DataFrame:
+        """Their metrics."""
+        return written.summaries(self.texts)
+
+
+def last(frame: pd.DataFrame) -> pd.DataFrame:
+    """The last state of every model; the others are for the figures over training."""
+    return checkpoints.last_states(frame) if len(frame) else frame
+
+
+def main_metric(frame: pd.DataFrame, accuracies: pd.DataFrame) -> pd.DataFrame:
+    """The rows of the metric to show for each benchmark."""
+    shown = accuracies.loc[accuracies["main"], ["model", "revision", "benchmark", "metric"]]
+    return frame.merge(shown.drop_duplicates())
+
+
+def split(
+    frame: pd.DataFrame, *, fixed: tuple[str, ...] = ("label", "benchmark"),
+    conditions: tuple[str, ...] = (), within: tuple[str, ...] = (),
+) -> list[tuple[str, pd.DataFrame]]:  # fmt: skip
+    """The rows of every series by what it is called: `fixed` columns and the conditions that vary.
+
+    Conditions vary where one group of `within` has several of their values; `label` is added.
+    """
+    held = with_label(frame)
+    if held.empty:
+        return []
+    found = []
+    for names, group in held.groupby([*fixed, *conditions], sort=True, dropna=False):
+        place = dict(zip([*fixed, *conditions], names, strict=True))
+        alike = held
+        for name in within:
+            alike = alike[alike[name] == place[name]]
+        shown = [*fixed, *(name for name in conditions if alike[name].nunique() > 1)]
+        found.append((", ".join(str(place[name]) for name in shown), group))
+    return found

@@ -1,0 +1,103 @@
+"""Which page a study has: its own, or the neutral page of whatever its rows can show.
+
+The neutral page is put together from the pages of the studies that have such rows, without the
+values that a paper prints.
+"""
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+import pandas as pd
+
+from analysis.exhibit import StudyPage
+from analysis.exhibits import demo, generate, latent_process, page_of
+from analysis.material import Material
+from analysis.page import Fold, Page, Part, Picture, Section, Sheet
+from analysis.read import Rows
+from studies.kinds import tables
+
+# What the pages put together here show, or what nobody reads as numbers.
+SHOWN = ("alignment", "robustness", "points", "items", "lens", "vectors", "generations", "training")
+PLACES = ["model", "revision", "dataset", "benchmark", "language", "pivot", "layer"]
+MOST = 40
+
+
+def build(rows: Rows) -> Page:
+    """The page of the study that asked for most of these rows."""
+    study = next(iter(rows.studies), "")
+    material = Material(rows)
+    own = page_of(study)
+    return own.build(material) if own is not None else neutral(material, study=study)
+
+
+def neutral(material: Material, *, study: str) -> Page:
+    """The sections that the tables of these rows fill, one study's after another's."""
+    rows = material.rows
+    kinds: list[StudyPage] = []
+    others = [section for name in tables() if (section := _other(material, name)) is not None]
+    if rows.beside:
+        kinds.append(latent_process.PAGE)
+    nothing = rows.generations.empty and not others
+    if len(rows.alignment) or (not rows.beside and (len(rows.items) or nothing)):
+        kinds.append(demo.PAGE)
+    if len(rows.generations):
+        kinds.append(generate.PAGE)
+    pages = [kind.build(material) for kind in kinds]
+    taken: set[str] = set()
+    sections = [
+        replace(section, parts=tuple(_renamed(section.parts, taken)))
+        for page in pages
+        for section in page.sections
+    ]
+    sections = [*others, *sections]
+    mains = (kind.main(material) for kind in (latent_process.PAGE, generate.PAGE, demo.PAGE))
+    return Page(
+        title=f"Study {study}" if study else "A study without a name",
+        summary=tuple(dict.fromkeys(line for page in pages for line in page.summary)),
+        warnings=tuple(dict.fromkeys(line for page in pages for line in page.warnings)),
+        sections=tuple(_once(sections)),
+        files={name: frame for page in pages for name, frame in page.files.items()},
+        main=tuple(main for main in mains if main is not None),
+        no_main=demo.PAGE.no_main,
+    )
+
+
+def _other(material: Material, name: str) -> Section | None:
+    """A table that no page knows: means of its numbers by model and language; None without rows."""
+    found = material.table(name) if name not in SHOWN else pd.DataFrame()
+    if found.empty:
+        return None
+    places = [one for one in PLACES if one in found and found[one].notna().any()]
+    numbers = [one for one in found.select_dtypes("number") if one not in places]
+    frame = found.groupby(places, sort=True, dropna=False)[numbers].mean()
+    frame.insert(0, "rows", found.groupby(places, sort=True, dropna=False).size())
+    caption = f"Means of the table `{name}`, one row of which is {tables()[name].row}"
+    sheet = Sheet(
+        name=name, caption=caption, frame=frame.reset_index(), collapsed=len(frame) > MOST
+    )
+    return Section(title=f"Table {name}", parts=(sheet,))
+
+
+def _once(sections: Iterable[Section]) -> Iterable[Section]:
+    """Sections of one title one after the other under it."""
+    found: dict[str, Section] = {}
+    for section in sections:
+        before = found.get(section.title)
+        parts = (*before.parts, *section.parts) if before else section.parts
+        found[section.title] = replace(section, parts=parts)
+    return found.values()
+
+
+def _renamed(parts: Iterable[Part], taken: set[str]) -> Iterable[Part]:
+    """The parts, each table and figure under a file name that no other has; `taken` is added to."""
+    for part in parts:
+        if isinstance(part, Fold):
+            yield replace(part, parts=tuple(_renamed(part.parts, taken)))
+        elif isinstance(part, Sheet | Picture):
+            name = part.name
+            while name in taken:
+                name += "_"
+            taken.add(name)
+            yield replace(part, name=name)
+        else:
+            yield part

@@ -1,1 +1,0 @@
-"""One file per study: its tables and figures, from tidy rows alone."""

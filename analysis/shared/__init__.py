@@ -1,0 +1,1 @@
+"""Exhibits that several studies show: coefficients, layers, languages, checks, data quality."""

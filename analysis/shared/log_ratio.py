@@ -1,0 +1,236 @@
+"""Log ratio and latent accuracy by layer, and what they go with: Figure 2 and Table 2.
+
+The token unit comes first; the other units, which tell the tokenizer's part from the content's, and
+the single languages are folded.
+"""
+
+from functools import partial
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from analysis import compared, latent_facts, log_ratio, tables
+from analysis import latent_tables as frames
+from analysis.exhibit import Exhibit, Folded, Note, Plot, Table
+from analysis.figures import heat
+from analysis.latent import LATENT, SIDES, UNITS
+from analysis.log_ratio import USUAL
+from analysis.material import Material
+from analysis.shared import layers
+from analysis.shared import log_ratio_plots as ratios
+
+NOT_READ = "Empty: no option texts were read at layers (--part latent)."
+MODEL = {"label": "model"}
+
+
+def _curves(material: Material, *, column: str) -> pd.DataFrame:
+    """Means over languages of a column by layer."""
+    cells = material.get(frames.others)
+    found = log_ratio.curves(cells, column=column) if len(cells) else cells
+    return tables.with_label(found)
+
+
+def _of_unit(unit: str, *, few: int = 4) -> Plot:
+    """The log ratio of one unit, a figure per benchmark."""
+    return Plot(
+        name=f"log_ratio-{unit}",
+        fill=partial(_curves, column=f"mean_of_logs_{unit}"),
+        by=ratios.by_place,
+        draw=ratios.draw_ratios,
+        heading=f"{{{{ said }}}}: log ratio per {unit} by layer",
+        caption=f"{{{{ said }}}}: log ratio per {unit} by layer",
+        few=few,
+        more="more benchmarks",
+    )
+
+
+def _every_curve(material: Material) -> pd.DataFrame:
+    """The curves of all units and ratios."""
+    cells = material.get(frames.others)
+    return pd.concat(
+        [
+            log_ratio.curves(cells, column=column).assign(quantity=column)
+            for column in log_ratio.RATIO_COLUMNS
+        ],
+        ignore_index=True,
+    )
+
+
+def _by_language(material: Material) -> pd.DataFrame:
+    """The log ratio per token of every language and layer, as `value`."""
+    cells = material.get(frames.others)
+    return (
+        cells[cells["measure"] == LATENT].rename(columns={USUAL: "value"}) if len(cells) else cells
+    )
+
+
+def _draw_map(material: Material, rows: pd.DataFrame, said: str) -> Figure:
+    """Every language by layer, on one scale."""
+    scale = heat.around_zero(material.get(_by_language)["value"])
+    return ratios.draw_map(rows, said, scale=scale)
+
+
+def _crossing(found: pd.DataFrame) -> pd.DataFrame:
+    """The crossing table for people."""
+    frame = tables.with_label(found)
+    places = ["label", "benchmark"]
+    places += [name for name in ("prompt", "switches") if frame[name].nunique() > 1]
+    shown = [*places, "n", "crossing", "surely", "lowest", "lowest_mean", "last"]
+    shown += ["middle", "of_another_question"]
+    frame = frame[[*shown, *(["paper"] if frame["paper"].any() else [])]]
+    return frame.astype(object).where(frame.notna(), None)
+
+
+FIGURE_2A = Exhibit(
+    name="Figure 2a", title="log ratio of native and pivot texts by layer", empty=NOT_READ,
+    parts=(
+        Note(
+            text="The log of the mean probability per token (geometric, over an option's text) of "
+            "native options less that of the pivot's, after the native question; mean over "
+            "languages without the pivot, 95 % t band over languages. The dashed line has the "
+            "options of another question: what it shares with the line is the prior of script and "
+            "length, and only the rest is about the content. At the last layer the lens is the "
+            "model's own answer."
+        ),
+        _of_unit("token"),
+        Table(
+            name="crossing", fill=frames.crossings, shown=_crossing, keep="crossings",
+            caption="Where the log ratio per token crosses 0: the first layer from which its mean "
+            "over languages stays above 0 (a dash: it is not above 0 at the last layer), the first "
+            "from which its 95 % band does, its least mean, its mean at the last layer and over "
+            "the middle half of the layers, there beside that of the options of another question",
+            heads={
+                **MODEL, "n": "languages", "crossing": "above 0 from", "lowest": "least at",
+                "surely": "band above 0 from", "lowest_mean": "least", "last": "last layer",
+                "middle": "middle half", "of_another_question": "shuffled there",
+                "paper": "paper: above 0",
+            },
+            decimals=2, most=24,
+        ),
+        Folded(
+            caption="The same per character and per byte",
+            parts=[_of_unit(unit, few=10**9) for unit in list(UNITS)[1:]],
+        ),
+        Plot(
+            name="log_ratio_languages", fill=_by_language, by=ratios.by_model, draw=_draw_map,
+            caption="{{ said }}: log ratio per token by language and layer.", size=layers.crowded,
+            few=0, fold="Every language by layer, {{ count }} heat maps",
+        ),
+    ),
+    files={"log_ratio_curves": _every_curve},
+)  # fmt: skip
+
+
+def _sides(material: Material) -> pd.DataFrame:
+    """Latent accuracy of both sides by layer."""
+    cells = material.get(frames.others)
+    if cells.empty:
+        return cells
+    own = cells[cells["measure"] == LATENT]
+    parts = [
+        tables.with_label(log_ratio.curves(own, column=f"accuracy_{side}")).assign(side=side)
+        for side in SIDES
+    ]
+    return pd.concat(parts, ignore_index=True)
+
+
+FIGURE_2B = Exhibit(
+    name="Figure 2b", title="latent accuracy by layer, of native and pivot texts", empty=NOT_READ,
+    lacking=lambda material: (
+        "" if len(material.by_language) else "Without output: no item was answered."
+    ),
+    parts=(
+        Note(
+            text="Share of questions whose right option is the most probable text, among native "
+            "texts and among the pivot's, after the native question; 95 % t bands over languages "
+            "without the pivot. At the last layer that is the model's own ranking of texts; the "
+            "square is what it answers when asked as in Table 1."
+        ),
+        Plot(
+            name="latent_accuracy", fill=_sides, by=ratios.by_place, draw=ratios.draw_accuracies,
+            heading="{{ said }}: latent accuracy by layer",
+            caption="{{ said }}: latent accuracy by layer", more="more benchmarks",
+        ),
+    ),
+    files={"latent_accuracy_curves": _sides, "latent_cells": lambda material: material.latent},
+)  # fmt: skip
+
+
+def _weak(material: Material) -> dict[str, object] | None:
+    """The models and benchmarks whose answers are not above chance."""
+    found = material.get(frames.correlations)
+    weak = found.drop(material.firm(found).index) if len(found) else found
+    return {"weak": list(weak["label"] + " on " + weak["benchmark"])} if len(weak) else None
+
+
+def _counted(material: Material) -> dict[str, object] | None:
+    """How many printed coefficients lie in our intervals."""
+    found = material.get(frames.correlations)
+    if found.empty:
+        return None
+    joined = compared.join(
+        found.rename(columns={"r": "value", "outcome": "column"}),
+        frames.correlations_beside(found), places=frames.correlation_places(found),
+    )  # fmt: skip
+    counted = compared.counted(joined[joined["value"].notna() | joined["n"].notna()])
+    return {"counted": counted, "fertility": latent_facts.fertility(material)}
+
+
+def _wide(found: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """A row per model, benchmark and choice of layers; what qualifies a value below it."""
+    return frames.wide(
+        frames.correlation_cells(found), places=frames.correlation_places(found),
+        columns=log_ratio.OUTCOMES,
+    )  # fmt: skip
+
+
+TABLE_2 = Exhibit(
+    name="Table 2", title="the log ratio against accuracy, consistency and incoming transfer",
+    empty=lambda material: (
+        "Empty: no answers of the same models to the same benchmarks (--part output)."
+        if len(material.latent)
+        else NOT_READ
+    ),
+    parts=(
+        Note(
+            text="Answers not above chance, so nothing is to be concluded: "
+            "{{ weak | listed(most=8) }}.",
+            facts=_weak, warning=True,
+        ),
+        Table(
+            name="log_ratio_table", fill=frames.correlations, shown=_wide,
+            keep="log_ratio_correlations",
+            caption="Pearson's r over languages, the pivot left out, between the mean log ratio "
+            "per token and what the model answers. Below: two-sided p, n and stars (* .05, ** .01, "
+            "*** .001, not corrected), the 95 % interval (Fisher's), and the printed value with "
+            "its stars. Spearman's rho, Holm's adjusted p and partial r are in "
+            "log_ratio_correlations.csv.",
+            heads=MODEL, decimals=2, most=40,
+        ),
+        Note(
+            text="{{ counted }}\n\n{% if fertility %}With the tokens per character of each "
+            "language taken out of both sides (partial correlation), r over all analysed layers "
+            "changes by {{ fertility.mean | form('.2f') }} on average and at most "
+            "{{ fertility.most | form('.2f') }}; {{ fertility.before }} of {{ fertility.count }} "
+            "coefficients have p < .05 without and {{ fertility.after }} with that"
+            "{% if fertility.turned %}, and {{ fertility.turned }} turn their sign{% endif %}."
+            "{% endif %}",
+            facts=_counted,
+        ),
+    ),
+)  # fmt: skip
+
+
+SHUFFLED = Exhibit(
+    name="Shuffled options", title="what the log ratio is with the options of another question",
+    empty="Empty: no options of another question were read (--part latent).",
+    parts=(
+        Table(
+            name="shuffled", fill=frames.shuffled,
+            caption="Mean log ratio per token over languages and layers, of a question's own "
+            "options and of another question's; r is over languages and layers. Where both are "
+            "alike, the ratio measures which script and length a layer favours, and not the answer",
+            heads=MODEL,
+        ),
+    ),
+)  # fmt: skip

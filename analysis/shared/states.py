@@ -1,0 +1,105 @@
+"""States of parallel questions: in the plane, and how alike they are to the pivot's.
+
+The plane is principal components, fitted for each layer alone; similarity has a number, so that it
+can be set beside accuracy and consistency.
+"""
+
+from collections.abc import Iterator
+
+import pandas as pd
+
+from analysis import latent_tables as frames
+from analysis import tables
+from analysis.exhibit import Exhibit, Note, Plot, Table
+from analysis.material import Material
+from analysis.read import label
+from analysis.shared import layers
+from analysis.shared import log_ratio_plots as ratios
+
+
+def _planes(material: Material) -> pd.DataFrame:
+    """Parallel questions of all languages in the plane."""
+    found = frames.of_questions(material.rows.points)
+    return found[found["language"] == "all"]
+
+
+def _plane_names(_: Material, frame: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+    """The points of each model and benchmark."""
+    for (model, revision, benchmark, *_rest), group in frame.groupby(
+        [*frames.SIMILAR, "measure"], sort=True
+    ):
+        count, languages = group["item"].nunique(), group["side"].nunique()
+        shown = label(str(model), revision=str(revision))
+        yield f"{shown}, {benchmark}: {count} questions in {languages} languages", group
+
+
+def _similar_names(_: Material, frame: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+    """The similarities of each model and benchmark."""
+    for _names, group in frame.groupby(frames.SIMILAR, sort=True):
+        row = group.iloc[0].to_dict()
+        own = group[group["language"] != row["pivot"]].dropna(subset="value")
+        if len(own):
+            shown = label(str(row["model"]), revision=str(row["revision"]))
+            yield f"{shown}, {row['benchmark']}: similarity with {row['pivot']}", own
+
+
+def _similarity(found: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """A row per model, benchmark and similarity: r over all layers and in the middle."""
+    own = tables.with_label(found[found["layers"] != "last quarter"])
+    places = ["label", "benchmark", "measure", "layers"]
+    places += [name for name in ("output_prompt", "switches") if own[name].nunique() > 1]
+    columns = {name: name for name in frames.SIMILAR_OUTCOMES}
+    return frames.wide(own.rename(columns={"outcome": "column"}), places=places, columns=columns)
+
+
+PLANE = Exhibit(
+    name="Figures 3 and 6", title="parallel questions of all languages in the plane, by layer",
+    empty="Empty: no parallel questions were laid out in the plane (--part states).",
+    parts=(
+        Note(
+            text="Two principal components of the states at the last prompt token, one point per "
+            "question and language, fitted for each layer alone; axes have no scale. The pivot is "
+            "black."
+        ),
+        Plot(
+            name="states", fill=_planes, by=_plane_names, draw=ratios.draw_states,
+            caption="{{ said }}",
+            words=lambda rows, number: (
+                label(rows["model"].iloc[0], revision=rows["revision"].iloc[0]),
+                rows["benchmark"].iloc[0], str(number),
+            ),
+            more="more models in the plane",
+        ),
+    ),
+)  # fmt: skip
+SIMILARITY = Exhibit(
+    name="Similarity", title="of every language's states with the pivot's (added in version 3)",
+    empty="Empty: the states of languages were not compared with the pivot's (--part states).",
+    lacking=lambda material: ""
+    if len(material.get(frames.similarity_correlations))
+    else "Without answers to the same benchmark, its correlations are missing.",
+    parts=(
+        Note(
+            text="States of the same questions at the last prompt token, against the pivot's. CKA "
+            "and the centred cosine compare how questions differ from one another; the plain "
+            "cosine holds what all questions share as well, which is most of it."
+        ),
+        Plot(
+            name="similarity", fill=frames.similarities, by=_similar_names,
+            draw=layers.draw_profiles, caption="{{ said }}",
+            words=lambda rows, number: (
+                rows["model"].iloc[0], rows["revision"].iloc[0], rows["benchmark"].iloc[0],
+                str(number),
+            ),
+            more="more models by layer",
+        ),
+        Table(
+            name="similarity", fill=frames.similarity_correlations, shown=_similarity,
+            keep="similarity_correlations",
+            caption="Pearson's r over languages between similarity with the pivot, averaged over "
+            "layers, and what the model answers; below, two-sided p (not corrected), n and the "
+            "95 % interval. Spearman's rho is in similarity_correlations.csv",
+            heads={"label": "model"}, decimals=2, most=24,
+        ),
+    ),
+)  # fmt: skip
