@@ -260,21 +260,22 @@ class Topic:
 class StudyPage:
     """The page of one study.
 
-    `study` is its name in the rows. `prose` is a file beside it with the blocks `summary`,
-    `warnings` and `methods`, for which `facts` has the numbers. `topics` are its sections, of some
-    material where they depend on it. `main` makes what the terminal shows, `no_main` says why there
-    is none. With `index` the page begins with what of the paper is here; without, exhibits that
-    nothing fills are left out.
+    `study` is its name in the rows. `exhibits` are its tables and figures, and `topics` its
+    sections, of some material where they depend on it; without any, there is one of all exhibits.
+    `prose` is a file beside it with the blocks `summary`, `warnings` and `methods`, for which
+    `facts` has the numbers. `main` makes what the terminal shows, `no_main` says why there is none.
+    With `index` the page begins with what of the paper is here; without, exhibits that nothing
+    fills are left out.
     """
 
     study: str
     title: str
-    prose: str
-    facts: Facts
-    topics: Callable[[Material], Sequence[Topic]]
-    main: Callable[[Material], Main | None]
-    no_main: str
     exhibits: Sequence[Exhibit] = ()
+    topics: Callable[[Material], Sequence[Topic]] | None = None
+    prose: str = ""
+    facts: Facts = nothing
+    main: Callable[[Material], Main | None] = lambda _: None
+    no_main: str = "this study has no main table; its report has all of them"
     files: Mapping[str, Fill] = field(default_factory=dict)
     index: str = ""
 
@@ -282,23 +283,28 @@ class StudyPage:
         """The page that the material fills."""
         shown = {one.name: one.show(material) for one in self.exhibits}
         facts = self.facts(material) or {}
-        topics = self.topics(material)
+        topics: Sequence[Topic] = (
+            (Topic(title="Results", exhibits=[one.name for one in self.exhibits]),)
+            if self.topics is None
+            else self.topics(material)
+        )
         used = {name for topic in topics for name in topic.exhibits}
         sections = [self._section(topic, shown, material) for topic in topics]
         if self.index:
             sections.insert(0, self._index(list(shown.values()), facts))
-        sections.append(
-            Section(
-                title="What the numbers mean",
-                parts=(Text(lines=prose.block(self.prose, "methods")),),
-            )
-        )
+        said = {
+            name: prose.block(self.prose, name, **facts) if self.prose else ()
+            for name in ("summary", "warnings", "methods")
+        }
+        if said["methods"]:
+            parts = (Text(lines=said["methods"]),)
+            sections.append(Section(title="What the numbers mean", parts=parts))
         files = {name: material.get(fill) for name, fill in self.files.items()}
         held = [one for one in shown.values() if one.name in used]
         return Page(
             title=self.title,
-            summary=prose.block(self.prose, "summary", **facts),
-            warnings=prose.block(self.prose, "warnings", **facts),
+            summary=said["summary"],
+            warnings=said["warnings"],
             sections=tuple(section for section in sections if section.parts),
             files={name: frame for name, frame in files.items() if len(frame)}
             | {name: frame for one in held for name, frame in one.files.items()},

@@ -1,16 +1,14 @@
 """One study per file: its options, and a function that makes a `Study` of them."""
 
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any
 
-from studies.recipes import demo, generate, latent_process, neuronxa
 from studies.study import Study
 
-__all__ = ["RECIPES"]
+# A study called my-study is the function `study` of studies/recipes/my_study.py.
+NAMES = ("neuronxa", "latent-process", "generate", "demo")
 
 RECIPES: dict[str, Callable[[Any], Study]] = {
-    "neuronxa": neuronxa.study,
-    "latent-process": latent_process.study,
-    "generate": generate.study,
-    "demo": demo.study,
+    name: import_module(f"{__name__}.{name.replace('-', '_')}").study for name in NAMES
 }
