@@ -37,8 +37,8 @@ from actors.loading.engine import (
 from actors.loading.weights import refuse_odd
 from actors.prediction.decode import Ends, draw
 from actors.prediction.generate import Prompt
-from studies.model_config import head_width, read_config
-from studies.model_folder import opened
+from studies.models.config import head_width, read_config
+from studies.models.folder import opened
 from studies.spec import ModelFacts, Unit
 
 # After so many new tokens a text is searched for stop strings that several tokens may spell.

@@ -1,8 +1,8 @@
 """Load one model and its tokenizer from a folder onto its device, checked before use.
 
-What could silently change an answer is refused or written down: missing weights, the attention
-backend, and the map of sites, which is proven on load; of its tokenizer, tokenised.py says the
-same. Which texts the model will read, and why, is unknown here.
+Whatever could silently change an answer is refused or written down: missing weights, the attention
+backend, and the map of sites, which is proven on load; tokens/tokenised.py does the same for the
+tokenizer.
 """
 
 from collections.abc import Callable, Hashable, Sequence
@@ -13,24 +13,24 @@ import torch
 from transformers import AutoConfig, PreTrainedModel
 from transformers.utils import logging
 
-from actors.batching import TokenBudget
-from actors.branches import Row, reach
-from actors.check import can_share, prove_interventions
 from actors.loading.adapter import merge
 from actors.loading.architecture import refuse_unreadable
 from actors.loading.device import find_place
 from actors.loading.memory import need
 from actors.loading.opening import opening
-from actors.loading.tokenizer import load_tokenizer
 from actors.loading.weights import load_weights, require_packages
-from actors.positions import find_positions
+from actors.passes.batching import TokenBudget
+from actors.passes.check import can_share, prove_interventions
+from actors.passes.positions import find_positions
+from actors.passes.tree_attention import Row, reach
 from actors.structure.find import find
 from actors.structure.proof import prove
 from actors.structure.sites import Sites
-from actors.tokenised import TokenisedModel, prefix_of
-from actors.tokenised import too_long as too_long
-from studies.model_files import count_weights
-from studies.model_folder import opened
+from actors.tokens.tokenised import TokenisedModel, prefix_of
+from actors.tokens.tokenised import too_long as too_long
+from actors.tokens.tokenizer import load_tokenizer
+from studies.models.folder import opened
+from studies.models.weights import count_weights
 from studies.spec import ModelFacts
 
 # What keeps a device busy; on a CPU larger batches outgrow its caches and are slower by a tenth.
@@ -117,6 +117,6 @@ def load(
         prefix=prefix_of(tokenizer),
         vocabulary=len(embedding),
         notes=notes,
-        shares=positions.counted is None and can_share(sites),
+        shares=can_share(sites, positions),
         budget=TokenBudget(BATCH_TOKENS.get(home.type, BATCH_TOKENS["cpu"]), positions),
     )

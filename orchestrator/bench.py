@@ -17,9 +17,9 @@ from studies.flags import MODELS, flag
 from studies.values import once
 
 if TYPE_CHECKING:
-    from actors.measuring.bench import Measurement
-    from actors.measuring.equalities import Equality
     from actors.model import LoadedModel
+    from actors.speed.bench import Measurement
+    from actors.speed.equalities import Equality
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,9 +46,9 @@ def open_target(options: Benching) -> "LoadedModel":
         ValueError: there is no such model, shape or device.
     """
     from actors.loading.device import first_device
-    from actors.measuring.shapes import build
     from actors.model import load
-    from studies.model_files import facts
+    from actors.speed.shapes import build
+    from studies.models.facts import facts
 
     device, threads = options.device, options.threads
     if options.model_name is not None:
@@ -60,7 +60,7 @@ def show_speed(
     loaded: "LoadedModel", *, tasks: tuple[str, ...], rounds: int, as_json: bool, console: Console
 ) -> None:
     """Measure and print, each row as soon as it is known when it is JSON."""
-    from actors.measuring.bench import bench
+    from actors.speed.bench import bench
 
     measurements = bench(loaded, rounds=rounds, only=tasks)
     if as_json:
@@ -89,7 +89,7 @@ def show_speed(
 
 def show_equalities(loaded: "LoadedModel", *, as_json: bool, console: Console) -> bool:
     """Compare and print; whether everything holds."""
-    from actors.measuring.equalities import check
+    from actors.speed.equalities import check
 
     if as_json:
         found = list(check(loaded))

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from studies.contents import Content
-from studies.model_files import count_tokens
+from studies.models.tokenizer import count_tokens
 from studies.spec import ModelFacts
 
 # A tokenizer never makes more tokens than bytes, but for normalisation that expands a character

@@ -14,7 +14,7 @@ from analysis.record import EXAMPLES
 from orchestrator.storage.store import Store
 from studies.asking import Chat
 from studies.contents import Content
-from studies.model_folder import opened_small
+from studies.models.folder import opened_small
 from studies.spec import ModelFacts
 
 KEPT = 3
@@ -57,8 +57,8 @@ def worded(records: Iterable[Record], *, wordings: Mapping[str, Wording]) -> lis
 
 def wordings(models: Iterable[ModelFacts]) -> dict[str, Wording]:
     """How each model is given a text; one whose tokenizer cannot be read here is left out."""
-    from actors.loading.tokenizer import load_tokenizer
-    from actors.tokenised import TokenisedModel, prefix_of
+    from actors.tokens.tokenised import TokenisedModel, prefix_of
+    from actors.tokens.tokenizer import load_tokenizer
 
     found: dict[str, Wording] = {}
     for facts in models:

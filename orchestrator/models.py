@@ -1,31 +1,28 @@
 """Which models of a study can be used: each is looked at before anything is written.
 
 Files, settings and headers are read, and transformers is asked whether the tensors fit. That needs
-torch, which takes longer to import than all else takes here, so what was found is remembered.
+torch, which takes longer to import than all the rest, so the result is remembered.
 """
 
 import json
-import os
-import tempfile
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import replace
 from importlib.metadata import version
-from pathlib import Path
 
-from studies.file_hash import cache_folder
-from studies.model_files import facts
-from studies.model_folder import small_files
+from studies.models.cache import recall, remember
+from studies.models.config import readable
+from studies.models.facts import facts
+from studies.models.folder import small_files
+from studies.models.weights import tensors_of, tensors_on_hub, unfinished
 from studies.spec import Model, ModelFacts, digest
 from studies.study import Study
-from studies.weight_files import tensors_of, tensors_on_hub, unfinished
 
 
 def usable(study: Study, *, skip: bool) -> tuple[Study, tuple[str, ...]]:
-    """The study with the models that can be used, and what should be known of the others.
+    """The study with the models that can be used, and notes on them and on those left out.
 
     Args:
-        study: what is asked.
+        study: the study as asked for.
         skip: leave out the models that cannot be used, if there are others.
 
     Raises:
@@ -35,9 +32,8 @@ def usable(study: Study, *, skip: bool) -> tuple[Study, tuple[str, ...]]:
     bad: dict[Model, str] = {}
     for model in study.models:
         try:
-            notes += _look(facts(model))
-        except OSError as error:
-            bad[model] = f"model {model.id!r} cannot be read ({error})"
+            with readable(f"model {model.id!r}"):
+                notes += _look(facts(model))
         except ValueError as error:
             bad[model] = str(error)
     good = tuple(model for model in study.models if model not in bad)
@@ -57,7 +53,7 @@ def usable(study: Study, *, skip: bool) -> tuple[Study, tuple[str, ...]]:
 
 
 def _look(model: ModelFacts) -> list[str]:
-    """What should be known of a model that can be used: which tensors of it stay unread.
+    """Notes on a model that can be used: which of its tensors stay unread.
 
     Raises:
         ValueError: it cannot be used.
@@ -65,15 +61,16 @@ def _look(model: ModelFacts) -> list[str]:
     folder = small_files(model)
     away = model.commit and unfinished(folder)
     stored = tensors_on_hub(model.folder, commit=model.commit) if away else tensors_of(folder)
-    note = _note(model)
-    found = _remembered(note)
-    if found is None or not stored:
+    mark = _mark(model)
+    known = recall("fits", mark)
+    found: Mapping[str, list[str]] = json.loads(known) if known else {}
+    if not found or not stored:
         from actors.loading.architecture import check
 
         fit = check(model, folder=str(folder), stored=stored)
         found = {"unused": list(fit.unused), "dropped": list(fit.dropped)}
         if stored:
-            _remember(found, note)
+            remember("fits", mark, json.dumps(found))
     reasons = {
         "unused": "have no place in the architecture that its config.json names",
         "dropped": "are for something else, by what transformers says of this family",
@@ -86,26 +83,7 @@ def _look(model: ModelFacts) -> list[str]:
     ]
 
 
-def _note(model: ModelFacts) -> Path:
-    """Where it is remembered what this transformers made of a model's headers."""
+def _mark(model: ModelFacts) -> str:
+    """All that the result for a model's headers depends on."""
     seen = [model.weights, version("transformers"), model.allow_odd_weights]
-    name = digest([*seen, model.trust_remote_code])[:32]
-    return (cache_folder() or Path(os.devnull)) / "fits" / name  # without a home, nowhere
-
-
-def _remembered(note: Path) -> Mapping[str, list[str]] | None:
-    """What was found before, or None."""
-    with suppress(OSError, ValueError):
-        found = json.loads(note.read_text(encoding="utf-8"))
-        if isinstance(found, dict) and set(found) == {"unused", "dropped"}:
-            return found
-    return None
-
-
-def _remember(found: Mapping[str, list[str]], note: Path) -> None:
-    """Keep it where that is possible: a read-only home costs some seconds, not the run."""
-    with suppress(OSError):
-        note.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", dir=note.parent, delete=False) as aside:
-            json.dump(found, aside)
-        os.replace(aside.name, note)
+    return digest([*seen, model.trust_remote_code])

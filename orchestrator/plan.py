@@ -11,10 +11,11 @@ from orchestrator import context_length
 from orchestrator.examples import Record, of_content
 from orchestrator.pack import Ledger, Missing, pack, possible
 from orchestrator.workers.gpus import visible_gpus
-from studies import miniworld, model_files
+from studies import miniworld
 from studies.contents import Content
 from studies.inputs import Inputs
-from studies.model_files import may_chat, may_read
+from studies.models.facts import distinct, facts
+from studies.models.tokenizer import may_chat, may_read
 from studies.rows import Source
 from studies.spec import ModelFacts, Unit
 from studies.study import Grid, Study
@@ -96,7 +97,7 @@ def build(
     Raises:
         ValueError: anything in the study that does not exist or does not fit together.
     """
-    models = model_files.distinct(model_files.facts(model) for model in study.models)
+    models = distinct(facts(model) for model in study.models)
     kept: list[Record] = []
     ledger = Ledger(done, failed)
     inputs = Inputs(

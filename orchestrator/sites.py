@@ -12,7 +12,7 @@ from studies.options import Loading
 from studies.spec import Model
 
 if TYPE_CHECKING:
-    from actors.structure.site_map import SiteRow
+    from actors.families.site_map import SiteRow
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,10 +40,10 @@ def show_sites(model: Model, *, device: str, console: Console) -> bool:
     Raises:
         ValueError: the model cannot be loaded, or a module took no part in a forward pass.
     """
-    from actors.check import prove_interventions
+    from actors.families.site_map import site_map
     from actors.model import load
-    from actors.structure.site_map import site_map
-    from studies.model_files import facts
+    from actors.passes.check import prove_interventions
+    from studies.models.facts import facts
 
     with console.status("loading the model"):
         loaded = load(facts(model), device=device, proof=False)
@@ -71,8 +71,8 @@ def show_families(*, console: Console) -> bool:
     Raises:
         ValueError: one of them cannot be read.
     """
-    from actors.structure.families import FAMILIES, prove_family
-    from actors.structure.site_map import exceptions
+    from actors.families.families import FAMILIES, prove_family
+    from actors.families.site_map import exceptions
 
     table = Table("family", "such as", title="Families proven on small random models")
     table.add_column("claims that hold", justify="right")

@@ -1,13 +1,14 @@
 """Open the files that people hand over, whatever they turn out to be: data sets and prompts.
 
-A file is a regular one, of UTF-8, with lines of bearable length that end in a line feed. What is
-not is refused by its name and line. What the lines mean is not known here.
+A file is a regular one, of UTF-8, with lines of bearable length that end in a line feed. Anything
+else is refused, with its name and line.
 """
 
 import json
 import os
 import stat
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 # Longer than any book in a data set; a file without line ends would take all memory.
@@ -65,7 +66,7 @@ def parse(line: str, *, where: str) -> object:
         ValueError: it is not JSON, or no value that a program could keep.
     """
     try:
-        value = json.loads(line, object_pairs_hook=_once, parse_constant=_refuse_constant)
+        value = json.loads(line, object_pairs_hook=_fields, parse_constant=_refuse_constant)
         if "\\u" in line:  # half of a pair of surrogates can only come from an escape
             json.dumps(value, ensure_ascii=False).encode()
     except UnicodeEncodeError as error:
@@ -96,13 +97,21 @@ def objects(path: Path) -> Iterator[tuple[str, dict[str, object]]]:
         yield f"line {number}", value
 
 
-def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
+def unique(pairs: list[tuple[str, object]], *, message: str) -> dict[str, object]:
+    """An object of JSON in which no name occurs twice, as the second would win unnoticed.
+
+    Raises:
+        ValueError: one does: the `message`, with {name}.
+    """
     found = dict(pairs)
     if len(found) < len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"field {twice!r} stands there twice")
+        raise ValueError(message.format(name=repr(twice)))
     return found
+
+
+_fields = partial(unique, message="field {name} stands there twice")
 
 
 def _refuse_constant(name: str) -> object:

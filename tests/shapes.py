@@ -15,13 +15,13 @@ import transformers
 from torch import nn
 from transformers import AutoModelForCausalLM, PretrainedConfig, PreTrainedModel
 
-from actors.batching import TokenBudget
-from actors.check import can_share
-from actors.loading.weights import attentions
+from actors.loading.weights import with_attention
 from actors.model import LoadedModel
-from actors.positions import find_positions
+from actors.passes.batching import TokenBudget
+from actors.passes.check import can_share
+from actors.passes.positions import find_positions
 from actors.structure.find import find
-from actors.tokenised import prefix_of
+from actors.tokens.tokenised import prefix_of
 from studies.spec import ModelFacts
 from tests import tiny
 
@@ -230,19 +230,16 @@ def make(name: str) -> Made:
         attention=str(model.config._attn_implementation),
         prefix=prefix_of(tokenizer),
         vocabulary=len(model.get_input_embeddings().weight),
-        shares=positions.counted is None and can_share(sites),
+        shares=can_share(sites, positions),
         budget=TokenBudget(100_000, positions),
     )
     return Made(loaded, untouched)
 
 
 def _model(config: PretrainedConfig) -> PreTrainedModel:
-    for attention in attentions(config):
-        try:
-            return AutoModelForCausalLM.from_config(
-                config, dtype=torch.float32, attn_implementation=attention
-            )
-        except ValueError as error:
-            if attention == "eager" or "scaled_dot_product_attention" not in str(error):
-                raise
-    raise AssertionError("the loop above returns or raises")
+    def random(attention: str) -> PreTrainedModel:
+        return AutoModelForCausalLM.from_config(
+            config, dtype=torch.float32, attn_implementation=attention
+        )
+
+    return with_attention(config, random)[0]

@@ -13,7 +13,8 @@ from transformers import AutoModelForCausalLM
 from actors.model import load
 from orchestrator.workers import worker
 from studies.asking import Chat
-from studies.model_files import facts, may_chat
+from studies.models.facts import facts
+from studies.models.tokenizer import may_chat
 from studies.spec import Model, ModelFacts
 from tests import tiny
 from tests.folders import add, lora, plain, touch

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from actors.alignment import align, chance_of, mutual_nearest
+from actors.measures.alignment import align, chance_of, mutual_nearest
 from tests import oracle, oracle_similarity
 from tests.rounding import of_sum
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from actors.alignment import chance_of
+from actors.measures.alignment import chance_of
 from actors.work import run_unit
 from studies.spec import Cell, Switches
 from tests import oracle, oracle_similarity, tiny

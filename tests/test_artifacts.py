@@ -21,7 +21,7 @@ from orchestrator.stop import Wish
 from orchestrator.storage import artifacts
 from orchestrator.storage.store import Store
 from orchestrator.workers.events import Cluster
-from studies.model_files import facts
+from studies.models.facts import facts
 from studies.spec import Model, Unit
 from studies.study import Study
 from tests import makers

@@ -23,10 +23,10 @@ from actors.model import load
 from actors.model_actor import ModelActor
 from orchestrator import models
 from studies.contents import ChoiceItem
-from studies.model_files import facts
+from studies.models.facts import facts
+from studies.models.weights import tensors_of
 from studies.spec import Model
 from studies.study import Study
-from studies.weight_files import tensors_of
 from tests import tiny, world
 from tests.broken import (
     FREQUENCIES,

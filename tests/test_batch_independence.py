@@ -14,20 +14,20 @@ import torch
 from torch import Tensor, nn
 from transformers import GenerationConfig, PreTrainedModel
 
-from actors.batching import TokenBudget
-from actors.branches import Segment, pack, reach
 from actors.extraction.capture import Reading, capture
 from actors.extraction.lens import lens
 from actors.extraction.neurons import statistics
-from actors.finetune import Lesson, _backward
 from actors.harness.pairs import Pair
 from actors.harness.read import read_pairs
 from actors.intervention.setting import Intervention
-from actors.intervention.sweep import sweep
 from actors.model import LoadedModel, load
+from actors.passes.batching import TokenBudget
+from actors.passes.tree_attention import Segment, pack, reach
 from actors.prediction.generate import generate_tokens
 from actors.prediction.predict import Question
 from actors.prediction.score import read_options
+from actors.sweeping.sweep import sweep
+from actors.training.finetune import Lesson, _backward
 from tests import rounding, shapes
 from tests.shapes import LAYERS, Made
 

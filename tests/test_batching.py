@@ -5,7 +5,7 @@ import random
 import pytest
 import torch
 
-from actors.batching import Batch, TokenBudget, distinct, pad, plan
+from actors.passes.batching import Batch, TokenBudget, distinct, pad, plan
 
 
 @pytest.mark.parametrize("budget", [1, 40, 300, 5000])

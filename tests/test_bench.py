@@ -6,10 +6,10 @@ import math
 import pytest
 import torch
 
-from actors.measuring import bench, shapes
-from actors.measuring.ceiling import Ceiling, count_weights
-from actors.measuring.tasks import TASKS
-from actors.structure.site_map import site_map
+from actors.families.site_map import site_map
+from actors.speed import bench, shapes
+from actors.speed.ceiling import Ceiling, count_weights
+from actors.speed.tasks import TASKS
 from tests import tiny
 from tests.world import run
 

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from actors.branches import Packed, Row, Segment, attention, pack, size
 from actors.model import LoadedModel
+from actors.passes.tree_attention import Packed, Row, Segment, attention, pack, size
 from tests import oracle, tiny
 from tests.questions import ids
 from tests.rounding import assert_near, of_model

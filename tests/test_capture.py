@@ -7,10 +7,10 @@ from dataclasses import replace
 import pytest
 import torch
 
-from actors.alignment import align
-from actors.batching import TokenBudget
 from actors.extraction.capture import Reading, capture, tokens
+from actors.measures.alignment import align
 from actors.model import LoadedModel, load
+from actors.passes.batching import TokenBudget
 from actors.structure.sites import SITES, SiteName, watch, watch_input
 from studies.measures import State
 from studies.spec import POOLINGS

@@ -15,7 +15,7 @@ from studies.contents import Bitext, ChoiceItem, ChoiceSet
 from studies.kinds import choices
 from studies.kinds.alignment import AlignmentGrid
 from studies.kinds.choices import ChoiceGrid
-from studies.model_files import facts
+from studies.models.facts import facts
 from studies.spec import Model, Row
 from tests import oracle
 from tests.rounding import TINY

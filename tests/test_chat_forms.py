@@ -12,9 +12,9 @@ from types import SimpleNamespace
 import pandas as pd
 import pytest
 
-from actors.chat import beginning
 from actors.model import LoadedModel, load
 from actors.prediction.score import _otherwise, ask, score
+from actors.tokens.chat import beginning
 from analysis import prose
 from analysis.material import Material
 from analysis.shared import quality
@@ -23,7 +23,8 @@ from studies import prompts
 from studies.asking import Asking, Chat, template_arguments
 from studies.contents import ChoiceItem, ChoiceSet
 from studies.kinds.choices import ChoiceGrid
-from studies.model_files import facts, may_chat, may_read
+from studies.models.facts import facts
+from studies.models.tokenizer import may_chat, may_read
 from studies.spec import Model
 from tests import oracle
 from tests.rounding import of_model

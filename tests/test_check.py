@@ -9,15 +9,15 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from actors.branches import _Masks
-from actors.check import can_share, prove_interventions
 from actors.extraction.lens import lens
 from actors.intervention.setting import Intervention
-from actors.intervention.sweep import sweep
-from actors.measuring.equalities import Equality, equalities
 from actors.model import LoadedModel
+from actors.passes.check import can_share, prove_interventions
+from actors.passes.tree_attention import _Masks
 from actors.prediction.score import read_options
+from actors.speed.equalities import Equality, equalities
 from actors.structure.sites import first_tensor
+from actors.sweeping.sweep import sweep
 from studies.spec import Dtype
 from tests import oracle, oracle_interventions, tiny
 from tests.questions import QUESTIONS

@@ -18,11 +18,11 @@ from transformers.models.auto.tokenization_auto import (
 from actors.model import load
 from actors.prediction.generate import generate_tokens
 from orchestrator.workers import worker
-from studies.chosen_files import LEFT_OUT, SMALL_FILES, TOKENIZER_FILES, choose
 from studies.contents import GenerationItem, GenerationSet
 from studies.kinds import generation
-from studies.model_files import facts
-from studies.model_folder import opened
+from studies.models.facts import facts
+from studies.models.files import LEFT_OUT, SMALL_FILES, TOKENIZER_FILES, choose
+from studies.models.folder import opened
 from studies.spec import Model
 from tests import tiny
 from tests.folders import (
@@ -215,7 +215,7 @@ def test_every_name_that_a_tokenizer_class_asks_for_is_known():
 
 
 def test_what_a_plan_fetches_of_a_model_is_all_that_is_chosen_of_it(tmp_path: Path):
-    """A worker fetches by the same list: `model_files` has one function for both."""
+    """A worker fetches by the same list: studies.models.folder has one function for both."""
     for number, make in enumerate(MAKERS):
         folder, trust = make(tmp_path / str(number)), make in TRUSTED
         chosen = choose(folder, trust_remote_code=trust, where="it")

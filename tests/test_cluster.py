@@ -22,7 +22,7 @@ from orchestrator.scheduling.actions import Node
 from orchestrator.workers import address, gpus, worker
 from orchestrator.workers.machines import Listed, Machines
 from orchestrator.workers.worker import Look
-from studies.model_files import facts
+from studies.models.facts import facts
 from studies.spec import Model
 from tests import world
 from tests.world import ROOT, run, same

@@ -12,8 +12,9 @@ from torch import Tensor, nn
 from transformers import Gemma3Config
 
 from actors.model import LoadedModel, load
-from actors.prediction.decode import Chooser, Sampling, ends_of
+from actors.prediction.decode import Chooser, Sampling
 from actors.prediction.generate import generate_tokens
+from actors.tokens.tokenised import ends_of
 from tests import oracle, tiny
 from tests.rounding import TINY
 from tests.tiny import generate

@@ -24,7 +24,7 @@ from orchestrator.storage.tables import ALL_TABLES
 from studies import generation_items
 from studies.asking import Chat
 from studies.contents import GenerationSet, Sampling
-from studies.model_files import facts
+from studies.models.facts import facts
 from studies.rows import Source
 from studies.spec import Model, ModelFacts, Row
 from tests import tiny

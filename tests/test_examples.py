@@ -14,7 +14,7 @@ from orchestrator.__main__ import BAD_INPUT, main
 from orchestrator.storage.store import Store
 from studies.asking import Chat
 from studies.contents import Bitext, ChoiceItem, ChoiceSet, GenerationItem, GenerationSet
-from studies.model_files import facts
+from studies.models.facts import facts
 from studies.spec import Model
 from tests.test_languages_without_rows import ROW
 
@@ -231,7 +231,7 @@ def test_a_later_launch_keeps_what_earlier_models_were_given(tmp_path: Path) -> 
 def test_a_tokenizer_that_fails_in_any_way_costs_its_example_and_not_the_run(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from actors.loading import tokenizer
+    from actors.tokens import tokenizer
 
     def fail(*_: object, **__: object) -> None:
         raise KeyError("vocab")

@@ -14,18 +14,18 @@ import torch
 from torch import Tensor
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 
-from actors.check import prove_interventions
 from actors.extraction.capture import Reading, capture
 from actors.extraction.lens import lens
-from actors.extraction.observe import Watcher, observe
+from actors.families.families import FAMILIES
 from actors.intervention.setting import Intervention, Setting
-from actors.intervention.sweep import sweep
 from actors.model import LoadedModel, load
+from actors.passes.check import prove_interventions
+from actors.passes.observe import Watcher, observe
 from actors.prediction.score import read_options
-from actors.structure.families import FAMILIES
 from actors.structure.find import find
 from actors.structure.proof import claims, prove
 from actors.structure.sites import NEURONS, SITES, SiteName
+from actors.sweeping.sweep import sweep
 from actors.work import run_unit
 from studies.kinds.alignment import AlignmentGrid
 from studies.spec import Cell, Dtype

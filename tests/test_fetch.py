@@ -17,7 +17,7 @@ from orchestrator import cluster as clusters
 from orchestrator.workers import prefetch
 from orchestrator.workers.prefetch import Prefetches
 from orchestrator.workers.worker import studies_folder
-from studies.model_files import facts
+from studies.models.facts import facts
 from studies.spec import Model, ModelFacts
 from tests import tiny
 

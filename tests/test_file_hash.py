@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from studies import file_hash as hashing
-from studies.file_hash import IN_FULL, file_hash
+from studies.models import hashing
+from studies.models.hashing import IN_FULL, file_hash
 
 # Three tensors; the header tells where each lies.
 SIZE = 1000
@@ -224,7 +224,7 @@ def test_without_a_cache_there_is_a_hash_and_nothing_is_left(
 def test_many_processes_write_one_note(tmp_path: Path, notes: Path):
     path = weights(tmp_path / "w")
     code = (
-        "import sys; from pathlib import Path; from studies import file_hash as hashing\n"
+        "import sys; from pathlib import Path; from studies.models import hashing\n"
         "hashing.REMEMBERED_BYTES, hashing.SETTLED_SECONDS = 0, -1e9\n"
         "print({hashing.file_hash(Path(sys.argv[1])) for _ in range(20)})"
     )

@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 import torch
 
-from actors.batching import TokenBudget
-from actors.finetune import Lesson, adapted, finetune
 from actors.model import load
+from actors.passes.batching import TokenBudget
+from actors.training.finetune import Lesson, adapted, finetune
 from studies.contents import FineTuning
 from tests import tiny
 

@@ -14,12 +14,11 @@ from torch import Tensor, nn
 from transformers import GenerationConfig, PreTrainedModel
 
 import actors.prediction.generate
-from actors.batching import TokenBudget
 from actors.intervention.setting import Intervention, Setting
 from actors.model import LoadedModel, load
+from actors.passes.batching import TokenBudget
 from actors.prediction.decode import Sampling
 from actors.prediction.generate import Generated, generate_tokens
-from studies import model_files
 from studies.spec import Model
 from tests import oracle, tiny
 from tests.rounding import TINY
@@ -274,7 +273,7 @@ def test_the_folders_own_settings_do_not_leak(tmp_path: Path) -> None:
         "eos_token_id": [END, 76],
     }
     (folder / "generation_config.json").write_text(json.dumps(own))
-    found = model_files.facts(Model(id=str(folder)))
+    found = facts(Model(id=str(folder)))
     assert found.ends == (76,)
     loaded = load(found, device="cpu")
     settings = loaded.model.generation_config

@@ -12,7 +12,8 @@ from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM
 
 from actors.model import load
-from studies.model_files import count_tokens, facts
+from studies.models.facts import facts
+from studies.models.tokenizer import count_tokens
 from studies.spec import Model
 from tests import tiny
 from tests.world import run, table

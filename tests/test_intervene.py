@@ -10,10 +10,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from actors.extraction.observe import Watcher, observe
 from actors.intervention.intervene import Edit, Place, apply, armed, gather, places_of
 from actors.intervention.setting import OPERATIONS, WHERES, Intervention, Setting, check
 from actors.model import LoadedModel
+from actors.passes.observe import Watcher, observe
 from actors.structure.sites import SiteName, skip
 from tests import oracle, oracle_families, oracle_interventions, tiny
 from tests.questions import ids

@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from actors.batching import TokenBudget
 from actors.extraction.lens import LensHead, LensNorm, lens
+from actors.passes.batching import TokenBudget
 from actors.prediction.predict import NODES_AT_ONCE, Question
 from actors.prediction.score import read_options
 from tests import oracle, tiny

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from studies import links
+from studies.models import links
 
 
 def test_links_are_laid_once_and_again_where_they_are_damaged(tmp_path: Path):

@@ -20,7 +20,7 @@ from actors.loading.weights import load_weights, quantiser
 from actors.model import load
 from actors.structure.find import find
 from actors.structure.proof import prove
-from studies.model_files import facts
+from studies.models.facts import facts
 from studies.spec import Model, ModelFacts
 from tests import tiny, world
 

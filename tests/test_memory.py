@@ -12,9 +12,9 @@ from actors.loading import memory
 from actors.loading.device import find_place
 from actors.loading.memory import Need, available_memory, choose, need
 from actors.model import load
-from studies.model_files import count_weights, facts
+from studies.models.facts import facts
+from studies.models.weights import Numbers, count_numbers, count_weights, tensors_in
 from studies.spec import Model, ModelFacts
-from studies.weight_files import Numbers, count_numbers, tensors_in
 from tests import tiny
 
 GB = 10**9
@@ -172,7 +172,7 @@ def test_facts_give_the_bytes_in_the_chosen_form():
 
 def test_planning_for_quantised_and_adapted_models_imports_no_torch():
     code = (
-        "import sys; from studies.model_files import facts; from studies.spec import Model; "
+        "import sys; from studies.models.facts import facts; from studies.spec import Model; "
         "facts(Model(id='miniworld-llama', quantisation='8bit')); "
         "print([m for m in ('torch', 'transformers', 'peft') if m in sys.modules])"
     )

@@ -9,15 +9,15 @@ from pathlib import Path
 import pytest
 from tokenizers import Tokenizer
 
-from actors.alignment import align
 from actors.kinds.given import PivotCache
+from actors.measures.alignment import align
 from actors.model import load
 from actors.model_actor import ModelActor
 from actors.work import run_unit
 from studies import miniworld
 from studies.contents import ChoiceItem, ChoiceSet
 from studies.kinds.choices import ChoiceGrid
-from studies.model_files import facts
+from studies.models.facts import facts
 from studies.spec import Cell, Model, ModelFacts, Row, Unit
 from tests import oracle, tiny
 from tests.alignment_units import OTHERS, WORDS, bitext, cells, documented, unit

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from actors.batching import TokenBudget, plan
 from actors.extraction.capture import tokens
 from actors.extraction.neurons import NeuronSite, NeuronStatistics, Weight, merge, statistics
 from actors.model import LoadedModel, load
+from actors.passes.batching import TokenBudget, plan
 from actors.structure.sites import watch_input
 from studies.spec import Dtype
 from tests import oracle, tiny

@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 import torch
 
-from actors import finetune
 from actors.model import load
 from actors.prediction.score import score
+from actors.training import finetune
 from orchestrator import plan as plans
 from studies import benchmarks
 from studies.kinds.alignment import AlignmentGrid
@@ -17,7 +17,7 @@ from studies.kinds.choices import ChoiceGrid
 from studies.kinds.generation import GenerationGrid
 from studies.kinds.training import TransferGrid
 from studies.measures import NEURONXA
-from studies.model_files import facts
+from studies.models.facts import facts
 from studies.recipes import RECIPES
 from studies.recipes.neuronxa import Options
 from studies.rows import Source

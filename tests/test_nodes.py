@@ -22,7 +22,7 @@ from orchestrator import cluster as clusters
 from orchestrator.workers.events import Event
 from studies.contents import Bitext
 from studies.kinds.alignment import AlignmentGrid
-from studies.model_files import facts
+from studies.models.facts import facts
 from studies.spec import Model, Unit
 from tests.test_places import hostile
 from tests.units import of_bitexts
@@ -217,7 +217,7 @@ ELSEWHERE = """
 import orchestrator.entry
 import os, sys, time
 from orchestrator import cluster as clusters
-from studies.model_files import facts
+from studies.models.facts import facts
 from studies.spec import Model
 model = facts(Model(id="miniworld-llama"))
 cluster = clusters.connect({address!r}, device="auto")
@@ -272,7 +272,7 @@ from ray._raylet import GcsClient
 from ray.cluster_utils import Cluster
 from orchestrator import cluster as clusters
 from orchestrator.workers import listing
-from studies.model_files import facts
+from studies.models.facts import facts
 from studies.spec import Model
 listing.LOST_SECONDS = 3.0
 local = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from actors.extraction.observe import Watcher, observe
+from actors.passes.observe import Watcher, observe
 from actors.structure.sites import SITES, SiteName
 from tests import oracle, tiny
 from tests.questions import ids

@@ -15,7 +15,7 @@ from studies.asking import Chat
 from studies.flags import read
 from studies.kinds.alignment import AlignmentGrid
 from studies.kinds.choices import ChoiceGrid
-from studies.model_files import facts
+from studies.models.facts import facts
 from studies.recipes import RECIPES, latent_process
 from studies.recipes.neuronxa import Options
 from studies.rows import Source

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from actors.points import lay_out
+from actors.measures.projection import lay_out
 from actors.work import run_unit
 from studies.contents import Bitext, Bitexts
 from studies.kinds.alignment import AlignmentGrid

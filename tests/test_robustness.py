@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from actors.alignment import chance_of, mutual_nearest, similarity
-from actors.robustness import (
+from actors.measures.alignment import chance_of, mutual_nearest, similarity
+from actors.measures.robustness import (
     Check,
     band_sizes,
     by_length,

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from actors.batching import TokenBudget
 from actors.model import LoadedModel, load
+from actors.passes.batching import TokenBudget
 from actors.prediction.score import choose, score
 from studies.contents import ChoiceItem
 from tests import oracle, tiny

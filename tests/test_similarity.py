@@ -8,7 +8,7 @@ import scipy.linalg
 import torch
 from torch import Tensor
 
-from actors.similarity import anc, cka, cosine, svcca
+from actors.measures.similarity import anc, cka, cosine, svcca
 from tests import oracle_similarity as oracle
 
 

@@ -10,10 +10,10 @@ from torch import Tensor
 from actors.extraction.vectors import SteeringVectors, random_like, read_vectors
 from actors.intervention.intervene import Edit, armed, gather, places_of
 from actors.intervention.setting import Intervention
-from actors.intervention.sweep import sweep
 from actors.model import LoadedModel
 from actors.prediction.predict import Question
 from actors.prediction.score import score
+from actors.sweeping.sweep import sweep
 from actors.work import run_unit
 from studies.asking import Steering
 from studies.contents import ChoiceItem

@@ -10,15 +10,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from actors.batching import TokenBudget
-from actors.intervention import fork
-from actors.intervention.grid import Swept
 from actors.intervention.setting import Intervention, Setting
-from actors.intervention.sweep import sweep, sweep_choices
 from actors.model import LoadedModel
+from actors.passes.batching import TokenBudget
 from actors.prediction.predict import Question
 from actors.prediction.score import read_options, score
 from actors.structure.sites import SiteName
+from actors.sweeping import last_token
+from actors.sweeping.grid import Swept
+from actors.sweeping.sweep import sweep, sweep_choices
 from studies.contents import ChoiceItem
 from tests import oracle_families, oracle_interventions, tiny
 from tests.questions import QUESTIONS, ids
@@ -149,7 +149,7 @@ def test_settings_at_the_last_token_that_fill_several_rows(family: str) -> None:
         (at(loaded, "resid_post", 1 + turn % 2, where="last", coefficient=turn / 50),)
         for turn in range(300)
     ]
-    rows = 300 * 8 / fork.ROW_NODES
+    rows = 300 * 8 / last_token.ROW_NODES
     assert rows > 2
     found = sweep(loaded, [question], settings)
     chosen = [0, 1, *range(115, 135), *range(245, 255), 299]

@@ -18,7 +18,7 @@ from tokenizers import (
 )
 
 from actors.description import describe
-from actors.loading.tokenizer import load_tokenizer
+from actors.tokens.tokenizer import load_tokenizer
 from orchestrator.showing.snapshot import Progress
 from orchestrator.showing.viewers import PlainViewer
 from studies.spec import ModelFacts
@@ -170,7 +170,7 @@ def test_what_tokenizer_config_adds_to_the_file_is_kept_and_said(tmp_path: Path)
 def test_a_file_that_holds_no_tokenizer_is_one_sentence(tmp_path: Path):
     model = model_with("nothing", tmp_path)
     (tmp_path / "tokenizer.json").write_text("{}")
-    with pytest.raises(ValueError, match=r"tokenizer\.json holds no tokenizer \(.*\): download"):
+    with pytest.raises(ValueError, match=r"tokenizer\.json is not a tokenizer \(.*\): copy"):
         load_tokenizer(model, folder=model.folder)
 
 

@@ -20,9 +20,9 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
+from actors.families import families
 from actors.model import LoadedModel, load
 from actors.prediction.generate import Generated, generate_tokens
-from actors.structure import families
 from studies.spec import Dtype, ModelFacts
 
 # With a gate beside the neurons, the up projection; and without one.

@@ -16,11 +16,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from actors.batching import Batch, Distinct, distinct, pad
-from actors.extraction.observe import Watcher, finite, lengths_of, observe
+from actors.errors import finite
 from actors.intervention.intervene import armed, gather, places_of
 from actors.intervention.setting import Setting, check
 from actors.model import LoadedModel
+from actors.passes.batching import Batch, Distinct, distinct, pad
+from actors.passes.observe import Watcher, lengths_of, observe
 from actors.structure.sites import SiteName, Sites
 from studies.measures import State
 from studies.spec import POOLINGS, Pooling

@@ -7,16 +7,16 @@ that is predicted. At the last layer this is the model's own answer. Options sha
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Literal, get_args
 
 import torch
 from torch import Tensor
 
-from actors.batching import OVERFLOW, Batch
-from actors.branches import attention, pack, size
-from actors.extraction.observe import Watcher, observe
+from actors.errors import OVERFLOW
 from actors.model import LoadedModel
+from actors.passes.batching import Batch
+from actors.passes.observe import Watcher, observe
+from actors.passes.tree_attention import attention, pack, size
 from actors.prediction.predict import Head, Question, lay_out, log_softmax_at, take_apart, want
 from actors.structure.sites import Sites
 
@@ -67,20 +67,20 @@ def lens(
     def read_out(stream_ND: Tensor) -> Tensor:
         return _logits(loaded.sites, stream_ND, norm=norm, head=head, softcap=softcap)
 
-    return _read(loaded, questions, chosen, read_out)
+    apart = take_apart(loaded, questions)
+    if apart is None:
+        return _read(loaded, questions, chosen, read_out)
+    latent = _read(loaded, apart.questions, chosen, read_out)
+    joined = [
+        apart.join([own[layer] for own in latent], questions=len(questions)) for layer in chosen
+    ]
+    return [dict(zip(chosen, own, strict=True)) for own in zip(*joined, strict=True)]
 
 
 def _read(
     loaded: LoadedModel, questions: Sequence[Question], layers: Sequence[int], read_out: Head
 ) -> list[Latent]:
-    """What `read_out` makes of the stream at these layers, for every question."""
-    apart = take_apart(questions, side=loaded.side)
-    if apart.questions != list(questions):
-        latent = _read(replace(loaded, shares=True), apart.questions, layers, read_out)
-        joined = [
-            apart.join([own[layer] for own in latent], questions=len(questions)) for layer in layers
-        ]
-        return [dict(zip(layers, own, strict=True)) for own in zip(*joined, strict=True)]
+    """What `read_out` makes of the stream at these layers, for every question, each in a row."""
     layouts = [lay_out(question) for question in questions]
     found: list[Latent] = [{} for _ in questions]
 

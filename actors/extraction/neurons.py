@@ -12,9 +12,10 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from actors.extraction.observe import finite, lengths_of
+from actors.errors import finite
 from actors.extraction.tally import Corpus, NeuronSite
 from actors.model import LoadedModel
+from actors.passes.observe import lengths_of
 
 # Shapes: F neurons, P percentiles, S statistics
 

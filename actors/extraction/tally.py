@@ -12,10 +12,10 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from actors.batching import Batch, pad
-from actors.extraction.observe import Watcher, observe
 from actors.extraction.percentiles import Selection, of_rows
 from actors.model import LoadedModel
+from actors.passes.batching import Batch, pad
+from actors.passes.observe import Watcher, observe
 
 # Shapes: B rows, T tokens, N counted tokens, F neurons, P percentiles, S statistics, V byte values
 

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import jinja2
 
-from actors.chat import render
 from actors.harness.pairs import Pair, encode, encode_pairs, prefix_token, window
 from actors.harness.read import Likelihood, read_pairs
 from actors.intervention.setting import Intervention, Setting
 from actors.model import LoadedModel, too_long
 from actors.prediction.decode import Sampling
 from actors.prediction.generate import Generated, generate_tokens
+from actors.tokens.chat import render
 
 try:
     from lm_eval.api.model import TemplateLM

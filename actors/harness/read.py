@@ -10,12 +10,13 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from actors.batching import OVERFLOW, Batch
-from actors.branches import attention, pack, size
+from actors.errors import OVERFLOW
 from actors.harness.pairs import Pair
 from actors.intervention.intervene import armed, gather, places_of
 from actors.intervention.setting import Setting, check
 from actors.model import LoadedModel
+from actors.passes.batching import Batch
+from actors.passes.tree_attention import attention, pack, size
 from actors.prediction.predict import Question, lay_out, log_softmax_at, want
 
 # Nodes of a row that hang from one context, in contexts or in all: every row runs its context

@@ -10,10 +10,10 @@ from typing import NamedTuple
 
 from actors.harness.pairs import Pair, encode_pairs
 from actors.intervention.setting import Setting
-from actors.intervention.sweep import sweep
 from actors.model import LoadedModel
 from actors.prediction.predict import Question
 from actors.prediction.score import Choice, choose, read_options
+from actors.sweeping.sweep import sweep
 from studies.contents import ChoiceItem, Normalise
 
 # Log-probabilities [question][option][token].

@@ -1,1 +1,1 @@
-"""A model changed while it runs, one setting or a whole grid of them."""
+"""One change of the activations, and how it is made while a model runs."""

@@ -12,14 +12,14 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from actors.alignment import align, similarity
 from actors.answer import Found
 from actors.extraction.capture import Reading, capture
 from actors.kinds.given import Given, LanguageVectors, PivotCache
+from actors.measures.alignment import align, similarity
+from actors.measures.projection import lay_out
+from actors.measures.robustness import checks
+from actors.measures.similarity import anc, cka, cosine, svcca
 from actors.model import LoadedModel
-from actors.points import lay_out
-from actors.robustness import checks
-from actors.similarity import anc, cka, cosine, svcca
 from studies.asking import Chat
 from studies.contents import Bitext, Bitexts
 from studies.kinds.alignment import AlignmentGrid

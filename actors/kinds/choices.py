@@ -3,11 +3,11 @@
 from contextlib import AbstractContextManager, nullcontext
 
 from actors.answer import Found
-from actors.finetune import adapted
 from actors.harness.score import score as score_as_the_harness
 from actors.kinds.given import Given
 from actors.model import LoadedModel
 from actors.prediction.score import Choice, score
+from actors.training.finetune import adapted
 from studies.contents import ChoiceItem, ChoiceSet, Content
 from studies.harness import PREFIX
 from studies.spec import Cell, Row, Unit

@@ -20,7 +20,7 @@ from actors.prediction.decode import draw
 from actors.prediction.generate import Prompt, check_request, fit, generate_tokens
 from actors.scoring.score import scored
 from actors.scoring.thoughts import Parts, parts
-from actors.tokenised import TokenisedModel
+from actors.tokens.tokenised import TokenisedModel
 from studies.asking import Chat
 from studies.contents import Content, GenerationItem, GenerationSet
 from studies.spec import Row, Unit

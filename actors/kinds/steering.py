@@ -19,13 +19,13 @@ from torch import Tensor
 from actors.answer import Found
 from actors.extraction.vectors import SteeringVectors, orthogonal_to, random_like, read_vectors
 from actors.intervention.setting import Intervention, Setting
-from actors.intervention.sweep import sweep
 from actors.kinds.choices import item_row
 from actors.kinds.given import Given
 from actors.model import LoadedModel
 from actors.prediction.predict import Question
 from actors.prediction.score import ask, choose
 from actors.structure.sites import Sites
+from actors.sweeping.sweep import sweep
 from studies.asking import Steering, text
 from studies.contents import ChoiceSet
 from studies.kinds.steering import SteeringGrid

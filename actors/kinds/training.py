@@ -4,9 +4,9 @@ import json
 from dataclasses import asdict
 
 from actors.answer import Found
-from actors.finetune import Lesson, finetune
 from actors.kinds.given import Given
 from actors.model import LoadedModel
+from actors.training.finetune import Lesson, finetune
 from studies.contents import TrainingSet
 from studies.spec import Cell, Row, Unit
 

@@ -12,9 +12,10 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from actors.errors import out_of_memory
 from actors.loading.values import refuse_values
 from actors.structure.probe import probe_ids
-from studies.adapter_files import WEIGHTS, opened
+from studies.models.adapter import WEIGHTS, opened
 from studies.spec import ModelFacts
 
 # Shapes: B rows, T tokens, V vocabulary
@@ -71,6 +72,8 @@ def _misfits(facts: ModelFacts, *, made_for: str) -> Iterator[None]:
             warnings.simplefilter("ignore")
             yield
     except (RuntimeError, ValueError, KeyError) as error:
+        if out_of_memory(error):
+            raise
         misfit = "size mismatch" in str(error)
         reason = "its weights have other shapes" if misfit else _first_line(error)
         raise ValueError(

@@ -3,7 +3,7 @@
 transformers is asked itself: it loads tensors without numbers, as the files' headers describe them,
 by the way that it loads the real ones, with the names and shapes that each family changes on that
 way. What it would only warn of, or drop without a word, is refused here, in a second and without a
-device. What numbers the tensors hold is for values.py to say.
+device. The numbers in the tensors are checked in values.py.
 """
 
 import logging
@@ -26,9 +26,10 @@ from transformers.models.auto.modeling_auto import (
 )
 from transformers.utils import logging as transformers_logging
 
-from studies.model_config import read_config
+from actors.errors import out_of_memory
+from studies.models.config import read_config
+from studies.models.weights import tensors_in, unfinished, weight_files
 from studies.spec import ModelFacts
-from studies.weight_files import tensors_in, unfinished, weight_files
 
 # Buffers that old files hold and every model makes anew from its configuration: by name, and by how
 # many sides they have, as a bias or a norm of that name would have another number.
@@ -115,6 +116,8 @@ def check(facts: ModelFacts, *, folder: str, stored: Mapping[str, tuple[int, ...
                 return Fit()
             model, info = _hollow(config, stored or {})
         except Exception as error:  # a configuration can be wrong in any way
+            if out_of_memory(error):
+                raise
             raise ValueError(
                 f"model {facts.label!r}: transformers can make no model of its config.json and "
                 f"weights ({_reason(error, read_config(Path(folder)))}); copy the folder again, or "

@@ -1,6 +1,6 @@
-"""What has to be so before vLLM opens a model: flags, environment, memory, and silence.
+"""Prepare for vLLM to open a model: flags, environment, memory, and silence.
 
-vLLM itself is unknown here (actors/engine.py).
+vLLM itself is imported in actors/engine.py alone.
 """
 
 import multiprocessing
@@ -17,9 +17,8 @@ from transformers import AutoConfig
 
 from actors.loading.memory import available_memory
 from actors.loading.opening import opening
-from actors.loading.tokenizer import load_tokenizer
-from actors.prediction.decode import ends_of
-from actors.tokenised import TokenisedModel, prefix_of
+from actors.tokens.tokenised import TokenisedModel, ends_of, prefix_of
+from actors.tokens.tokenizer import load_tokenizer
 from studies.spec import ModelFacts
 
 # In the worker's own process, without a report to vLLM's makers.

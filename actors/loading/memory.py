@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from studies.models.weights import Numbers
 from studies.spec import Dtype, ModelFacts, Quantisation
-from studies.weight_files import Numbers
 
 # Activations and buffers beside the weights; batches shrink to what is left, so a tenth will do.
 MARGIN = 1.1

@@ -3,8 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import torch
-
+from actors.errors import out_of_memory
 from studies.spec import ModelFacts
 
 
@@ -21,9 +20,9 @@ def opening(facts: ModelFacts, *, folder: str) -> Iterator[None]:
     """
     try:
         yield
-    except (torch.OutOfMemoryError, MemoryError):
-        raise  # no fault of the files
     except Exception as error:  # a folder can be wrong in any way
+        if out_of_memory(error):
+            raise
         said = str(error).strip().splitlines() or [type(error).__name__]
         if said[0].startswith(f"model {facts.label!r}"):
             raise

@@ -1,7 +1,7 @@
-"""Look at the numbers of stored weights: none that is no number, and no weight that is empty.
+"""Check the numbers of stored weights: no NaN, no infinity, no weight that is all zero.
 
-They are read from the files, before anything is made of them, so that a fault has the name that it
-has there, whatever loads, packs or spreads them afterwards.
+They are read from the files, before anything is made of them, so that a fault is named as it is
+there, whatever loads, packs or spreads them afterwards.
 """
 
 from collections.abc import Iterable, Set
@@ -11,7 +11,8 @@ import torch
 from safetensors import safe_open
 from torch import Tensor
 
-from studies.spec import ModelFacts
+from studies.models.hashing import per_file
+from studies.spec import Dtype, ModelFacts
 
 DTYPES = {
     "float32": torch.float32,
@@ -37,22 +38,42 @@ def refuse_values(
         unread: tensors that loading leaves out.
         integers: tensors that may be whole numbers; None where any may, as packed weights are.
     """
+    may_be = None if integers is None else frozenset(integers)
     for path in files:
-        with safe_open(path, framework="pt") as file:
-            for name in list(file.keys()):
-                if name in unread:
-                    continue
-                tensor = file.get_tensor(name)
-                fault = _fault(tensor, facts, may_be_zero=name.endswith("bias"))
-                packed = integers is None or name in integers
-                if not packed and not tensor.is_floating_point():
-                    fault = f"is stored as {tensor.dtype}, and no weight is a whole number"
-                if fault:
-                    raise ValueError(f"model {facts.label!r}: {name} in {path.name} {fault}")
+        try:
+            _check(path, facts.dtype, facts.allow_odd_weights, frozenset(unread), may_be)
+        except _WrongValueError as error:
+            raise ValueError(f"model {facts.label!r}: {error}") from None
 
 
-def _fault(tensor: Tensor, facts: ModelFacts, *, may_be_zero: bool) -> str:
-    """What is wrong with a weight, or nothing."""
+class _WrongValueError(ValueError):
+    """A weight that is none."""
+
+
+@per_file()
+def _check(
+    path: Path,
+    dtype: Dtype,
+    allow_zero: bool,
+    unread: frozenset[str],
+    integers: frozenset[str] | None,
+) -> None:
+    """Read a file's weights; a process does so once as long as the file stays as it is."""
+    with safe_open(path, framework="pt") as file:
+        for name in list(file.keys()):
+            if name in unread:
+                continue
+            tensor = file.get_tensor(name)
+            fault = _fault(tensor, dtype, may_be_zero=allow_zero or name.endswith("bias"))
+            packed = integers is None or name in integers
+            if not packed and not tensor.is_floating_point():
+                fault = f"is stored as {tensor.dtype}, and no weight is a whole number"
+            if fault:
+                raise _WrongValueError(f"{name} in {path.name} {fault}")
+
+
+def _fault(tensor: Tensor, dtype: Dtype, *, may_be_zero: bool) -> str:
+    """The fault of a weight, or nothing."""
     if not tensor.is_floating_point() or tensor.numel() < 2:
         return ""
     if tensor.element_size() < 2:
@@ -63,9 +84,9 @@ def _fault(tensor: Tensor, facts: ModelFacts, *, may_be_zero: bool) -> str:
         return "holds NaN, which is no weight: copy the file again, or choose another model"
     if size == float("inf"):
         return "holds infinity, which is no weight: copy the file again, or choose another model"
-    if size > torch.finfo(DTYPES[facts.dtype]).max:
-        return f"holds {size:.3g}, too large for {facts.dtype}: use --dtype bfloat16 or float32"
-    if size == 0 and not may_be_zero and not facts.allow_odd_weights:
+    if size > torch.finfo(DTYPES[dtype]).max:
+        return f"holds {size:.3g}, too large for {dtype}: use --dtype bfloat16 or float32"
+    if size == 0 and not may_be_zero:
         return (
             "is all zero, as in a file that was not copied to its end: copy it again, or pass "
             "--allow-odd-weights if it is meant"

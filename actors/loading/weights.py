@@ -7,8 +7,10 @@ quantisation. Embeddings, head and norms keep the dtype, and layers compute in i
 """
 
 import logging
+from collections.abc import Callable, Mapping
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any, TypeVar
 
 from transformers import (
     AutoModelForCausalLM,
@@ -20,8 +22,10 @@ from transformers import (
 from actors.loading.architecture import check, refuse_differing, refuse_misfits
 from actors.loading.device import Place
 from actors.loading.values import DTYPES, refuse_values
+from studies.models.weights import tensors_of, weight_files
 from studies.spec import ModelFacts
-from studies.weight_files import tensors_of, weight_files
+
+T = TypeVar("T")
 
 
 def require_packages(facts: ModelFacts) -> None:
@@ -52,27 +56,25 @@ def load_weights(
             model does not fit after all.
     """
     refuse_odd(facts, folder=folder)
-    for attention in attentions(config):
-        try:
-            model, loading = AutoModelForCausalLM.from_pretrained(
-                folder,
-                dtype=DTYPES[facts.dtype],
-                attn_implementation=attention,
-                quantization_config=quantiser(facts),
-                use_safetensors=True,
-                trust_remote_code=facts.trust_remote_code,
-                local_files_only=True,
-                output_loading_info=True,
-                **_placement(facts, place),
-            )
-        except ValueError as error:
-            if attention == "eager" or "scaled_dot_product_attention" not in str(error):
-                raise
-            continue
-        refuse_misfits(facts, loading, stored=tensors_of(Path(folder)))
-        refuse_differing(facts, model)
-        return _settled(model, place), attention
-    raise AssertionError("the loop above returns or raises")
+
+    def load(attention: str) -> tuple[PreTrainedModel, Mapping[str, Any]]:
+        model, info = AutoModelForCausalLM.from_pretrained(
+            folder,
+            dtype=DTYPES[facts.dtype],
+            attn_implementation=attention,
+            quantization_config=quantiser(facts),
+            use_safetensors=True,
+            trust_remote_code=facts.trust_remote_code,
+            local_files_only=True,
+            output_loading_info=True,
+            **_placement(facts, place),
+        )
+        return model, info
+
+    (model, info), attention = with_attention(config, load)
+    refuse_misfits(facts, info, stored=tensors_of(Path(folder)))
+    refuse_differing(facts, model)
+    return _settled(model, place), attention
 
 
 def refuse_odd(facts: ModelFacts, *, folder: str) -> None:
@@ -82,14 +84,20 @@ def refuse_odd(facts: ModelFacts, *, folder: str) -> None:
     refuse_values(facts, files, unread=fit.unread, integers=fit.integers)
 
 
-def attentions(config: PretrainedConfig) -> tuple[str, ...]:
-    """The attention backends that a model may use, the fastest first.
+def with_attention(config: PretrainedConfig, make: Callable[[str], T]) -> tuple[T, str]:
+    """What `make` returns for the fastest attention backend that a model may use, and its name.
 
-    sdpa has no softcapping of attention logits; some versions drop it without a word.
+    That is sdpa, or eager where a family has no sdpa, or softcaps its attention logits, which some
+    versions of sdpa drop without a word.
     """
     text = config.get_text_config()  # that of a model with a vision part is nested
-    capped = getattr(text, "attn_logit_softcapping", None) is not None
-    return ("eager",) if capped else ("sdpa", "eager")
+    if getattr(text, "attn_logit_softcapping", None) is None:
+        try:
+            return make("sdpa"), "sdpa"
+        except ValueError as error:
+            if "scaled_dot_product_attention" not in str(error):
+                raise
+    return make("eager"), "eager"
 
 
 def quantiser(facts: ModelFacts) -> BitsAndBytesConfig | None:

@@ -1,7 +1,7 @@
 """Choose the next token from logits, and tell where a text ends.
 
 Greedy or sampled, each row of a batch is decided by itself: its noise follows from a seed and its
-prompt alone, its end from its own tokens. How logits come about is unknown here.
+prompt alone, its end from its own tokens.
 """
 
 import math
@@ -13,7 +13,6 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 from transformers import (
-    PretrainedConfig,
     PreTrainedTokenizerBase,
     TemperatureLogitsWarper,
     TopKLogitsWarper,
@@ -206,21 +205,3 @@ class Stopper:
     def finish(self, row: int, *, before: int, new: Sequence[int]) -> Ending:
         """The text of a row, given its last prompt token and all that came after."""
         return self._ends.finish(before=before, new=new, length=self._lengths.get(row))
-
-
-def ends_of(
-    config: PretrainedConfig, tokenizer: PreTrainedTokenizerBase, *, more: Sequence[int]
-) -> list[int]:
-    """Every token that a model's files name as the end of a text; chat models have several.
-
-    Args:
-        config: its configuration, which may have that of its text part nested.
-        tokenizer: its tokenizer.
-        more: those that its generation settings name, which are left out of the loader's folder.
-    """
-    found = set(more)
-    for source in (config, config.get_text_config(), tokenizer):
-        given = getattr(source, "eos_token_id", None)
-        if given is not None:
-            found.update(given if isinstance(given, list | tuple) else [given])
-    return sorted(found)

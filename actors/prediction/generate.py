@@ -2,7 +2,7 @@
 
 The loop, the cache and the masks are transformers' own; this file says what goes in, where an
 intervention acts, and refuses what would act elsewhere. Rows are padded on the left and know
-nothing of each other: a text does not depend on its batch. What texts are for is unknown here.
+nothing of each other: a text does not depend on its batch.
 """
 
 import math
@@ -14,13 +14,13 @@ import torch
 from torch import Tensor
 from transformers import GenerationConfig, PreTrainedModel
 
-from actors.batching import Batch
 from actors.intervention.intervene import Edit, Place, armed, gather, places_of
 from actors.intervention.setting import Setting, check
 from actors.model import LoadedModel
-from actors.prediction.decode import Chooser, Ends, Sampling, Stopped, Stopper, ends_of
+from actors.passes.batching import Batch
+from actors.prediction.decode import Chooser, Ends, Sampling, Stopped, Stopper
 from actors.structure.sites import Sites, watch_output
-from actors.tokenised import TokenisedModel, too_long
+from actors.tokens.tokenised import TokenisedModel, ends_of, too_long
 from studies.asking import Chat
 
 # Shapes: B rows, T tokens, D width

@@ -1,7 +1,7 @@
 """Log-probabilities of chosen tokens after chosen nodes: logits exist only where they are read.
 
-A question is a trunk and options that continue it; `lay_out` says as which rows it runs and where
-its options' tokens are predicted. What the options mean is unknown here.
+A question is a trunk and options that continue it; `lay_out` gives the row in which it runs and the
+nodes after which its options' tokens are predicted.
 """
 
 from collections.abc import Callable, Hashable, Sequence
@@ -10,7 +10,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from actors.branches import Row, Segment
+from actors.model import LoadedModel
+from actors.passes.tree_attention import Row, Segment
 
 # Shapes: B rows, T nodes, D width, V vocabulary, N nodes where something is read, K reads
 
@@ -94,11 +95,14 @@ class Apart(NamedTuple):
         return [[own[place] for place in sorted(own)] for own in joined]
 
 
-def take_apart(questions: Sequence[Question], *, side: Callable[[int], Hashable] | None) -> Apart:
-    """One question for all options that may share a row; for every option without `side`.
+def take_apart(loaded: LoadedModel, questions: Sequence[Question]) -> Apart | None:
+    """One question for all options that may share a row, or for every option where none may.
 
-    `side` is equal for the lengths of texts that may: see `positions.py`.
+    None where all questions may stay as they are, as in nearly all models.
     """
+    side = loaded.side
+    if side is not None and not loaded.budget.positions.tables:
+        return None
     apart = Apart([], [], [])
     for owner, question in enumerate(questions):
         groups: dict[Hashable, list[int]] = {}
@@ -110,7 +114,7 @@ def take_apart(questions: Sequence[Question], *, side: Callable[[int], Hashable]
             apart.questions.append(Question(question.prompt, options))
             apart.owners.append(owner)
             apart.places.append(places)
-    return apart
+    return None if apart.questions == list(questions) else apart
 
 
 class Wanted(NamedTuple):

@@ -1,8 +1,7 @@
 """Score the options of multiple-choice items: log-probability of each option given its context.
 
 The options of an item share its context: they are branches of one row, and where every option is a
-single token the last position's logits hold every answer. Prompts, gold answers and accuracy are
-unknown here.
+single token the last position's logits hold every answer.
 """
 
 import math
@@ -14,9 +13,10 @@ import numpy as np
 import torch
 from scipy.special import logsumexp
 
-from actors.batching import OVERFLOW, Batch, distinct
-from actors.branches import attention, pack, size
+from actors.errors import OVERFLOW
 from actors.model import LoadedModel, too_long
+from actors.passes.batching import Batch, distinct
+from actors.passes.tree_attention import attention, pack, size
 from actors.prediction.predict import Question, lay_out, log_probabilities, take_apart
 from studies.asking import Chat
 from studies.contents import ChoiceItem, Normalise
@@ -155,10 +155,14 @@ def _ask(
 
 def read_options(loaded: LoadedModel, questions: Sequence[Question]) -> list[list[list[float]]]:
     """For every question and option, the log-probabilities of the option's tokens, plain model."""
-    apart = take_apart(questions, side=loaded.side)
-    if apart.questions != list(questions):
-        answers = read_options(replace(loaded, shares=True), apart.questions)
-        return apart.join(answers, questions=len(questions))
+    apart = take_apart(loaded, questions)
+    if apart is None:
+        return _read_whole(loaded, questions)
+    return apart.join(_read_whole(loaded, apart.questions), questions=len(questions))
+
+
+def _read_whole(loaded: LoadedModel, questions: Sequence[Question]) -> list[list[list[float]]]:
+    """The same, with each question in a row of its own."""
     unique = distinct([_flat(question) for question in questions])
     first_of = {twin: place for place, twin in reversed(list(enumerate(unique.twins)))}
     todo = [questions[first_of[twin]] for twin in range(len(unique.sequences))]

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from actors.batching import OVERFLOW
+from actors.errors import OVERFLOW
 from actors.structure.probe import PROBE_TOKENS, probe_ids, refusing
 from actors.structure.readout import measure
 from actors.structure.sites import MLP, NEURONS, Port, SiteName, Sites, first_tensor, watch_input
@@ -124,9 +124,14 @@ def _find_base(model: PreTrainedModel, embedding: nn.Module) -> nn.Module:
     named = getattr(model, model.base_model_prefix, None)
     if isinstance(named, nn.Module):
         return named
-    holding = (child for child in model.children() if embedding in set(child.modules()))
-    base: nn.Module = next(holding)
-    return base
+    child: nn.Module
+    for child in model.children():
+        if embedding in set(child.modules()) and child is not embedding:
+            return child
+    raise ValueError(
+        f"{type(model).__name__} has no part that holds its embedding and its blocks beside the "
+        "head; expected a base model such as `model` or `transformer`; choose such a model"
+    )
 
 
 def _find_blocks(base: nn.Module, *, layers: int) -> tuple[nn.Module, ...]:

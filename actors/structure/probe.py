@@ -1,7 +1,7 @@
 """Run a model on a short random input and keep what passed at its sites.
 
-Then run it again with what should change nothing, or only what it ought to: text to the right,
-another first token, silent neurons. What all this proves is unknown here.
+Then run it again with changes that should leave the answer as it is, or change only a known part:
+text to the right, another first token, silent neurons. proof.py draws the conclusions.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from actors.errors import out_of_memory
 from actors.structure.readout import Told, ask
 from actors.structure.sites import Port, SiteName, Sites, edit, watch, watch_input
 
@@ -41,9 +42,9 @@ def refusing(model: PreTrainedModel) -> Iterator[None]:
     """
     try:
         yield
-    except torch.OutOfMemoryError:
-        raise
     except _FAILURES as error:
+        if out_of_memory(error):
+            raise
         told = (str(error).strip().splitlines() or [""])[0]
         raise ValueError(
             f"the structure of {type(model).__name__} cannot be read: a probe of it fails with "

@@ -2,8 +2,8 @@
 
 Some families scale one or the other (Cohere, Granite, MiniCPM3), some cap logits (Gemma2), under
 whatever names their configurations use. So the head is made to return known numbers, the final norm
-too, and what becomes of them is read: in fp32 whatever the model's dtype, and over a wide range, as
-the cap of large logits leaves small ones as they are. How sites are found is not known here.
+too, and the result is read: in fp32 whatever the model's dtype, and over a wide range, as a cap on
+large logits leaves small ones alone.
 """
 
 import math
@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from actors.errors import out_of_memory
 from actors.structure.sites import Sites, first_tensor
 
 # Shapes: N numbers shown
@@ -61,7 +62,9 @@ def ask(model: PreTrainedModel, sites: Sites, ids_BT: Tensor) -> Told:
                 model(input_ids=ids_BT, use_cache=False)
             finally:
                 handle.remove()
-    except (RuntimeError, TypeError):  # something stands between them that takes no fp32
+    except (RuntimeError, TypeError) as error:  # something between them takes no fp32
+        if out_of_memory(error):
+            raise
         told.states_N = None
     with _returning(sites.head, logits_N) as passed:
         found = model(input_ids=ids_BT, use_cache=False).logits

@@ -14,9 +14,10 @@ from pathlib import Path
 
 import torch
 
-from actors import batching, work
+from actors import work
 from actors.kinds.given import PivotCache
 from actors.model import LoadedModel, load
+from actors.passes import batching
 from orchestrator import plan as plans
 from studies.contents import Bitext
 from studies.recipes import neuronxa

@@ -22,7 +22,7 @@ from actors.work import run_unit
 from studies import generation_items
 from studies.contents import GenerationSet
 from studies.kinds import generation
-from studies.model_files import facts
+from studies.models.facts import facts
 from studies.rows import Source
 from studies.spec import Model, ModelFacts, Part, Row, Unit
 

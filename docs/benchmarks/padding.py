@@ -6,8 +6,8 @@ Two lists of real texts: English sentences, as a study reads them, and sentences
 with longer questions among them. All that the measures of NeuronXA read is read, under every rule
 in turn, several times, in one process. A rule is the number of tokens from which a batch may close
 early, and the share of its first length below which a text then closes it; the last rule is that of
-actors/batching.py. What is printed are rows for docs/benchmarks/: seconds of wall and of processor,
-each beside the first rule's in its round.
+actors/passes/batching.py. What is printed are rows for docs/benchmarks/: seconds of wall and of
+processor, each beside the first rule's in its round.
 """
 
 import argparse
@@ -15,12 +15,12 @@ import time
 from pathlib import Path
 from statistics import median
 
-from actors import batching
 from actors.extraction.capture import Reading, capture
 from actors.model import LoadedModel, load
+from actors.passes import batching
 from studies import benchmarks, parallel_text
 from studies.measures import NEURONXA, resolve
-from studies.model_files import facts
+from studies.models.facts import facts
 from studies.rows import Source
 from studies.spec import POOLINGS, Model, Switches
 

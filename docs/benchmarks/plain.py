@@ -21,7 +21,7 @@ from orchestrator import plan as plans
 from studies import parallel_text
 from studies.contents import Bitext
 from studies.kinds.alignment import AlignmentGrid
-from studies.model_files import facts
+from studies.models.facts import facts
 from studies.rows import Source
 from studies.spec import Model, Switches, Unit
 from studies.study import Study

@@ -21,13 +21,13 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from actors.alignment import EQUAL, align, similarity
 from actors.extraction.capture import Reading, capture
+from actors.measures.alignment import EQUAL, align, similarity
+from actors.measures.similarity import anc, cka, cosine, svcca
 from actors.model import BATCH_TOKENS, load
-from actors.similarity import anc, cka, cosine, svcca
 from studies import parallel_text
 from studies.measures import MEASURES, resolve
-from studies.model_files import facts
+from studies.models.facts import facts
 from studies.rows import Source
 from studies.spec import Model, Switches
 

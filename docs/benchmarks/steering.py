@@ -20,14 +20,14 @@ import torch
 from transformers import AutoModelForCausalLM, LlamaConfig
 
 from actors.intervention.setting import Intervention, Setting
-from actors.intervention.sweep import sweep_choices
 from actors.model import LoadedModel, load
 from actors.prediction.score import ask, score
 from actors.structure.find import find
 from actors.structure.sites import edit
+from actors.sweeping.sweep import sweep_choices
 from studies import benchmarks
 from studies.contents import ChoiceSet
-from studies.model_files import facts
+from studies.models.facts import facts
 from studies.rows import Source
 from studies.spec import Model
 

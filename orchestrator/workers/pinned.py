@@ -11,7 +11,7 @@ from typing import Any, Protocol, Self
 from orchestrator.scheduling.actions import Node
 from orchestrator.workers.events import Cluster
 from orchestrator.workers.worker import METHODS
-from studies.model_files import facts
+from studies.models.facts import facts
 from studies.spec import Model
 
 # Weights take this much more on a GPU while they work.

@@ -11,10 +11,10 @@ from typing import Any
 
 from orchestrator.workers.session import Session
 from orchestrator.workers.worker import found_here, studies_folder
-from studies import adapter_files
-from studies.model_folder import fetched
+from studies.models import adapter
+from studies.models.folder import fetched
+from studies.models.weights import weight_files
 from studies.spec import ModelFacts
-from studies.weight_files import weight_files
 
 BLOCK_BYTES = 16 << 20
 
@@ -70,8 +70,8 @@ def prefetch(model: ModelFacts, origin: str) -> int:
     model = found_here(model, origin=origin, node="")
     weights = weight_files(fetched(model))
     if model.adapter:
-        folder = adapter_files.opened(model.adapter, model.adapter_commit)
-        weights.append(folder / adapter_files.WEIGHTS)
+        folder = adapter.opened(model.adapter, model.adapter_commit)
+        weights.append(folder / adapter.WEIGHTS)
     total = sum(file.stat().st_size for file in weights)
     return sum(map(_read, weights)) if total <= _available() / 2 else 0
 

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import studies
 from actors.answer import Answer
 from orchestrator.workers.gpus import GpuUse, read_gpus
-from studies.model_folder import refuse_changed
+from studies.models.folder import refuse_changed
 from studies.spec import ModelFacts, Unit
 
 PACKAGES = ("torch", "transformers", "tokenizers", "safetensors", "numpy", "studies", "actors")

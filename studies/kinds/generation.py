@@ -10,7 +10,7 @@ from studies import benchmarks, free_prompts, generation_items, parallel_text, t
 from studies.asking import Asking
 from studies.contents import GREEDY, GenerationSet, Sampling
 from studies.inputs import CHARACTERS_PER_TOKEN, Inputs, named
-from studies.model_config import head_width, read_config
+from studies.models.config import head_width, read_config
 from studies.spec import Cells, Engine, ModelFacts, digest
 from studies.study import Draft, Grid
 from studies.tables import KEY, MODEL, STUDY, Columns, Table

@@ -1,0 +1,1 @@
+"""Scores of two languages' vectors, and how far they can be trusted; tensors in, numbers out."""

@@ -1,0 +1,133 @@
+"""Measure every kind of task on one model: achieved, ceiling, a plain pass, the naive way.
+
+A task is timed in turn with a plain batched pass over the same prompts and with the obvious way of
+doing the task, so that ratios hold on a machine whose speed wanders. Speed is given in tokens per
+second through all blocks: a sweep that runs half the blocks for a token counts half of one. What
+the tasks are is in `tasks.py`.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from statistics import median
+
+import torch
+from torch import Tensor
+
+from actors.model import LoadedModel
+from actors.speed.ceiling import Ceiling, count_weights, measure, seconds
+from actors.speed.tasks import TASKS, Task
+from actors.structure.sites import watch_input
+from studies.values import unknown
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measurement:
+    """What one task achieved.
+
+    Attributes:
+        task: its name.
+        achieved: tokens per second through all blocks.
+        ceiling: tokens per second that this device cannot exceed.
+        fraction: achieved over ceiling.
+        naive_ratio: time of the naive way over time of the task; None where there is none.
+        passes: time of the task over that of a plain batched pass over its prompts.
+        blocks: token-blocks computed over those that cannot be avoided.
+        per_block: time for a token-block over its time in the plain pass.
+        seconds: time of the task.
+        peak_bytes: most memory that was allocated on the GPU; 0 on a CPU.
+    """
+
+    task: str
+    achieved: float
+    ceiling: float
+    fraction: float
+    naive_ratio: float | None
+    passes: float
+    blocks: float
+    per_block: float
+    seconds: float
+    peak_bytes: int
+
+
+def bench(
+    loaded: LoadedModel, *, rounds: int = 3, only: Sequence[str] = ()
+) -> Iterator[Measurement]:
+    """Measure the tasks, each as soon as it is done.
+
+    Raises:
+        ValueError: no task has a name in `only`.
+    """
+    for name in only:
+        if name not in TASKS:
+            raise unknown("task", name, known=TASKS)
+    return _bench(loaded, rounds=rounds, only=only)
+
+
+def _bench(loaded: LoadedModel, *, rounds: int, only: Sequence[str]) -> Iterator[Measurement]:
+    dtype = next(loaded.model.parameters()).dtype
+    ceiling = Ceiling(0, 0)
+    for name, make in TASKS.items():
+        if not only or name in only:
+            # The best seen so far: other programs may slow one measurement, none makes it faster.
+            ceiling = Ceiling(*map(max, ceiling, measure(loaded.device, dtype)))
+            yield _measure(loaded, name, make(loaded), ceiling, rounds=rounds)
+
+
+def _measure(
+    loaded: LoadedModel, name: str, task: Task, ceiling: Ceiling, *, rounds: int
+) -> Measurement:
+    """Time the three ways in turn, `rounds` times after a warm-up that counts the blocks."""
+    device = loaded.device
+    layers = len(loaded.sites.blocks)
+    plain_tokens = _count(loaded, task.plain) / layers
+    fast_tokens = _count(loaded, task.fast) / layers
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    fast, passes, ratios = [], [], []
+    for _ in range(rounds):
+        plain = seconds(task.plain, device=device)
+        fast.append(seconds(task.fast, device=device))
+        passes.append(fast[-1] / plain)
+        if task.naive is not None:
+            ratios.append(seconds(task.naive, device=device) / task.naive_share / fast[-1])
+    weights = count_weights(loaded.sites.blocks)
+    top = ceiling.tokens(
+        weights=weights,
+        weight_bytes=weights * next(loaded.model.parameters()).element_size(),
+        tokens_per_pass=task.tokens_per_pass,
+    )
+    achieved = task.unavoidable / median(fast)
+    return Measurement(
+        task=name,
+        achieved=achieved,
+        ceiling=top,
+        fraction=achieved / top,
+        naive_ratio=median(ratios) if ratios else None,
+        passes=median(passes),
+        blocks=fast_tokens / task.unavoidable,
+        per_block=median(passes) * plain_tokens / fast_tokens,
+        seconds=median(fast),
+        peak_bytes=torch.cuda.max_memory_allocated(device) if device.type == "cuda" else 0,
+    )
+
+
+def _count(loaded: LoadedModel, work: Callable[[], object]) -> int:
+    """Run `work` and count its token-blocks, where every block projects down.
+
+    Where a block has experts instead, the module that adds their sum is counted; a block that is
+    skipped runs neither.
+    """
+    counted = 0
+    sites = loaded.sites
+    parts = [mlp.down for mlp in sites.mlps] or [port.module for port in sites.ports["mlp_out"]]
+
+    def count(value: Tensor) -> None:
+        nonlocal counted
+        counted += value.numel() // value.shape[-1]
+
+    with ExitStack() as stack:
+        for part in parts:
+            stack.enter_context(watch_input(part, count))
+        work()
+    return counted

@@ -1,0 +1,1 @@
+"""Prompts under many interventions, without recomputing what these cannot change."""
