@@ -13,6 +13,7 @@ import torch
 from transformers import AutoConfig, PreTrainedModel
 from transformers.utils import logging
 
+from actors.errors import out_of_memory
 from actors.loading.adapter import merge
 from actors.loading.architecture import refuse_unreadable
 from actors.loading.device import find_place
@@ -84,6 +85,18 @@ def load(
     """
     if threads is not None:
         torch.set_num_threads(threads)
+    try:
+        return _load(facts, device=device, proof=proof)
+    except (RuntimeError, MemoryError) as error:
+        if not out_of_memory(error):
+            raise
+        raise ValueError(
+            f"model {facts.label!r} cannot be loaded, as memory ran out on device {device!r}: use "
+            "a smaller --dtype, --quantise, or a larger device"
+        ) from error
+
+
+def _load(facts: ModelFacts, *, device: str, proof: bool) -> LoadedModel:
     require_packages(facts)
     if facts.commit:  # a model that cannot fit is not downloaded
         find_place(device, need(facts, facts.bytes))

@@ -17,6 +17,7 @@ from actors.model import load
 from orchestrator.workers.prefetch import prefetch
 from orchestrator.workers.worker import studies_folder
 from studies.asking import Chat
+from studies.models import hashing
 from studies.models.facts import facts
 from studies.models.folder import fetched, opened
 from studies.models.hashing import IN_FULL
@@ -215,3 +216,30 @@ def test_the_weights_of_a_fetch_are_those_of_the_folder(hub: Here):
     expected = tiny.loaded("llama").model.state_dict()
     loaded = load(facts(Model(id="org/tiny")), device="cpu").model.state_dict()
     assert all(value.equal(expected[name]) for name, value in loaded.items())
+
+
+def test_a_process_asks_the_hub_once_for_the_same_files(hub: Here, monkeypatch: pytest.MonkeyPatch):
+    """A plan looks at a model several times, and counts tokens of some texts at a time."""
+    monkeypatch.setattr(hashing, "SETTLED_SECONDS", -1e9)
+    files.plain(hub.root / "tiny")
+    asked: list[object] = []
+    plainly = huggingface_hub.snapshot_download
+
+    def download(*given: Any, **named: Any) -> str:
+        asked.append((given, named))
+        return plainly(*given, **named)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
+    found = facts(Model(id="org/tiny"))
+    assert facts(Model(id="org/tiny")) == found
+    first = len(asked)
+    for _ in range(5):
+        assert count_tokens(found, ["aaa"]) == [4]
+    assert first == 1 and len(asked) == 2, "by its branch, then by its commit"
+    touched = hub.snapshot() / "tokenizer.json"
+    files.touch(touched)
+    with pytest.raises(ValueError, match=r"tokenizer\.json in the local hub cache is not what"):
+        count_tokens(found, ["aaa"])
+    touched.resolve().unlink()
+    touched.unlink()
+    assert count_tokens(found, ["aaa"]) == [4], "what is gone is fetched again"

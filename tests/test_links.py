@@ -1,6 +1,7 @@
 """A folder of links has exactly its files, whatever happens to the cache it lies in."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -35,3 +36,82 @@ def test_links_need_no_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 
 def _no_space(*_given: object) -> None:
     raise OSError(28, "No space left on device")
+
+
+def test_a_link_that_is_right_is_never_away_while_others_are_mended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Another process may be reading through it."""
+    files = {name: tmp_path / name for name in ("a", "b", "c/d")}
+    for path in files.values():
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(path.name)
+    view = links.linked(files)
+    (view / "b").unlink()
+    (view / "c/d").unlink()
+    (view / "c/d").mkdir()
+    (view / "c/d/e").write_text("in the place of a link")
+    (view / "f").write_text("a file more")
+    seen = []
+    for name in ("rename", "replace", "unlink", "symlink_to", "mkdir"):
+        plainly = getattr(Path, name)
+
+        def watched(self: Path, *given: object, plainly: Any = plainly, **named: object) -> object:
+            result = plainly(self, *given, **named)
+            seen.append((view / "a").read_text())
+            return result
+
+        monkeypatch.setattr(Path, name, watched)
+    assert links.linked(files) == view
+    assert set(seen) == {"a"}
+    assert (view / "b").read_text() == "b" and (view / "c/d").read_text() == "d"
+    assert not (view / "f").exists()
+
+
+def test_two_who_lay_the_same_links_do_not_disturb_each_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """The second has looked before the first was done, and finds nothing there."""
+    files = {name: tmp_path / name for name in ("a", "b")}
+    for path in files.values():
+        path.write_text(path.name)
+    view = links.linked(files)
+    plainly, looks = links._found, iter([{}, {}])
+    monkeypatch.setattr(links, "_found", lambda folder: next(looks, None) or plainly(folder))
+    opened = (view / "a").open()
+    gone = []
+    replace = Path.replace
+
+    def watched(self: Path, target: Path) -> Path:
+        result = replace(self, target)
+        gone.extend(name for name in files if not (view / name).exists())
+        return result
+
+    monkeypatch.setattr(Path, "replace", watched)
+    assert links.linked(files) == view
+    assert not gone and opened.read() == "a"
+
+
+@pytest.mark.parametrize("name", ["symlink_to", "replace"])
+def test_nothing_is_left_in_the_cache_when_links_cannot_be_laid(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    (tmp_path / "file").write_text("a")
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, name, _no_space)
+        with pytest.raises(ValueError, match="No space left"):
+            links.linked({"a": tmp_path / "file"})
+    view = links.linked({"a": tmp_path / "file"})
+    assert sorted((tmp_path / "cache/babelscope/links").iterdir()) == [view]
+
+
+def test_a_mended_folder_leaves_nothing_beside_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    (tmp_path / "file").write_text("a")
+    view = links.linked({"a": tmp_path / "file"})
+    for _ in range(3):
+        (view / "more").write_text("damage")
+        assert links.linked({"a": tmp_path / "file"}) == view
+    assert list(view.parent.iterdir()) == [view]

@@ -4,8 +4,7 @@ A rotary embedding may depend on length: longrope has one table for short texts 
 ones, dynamic NTK has one for every length beyond that of the training. transformers chooses by the
 longest text of a batch, and some keep the choice for the next batch. So texts run together only
 where each of them alone gets the same table, and every batch begins with the tables as loaded.
-Which models these are is found by asking their modules, not by name. What texts say is not known
-here.
+Such models are found by asking their modules, not by name.
 """
 
 from collections.abc import Hashable, Mapping
@@ -17,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from actors.structure.probe import PROBE_TOKENS, probe_ids
+from actors.structure.probe import PROBE_TOKENS, probe_ids, refusing
 
 # Shapes: B rows, T tokens, D width of a table
 
@@ -122,7 +121,11 @@ class Positions:
 
 @torch.inference_mode()
 def find_positions(model: PreTrainedModel, *, context: int) -> Positions:
-    """The tables of a model that has just been loaded and reads up to `context` tokens."""
+    """The tables of a model that has just been loaded and reads up to `context` tokens.
+
+    Raises:
+        ValueError: the model cannot be run as others are.
+    """
     candidates = {
         module: _State.of(module)
         for module in model.modules()
@@ -138,7 +141,8 @@ def find_positions(model: PreTrainedModel, *, context: int) -> Positions:
     ids_BT = probe_ids(model.get_input_embeddings().weight, tokens=PROBE_TOKENS)
     hooks = [module.register_forward_pre_hook(note, with_kwargs=True) for module in candidates]
     try:
-        model(input_ids=ids_BT, use_cache=False)
+        with refusing(model):
+            model(input_ids=ids_BT, use_cache=False)
     finally:
         for hook in hooks:
             hook.remove()

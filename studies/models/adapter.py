@@ -4,6 +4,7 @@ An adapter (LoRA and its kin, as the `peft` library writes them) changes the wei
 it was made for. Whether it fits a model shows on loading.
 """
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,7 +51,7 @@ def find_adapter(name: str) -> Adapter:
 
 
 def _find(name: str) -> Adapter:
-    path = Path(name).expanduser()
+    path = Path(os.path.expanduser(name))
     if path.is_dir():
         _check(path, name=name)
         weights = path / WEIGHTS

@@ -4,6 +4,7 @@ A model is an embedded one, a local folder, or a hub id; a revision is a hub rev
 folder, one of its sub-folders.
 """
 
+import os
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -84,7 +85,7 @@ def _plain_facts(model: Model) -> ModelFacts:
     if model.id in miniworld.MODELS:
         folder = miniworld.model_folder(model.id, revision=model.revision)
         return _local_facts(model, folder, name=model.id)
-    path = Path(model.id).expanduser()
+    path = Path(os.path.expanduser(model.id))  # of Path it raises where there is no such home
     if path.is_dir():
         folder = _revision_folder(path, model.revision)
         return _local_facts(model, folder, name=path.resolve().name)
