@@ -76,18 +76,21 @@ def test_two_who_lay_the_same_links_do_not_disturb_each_other(
     for path in files.values():
         path.write_text(path.name)
     view = links.linked(files)
-    plainly, looks = links._found, iter([{}, {}])
-    monkeypatch.setattr(links, "_found", lambda folder: next(looks, None) or plainly(folder))
+    found, looks = links._found, iter(range(2))
+    monkeypatch.setattr(
+        links, "_found", lambda folder: {} if next(looks, None) is not None else found(folder)
+    )
     opened = (view / "a").open()
     gone = []
-    replace = Path.replace
+    for way in ("rename", "replace"):
+        plainly = getattr(Path, way)
 
-    def watched(self: Path, target: Path) -> Path:
-        result = replace(self, target)
-        gone.extend(name for name in files if not (view / name).exists())
-        return result
+        def watched(self: Path, target: Path, plainly: Any = plainly) -> object:
+            result = plainly(self, target)
+            gone.extend(name for name in files if not (view / name).exists())
+            return result
 
-    monkeypatch.setattr(Path, "replace", watched)
+        monkeypatch.setattr(Path, way, watched)
     assert links.linked(files) == view
     assert not gone and opened.read() == "a"
 
