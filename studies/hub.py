@@ -2,8 +2,8 @@
 
 A name moves and files are rewritten in place, so the commit that a revision resolves to is part
 of what was read. Without a network, or under HF_HUB_OFFLINE=1, both libraries fall back on their
-caches by themselves. What the columns mean is unknown here. `datasets` and `huggingface_hub` take
-a second to import, hence inside functions.
+caches by themselves. `datasets` and `huggingface_hub` take a second to import, hence inside
+functions.
 """
 
 import re

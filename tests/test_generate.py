@@ -273,7 +273,7 @@ def test_the_folders_own_settings_do_not_leak(tmp_path: Path) -> None:
         "eos_token_id": [END, 76],
     }
     (folder / "generation_config.json").write_text(json.dumps(own))
-    found = facts(Model(id=str(folder)))
+    found = facts_of(Model(id=str(folder)))
     assert found.ends == (76,)
     loaded = load(found, device="cpu")
     settings = loaded.model.generation_config

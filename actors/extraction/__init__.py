@@ -1,1 +1,1 @@
-"""What passes at the sites of a model that is left as it is; never changes it."""
+"""Activations at the sites of a model: pooled, counted, averaged, or read out by its head."""

@@ -3,7 +3,7 @@ or, on request, the activation of every token.
 
 Each wanted activation is pooled on the device, in fp32, the moment it appears, and one copy per
 batch brings the pooled vectors out. All poolings are always computed, so a vector does not depend
-on what else was asked for. What vectors mean is unknown here.
+on what else was asked for.
 
 Batches carry no attention mask: texts are padded on the right, where a causal model (proven on
 load) never looks, and padding has weight zero in every pooling.

@@ -1,9 +1,9 @@
-"""Logit lens: what every layer's residual stream would predict, read by the model's own head.
+"""Logit lens: the prediction of every layer's residual stream, read out by the model's own head.
 
 For each option of a question, the log-probability of its tokens if the stream after block l went
-straight to the final norm and the head (arXiv 2505.13141,
-Eq. 7, with past answer tokens in the context). The stream is read at the token before the one
-that is predicted. At the last layer this is the model's own answer. Options share their question.
+straight to the final norm and the head (arXiv 2505.13141, Eq. 7, with past answer tokens in the
+context). The stream is read at the token before the one that is predicted. At the last layer this
+is the model's own answer. Options share their question.
 """
 
 from collections.abc import Mapping, Sequence

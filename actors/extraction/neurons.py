@@ -1,8 +1,7 @@
 """Statistics of every neuron over many texts, streamed: no activation outlives its batch.
 
-How often a neuron fires, how strongly, and its percentiles are what neurons are sorted into kinds
-by (CLAS, section 2.4; Int-mu, Mondal et al. 2025). How texts are read is `tally.py`'s; what a
-neuron is sorted into is unknown here.
+Neurons are sorted into kinds by how often they fire, how strongly, and by percentiles (CLAS,
+section 2.4; Int-mu, Mondal et al. 2025). tally.py reads the texts.
 """
 
 from collections.abc import Mapping, Sequence

@@ -2,8 +2,7 @@
 
 Floats in their order are integers in their order, and an order statistic of integers is found one
 byte at a time: a pass counts how often each value of the next byte occurs among the tokens whose
-earlier bytes agree. Four passes give an fp32 value, three fp16, two bf16, without error. What the
-neurons belong to is unknown here.
+earlier bytes agree. Four passes give an fp32 value, three fp16, two bf16, without error.
 """
 
 import math

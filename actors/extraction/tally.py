@@ -1,7 +1,7 @@
-"""Read texts, once or more often, and keep of their neurons sums, maxima and counts alone.
+"""Read texts, once or more often, and keep only sums, maxima and counts of their neurons.
 
 A batch is tallied by itself and joins the rest when it is done, as one that runs out of memory
-half-way is read again. Sums are fp64, on the device of their layer. What they mean is unknown here.
+half-way is read again. Sums are fp64, on the device of their layer.
 """
 
 import math

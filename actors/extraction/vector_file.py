@@ -1,8 +1,7 @@
-"""The file of steering vectors: safetensors, with metadata that say what the vectors are.
+"""The file of steering vectors: safetensors, with metadata that describe the vectors.
 
 Vectors are easy to mistake: one layer off, added where they should be projected, read at another
 token, from another model. So a file says all of it, and one that contradicts itself is refused.
-How vectors are made is unknown here.
 """
 
 import json

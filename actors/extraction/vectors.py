@@ -1,8 +1,7 @@
 """Steering vectors: the mean difference of two sides' activations, and controls made from them.
 
 v(m -> en) = mean over i of h(en_i) - h(m_i), the raw residual stream at the last prompt token
-(arXiv 2505.13141). Vectors carry what they are (`vector_file.py`). What is steered, and how far,
-is unknown here.
+(arXiv 2505.13141). Vectors carry a description of themselves (vector_file.py).
 """
 
 import math

@@ -3,7 +3,7 @@
     lm_eval.simple_evaluate(HarnessLM(loaded), tasks=["xquad_de"])
 
 Tokens, windows and texts are those of the harness's own `HFLM`; only the passes are ours. What is
-neither greedy nor plain sampling is refused. Which tasks there are is unknown here.
+neither greedy nor plain sampling is refused.
 """
 
 from collections.abc import Mapping, Sequence

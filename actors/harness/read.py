@@ -1,7 +1,7 @@
 """Log-likelihood of continuations, and whether the model would have written them itself.
 
-Pairs of one context are branches of one row, plain or under a setting. What the harness asks for is
-said in `lm.py`.
+Pairs of one context are branches of one row, plain or under a setting. lm.py turns the harness's
+requests into pairs.
 """
 
 from collections.abc import Callable, Hashable, Sequence

@@ -1,6 +1,6 @@
 """Score question sets of lm-evaluation-harness: its tokens, this project's passes.
 
-The same answers as `prediction/score.py` and `intervention/sweep.py` give, of the same shape, but
+The same answers as `prediction/score.py` and `sweeping/sweep.py` give, of the same shape, but
 with contexts and options cut as the harness cuts them. A question whose options need different
 windows of its context is several questions to the model.
 """

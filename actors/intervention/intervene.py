@@ -2,7 +2,7 @@
 
 An `Edit` says at which rows and tokens of a batch an intervention acts, so rows may differ in
 vector, coefficient and position. Hooks live in a context that restores the model on any exit and
-refuses, on a normal one, to have gone unnoticed. What is asked for is in `setting.py`.
+refuses, on a normal one, to have gone unnoticed. setting.py defines interventions.
 """
 
 from collections.abc import Callable, Iterator, Sequence

@@ -1,8 +1,8 @@
-"""What is changed while a model runs: add a vector, scale or set neurons, replace a state.
+"""Changes to make while a model runs: add a vector, scale or set neurons, replace a state.
 
 An `Intervention` says what to do at one site of one layer, for every prompt; those that act
-together are a setting. Every operation leaves the activation as it is at coefficient 0. How a
-change is made (`intervene.py`), and why, is unknown here.
+together are a setting. Every operation leaves the activation as it is at coefficient 0. The changes
+are made in intervene.py.
 """
 
 import math

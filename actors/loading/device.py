@@ -2,7 +2,7 @@
 
 Names: `auto` and `cuda` (the first GPU on which the model fits, else all GPUs together; under
 `auto` the CPU where there is none), `cuda:1`, `cpu`, and `spread` (all GPUs, or the CPU, by the way
-that several GPUs go). What is loaded there is unknown here.
+that several GPUs go).
 """
 
 from collections.abc import Mapping

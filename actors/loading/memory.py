@@ -1,6 +1,6 @@
 """Decide, before anything is loaded, where a model fits: on one device, over several, or nowhere.
 
-All of it is arithmetic on bytes. Which devices there are, and how full, is told by `device.py`.
+All of it is arithmetic on bytes; device.py finds the devices and their free memory.
 """
 
 from collections.abc import Mapping, Sequence

@@ -3,7 +3,7 @@
 Pair i is aligned when its two vectors are more similar than either is to any other item's vector
 of the other language (MEXA; NeuronXA, section 2.3). Similarities are cosines in float64, where
 rounding cannot tell two equal cosines apart; within `EQUAL` they count as equal, and an equal
-competitor is not beaten. What the vectors are is unknown here.
+competitor is not beaten.
 """
 
 from typing import NamedTuple

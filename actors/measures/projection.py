@@ -1,4 +1,4 @@
-"""Lay vectors of parallel texts out in two dimensions, to be looked at and not to be measured.
+"""Project vectors of parallel texts to two dimensions, for a look and not for measuring.
 
 Pairs that mean the same should lie together: NeuronXA, Figure 1 (t-SNE), and the latent-process
 study, Figures 3 and 6 (PCA). Distances in a t-SNE picture have no scale, and far apart says little.

@@ -1,8 +1,8 @@
 """How far a score of mutual nearest neighbours can be trusted: chance, sampling, length, hubs.
 
 All checks read the same matrix of similarities, so they cost next to nothing once activations are
-there (NeuronXA prints a null level alone; the rest is what readers ask of MEXA and its kin). Draws
-come from a seed. What the vectors are is unknown here.
+there (NeuronXA prints only a null level; the other checks answer common objections to MEXA and its
+kin). Draws come from a seed.
 
 Long sentences may find long ones and short ones short ones, whatever they say. `length_matched`
 therefore lets pairs compete only within a band of about 20 of like length. Fewer competitors alone

@@ -1,9 +1,8 @@
 """Compare two languages' vectors as wholes: CKA, SVCCA and ANC, and the mean cosine of a pair.
 
 The first three are the baselines of NeuronXA; CKA and cosine are also those of the latent-process
-study. Row i of both matrices says the same thing. Each measure is a number for all rows together,
-where alignment (alignment.py) asks every pair; all are computed in float64. What the vectors are is
-unknown here.
+study. Row i of both matrices says the same thing. Each measure is one number for all rows together,
+where alignment.py judges every pair; all are computed in float64.
 """
 
 from typing import NamedTuple

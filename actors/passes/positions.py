@@ -1,4 +1,4 @@
-"""Tell which texts get the same position tables, and put the tables back as they were loaded.
+"""Find which texts get the same position tables, and put the tables back as they were loaded.
 
 A rotary embedding may depend on length: longrope has one table for short texts and one for long
 ones, dynamic NTK has one for every length beyond that of the training. transformers chooses by the

@@ -4,7 +4,7 @@ Options of a question, or variants of its last token, are branches. Every token 
 ancestors and has the position it would have in a text of its own, so a packed row equals its texts
 run apart. The masks that the model itself made (causal, sliding window, ALiBi) are looked up at
 those positions, never rebuilt. A row may also grow on its way: after a layer, copies of nodes join
-it, to be changed and to see each other from there on. What the tokens mean is unknown here.
+it, to be changed and to see each other from there on. (Tree attention, as in speculative decoding.)
 """
 
 import inspect

@@ -1,1 +1,1 @@
-"""What a model answers: probabilities of given tokens, and tokens of its own."""
+"""A model's answers: probabilities of given tokens, and tokens of its own."""

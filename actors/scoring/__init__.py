@@ -1,1 +1,1 @@
-"""What a written text is worth: answers, translations, and in which language it is written."""
+"""Scores of a written text: its answer, its translation, and the language it is written in."""

@@ -1,6 +1,6 @@
 """Which script a text is written in: that of most of its letters.
 
-Scripts go by their ISO 15924 codes, as in language codes. Which language it is in is unknown here.
+Scripts go by their ISO 15924 codes, as in language codes.
 """
 
 import unicodedata

@@ -2,7 +2,7 @@
 
 The language is py3langid's, among the languages of the benchmarks that are answered by writing,
 English, and those a prompt is about: among all it knows, a short text is anything. Without
-py3langid no language is told. What the text should say is unknown here.
+py3langid no language is given.
 """
 
 from functools import cache

@@ -2,8 +2,7 @@
 
 A task is timed in turn with a plain batched pass over the same prompts and with the obvious way of
 doing the task, so that ratios hold on a machine whose speed wanders. Speed is given in tokens per
-second through all blocks: a sweep that runs half the blocks for a token counts half of one. What
-the tasks are is in `tasks.py`.
+second through all blocks: a sweep that runs half the blocks for a token counts half of one.
 """
 
 from collections.abc import Callable, Iterator, Sequence

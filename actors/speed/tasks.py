@@ -1,7 +1,6 @@
 """The tasks whose speed is measured, each on random tokens in numbers that fit the device.
 
-A task has a fast way, the plain pass over its prompts, and mostly an obvious way. How they are
-timed is unknown here.
+A task has a fast way, the plain pass over its prompts, and mostly an obvious way.
 """
 
 from collections.abc import Callable, Sequence

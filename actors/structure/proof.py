@@ -1,12 +1,11 @@
 """Prove the map of a model's sites: recompute the model from them on a short random input.
 
-A site is believed when arithmetic says so: the MLP recomposed from its parts is what the down
-projection gives, attention and MLP re-added are the next state of the residual stream, and with
-the neurons silent the MLP says the same at every token while attention says what it said; the
-final norm and head of the last block's output are the logits, what leaves one block enters the
-next, what enters the first is of one token alone, and text to the right changes nothing. A model
-that does not agree is refused by the name of the site. How sites are found, and what they are read
-for, is unknown here.
+A site is believed when arithmetic confirms it: the MLP recomposed from its parts equals the output
+of the down projection; attention and MLP added up give the next state of the residual stream; with
+silent neurons the MLP gives the same at every token, while attention stays as it was; the final
+norm and head applied to the last block's output give the logits; each block's output is the next
+one's input; the first block's input at a token depends on that token alone; and text to the right
+changes nothing. A model that does not agree is refused, with the name of the site.
 """
 
 import math

@@ -1,7 +1,7 @@
 """The named sites of a decoder: which module holds each, and how to watch or change what passes.
 
 A site is a tensor that every decoder has, under one name in all families; where a family lacks it,
-`missing` says why. How sites are found (`find.py`), proven (`proof.py`) and used is unknown here.
+`missing` says why. They are found in find.py and proven in proof.py.
 """
 
 from collections.abc import Callable, Iterator, Mapping

@@ -1,4 +1,4 @@
-"""Train the tokenizer and the three tiny models of the miniworld; knows no study, only text.
+"""Train the tokenizer and the three tiny models of the miniworld.
 
 `python -m actors.training.miniworld --out DIR` writes complete Hugging Face folders, and
 `--evaluate` prints how the shipped ones answer each benchmark. Everything follows from the seed:
