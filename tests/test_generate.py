@@ -19,6 +19,7 @@ from actors.model import LoadedModel, load
 from actors.passes.batching import TokenBudget
 from actors.prediction.decode import Sampling
 from actors.prediction.generate import Generated, generate_tokens
+from studies.models.facts import facts as facts_of
 from studies.spec import Model
 from tests import oracle, tiny
 from tests.rounding import TINY
