@@ -16,11 +16,9 @@ from tokenizers import Tokenizer
 from transformers import AutoTokenizer, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from actors.errors import out_of_memory
-from studies.models.files import TOKENIZER
+from studies.models.files import SENTENCEPIECE, TOKENIZER
 from studies.models.tokenizer import read_tokenizer
 from studies.spec import ModelFacts
-
-SENTENCEPIECE = "tokenizer.model"
 
 # What a normaliser, a pre-tokenizer, a model or a decoder may treat in a way of its own. Prompts
 # of the project end in "Answer:" or a line break, and continuations begin with a space or not.

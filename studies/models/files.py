@@ -24,12 +24,12 @@ TOKENIZER_CONFIG = "tokenizer_config.json"
 CHAT_TEMPLATE = "chat_template.jinja"
 MORE_CHAT_TEMPLATES = "additional_chat_templates"
 CUSTOM_GENERATE = "custom_generate"
-TOKENIZER = "tokenizer.json"
+TOKENIZER, SENTENCEPIECE = "tokenizer.json", "tokenizer.model"
 SPECIAL_TOKENS, ADDED_TOKENS = "special_tokens_map.json", "added_tokens.json"
 VOCABULARY = "vocab.json"
 
 # What a tokenizer may be made of; each of these is enough for some class of transformers.
-VOCABULARIES = (TOKENIZER, "tokenizer.model", "spiece.model", VOCABULARY, "vocab.txt")
+VOCABULARIES = (TOKENIZER, SENTENCEPIECE, "spiece.model", VOCABULARY, "vocab.txt")
 # Where there is no tokenizer.json, Mistral's own file and tiktoken's are taken as well.
 WITHOUT_TOKENIZER_JSON = ("tekken.json", "tiktoken.model")
 # The others that transformers' classes ask for by name, and what it fills in from older folders.
