@@ -17,7 +17,7 @@ from studies.models.facts import facts
 from studies.models.tokenizer import may_chat
 from studies.spec import Model, ModelFacts
 from tests import tiny
-from tests.folders import add, lora, plain, touch
+from tests.folders import add, edit, lora, plain, touch
 from tests.opens import opened_in
 
 
@@ -80,3 +80,28 @@ def test_an_adapter_with_more_tokens_than_its_model_is_refused(tmp_path: Path):
     get_peft_model(model, settings).save_pretrained(tmp_path / "a")
     with pytest.raises(ValueError, match=r"does not fit model .* its weights have other shapes"):
         load(adapted(base, tmp_path / "a"), device="cpu")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("r", "eight"),
+        ("lora_alpha", None),
+        ("lora_dropout", "none"),
+        ("target_modules", 5),
+        ("modules_to_save", 5),
+        ("rank_pattern", 5),
+        ("layers_to_transform", "all"),
+        ("layers_pattern", 7),
+    ],
+)
+def test_settings_of_an_adapter_that_are_none_are_one_sentence(
+    name: str, value: object, tmp_path: Path
+):
+    base = plain(tmp_path / "base")
+    adapter = lora(tmp_path / "a", base)
+    edit(adapter / "adapter_config.json", **{name: value})
+    with pytest.raises(
+        ValueError, match=r"^adapter .*(peft cannot use its|does not fit)"
+    ):
+        load(adapted(base, adapter), device="cpu")

@@ -102,6 +102,15 @@ def test_the_size_of_a_model_on_the_hub_is_read_from_its_index(hub: Path):
         assert found.bytes == pytest.approx(expected, rel=0.05)
 
 
+@pytest.mark.parametrize("size", ["1e999", "-1", '"large"', "null", "[]"])
+def test_a_size_that_is_none_tells_nothing(hub: Path, size: str):
+    names = json.dumps(dict.fromkeys(["model.layers.2.mlp.up_proj.weight"], "one"))
+    index = f'{{"metadata": {{"total_size": {size}}}, "weight_map": {names}}}'
+    (hub / "model.safetensors.index.json").write_text(index)
+    (hub / "model.safetensors").unlink()
+    assert facts(Model(id="org/tiny")).bytes == 0
+
+
 def test_a_study_on_hub_data_records_the_commit_it_read(
     hub: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):

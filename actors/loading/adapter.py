@@ -16,6 +16,7 @@ from actors.errors import out_of_memory
 from actors.loading.values import refuse_values
 from actors.structure.probe import probe_ids
 from studies.models.adapter import WEIGHTS, opened
+from studies.models.config import ADAPTER_CONFIG, read_json
 from studies.spec import ModelFacts
 
 # Shapes: B rows, T tokens, V vocabulary
@@ -37,9 +38,10 @@ def merge(model: PreTrainedModel, facts: ModelFacts) -> PreTrainedModel:
     ids_BT = probe_ids(model.get_input_embeddings().weight, tokens=PROBE_TOKENS)
     folder = opened(facts.adapter, facts.adapter_commit)
     refuse_values(facts, [folder / WEIGHTS])
-    config = PeftConfig.from_pretrained(str(folder))
-    config.inference_mode = True
-    with _misfits(facts, made_for=str(config.base_model_name_or_path)):
+    made_for = str(read_json(folder / ADAPTER_CONFIG).get("base_model_name_or_path"))
+    with _misfits(facts, made_for=made_for):
+        config = PeftConfig.from_pretrained(str(folder))
+        config.inference_mode = True
         adapted = PeftModel(model, config)
         found = adapted.load_adapter(str(folder), "default", torch_device=str(ids_BT.device))
         if found.missing_keys:
@@ -66,7 +68,8 @@ def merge(model: PreTrainedModel, facts: ModelFacts) -> PreTrainedModel:
 
 @contextmanager
 def _misfits(facts: ModelFacts, *, made_for: str) -> Iterator[None]:
-    """Say of every error inside that the adapter and the model do not belong together."""
+    """Say of every error inside that the adapter and the model do not belong together, or that the
+    adapter's settings are none."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -79,6 +82,11 @@ def _misfits(facts: ModelFacts, *, made_for: str) -> Iterator[None]:
         raise ValueError(
             f"adapter {facts.adapter!r} does not fit model {facts.label!r}: {reason}; expected the "
             f"model it was made for, {made_for!r}"
+        ) from error
+    except (TypeError, AttributeError) as error:
+        raise ValueError(
+            f"adapter {facts.adapter!r}: peft cannot use its {ADAPTER_CONFIG} "
+            f"({type(error).__name__}: {_first_line(error)}): copy the adapter again"
         ) from error
 
 

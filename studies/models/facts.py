@@ -4,6 +4,7 @@ A model is an embedded one, a local folder, or a hub id; a revision is a hub rev
 folder, one of its sub-folders.
 """
 
+import math
 import os
 from collections.abc import Iterable
 from dataclasses import replace
@@ -223,7 +224,7 @@ def _hub_numbers(folder: Path, config: Config, sizes: Shape, *, where: str) -> N
     names, metadata = weight_map(index), read_json(index).get("metadata")
     refuse_absent_layers(sizes.layers, names, where=where)
     size = metadata.get("total_size") if isinstance(metadata, dict) else None
-    total = int(size) if isinstance(size, int | float) else 0
+    total = int(size) if isinstance(size, int | float) and 0 < size < math.inf else 0
     if config.get("quantization_config"):
         return total
     numbers = total // (4 if _stored_dtype(config) == "float32" else 2)
