@@ -101,7 +101,5 @@ def test_settings_of_an_adapter_that_are_none_are_one_sentence(
     base = plain(tmp_path / "base")
     adapter = lora(tmp_path / "a", base)
     edit(adapter / "adapter_config.json", **{name: value})
-    with pytest.raises(
-        ValueError, match=r"^adapter .*(peft cannot use its|does not fit)"
-    ):
+    with pytest.raises(ValueError, match=r"^adapter .*(peft cannot use its|does not fit)"):
         load(adapted(base, adapter), device="cpu")

@@ -14,6 +14,7 @@ PACKAGES = ("studies", "actors", "orchestrator", "analysis")
 KNOWN = {
     ("orchestrator.flags", "orchestrator.__main__"),
     ("orchestrator.showing", "orchestrator.loop"),
+    ("studies.spec", "studies.study"),
 }
 
 Edges = set[tuple[str, str]]
