@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
+from studies import miniworld
 from studies.models.adapter import find_adapter
 from studies.models.config import (
     CONFIG,
@@ -23,7 +24,7 @@ from studies.models.config import (
 )
 from studies.models.files import GENERATION, choose, end_tokens
 from studies.models.folder import hashes, small_files, small_snapshot, tokenizer_hash
-from studies.models.tokenizer import refuse_unreadable
+from studies.models.tokenizer import refuse_broken_tokenizer
 from studies.models.weights import (
     SINGLE,
     Numbers,
@@ -64,7 +65,7 @@ def _facts(model: Model) -> ModelFacts:
         return found
     adapter = find_adapter(model.adapter)
     if adapter.has_tokenizer:
-        refuse_unreadable(adapter.files)
+        refuse_broken_tokenizer(adapter.files)
     found = replace(
         found,
         name=f"{found.name}+{adapter.name}",
@@ -81,8 +82,6 @@ def _facts(model: Model) -> ModelFacts:
 
 def _plain_facts(model: Model) -> ModelFacts:
     """The facts of a model, whatever is done to its weights after they are loaded."""
-    from studies import miniworld
-
     if model.id in miniworld.MODELS:
         folder = miniworld.model_folder(model.id, revision=model.revision)
         return _local_facts(model, folder, name=model.id)
@@ -149,7 +148,7 @@ def _read(folder: Path, model: Model, *, where: str) -> tuple[Config, Shape]:
 
 def _refuse_settings(folder: Path) -> None:
     """Raise ValueError for a tokenizer or settings beside the weights that do not parse."""
-    refuse_unreadable(folder)
+    refuse_broken_tokenizer(folder)
     if (folder / GENERATION).is_file():
         read_json(folder / GENERATION)
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 SETTINGS = (TOKENIZER_CONFIG, SPECIAL_TOKENS, ADDED_TOKENS, VOCABULARY)
 
 
-def refuse_unreadable(folder: Path) -> None:
+def refuse_broken_tokenizer(folder: Path) -> None:
     """Raise ValueError for a tokenizer, its settings or a chat template that does not parse."""
     for name in SETTINGS:
         if (folder / name).is_file():
