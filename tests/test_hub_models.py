@@ -1,9 +1,11 @@
 """Models and data of the hub, from a hub cache made by hand: planned, loaded, no network."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
+import httpx
 import huggingface_hub
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -100,6 +102,29 @@ def test_the_size_of_a_model_on_the_hub_is_read_from_its_index(hub: Path):
     for form, expected in local.items():
         found = facts(Model(id="org/tiny", quantisation=form))
         assert found.bytes == pytest.approx(expected, rel=0.05)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        httpx.ReadTimeout("The read operation timed out"),
+        OSError(28, "No space left on device"),
+        RuntimeError("Data processing error: CAS service error"),
+    ],
+    ids=["network", "disk", "storage"],
+)
+def test_a_download_that_fails_is_one_sentence(
+    error: Exception, hub: Path, monkeypatch: pytest.MonkeyPatch
+):
+    assert hub.is_dir()
+
+    def fail(*_given: object, **_named: object) -> None:
+        raise error
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", fail)
+    said = rf"model 'org/tiny' cannot be fetched from the hub \({re.escape(str(error))}\): run the "
+    with pytest.raises(ValueError, match=said):
+        facts(Model(id="org/tiny"))
 
 
 @pytest.mark.parametrize("size", ["1e999", "-1", '"large"', "null", "[]"])

@@ -52,8 +52,9 @@ def snapshot(
 
     Raises:
         ValueError: the hub has no such repository or revision, or keeps it behind its terms, or
-            cannot be reached and the local copy is known to lack files; or the local copy was
-            changed (of weights that is only seen where hashes are taken in full).
+            cannot be reached and the local copy is known to lack files; or a download failed; or
+            the local copy was changed (of weights that is only seen where hashes are taken in
+            full).
     """
     from huggingface_hub import constants
 
@@ -103,6 +104,14 @@ def _download(wanted: _Wanted, *, what: str) -> Path:
             f"{what} {name!r} is neither a folder here nor in the local hub cache with all the "
             f"files that are needed, and the hub cannot be reached: give a folder, or download "
             f"the {what} first"
+        ) from error
+    except ValueError:
+        raise
+    except Exception as error:  # of three libraries: the network fails, or a disk is full
+        said = " ".join(str(error).split()) or type(error).__name__
+        raise ValueError(
+            f"{what} {name!r} cannot be fetched from the hub ({said.rstrip('.')}): run the same "
+            f"command again, or download the {what} first"
         ) from error
 
 
