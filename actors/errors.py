@@ -1,7 +1,12 @@
-"""What a device at work fails with: no memory left, and numbers that are not finite."""
+"""Errors of devices and files as one sentence: no memory, numbers not finite, models not opened."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor
+
+from studies.spec import ModelFacts
 
 # What to do about numbers that are not finite.
 OVERFLOW = "the model overflows in this dtype; use --dtype bfloat16 or float32"
@@ -27,3 +32,28 @@ def finite(value: Tensor) -> Tensor:
     if not value.sum(dtype=torch.float64).isfinite():
         raise ValueError(f"an activation is not finite (infinite or not a number): {OVERFLOW}")
     return value
+
+
+@contextmanager
+def opening(facts: ModelFacts, *, folder: str) -> Iterator[None]:
+    """Turn whatever a model's files make a loader raise into one sentence that names the model.
+
+    Args:
+        facts: the model.
+        folder: the loader's folder, which stands for that of `facts`.
+
+    Raises:
+        ValueError: something was raised that is no lack of memory.
+    """
+    try:
+        yield
+    except Exception as error:  # a folder can be wrong in any way
+        if out_of_memory(error):
+            raise
+        said = str(error).strip().splitlines() or [type(error).__name__]
+        if said[0].startswith(f"model {facts.label!r}"):
+            raise
+        raise ValueError(
+            f"model {facts.label!r} cannot be loaded from folder {facts.folder!r}: "
+            f"{said[0].replace(folder, facts.folder)}"
+        ) from error

@@ -13,12 +13,11 @@ import torch
 from transformers import AutoConfig, PreTrainedModel
 from transformers.utils import logging
 
-from actors.errors import out_of_memory
+from actors.errors import opening, out_of_memory
 from actors.loading.adapter import merge
 from actors.loading.architecture import refuse_unreadable
 from actors.loading.device import find_place
 from actors.loading.memory import need
-from actors.loading.opening import opening
 from actors.loading.weights import load_weights, require_packages
 from actors.passes.batching import TokenBudget
 from actors.passes.check import can_share, prove_interventions

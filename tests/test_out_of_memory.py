@@ -9,10 +9,9 @@ import torch
 from torch import nn
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from actors.errors import out_of_memory
+from actors.errors import opening, out_of_memory
 from actors.loading import architecture
 from actors.loading.adapter import _misfits
-from actors.loading.opening import opening
 from actors.model import load
 from actors.passes.check import can_share
 from actors.structure.find import find

@@ -15,8 +15,8 @@ from pathlib import Path
 
 from transformers import AutoConfig
 
+from actors.errors import opening
 from actors.loading.memory import available_memory
-from actors.loading.opening import opening
 from actors.tokens.tokenised import TokenisedModel, ends_of, prefix_of
 from actors.tokens.tokenizer import load_tokenizer
 from studies.spec import ModelFacts
