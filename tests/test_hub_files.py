@@ -232,10 +232,9 @@ def test_a_process_asks_the_hub_once_for_the_same_files(hub: Here, monkeypatch: 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
     found = facts(Model(id="org/tiny"))
     assert facts(Model(id="org/tiny")) == found
-    first = len(asked)
     for _ in range(5):
         assert count_tokens(found, ["aaa"]) == [4]
-    assert first == 1 and len(asked) == 2, "by its branch, then by its commit"
+    assert len(asked) == 1
     touched = hub.snapshot() / "tokenizer.json"
     files.touch(touched)
     with pytest.raises(ValueError, match=r"tokenizer\.json in the local hub cache is not what"):

@@ -104,6 +104,16 @@ def test_the_size_of_a_model_on_the_hub_is_read_from_its_index(hub: Path):
         assert found.bytes == pytest.approx(expected, rel=0.05)
 
 
+def test_a_branch_stands_for_one_commit_in_a_process(hub: Path):
+    """A model is judged, planned and loaded at the same one, whoever pushes meanwhile."""
+    first = facts(Model(id="org/tiny", revision="step1"))
+    later = COMMIT[::-1]
+    shutil.copytree(hub, hub.parent / later)
+    (hub.parents[1] / "refs" / "step1").write_text(later)
+    assert facts(Model(id="org/tiny", revision="step1")) == first
+    assert facts(Model(id="org/tiny", revision=later)).commit == later
+
+
 @pytest.mark.parametrize(
     "error",
     [

@@ -1,9 +1,9 @@
 """Fetch files of a model or an adapter from the hub, at the commit a revision stands for.
 
 Without a network the local copy serves, and so does HF_HUB_OFFLINE=1. A commit identifies what the
-hub has, so a copy that somebody changed since is refused. A process asks the hub once for the same
-files, and again when its copy of them has changed: so a branch stands for one commit throughout a
-run, even if it moves meanwhile.
+hub has, so a copy that somebody changed since is refused. Within a process a branch stands for one
+commit, even if it moves meanwhile, and the hub is asked once for the same files, and again when the
+copy of them has changed.
 """
 
 import hashlib
@@ -29,6 +29,8 @@ class _Wanted(NamedTuple):
     in_full: bool
 
 
+# The commit that a name and revision stand for, on this hub and in this cache.
+_commits: dict[tuple[object, ...], str] = {}
 # Folders that this process has fetched, with the stamps of their files then.
 _fetched: dict[_Wanted, tuple[Path, dict[str, Stamp | None]]] = {}
 
@@ -60,15 +62,17 @@ def snapshot(
 
     where = (str(constants.ENDPOINT), str(constants.HF_HUB_CACHE))
     chosen = None if files is None else tuple(files)
-    wanted = _Wanted(name, revision, chosen, tuple(but), where, in_full())
+    commit = _commits.get((name, revision, where), revision)
+    wanted = _Wanted(name, commit, chosen, tuple(but), where, in_full())
     folder, before = _fetched.get(wanted, (None, {}))
     if folder is not None and _stamps(folder) == before:
         return folder
     folder = _download(wanted, what=what)
     _refuse_changed(folder, f"{what} {name!r}")
+    _commits[name, revision, where] = folder.name
     stamps = _stamps(folder)
     if stamps and all(stamps.values()):
-        _fetched[wanted] = (folder, stamps)
+        _fetched[wanted._replace(revision=folder.name)] = (folder, stamps)
     return folder
 
 
