@@ -21,7 +21,7 @@ import transformers
 
 from actors.answer import Answer, EngineDiedError, answer_of
 from actors.description import Description, processor
-from actors.kinds.generation import Asked, Text, written
+from actors.kinds.generation import EncodedPrompts, Text, written
 from actors.loading.device import first_device
 from actors.loading.engine import (
     HOW_TO_INSTALL,
@@ -148,7 +148,7 @@ class Engine:
             self._vllm.distributed.cleanup_dist_env_and_memory()
         torch.set_num_threads = self._set_num_threads
 
-    def _write(self, asked: Sequence[Asked]) -> list[list[list[Text]]]:
+    def _write(self, asked: Sequence[EncodedPrompts]) -> list[list[list[Text]]]:
         """The texts of all sets, written at once."""
         if self._dead or self._engine is None:
             raise EngineDiedError("this engine has failed before or was closed: open another")
@@ -169,7 +169,7 @@ class Engine:
             for one in asked
         ]
 
-    def _samples(self, asked: Asked, prompt: Prompt, ends: Ends) -> list[_Request]:
+    def _samples(self, asked: EncodedPrompts, prompt: Prompt, ends: Ends) -> list[_Request]:
         """A request for every sample of a prompt."""
         kinds = self._vllm.sampling_params.RequestOutputKind
         contents = asked.contents
@@ -240,7 +240,7 @@ class Engine:
             self._stop_tokens[stop] = frozenset(held)
         return self._stop_tokens[stop]
 
-    def _refuse_too_long(self, asked: Asked) -> None:
+    def _refuse_too_long(self, asked: EncodedPrompts) -> None:
         """Raise ValueError for what fits the model's context and not the engine's memory."""
         most = self._engine.model_config.max_model_len
         longest = max(map(len, asked.prompts), default=0) + asked.contents.max_new_tokens

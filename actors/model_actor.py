@@ -14,7 +14,7 @@ from actors.extraction.neurons import NeuronStatistics, Weight, statistics
 from actors.extraction.tally import NeuronSite
 from actors.extraction.vectors import SteeringVectors, mean_difference
 from actors.intervention.setting import Intervention, Setting
-from actors.kinds.given import PivotCache
+from actors.kinds.resources import PivotCache
 from actors.model import load
 from actors.prediction.decode import Sampling
 from actors.prediction.generate import Generated, generate_tokens
@@ -22,9 +22,9 @@ from actors.prediction.score import Choice, ask, score
 from actors.structure.sites import SiteName
 from actors.sweeping.sweep import sweep_choices
 from actors.work import run_unit
-from studies.contents import ChoiceItem, Normalise
 from studies.measures import State
 from studies.spec import POOLINGS, ModelFacts, Pooling, Unit
+from studies.texts import ChoiceItem, Normalise
 
 
 class ModelActor:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from importlib import import_module
 
 from actors.answer import Answer, answer_of
-from actors.kinds.given import Given, PivotCache
+from actors.kinds.resources import PivotCache, Resources
 from actors.model import LoadedModel
 from studies.kinds import KINDS
 from studies.spec import Unit
@@ -42,4 +42,4 @@ def run_unit(
     if unit.kind not in KINDS:
         raise ValueError(f"unknown kind of cells {unit.kind!r}: expected one of {', '.join(KINDS)}")
     kind = import_module(f"actors.kinds.{unit.kind}")
-    return answer_of(unit, kind.answer(loaded, unit, Given(artifacts, pivots or PivotCache())))
+    return answer_of(unit, kind.answer(loaded, unit, Resources(artifacts, pivots or PivotCache())))

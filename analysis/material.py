@@ -1,7 +1,7 @@
 """The rows of a page, and every frame that is computed from them, each once and only if asked for.
 
 All are pure functions of the rows. Conditions (data set, pairs, pivot, switches, prompt, metric)
-stay apart; which of them a table shows is decided in analysis/terms.py.
+stay apart; which of them a table shows is decided in analysis/conditions.py.
 """
 
 from collections.abc import Callable, Hashable
@@ -12,12 +12,12 @@ import pandas as pd
 
 from analysis import (
     checkpoints,
+    conditions,
     correlate,
     latent,
     read,
     scores,
     steering,
-    terms,
     transfer,
     written,
 )
@@ -94,7 +94,7 @@ class Material:
     @cached_property
     def broad(self) -> pd.DataFrame:
         """Scores of the pivots that more than a few languages were compared with."""
-        return terms.many_languages(self.scores)
+        return conditions.many_languages(self.scores)
 
     @cached_property
     def points(self) -> pd.DataFrame:
@@ -110,25 +110,25 @@ class Material:
     @cached_property
     def main_alignment(self) -> pd.DataFrame:
         """The rows of the main pivot and number of pairs."""
-        return terms.main(self.alignment, scores=self.broad)
+        return conditions.main(self.alignment, scores=self.broad)
 
     @cached_property
     def main_scores(self) -> pd.DataFrame:
         """Their means over layers."""
         over_layers = self.scores[self.scores["layer_pool"] == "mean"]
-        return terms.main(over_layers, scores=self.broad)
+        return conditions.main(over_layers, scores=self.broad)
 
     @cached_property
     def main_points(self) -> pd.DataFrame:
         """The points of the main correlations."""
         chosen = self.points[(self.points["layer_pool"] == "mean") & self.points["main"]]
-        return terms.main(chosen, scores=self.broad)
+        return conditions.main(chosen, scores=self.broad)
 
     @cached_property
     def on_terms(self) -> pd.DataFrame:
         """The main correlations."""
         found = self.correlations
-        return terms.main(found[found["layer_pool"] == "mean"], scores=self.broad)
+        return conditions.main(found[found["layer_pool"] == "mean"], scores=self.broad)
 
     @cached_property
     def headline(self) -> Headline:

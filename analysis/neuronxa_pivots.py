@@ -10,7 +10,7 @@ from math import nan
 import numpy as np
 import pandas as pd
 
-from analysis import compared, published, resample, retrieval, terms
+from analysis import compared, conditions, published, resample, retrieval
 from analysis.intervals import wilson
 from analysis.material import Material, last, main_metric
 from analysis.neuronxa_tables import BENCHMARKS, UNDERSTANDING, column_names, with_columns
@@ -36,7 +36,7 @@ def language_pairs(material: Material) -> pd.DataFrame:
     scores = last(material.scores)
     chosen = scores[(scores["layer_pool"] == "mean") & scores["complete"]]
     chosen = chosen[(chosen["measure"] == "nasca") & (chosen["pooling"] == "weighted")]
-    chosen = terms.of_main_pairs(chosen, scores=material.scores)
+    chosen = conditions.of_main_pairs(chosen, scores=material.scores)
     chosen = chosen[chosen["dataset"].map(published.dataset) == "FLORES-200"]
     names = {
         frozenset((row["language_a"], row["language_b"])): (row["group"], row["pair"])
@@ -91,7 +91,11 @@ def groups(material: Material) -> pd.DataFrame:
 def from_english(material: Material) -> pd.DataFrame:
     """Table 1, whole: the main pivot's groups with `column`, data set and group."""
     found = material.get(groups)
-    main = terms.PIVOT if (found["pivot"] == terms.PIVOT).any() else terms.pivot(material.scores)
+    main = (
+        conditions.PIVOT
+        if (found["pivot"] == conditions.PIVOT).any()
+        else conditions.pivot(material.scores)
+    )
     own = found[found["pivot"] == main]
     kinds = own["dataset"].map(published.dataset)
     labels = kinds.str.removesuffix("-200").where(kinds.notna(), own["dataset"])
@@ -117,7 +121,7 @@ def from_others(material: Material) -> pd.DataFrame:
     found = material.get(groups)
     own = found["dataset"].map(published.dataset) == "FLORES-200"
     found = found[own if own.any() else found["dataset"].notna()]
-    found = found[found["pivot"] != terms.PIVOT]
+    found = found[found["pivot"] != conditions.PIVOT]
     ways = {"pivot->xx": "src->xx", "xx->pivot": "xx->src"}
     return found.assign(column=found["group"] + " " + found["direction"].replace(ways))
 
@@ -162,7 +166,7 @@ def _of_all_pivots(material: Material) -> tuple[pd.DataFrame, pd.DataFrame]:
     found = []
     for frame in (material.correlations, material.points):
         chosen = frame[(frame["layer_pool"] == "mean") & (frame["pooling"] == "weighted")]
-        chosen = terms.of_main_pairs(chosen, scores=material.scores)
+        chosen = conditions.of_main_pairs(chosen, scores=material.scores)
         chosen = with_columns(last(main_metric(chosen, material.accuracies)))
         chosen = chosen[chosen["measure"].isin(PIVOT_MEASURES)]
         kinds = chosen["dataset"].map(published.dataset)

@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from analysis import seal
-from analysis.judges import judged
+from analysis.comet import judged
 from analysis.record import Record, error_files, parquet, stranger
 from analysis.runs import distinct, record, refuse_no_run, unlike
 from analysis.storage import Entry, Folder, StorageError

@@ -11,9 +11,9 @@ from pathlib import Path
 import pandas as pd
 
 from analysis import published
+from analysis.conditions import ALL
 from analysis.resample import mean_interval
 from analysis.scores import CONDITIONS
-from analysis.terms import ALL
 
 FILE = Path(__file__).parent / "groups.csv"
 HEAD, TAIL = "head", "long-tail"

@@ -13,10 +13,10 @@ from scipy import stats
 from analysis import item_draws
 from analysis.agreement import Aligned, aligned, blocks, common, correlations, differing, directed
 from analysis.answers import SUBJECT, Answers
+from analysis.conditions import PIVOT
 from analysis.intervals import wilson
 from analysis.read import label, listed
 from analysis.scores import LEVEL
-from analysis.terms import PIVOT
 
 SET = SUBJECT[:-1]
 MEASURES = ("consistency", "tr_plus", "tr_minus", "excess_plus", "excess_minus")

@@ -23,7 +23,16 @@ from rich.console import Console
 
 from analysis.redact import redact
 from analysis.storage import Folder
-from orchestrator import as_json, kept, launch, listing, models, reporting, stop, wide
+from orchestrator import (
+    as_json,
+    launch,
+    listing,
+    models,
+    reporting,
+    run_status,
+    signals,
+    table_width,
+)
 from orchestrator import bench as benches
 from orchestrator import cluster as clusters
 from orchestrator import plan as plans
@@ -47,7 +56,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-console = Console() if sys.stdout.isatty() else Console(width=wide.PIPED, soft_wrap=True)
+console = Console() if sys.stdout.isatty() else Console(width=table_width.PIPED, soft_wrap=True)
 
 RunFolders = Annotated[
     list[str], typer.Argument(help="Folders of runs, or s3://bucket/run.", metavar="RUN...")
@@ -137,7 +146,7 @@ def status(runs: RunFolders, for_scripts: AsJson = False) -> None:
         if for_scripts:
             print(json.dumps(as_json.status(Store(root))))
         else:
-            kept.show(Store(root), console=console)
+            run_status.show(Store(root), console=console)
 
 
 @app.command(
@@ -167,13 +176,13 @@ def report_command(
 @app.command(cls=Strict, epilog="Example: [bold]babelscope translations runs/curve[/bold]")
 def translations(runs: RunFolders) -> None:
     """Write a run's translations as COMET reads them; its scores beside them join the report."""
-    from analysis import judges, read
+    from analysis import comet, read
 
     for run in runs:
-        out = Folder(run).local / judges.FOLDER
-        folders = judges.export(read.rows([run]).generations, out=out)
+        out = Folder(run).local / comet.FOLDER
+        folders = comet.export(read.rows([run]).generations, out=out)
         console.print(f"{len(folders)} sets in {out}")
-    console.print(judges.HOW, markup=False)
+    console.print(comet.HOW, markup=False)
 
 
 @app.command(
@@ -253,7 +262,7 @@ def _run(asked: Request) -> None:
         failed = _compute(planned, asked, store=store)
     else:
         console.print("0 cells to compute: everything is there")
-        kept.tidy(planned, store=store, tell=_note)
+        run_status.tidy(planned, store=store, tell=_note)
     if where.report:
         reporting.write_or_show(store, console=console, changed=bool(planned.units))
     if failed or planned.failed:
@@ -272,19 +281,19 @@ def _compute(planned: plans.Plan, asked: Request, *, store: Store) -> int:
     from orchestrator.compute import compute
 
     try:
-        with stop.listening() as wish, ExitStack() as opened:
+        with signals.listening() as wish, ExitStack() as opened:
             # Before the folder is touched: what cannot be reached or started leaves nothing there.
             cluster = clusters.connect(asked.where.cluster, device=asked.where.device)
             opened.callback(cluster.close)
             if wish.asked:
-                raise stop.Interrupted
+                raise signals.Interrupted
             with launch.writing(store.address), store.lock():
                 outcome = compute(
                     planned, asked, store=store, cluster=cluster, wish=wish, console=console
                 )
                 opened.close()
                 store.compact()
-    except (KeyboardInterrupt, stop.Interrupted):
+    except (KeyboardInterrupt, signals.Interrupted):
         console.print("interrupted: what was computed is kept; the same command continues")
         raise typer.Exit(INTERRUPTED) from None
     progress.show_outcome(outcome, errors=store.errors_address, console=console)
@@ -306,7 +315,7 @@ def _plan(asked: Request, *, store: Store) -> plans.Plan:
     store.manifest()
     with console.status("reading what is there") as shown:
         done = store.keys(verify=where.verify)
-        kept.tell_set_aside(store, tell=_note)
+        run_status.tell_set_aside(store, tell=_note)
         shown.update("looking at the models")
         study, notes = models.usable(wanted, skip=where.skip_bad_models)
         build = partial(
@@ -341,9 +350,9 @@ def main() -> None:
     given, sys.argv = sys.argv, [redact(argument) for argument in sys.argv]
     errors = Console(stderr=True, soft_wrap=True)
     try:
-        with stop.at_once():
+        with signals.at_once():
             app(given[1:])
-    except stop.Interrupted:
+    except signals.Interrupted:
         errors.print("interrupted: the same command continues")
         raise SystemExit(INTERRUPTED) from None
     except ValueError as error:

@@ -3,7 +3,7 @@
 from collections import Counter
 
 from analysis.redact import redact
-from orchestrator import kept, launch
+from orchestrator import launch, run_status
 from orchestrator.plan import Plan
 from orchestrator.reporting import PAGE, Written
 from orchestrator.scheduling.cost import Cost
@@ -61,12 +61,12 @@ def status(store: Store) -> dict[str, object]:
     manifest = store.recorded()
     notes = launch.notes(manifest)
     holder = store.holder()
-    snapshot = None if holder is None else kept.said(store, tell=notes.append)
+    snapshot = None if holder is None else run_status.said(store, tell=notes.append)
     if snapshot is not None:
         rows = [(one.model, one.cells, one.done, one.failed) for one in snapshot.models]
         notes += snapshot.notes
     else:
-        rows = kept.counts(store, manifest, tell=notes.append)
+        rows = run_status.counts(store, manifest, tell=notes.append)
     models = [{"model": label, **_counts(total, there, lost)} for label, total, there, lost in rows]
     cells = sum(row[1] for row in rows)
     done, failed = sum(row[2] for row in rows), sum(row[3] for row in rows)

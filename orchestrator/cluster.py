@@ -16,7 +16,7 @@ from contextlib import ExitStack, contextmanager
 from typing import Any, ClassVar, cast
 
 from analysis.redact import redact
-from orchestrator import stop
+from orchestrator import signals
 from orchestrator.workers import code
 from orchestrator.workers.address import HOW_TO_START, reach, refusal
 from orchestrator.workers.address import check as check
@@ -269,7 +269,7 @@ class RaySession:
         """
         self.ray._private.utils.get_entrypoint_name = lambda: redact(" ".join(sys.argv))
         try:
-            with _nowhere(), stop.undisturbed():
+            with _nowhere(), signals.undisturbed():
                 self.ray.init(
                     address=address,
                     log_to_driver=False,

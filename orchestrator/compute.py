@@ -8,7 +8,7 @@ from orchestrator.loop import Loop, Outcome
 from orchestrator.plan import Plan
 from orchestrator.scheduling.cost import Cost
 from orchestrator.showing import viewers
-from orchestrator.stop import Wish
+from orchestrator.signals import Wish
 from orchestrator.storage.store import Store
 from orchestrator.workers.events import Cluster
 

@@ -12,10 +12,10 @@ from typing import Any
 
 from analysis.record import EXAMPLES
 from orchestrator.storage.store import Store
-from studies.asking import Chat
-from studies.contents import Content
 from studies.models.folder import opened_small
+from studies.prompt_options import Chat
 from studies.spec import ModelFacts
+from studies.texts import Content
 
 KEPT = 3
 Record = dict[str, Any]

@@ -20,7 +20,7 @@ from orchestrator.scheduling.cost import Cost
 from orchestrator.scheduling.schedule import Schedule
 from orchestrator.showing.snapshot import Progress
 from orchestrator.showing.viewers import Viewer
-from orchestrator.stop import Wish
+from orchestrator.signals import Wish
 from orchestrator.storage.schema import WrongRowsError
 from orchestrator.storage.store import Store
 from orchestrator.workers.events import Cluster, Event, Kind

@@ -12,13 +12,13 @@ from orchestrator.examples import Record, of_content
 from orchestrator.pack import Ledger, Missing, pack, possible
 from orchestrator.workers.gpus import visible_gpus
 from studies import miniworld
-from studies.contents import Content
 from studies.inputs import Inputs
 from studies.models.facts import distinct, facts
 from studies.models.tokenizer import may_chat, may_read
 from studies.rows import Source
 from studies.spec import ModelFacts, Unit
 from studies.study import Grid, Study
+from studies.texts import Content
 
 # About a second of work for a small model on one core, a fraction of it on a GPU: small enough
 # that an interruption costs little, large enough that dispatch and files do not matter.

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from orchestrator.stop import Interrupted
+from orchestrator.signals import Interrupted
 from orchestrator.workers import code
 from studies.flags import Options, settings
 from studies.options import Common

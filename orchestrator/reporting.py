@@ -8,7 +8,7 @@ from typing import NamedTuple
 from rich.console import Console
 from rich.table import Table
 
-from orchestrator import launch, wide
+from orchestrator import launch, table_width
 from orchestrator.storage.store import Store
 
 TABLE = "table.txt"
@@ -56,9 +56,11 @@ def write(runs: tuple[Path | str, ...], *, out: Path, console: Console) -> Writt
         files = reports.write(report, out=out)
     with launch.writing(out), (out / TABLE).open("w", encoding="utf-8") as file:
         for shown in terminal.main_tables(report):
-            for target in (console, Console(file=file, width=wide.WIDTH)):
+            for target in (console, Console(file=file, width=table_width.WIDTH)):
                 fitting = (
-                    wide.parts(shown, width=target.width) if isinstance(shown, Table) else [shown]
+                    table_width.parts(shown, width=target.width)
+                    if isinstance(shown, Table)
+                    else [shown]
                 )
                 for part in fitting:
                     target.print(part, markup=False)

@@ -12,7 +12,7 @@ from typing import Any
 
 import pyarrow.compute as pc
 
-from analysis import asked, read
+from analysis import example_answers, read
 from orchestrator import examples
 from orchestrator import plan as plans
 from orchestrator.examples import Record
@@ -73,11 +73,11 @@ def lines(
                 "`item` of its rows"
             )
         found = examples.worded(found, wordings=_wordings(_models(manifest)))
-    answers = asked.answers(read.rows([store.where]), found)
+    answers = example_answers.answers(read.rows([store.where]), found)
     for record in found:
         for one in record["items"]:
             yield from _text(record, one)
-            yield from _said(answers.get(asked.place(record, one), ()))
+            yield from _said(answers.get(example_answers.place(record, one), ()))
 
 
 def _again(
@@ -185,7 +185,7 @@ def _text(record: Record, one: Record) -> Iterator[str]:
     """An item's heading, what was given, its options and right answers."""
     pivot = f" (pivot {record['pivot']})" if record["pivot"] else ""
     yield f"== {record['name']}{pivot}, prompt {record['prompt'] or '-'}, item {one['id']}"
-    for text, models in asked.wordings(one).items():
+    for text, models in example_answers.wordings(one).items():
         chat = "" if record["chat"] is None else ", in the model's chat template"
         yield f"-- given to {', '.join(models)}:" if models else f"-- text{chat}:"
         yield text

@@ -9,14 +9,14 @@ Item ids are the same in every language.
 
 from dataclasses import dataclass, replace
 
-from studies import harness, prompts, readings, rows
-from studies.asking import Asking
-from studies.contents import ChoiceItem, ChoiceSet
-from studies.items import Asked, Benchmark, Borrowed, asked
+from studies import harness, prompts, row_parsers, rows
+from studies.items import Benchmark, Borrowed, ParsedRow, asked
 from studies.parallel_items import CommonItems, common_items
+from studies.prompt_options import Asking
 from studies.prompts import USUAL, Prompt
-from studies.readings import Parts
+from studies.row_parsers import Parts
 from studies.rows import Source
+from studies.texts import ChoiceItem, ChoiceSet
 from studies.values import meant, unknown
 
 __all__ = [
@@ -155,7 +155,7 @@ def questions(
     )
 
 
-def _item(asked: Asked, *, template: Prompt, language: str) -> ChoiceItem:
+def _item(asked: ParsedRow, *, template: Prompt, language: str) -> ChoiceItem:
     """One item under one prompt."""
     parts = _checked(asked)
     try:
@@ -167,7 +167,7 @@ def _item(asked: Asked, *, template: Prompt, language: str) -> ChoiceItem:
     return ChoiceItem(id=asked.id, context=shown.context, options=shown.options, gold=parts.gold)
 
 
-def _checked(asked: Asked) -> Parts:
+def _checked(asked: ParsedRow) -> Parts:
     """What a row asks, if that can be answered by choosing, whatever the benchmark."""
     parts = asked.parts
     if len(parts.options) < 2:
@@ -207,48 +207,51 @@ def _entry(benchmark: str, *, source: Source) -> Benchmark:
 
 
 READING = Benchmark(
-    columns=readings.READING,
+    columns=row_parsers.READING,
     ids=(("id",), ("link", "question_number")),
-    read=readings.reading,
+    read=row_parsers.reading,
     prompts=prompts.READING,
 )
 KNOWLEDGE = Benchmark(
-    columns=readings.INSTRUCTION, read=readings.instruction, prompts=prompts.KNOWLEDGE
+    columns=row_parsers.INSTRUCTION, read=row_parsers.instruction, prompts=prompts.KNOWLEDGE
 )
 STORY = Benchmark(
-    columns=readings.STORY, ids=(("story_id",), ("id",)), read=readings.story, prompts=prompts.STORY
+    columns=row_parsers.STORY,
+    ids=(("story_id",), ("id",)),
+    read=row_parsers.story,
+    prompts=prompts.STORY,
 )
 INFERENCE = Benchmark(
-    columns=readings.INFERENCE, read=readings.inference, prompts=prompts.INFERENCE
+    columns=row_parsers.INFERENCE, read=row_parsers.inference, prompts=prompts.INFERENCE
 )
-FACTS = Benchmark(columns=readings.FACTS, read=readings.fact, prompts=prompts.WHOLE_SENTENCE)
-SPANS = Benchmark(columns=readings.SPANS, read=readings.span, prompts={}, generated=True)
+FACTS = Benchmark(columns=row_parsers.FACTS, read=row_parsers.fact, prompts=prompts.WHOLE_SENTENCE)
+SPANS = Benchmark(columns=row_parsers.SPANS, read=row_parsers.span, prompts={}, generated=True)
 
 # What a folder of the user's holds.
-OWN = Benchmark(columns=readings.OWN, read=readings.own, prompts=prompts.KNOWLEDGE)
+OWN = Benchmark(columns=row_parsers.OWN, read=row_parsers.own, prompts=prompts.KNOWLEDGE)
 
 BENCHMARKS: dict[str, Benchmark] = {
     "belebele": READING,
     "belebele_seahelm": READING,
     "global_mmlu_lite": replace(
         KNOWLEDGE,
-        columns=readings.QUESTION,
+        columns=row_parsers.QUESTION,
         ids=(("sample_id",), ("id",)),
-        read=readings.question,
+        read=row_parsers.question,
     ),
-    "m_arc": replace(KNOWLEDGE, columns=readings.SCIENCE, prompts=prompts.SCIENCE),
+    "m_arc": replace(KNOWLEDGE, columns=row_parsers.SCIENCE, prompts=prompts.SCIENCE),
     "m_hellaswag": Benchmark(
-        columns=readings.ENDING,
+        columns=row_parsers.ENDING,
         ids=(("id",), ("ind",)),  # not source_id: three languages have one and the same in all rows
-        read=readings.ending,
+        read=row_parsers.ending,
         prompts=prompts.ENDING,
     ),
     "m_mmlu": KNOWLEDGE,
-    "mmmlu": replace(KNOWLEDGE, columns=readings.EXAM, ids=(), read=readings.exam),
+    "mmmlu": replace(KNOWLEDGE, columns=row_parsers.EXAM, ids=(), read=row_parsers.exam),
     "xcopa": Benchmark(
-        columns=readings.CAUSE_OR_EFFECT,
+        columns=row_parsers.CAUSE_OR_EFFECT,
         ids=(("idx",), ("id",)),
-        read=readings.cause_or_effect,
+        read=row_parsers.cause_or_effect,
         prompts=prompts.CAUSE_OR_EFFECT,
         # Thai says "effect" in all rows; the others disagree with COPA in 4 to 51 of 500.
         borrowed=Borrowed(
@@ -265,7 +268,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     "bmlama17": FACTS,
     "bmlama53": FACTS,
     "mgsm": Benchmark(
-        columns=readings.ARITHMETIC, read=readings.arithmetic, prompts={}, generated=True
+        columns=row_parsers.ARITHMETIC, read=row_parsers.arithmetic, prompts={}, generated=True
     ),
     "mini_belebele": replace(READING, prompts=prompts.MINI_READING),
     "mini_xnli": INFERENCE,

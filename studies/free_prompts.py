@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from studies import languages, text_files
-from studies.contents import GenerationItem, GenerationSet
 from studies.rows import checked_id
+from studies.texts import GenerationItem, GenerationSet
 
 SUFFIXES = (".jsonl", ".txt")
 FIELDS = ("id", "prompt", "language", "references")

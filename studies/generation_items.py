@@ -7,13 +7,13 @@ from dataclasses import replace
 
 from studies import benchmarks, parallel_text, translation
 from studies import open_prompts as prompts
-from studies.asking import Asking
 from studies.benchmarks import BENCHMARKS, Question
-from studies.contents import GREEDY, Bitext, GenerationItem, GenerationSet, Sampling
 from studies.open_prompts import OPEN, OpenPrompt
 from studies.parallel_text import PARALLEL_TEXTS
+from studies.prompt_options import Asking
 from studies.prompts import USUAL
 from studies.rows import Source
+from studies.texts import GREEDY, Bitext, GenerationItem, GenerationSet, Sampling
 from studies.values import meant, unknown
 
 

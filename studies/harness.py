@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from studies import harness_tasks as tasks
 from studies import languages as codes
-from studies.contents import ChoiceItem, ChoiceSet
 from studies.rows import SUFFIXES, Source, read_file
+from studies.texts import ChoiceItem, ChoiceSet
 
 if TYPE_CHECKING:
     from datasets import Dataset

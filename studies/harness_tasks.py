@@ -15,7 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from studies.contents import ChoiceItem
+from studies.texts import ChoiceItem
 
 if TYPE_CHECKING:
     from lm_eval.api.instance import Instance

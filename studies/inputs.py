@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from studies import languages
-from studies.contents import ChoiceSet, Content
 from studies.rows import Source
+from studies.texts import ChoiceSet, Content
 
 # Of usual text in any language; what an estimate needs before anything is tokenised.
 CHARACTERS_PER_TOKEN = 3

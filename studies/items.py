@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from studies import rows
 from studies.prompts import Prompt
-from studies.readings import Parts
+from studies.row_parsers import Parts
 from studies.rows import Rows, Source, checked_id
 from studies.spec import Row
 
@@ -50,7 +50,7 @@ class Benchmark:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class ParsedRow:
     """A row that has been understood; `where` is for messages."""
 
     id: str
@@ -61,7 +61,7 @@ class Asked:
 
 def asked(
     benchmark: str, entry: Benchmark, *, language: str, source: Source, limit: int | None
-) -> list[Asked]:
+) -> list[ParsedRow]:
     """The first `limit` rows understood, less those that ask nothing, with their ids checked.
 
     Raises:
@@ -71,7 +71,7 @@ def asked(
         raise ValueError(f"limit is {limit}, expected at least 1, or none for all items")
     found = rows.read(benchmark, language=language, source=source, columns=entry.columns)
     found = _mended(found, benchmark, entry, language=language, source=source)
-    understood: list[Asked] = []
+    understood: list[ParsedRow] = []
     untranslated = alike = 0
     places: dict[str, str] = {}
     for position, row in enumerate(found.rows[:limit]):
@@ -89,7 +89,7 @@ def asked(
             raise ValueError(f"{where}: {error}") from error
         if parts is not None:
             alike += not entry.generated and len(set(parts.options)) < len(parts.options)
-            understood.append(Asked(id=id, parts=parts, where=where, commit=found.commit))
+            understood.append(ParsedRow(id=id, parts=parts, where=where, commit=found.commit))
     source.remark(benchmark, UNTRANSLATED, language=language, count=untranslated)
     source.remark(benchmark, ALIKE, language=language, count=alike)
     if not understood:

@@ -8,14 +8,14 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from studies import benchmarks
-from studies.asking import Asking, Chat
-from studies.contents import Content
 from studies.draws import ordered
 from studies.keys import digest
 from studies.parallel_items import check_same
+from studies.prompt_options import Asking, Chat
 from studies.prompts import USUAL
-from studies.readings import Parts
+from studies.row_parsers import Parts
 from studies.rows import Source
+from studies.texts import Content
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,9 +11,9 @@ from functools import cache
 from importlib.resources import files
 from typing import NamedTuple
 
-from studies.asking import Asking
-from studies.contents import Task
+from studies.prompt_options import Asking
 from studies.prompts import USUAL, refuse_without_template
+from studies.texts import Task
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,14 +38,14 @@ class OpenPrompt:
     stop: tuple[str, ...] = ()
 
 
-class Asked(NamedTuple):
+class FilledPrompt(NamedTuple):
     """A question as a model sees it; `context` is where its context stands, if it has one."""
 
     prompt: str
     context: tuple[int, int] | None
 
 
-def put(prompt: OpenPrompt, *, language: str, question: str, context: str = "") -> Asked:
+def put(prompt: OpenPrompt, *, language: str, question: str, context: str = "") -> FilledPrompt:
     """Fill in a prompt that is answered by writing.
 
     Raises:
@@ -55,9 +55,9 @@ def put(prompt: OpenPrompt, *, language: str, question: str, context: str = "") 
     before, asks, behind = prompt.text.partition("{context}")
     head = before.format(**values)
     if not asks:
-        return Asked(head, None)
+        return FilledPrompt(head, None)
     start = len(head)
-    return Asked(head + context + behind.format(**values), (start, start + len(context)))
+    return FilledPrompt(head + context + behind.format(**values), (start, start + len(context)))
 
 
 def question_words(prompt: OpenPrompt, *, language: str) -> dict[str, str]:

@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from studies import languages as codes
-from studies.asking import Asking
 from studies.benchmarks import BENCHMARKS
 from studies.flags import MODELS, Options, flag
 from studies.parallel_text import PARALLEL_TEXTS
+from studies.prompt_options import Asking
 from studies.spec import Dtype, Model, Quantisation, Switches
 from studies.values import at_revision, listed, paths_listed
 

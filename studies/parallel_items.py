@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-from studies.contents import ChoiceItem, ChoiceSet
-from studies.readings import Parts
+from studies.row_parsers import Parts
+from studies.texts import ChoiceItem, ChoiceSet
 
 
 class CommonItems(NamedTuple):

@@ -9,8 +9,8 @@ from random import Random
 from typing import Literal
 
 from studies import rows
-from studies.contents import Bitext
 from studies.rows import Rows, Source
+from studies.texts import Bitext
 from studies.values import unknown
 
 Pairs = int | Literal["all"] | None

@@ -14,8 +14,8 @@ from functools import cache
 from importlib.resources import files
 from typing import NamedTuple
 
-from studies.asking import Asking
-from studies.contents import Normalise
+from studies.prompt_options import Asking
+from studies.texts import Normalise
 
 USUAL = Asking()
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"

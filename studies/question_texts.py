@@ -7,10 +7,10 @@ Figure 3 and its later version).
 from dataclasses import dataclass, field
 
 from studies import benchmarks
-from studies.asking import Asking
-from studies.contents import Bitext
 from studies.draws import draw
+from studies.prompt_options import Asking
 from studies.rows import Source
+from studies.texts import Bitext
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

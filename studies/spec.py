@@ -10,9 +10,9 @@ from dataclasses import InitVar, asdict, dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from studies.contents import Content
 from studies.keys import TOKEN_IDS_VERSION, Keys, keys_of
 from studies.keys import digest as digest
+from studies.texts import Content
 
 if TYPE_CHECKING:
     from studies.study import Grid

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from studies.asking import Chat
-from studies.contents import ChoiceSet, Content
 from studies.draws import SMALLEST, Draw, ordered
 from studies.keys import digest
+from studies.prompt_options import Chat
+from studies.texts import ChoiceSet, Content
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,10 +8,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from studies.asking import Asking
-from studies.contents import Content
 from studies.inputs import Inputs
+from studies.prompt_options import Asking
 from studies.spec import Cells, Model, ModelFacts
+from studies.texts import Content
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

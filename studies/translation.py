@@ -5,7 +5,7 @@ languages names them. What writes the translation is unknown here.
 """
 
 from studies import languages
-from studies.contents import Bitext, GenerationItem, GenerationSet
+from studies.texts import Bitext, GenerationItem, GenerationSet
 
 SHOTS = 4
 MAX_NEW_TOKENS = 256

@@ -4,10 +4,10 @@ import random
 from collections.abc import Sequence
 from pathlib import Path
 
-from studies.contents import Bitext
 from studies.kinds.alignment import AlignmentGrid
 from studies.measures import MEASURES, resolve
 from studies.spec import POOLINGS, Cell, ModelFacts, Switches, Unit
+from studies.texts import Bitext
 from tests.units import of_cells
 
 WORDS = {

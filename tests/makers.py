@@ -8,13 +8,13 @@ from safetensors.torch import load, save
 from actors.answer import Found
 from actors.extraction.capture import Reading, capture
 from actors.kinds import alignment
-from actors.kinds.given import Given
+from actors.kinds.resources import Resources
 from actors.model import LoadedModel
 from orchestrator.workers.worker import Order, Worker
-from studies.contents import Bitext
 from studies.kinds.alignment import ALIGNMENT, AlignmentGrid
 from studies.spec import Cell, ModelFacts, Row, Unit, digest
 from studies.tables import COORDINATES
+from studies.texts import Bitext
 from tests.units import of_cells
 
 READING = Reading(site="resid_post", state="raw", pooling="average", layer=1)
@@ -47,7 +47,7 @@ def _unit(model: ModelFacts, language: str, measure: str, *, needs: tuple[str, .
     return of_cells("alignment", grid, model, part, characters=10_000, taken=taken, study="made-up")
 
 
-def answer(loaded: LoadedModel, unit: Unit, given: Given) -> Found:
+def answer(loaded: LoadedModel, unit: Unit, resources: Resources) -> Found:
     """A maker's row holds the length of its vector; a taker's row twice that of the one taken."""
     (cell,) = unit.cells
     if cell.measure == "made":
@@ -58,7 +58,7 @@ def answer(loaded: LoadedModel, unit: Unit, given: Given) -> Found:
         row = _row(float(vector.norm()))
         return Found([(cell, row)], {cell.key: save({"mean": vector})})
     (key,) = unit.needs
-    vector = load(given.artifacts[key])["mean"]
+    vector = load(resources.artifacts[key])["mean"]
     return Found([(cell, _row(2 * float(vector.norm())))])
 
 

@@ -5,13 +5,13 @@ from dataclasses import replace
 from actors.answer import Answer
 from actors.model import LoadedModel
 from actors.work import run_unit
-from studies.asking import Steering, text
-from studies.contents import ChoiceItem, ChoiceSet
 from studies.kinds import steering
 from studies.kinds import vectors as vector_kind
 from studies.kinds.steering import SteeringGrid
+from studies.prompt_options import Steering, text
 from studies.spec import Row, Unit
 from studies.steering_items import VectorSet
+from studies.texts import ChoiceItem, ChoiceSet
 from tests.stored import check
 from tests.units import of_drafts
 

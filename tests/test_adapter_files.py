@@ -12,9 +12,9 @@ from transformers import AutoModelForCausalLM
 
 from actors.model import load
 from orchestrator.workers import worker
-from studies.asking import Chat
 from studies.models.facts import facts
 from studies.models.tokenizer import may_chat
+from studies.prompt_options import Chat
 from studies.spec import Model, ModelFacts
 from tests import tiny
 from tests.folders import add, edit, lora, plain, touch

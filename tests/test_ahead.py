@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator import launch, stop
+from orchestrator import launch, signals
 from orchestrator.loop import Loop, Outcome
 from orchestrator.plan import Plan
 from orchestrator.scheduling import placement
@@ -231,7 +231,7 @@ def loop(cluster: MadeUp, store: Store, work: list[Unit]) -> Outcome:
     with store.lock():
         launch.prepare(plan, store=store)
         return Loop(
-            plan, store=store, cluster=cluster, viewer=Viewers([]), wish=stop.Wish(), cost=Cost()
+            plan, store=store, cluster=cluster, viewer=Viewers([]), wish=signals.Wish(), cost=Cost()
         ).run()
 
 

@@ -17,7 +17,7 @@ from orchestrator.loop import Loop, Outcome
 from orchestrator.plan import Plan
 from orchestrator.scheduling.cost import Cost
 from orchestrator.showing.viewers import FileViewer
-from orchestrator.stop import Wish
+from orchestrator.signals import Wish
 from orchestrator.storage import artifacts
 from orchestrator.storage.store import Store
 from orchestrator.workers.events import Cluster

@@ -22,11 +22,11 @@ from actors.loading.architecture import check
 from actors.model import load
 from actors.model_actor import ModelActor
 from orchestrator import models
-from studies.contents import ChoiceItem
 from studies.models.facts import facts
 from studies.models.weights import tensors_of
 from studies.spec import Model
 from studies.study import Study
+from studies.texts import ChoiceItem
 from tests import tiny, world
 from tests.broken import (
     FREQUENCIES,

@@ -10,12 +10,12 @@ import pytest
 
 from studies import benchmarks, rows
 from studies.benchmarks import BENCHMARKS
-from studies.contents import ChoiceItem
 from studies.languages import flores_style
 from studies.prompts import connector
-from studies.readings import Parts
+from studies.row_parsers import Parts
 from studies.rows import Source
 from studies.spec import Row
+from studies.texts import ChoiceItem
 
 READING: Row = {
     "link": "http://a",

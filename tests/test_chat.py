@@ -5,18 +5,18 @@ from pathlib import Path
 
 import pytest
 
-from actors.kinds.given import PivotCache
+from actors.kinds.resources import PivotCache
 from actors.model import LoadedModel, load
 from actors.prediction.score import ask, score
 from actors.work import run_unit
 from studies import miniworld
-from studies.asking import Chat
-from studies.contents import Bitext, ChoiceItem, ChoiceSet
 from studies.kinds import choices
 from studies.kinds.alignment import AlignmentGrid
 from studies.kinds.choices import ChoiceGrid
 from studies.models.facts import facts
+from studies.prompt_options import Chat
 from studies.spec import Model, Row
+from studies.texts import Bitext, ChoiceItem, ChoiceSet
 from tests import oracle
 from tests.rounding import TINY
 from tests.units import of_bitexts, of_drafts

@@ -20,12 +20,12 @@ from analysis.material import Material
 from analysis.shared import quality
 from orchestrator.plan import refuse_chat
 from studies import prompts
-from studies.asking import Asking, Chat, template_arguments
-from studies.contents import ChoiceItem, ChoiceSet
 from studies.kinds.choices import ChoiceGrid
 from studies.models.facts import facts
 from studies.models.tokenizer import may_chat, may_read
+from studies.prompt_options import Asking, Chat, template_arguments
 from studies.spec import Model
+from studies.texts import ChoiceItem, ChoiceSet
 from tests import oracle
 from tests.rounding import of_model
 from tests.test_chat import CHATML, USER, folder_with, rows_of

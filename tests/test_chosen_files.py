@@ -18,12 +18,12 @@ from transformers.models.auto.tokenization_auto import (
 from actors.model import load
 from actors.prediction.generate import generate_tokens
 from orchestrator.workers import worker
-from studies.contents import GenerationItem, GenerationSet
 from studies.kinds import generation
 from studies.models.facts import facts
 from studies.models.files import LEFT_OUT, SMALL_FILES, TOKENIZER_FILES, choose
 from studies.models.folder import opened
 from studies.spec import Model
+from studies.texts import GenerationItem, GenerationSet
 from tests import tiny
 from tests.folders import (
     IN_EVERY_KEY,

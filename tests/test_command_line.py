@@ -12,7 +12,7 @@ import typer.main
 from rich.console import Console
 from rich.table import Table
 
-from orchestrator import listing, recipe, wide
+from orchestrator import listing, recipe, table_width
 from orchestrator.__main__ import app
 from orchestrator.flags import Request, StudyCommand, recorded
 from orchestrator.options import Planning, Running
@@ -294,13 +294,13 @@ def test_wide_tables_are_parted_and_lose_nothing(models: int):
     for row in ("belebele", "xstorycloze"):
         cells = [f"0.{row[0]}{number:02} [.61,.96]" for number in range(models)]
         table.add_row(row, "nasca", "weighted", *cells)
-    parts = wide.parts(table, width=wide.WIDTH)
-    lines = lines_of(parts, width=wide.WIDTH)
-    assert max(map(len, lines)) <= wide.WIDTH
+    parts = table_width.parts(table, width=table_width.WIDTH)
+    lines = lines_of(parts, width=table_width.WIDTH)
+    assert max(map(len, lines)) <= table_width.WIDTH
     text = "\n".join(lines)
     assert "…" not in text
     for number in range(models):
         assert text.count(f"0.b{number:02}") == text.count(f"0.x{number:02}") == 1
     assert text.count("belebele") == len(parts)
     assert text.count("r over languages") == text.count("12 languages") == 1
-    assert wide.parts(table, width=wide.PIPED) == [table]
+    assert table_width.parts(table, width=table_width.PIPED) == [table]

@@ -22,11 +22,11 @@ from orchestrator.scheduling.cost import Cost
 from orchestrator.scheduling.schedule import Schedule
 from orchestrator.storage.tables import ALL_TABLES
 from studies import generation_items
-from studies.asking import Chat
-from studies.contents import GenerationSet, Sampling
 from studies.models.facts import facts
+from studies.prompt_options import Chat
 from studies.rows import Source
 from studies.spec import Model, ModelFacts, Row
+from studies.texts import GenerationSet, Sampling
 from tests import tiny
 from tests.stored import check
 from tests.wide_heads import widen

@@ -12,10 +12,10 @@ from analysis import read, report
 from orchestrator import examples, show
 from orchestrator.__main__ import BAD_INPUT, main
 from orchestrator.storage.store import Store
-from studies.asking import Chat
-from studies.contents import Bitext, ChoiceItem, ChoiceSet, GenerationItem, GenerationSet
 from studies.models.facts import facts
+from studies.prompt_options import Chat
 from studies.spec import Model
+from studies.texts import Bitext, ChoiceItem, ChoiceSet, GenerationItem, GenerationSet
 from tests.test_languages_without_rows import ROW
 
 COMMAND = [

@@ -8,7 +8,7 @@ import torch
 from actors.model import load
 from actors.passes.batching import TokenBudget
 from actors.training.finetune import Lesson, adapted, finetune
-from studies.contents import FineTuning
+from studies.texts import FineTuning
 from tests import tiny
 
 FAMILIES = ("llama", "qwen2", "gemma2", "olmo2", "gpt2")

@@ -9,13 +9,13 @@ import pytest
 
 from orchestrator import plan as plans
 from studies import miniworld
-from studies.asking import Asking
-from studies.contents import Sampling
 from studies.kinds import generation
 from studies.kinds.generation import GenerationGrid
+from studies.prompt_options import Asking
 from studies.recipes import RECIPES, generate, neuronxa
 from studies.recipes.generate import Options
 from studies.rows import Source
+from studies.texts import Sampling
 from tests import world
 
 MINI = Options(models=("miniworld-llama",), benchmarks=("mini_xquad",), languages=("deu_Latn",))

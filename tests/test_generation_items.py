@@ -6,15 +6,15 @@ from pathlib import Path
 import pytest
 
 from studies import benchmarks, miniworld, open_prompts
-from studies.asking import Asking, Chat
 from studies.benchmarks import BENCHMARKS
-from studies.contents import GenerationSet, Sampling
 from studies.free_prompts import UNKNOWN, free_sets
 from studies.generation_items import as_asked, check, question_set, translation_set
 from studies.languages import flores_style
 from studies.miniworld.choices import span_choice
 from studies.open_prompts import OPEN
+from studies.prompt_options import Asking, Chat
 from studies.rows import Source
+from studies.texts import GenerationSet, Sampling
 from tests import world
 
 EMBEDDED = Source()

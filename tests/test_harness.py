@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from studies import benchmarks, harness_tasks
-from studies.contents import ChoiceItem, ChoiceSet
 from studies.rows import Source
 from studies.spec import Row
+from studies.texts import ChoiceItem, ChoiceSet
 from tests.test_benchmarks import write
 
 

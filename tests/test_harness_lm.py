@@ -19,10 +19,10 @@ from actors.model import LoadedModel, load
 from actors.prediction import score as plain
 from actors.work import run_unit
 from studies import harness_tasks
-from studies.contents import ChoiceItem, ChoiceSet
 from studies.kinds import choices
 from studies.kinds.choices import ChoiceGrid
 from studies.rows import Source
+from studies.texts import ChoiceItem, ChoiceSet
 from tests import tiny
 from tests.oracle_interventions import change_of, changed_log_probabilities
 from tests.rounding import of_model

@@ -16,12 +16,12 @@ import pytest
 from actors.model import load
 from orchestrator.workers.prefetch import prefetch
 from orchestrator.workers.worker import studies_folder
-from studies.asking import Chat
 from studies.models import hashing
 from studies.models.facts import facts
 from studies.models.folder import fetched, opened
 from studies.models.hashing import IN_FULL
 from studies.models.tokenizer import count_tokens, may_chat
+from studies.prompt_options import Chat
 from studies.spec import Model
 from tests import folders as files
 from tests import tiny

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from actors.intervention.intervene import Edit, Place, apply, armed, gather, places_of
+from actors.intervention.intervene import Edit, Position, apply, armed, gather, places_of
 from actors.intervention.setting import OPERATIONS, WHERES, Intervention, Setting, check
 from actors.model import LoadedModel
 from actors.passes.observe import Watcher, observe
@@ -73,7 +73,7 @@ def every(loaded: LoadedModel) -> Iterator[Intervention]:
 
 def edits_of(setting: Setting, texts: Sequence[Text] = TEXTS) -> list[Edit]:
     """A setting on every text, one row each."""
-    places: list[Place] = []
+    places: list[Position] = []
     for row, (prompt, rest) in enumerate(texts):
         length, end = len(prompt), len(prompt) + len(rest)
         places += places_of(setting, prompt=row, row=row, length=length, end=end)

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis import judges, pages, read
+from analysis import comet, pages, read
 from tests.analysis_rows import alignment_rows, generation_rows, write_run
 
 STEPS = ("step-100", "step-200", "step-300", "main")
@@ -44,7 +44,7 @@ def judge(folder: Path, *, scores: list[float]) -> None:
 
 def test_a_set_goes_out_line_by_line(tmp_path: Path):
     root = run(tmp_path)
-    folders = judges.export(read.rows([root]).generations, out=root / judges.FOLDER)
+    folders = comet.export(read.rows([root]).generations, out=root / comet.FOLDER)
     assert len(folders) == len(STEPS)
     first = folders[0]
     assert (first / "output.txt").read_text(encoding="utf-8") == (
@@ -58,7 +58,7 @@ def test_a_set_goes_out_line_by_line(tmp_path: Path):
 
 def test_scores_come_back_and_stand_in_figure_4(tmp_path: Path):
     root = run(tmp_path)
-    folders = judges.export(read.rows([root]).generations, out=root / judges.FOLDER)
+    folders = comet.export(read.rows([root]).generations, out=root / comet.FOLDER)
     for folder in folders:
         revision = json.loads((folder / "set.json").read_text())["revision"]
         middle = 0.5 + 0.1 * STEPS.index(revision)
@@ -73,15 +73,15 @@ def test_scores_come_back_and_stand_in_figure_4(tmp_path: Path):
     page = pages.build(rows)
     (sheet,) = [sheet for sheet in page.sheets if sheet.name == "figure_4"]
     frame = sheet.frame
-    (comet,) = frame[frame.metric == "COMET"].to_dict("records")
-    assert comet["r"] == pytest.approx(1)
+    (found,) = frame[frame.metric == "COMET"].to_dict("records")
+    assert found["r"] == pytest.approx(1)
     (quality,) = [sheet for sheet in page.sheets if sheet.name == "translation_quality"]
     assert np.isin(["chrF", "BLEU", "COMET"], quality.frame.metric).all()
 
 
 def test_scores_of_something_else_are_refused(tmp_path: Path):
     root = run(tmp_path)
-    folder = judges.export(read.rows([root]).generations, out=root / judges.FOLDER)[0]
+    folder = comet.export(read.rows([root]).generations, out=root / comet.FOLDER)[0]
     judge(folder, scores=[0.1, 0.2, 0.3])
     (folder / "output.txt").write_text("Other.\nTexts.\nHere.\n")
     with pytest.raises(ValueError, match="made of other translations than those beside it"):
@@ -94,7 +94,7 @@ def test_scores_of_something_else_are_refused(tmp_path: Path):
 def test_nothing_to_export_is_said(tmp_path: Path):
     root = write_run(tmp_path / "run", alignment=alignment_rows("m", scores={"isl_Latn": 0.5}))
     with pytest.raises(ValueError, match="run the part translation first"):
-        judges.export(read.rows([root]).generations, out=tmp_path)
+        comet.export(read.rows([root]).generations, out=tmp_path)
     old = generation_rows("m", revision="main", outputs=["a"], references=[["a"]])
     with pytest.raises(ValueError, match="kept without their sources"):
-        judges.export(old.assign(source=None), out=tmp_path)
+        comet.export(old.assign(source=None), out=tmp_path)

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from studies import benchmarks
-from studies.asking import Asking, Chat
 from studies.latent_items import LatentItems, latent_set
+from studies.prompt_options import Asking, Chat
 from studies.rows import Source
 from studies.spec import Row
 from tests.test_benchmarks import write

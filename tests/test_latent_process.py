@@ -7,12 +7,12 @@ import pytest
 
 from orchestrator import plan as plans
 from studies import miniworld
-from studies.asking import Asking, Chat, Lens, Steering
 from studies.kinds.alignment import AlignmentGrid
 from studies.kinds.choices import ChoiceGrid
 from studies.kinds.latent import LatentGrid
 from studies.kinds.steering import CONTROLS, SteeringGrid
 from studies.layers import named_layers
+from studies.prompt_options import Asking, Chat, Lens, Steering
 from studies.recipes import RECIPES
 from studies.recipes.latent_process import Options
 from studies.rows import Source

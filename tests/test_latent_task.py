@@ -7,10 +7,10 @@ import pytest
 
 from actors.model import LoadedModel
 from actors.work import run_unit
-from studies.asking import Lens, text
 from studies.kinds import latent
 from studies.kinds.latent import LatentGrid
 from studies.latent_items import LatentItem, LatentSet
+from studies.prompt_options import Lens, text
 from studies.spec import Cell, Row, Unit
 from tests import oracle, tiny
 from tests.rounding import TINY

@@ -15,7 +15,7 @@ from peft import LoraConfig, PeftConfig, get_peft_model
 from torch import Tensor, nn
 from transformers import AutoModelForCausalLM
 
-from actors.loading.device import Place
+from actors.loading.device import Placement
 from actors.loading.weights import load_weights, quantiser
 from actors.model import load
 from actors.structure.find import find
@@ -234,7 +234,7 @@ def test_a_model_is_spread_by_shares_and_reads_the_same():
     spread = load(model, device="spread")
     assert (str(spread.device), spread.budget.tokens) == ("cpu", plain.budget.tokens)
     assert logits(spread.model).equal(logits(plain.model))
-    small = Place(device=torch.device("cpu"), shares={"cpu": 60_000})
+    small = Placement(device=torch.device("cpu"), shares={"cpu": 60_000})
     with pytest.raises(ValueError, match="its blocks cannot be divided over 1 devices"):
         load_weights(model, spread.model.config, folder=model.folder, place=small)
 

@@ -14,7 +14,7 @@ import pytest
 
 from orchestrator.showing.snapshot import Progress, Snapshot
 from orchestrator.showing.status_page import render
-from orchestrator.stop import Interrupted, listening
+from orchestrator.signals import Interrupted, listening
 from studies.spec import Unit
 from tests import world
 from tests.world import ROOT, run, same

@@ -9,16 +9,16 @@ from pathlib import Path
 import pytest
 from tokenizers import Tokenizer
 
-from actors.kinds.given import PivotCache
+from actors.kinds.resources import PivotCache
 from actors.measures.alignment import align
 from actors.model import load
 from actors.model_actor import ModelActor
 from actors.work import run_unit
 from studies import miniworld
-from studies.contents import ChoiceItem, ChoiceSet
 from studies.kinds.choices import ChoiceGrid
 from studies.models.facts import facts
 from studies.spec import Cell, Model, ModelFacts, Row, Unit
+from studies.texts import ChoiceItem, ChoiceSet
 from tests import oracle, tiny
 from tests.alignment_units import OTHERS, WORDS, bitext, cells, documented, unit
 from tests.units import of_cells, with_cells

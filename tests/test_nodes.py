@@ -20,10 +20,10 @@ import pytest
 
 from orchestrator import cluster as clusters
 from orchestrator.workers.events import Event
-from studies.contents import Bitext
 from studies.kinds.alignment import AlignmentGrid
 from studies.models.facts import facts
 from studies.spec import Model, Unit
+from studies.texts import Bitext
 from tests.test_places import hostile
 from tests.units import of_bitexts
 from tests.world import ROOT

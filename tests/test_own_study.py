@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator import recipe, stop
+from orchestrator import recipe, signals
 from orchestrator.__main__ import BAD_INPUT, main
 from studies.study import Study
 
@@ -192,5 +192,5 @@ def test_the_command_ends_with_status_2_and_writes_nothing(
 def test_a_signal_while_a_file_is_read_ends_the_command_as_anywhere(tmp_path: Path) -> None:
     path = tmp_path / "mine.py"
     path.write_text("import os, signal\nos.kill(os.getpid(), signal.SIGTERM)\ndone = 1\n")
-    with pytest.raises(stop.Interrupted), stop.at_once():
+    with pytest.raises(signals.Interrupted), signals.at_once():
         made_of(f"{path}:study")

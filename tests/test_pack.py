@@ -6,10 +6,10 @@ from dataclasses import replace
 import pytest
 
 from orchestrator.pack import Missing, pack, possible
-from studies.contents import Bitext
 from studies.kinds.alignment import AlignmentGrid
 from studies.spec import Cell, ModelFacts, Unit, digest
 from studies.study import Draft
+from studies.texts import Bitext
 
 MODEL = ModelFacts(
     name="a",

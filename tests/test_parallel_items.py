@@ -2,8 +2,8 @@
 
 import pytest
 
-from studies.contents import ChoiceItem, ChoiceSet
 from studies.parallel_items import check_parallel, common_items
+from studies.texts import ChoiceItem, ChoiceSet
 
 
 def choice_set(language: str, items: list[tuple[str, int, int]]) -> ChoiceSet:

@@ -11,11 +11,11 @@ import pytest
 
 from orchestrator import context_length
 from orchestrator import plan as plans
-from studies.asking import Chat
 from studies.flags import read
 from studies.kinds.alignment import AlignmentGrid
 from studies.kinds.choices import ChoiceGrid
 from studies.models.facts import facts
+from studies.prompt_options import Chat
 from studies.recipes import RECIPES, latent_process
 from studies.recipes.neuronxa import Options
 from studies.rows import Source

@@ -8,9 +8,9 @@ import torch
 
 from actors.measures.projection import lay_out
 from actors.work import run_unit
-from studies.contents import Bitext, Bitexts
 from studies.kinds.alignment import AlignmentGrid
 from studies.spec import Cell, Row, Unit
+from studies.texts import Bitext, Bitexts
 from tests import oracle, tiny
 from tests.rounding import assert_near, of_sum
 from tests.units import of_cells

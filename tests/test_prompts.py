@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 
 from studies import benchmarks
-from studies.asking import Asking, Chat
 from studies.benchmarks import BENCHMARKS
-from studies.contents import ChoiceSet
+from studies.prompt_options import Asking, Chat
 from studies.prompts import INSTRUCTION
 from studies.rows import Source
 from studies.spec import Row
+from studies.texts import ChoiceSet
 from tests.test_benchmarks import KNOWLEDGE, SAMPLES, write
 
 ASKED = "Question: Two and two?\nA: 3\nB: 4\nC: 5\nD: 6\nAnswer:"

@@ -8,9 +8,9 @@ from orchestrator.scheduling.actions import Close, Node, Open, Submit
 from orchestrator.scheduling.cost import Cost
 from orchestrator.scheduling.schedule import Schedule
 from orchestrator.scheduling.split import split
-from studies.contents import Bitext
 from studies.kinds.alignment import AlignmentGrid
 from studies.spec import ModelFacts, Unit
+from studies.texts import Bitext
 from tests.test_spec import BITEXT, MODEL
 from tests.units import of_bitexts
 

@@ -9,7 +9,7 @@ import pytest
 from actors.model import LoadedModel, load
 from actors.passes.batching import TokenBudget
 from actors.prediction.score import choose, score
-from studies.contents import ChoiceItem
+from studies.texts import ChoiceItem
 from tests import oracle, tiny
 from tests.rounding import TINY
 

@@ -18,7 +18,7 @@ from actors.scoring.writing import repetition, written_language
 from analysis import translation
 from orchestrator.storage.tables import ALL_TABLES
 from studies import languages
-from studies.contents import GenerationItem, GenerationSet, Task
+from studies.texts import GenerationItem, GenerationSet, Task
 
 # An answer, and the right one.
 PAIRS = [

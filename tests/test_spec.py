@@ -10,12 +10,12 @@ from dataclasses import fields, replace
 import pytest
 
 from orchestrator.pack import Ledger
-from studies.contents import Bitext, ChoiceItem, ChoiceSet
 from studies.kinds import choices
 from studies.kinds.alignment import AlignmentGrid
 from studies.measures import MEASURES
 from studies.spec import Cell, ModelFacts, Switches, digest
 from studies.study import Draft
+from studies.texts import Bitext, ChoiceItem, ChoiceSet
 
 MODEL = ModelFacts(
     name="tiny",

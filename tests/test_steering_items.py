@@ -6,13 +6,13 @@ from random import Random
 import pytest
 
 from studies import question_texts, steering_items
-from studies.asking import Asking, Chat
-from studies.contents import ChoiceSet
 from studies.draws import draw, drawn, ordered
+from studies.prompt_options import Asking, Chat
 from studies.question_texts import Questions
 from studies.rows import Source
 from studies.spec import Row
 from studies.steering_items import VectorSet
+from studies.texts import ChoiceSet
 from tests.test_benchmarks import write
 from tests.test_latent_items import row
 

@@ -15,10 +15,10 @@ from actors.prediction.predict import Question
 from actors.prediction.score import score
 from actors.sweeping.sweep import sweep
 from actors.work import run_unit
-from studies.asking import Steering
-from studies.contents import ChoiceItem
 from studies.kinds.steering import CONTROLS, STEER
+from studies.prompt_options import Steering
 from studies.spec import Row
+from studies.texts import ChoiceItem
 from tests import oracle, oracle_families, oracle_interventions, tiny
 from tests.questions import ids
 from tests.rounding import TINY, assert_near, of_model, of_sum

@@ -19,7 +19,7 @@ from actors.structure.sites import SiteName
 from actors.sweeping import last_token
 from actors.sweeping.grid import Swept
 from actors.sweeping.sweep import sweep, sweep_choices
-from studies.contents import ChoiceItem
+from studies.texts import ChoiceItem
 from tests import oracle_families, oracle_interventions, tiny
 from tests.questions import QUESTIONS, ids
 from tests.rounding import TINY

@@ -9,8 +9,8 @@ import pytest
 from actors.work import run_unit
 from orchestrator.storage.compaction import _once
 from orchestrator.storage.tables import ALL_TABLES
-from studies.contents import GenerationItem, GenerationSet, Sampling
 from studies.spec import Row, Unit
+from studies.texts import GenerationItem, GenerationSet, Sampling
 from tests import tiny, written
 from tests.stored import check
 

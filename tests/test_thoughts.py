@@ -9,8 +9,8 @@ from actors.answer import answer_of
 from actors.kinds.generation import Text, written
 from actors.scoring.thoughts import MARKS, parts
 from orchestrator.storage.tables import ALL_TABLES
-from studies.asking import Chat
-from studies.contents import GenerationItem
+from studies.prompt_options import Chat
+from studies.texts import GenerationItem
 from tests.stored import check
 from tests.test_chat import CHATML
 from tests.test_chat_forms import R1, model_with

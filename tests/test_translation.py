@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from studies.contents import Bitext
+from studies.texts import Bitext
 from studies.translation import translations
 
 BITEXT = Bitext(

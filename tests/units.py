@@ -4,10 +4,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from studies.contents import Bitext, Content
 from studies.kinds.alignment import AlignmentGrid
 from studies.spec import Cell, ModelFacts, Part, Unit
 from studies.study import Draft, Grid
+from studies.texts import Bitext, Content
 
 
 def of_drafts(grid: Grid, *drafts: Draft, study: str = "test", **given: Any) -> Unit:

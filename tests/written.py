@@ -3,10 +3,10 @@
 from typing import Any
 
 from orchestrator.workers.worker import Order, Worker
-from studies.contents import GenerationItem, GenerationSet
 from studies.kinds import generation
 from studies.kinds.generation import GenerationGrid
 from studies.spec import ModelFacts, Unit
+from studies.texts import GenerationItem, GenerationSet
 from tests.units import of_drafts
 
 

@@ -14,13 +14,13 @@ from actors.model import LoadedModel
 from actors.prediction.predict import Question
 from actors.prediction.score import Choice, choose, read_options
 from actors.sweeping.sweep import sweep
-from studies.contents import ChoiceItem, Normalise
+from studies.texts import ChoiceItem, Normalise
 
 # Log-probabilities [question][option][token].
 Logs = list[list[list[float]]]
 
 
-class Asked(NamedTuple):
+class HarnessQuestions(NamedTuple):
     """Items as questions: which item each is of, and each item's options as (question, option)."""
 
     questions: list[Question]
@@ -69,12 +69,14 @@ def sweep_choices(
     return [_choose(items, asked, asked.join(logs), normalise=normalise) for logs in swept]
 
 
-def ask(loaded: LoadedModel, items: Sequence[ChoiceItem], *, allow_truncation: bool) -> Asked:
+def ask(
+    loaded: LoadedModel, items: Sequence[ChoiceItem], *, allow_truncation: bool
+) -> HarnessQuestions:
     """Every item as questions whose options share a context, which they mostly do."""
     texts = [(item.context, option) for item in items for option in item.options]
     names = [f"item {item.id!r}" for item in items for _ in item.options]
     pairs = iter(encode_pairs(loaded, texts, allow_truncation=allow_truncation, names=names))
-    asked = Asked([], [], [], [])
+    asked = HarnessQuestions([], [], [], [])
     for owner, item in enumerate(items):
         own = [next(pairs) for _ in item.options]
         asked.truncated.append(any(pair.truncated for pair in own))
@@ -82,7 +84,7 @@ def ask(loaded: LoadedModel, items: Sequence[ChoiceItem], *, allow_truncation: b
     return asked
 
 
-def _add(asked: Asked, owner: int, pairs: Sequence[Pair]) -> list[tuple[int, int]]:
+def _add(asked: HarnessQuestions, owner: int, pairs: Sequence[Pair]) -> list[tuple[int, int]]:
     """Add one item's questions, and say where its options went."""
     first = len(asked.questions)
     options: dict[tuple[int, ...], list[tuple[int, ...]]] = {}
@@ -98,7 +100,7 @@ def _add(asked: Asked, owner: int, pairs: Sequence[Pair]) -> list[tuple[int, int
 
 
 def _choose(
-    items: Sequence[ChoiceItem], asked: Asked, logs: Logs, *, normalise: Normalise
+    items: Sequence[ChoiceItem], asked: HarnessQuestions, logs: Logs, *, normalise: Normalise
 ) -> list[Choice]:
     """The harness counts an option's characters without the one space before it, and no others."""
     choices = []

@@ -29,7 +29,7 @@ class Edit(NamedTuple):
     coefficients_K: Tensor
 
 
-class Place(NamedTuple):
+class Position(NamedTuple):
     """Where an intervention acts on one prompt: a row of the batch and tokens in it.
 
     `order` is the intervention's place among those that act together.
@@ -42,13 +42,13 @@ class Place(NamedTuple):
     order: int = 0
 
 
-def gather(places: Sequence[Place], *, device: torch.device) -> list[Edit]:
+def gather(places: Sequence[Position], *, device: torch.device) -> list[Edit]:
     """The edits that act on all places, in the order of a setting's interventions.
 
     Interventions that share site, layer, operation, vector and mask are one edit, so a sweep over
     coefficients changes all its rows at once.
     """
-    grouped: dict[tuple[object, ...], list[Place]] = {}
+    grouped: dict[tuple[object, ...], list[Position]] = {}
     for place in places:
         one = place.intervention
         same = (place.order, one.site, one.layer, one.operation, id(one.vector), id(one.neurons))
@@ -76,14 +76,14 @@ def gather(places: Sequence[Place], *, device: torch.device) -> list[Edit]:
 
 def places_of(
     setting: Setting, *, prompt: int, row: int, length: int, end: int, start: int = 0
-) -> list[Place]:
+) -> list[Position]:
     """Where a setting acts on one prompt: in `row` of a batch, whose first `length` of `end`
     tokens are the prompt's, from token `start` of the row on."""
     places = []
     for order, one in enumerate(setting):
         own = _tokens_of(one.where, prompt=prompt, length=length, end=end)
         tokens = range(start + own.start, start + own.stop)
-        places.append(Place(one, prompt, row, tokens, order))
+        places.append(Position(one, prompt, row, tokens, order))
     return places
 
 

@@ -14,17 +14,17 @@ from torch import Tensor
 
 from actors.answer import Found
 from actors.extraction.capture import Reading, capture
-from actors.kinds.given import Given, LanguageVectors, PivotCache
+from actors.kinds.resources import LanguageVectors, PivotCache, Resources
 from actors.measures.alignment import align, similarity
 from actors.measures.projection import lay_out
 from actors.measures.robustness import checks
 from actors.measures.similarity import anc, cka, cosine, svcca
 from actors.model import LoadedModel
-from studies.asking import Chat
-from studies.contents import Bitext, Bitexts
 from studies.kinds.alignment import AlignmentGrid
 from studies.measures import Measure, State, normed, resolve
+from studies.prompt_options import Chat
 from studies.spec import Cell, Row, Switches, Unit, digest
+from studies.texts import Bitext, Bitexts
 
 # Shapes: N pairs, D width of a vector
 
@@ -36,7 +36,7 @@ class _Pair(NamedTuple):
     language_ND: Tensor
 
 
-def answer(loaded: LoadedModel, unit: Unit, given: Given) -> Found:
+def answer(loaded: LoadedModel, unit: Unit, resources: Resources) -> Found:
     """The rows of cells over parallel text, whichever table they are for."""
     grid = unit.grid
     assert isinstance(grid, AlignmentGrid)
@@ -60,7 +60,7 @@ def answer(loaded: LoadedModel, unit: Unit, given: Given) -> Found:
         bitext = part.content
         assert isinstance(bitext, Bitext)
         own = {readings[cell.key] for cell in part.cells}
-        pivot = _pivot_vectors(loaded, unit, bitext, needed[bitext.pivot_texts], given.pivots)
+        pivot = _pivot_vectors(loaded, unit, bitext, needed[bitext.pivot_texts], resources.pivots)
         language = _vectors(loaded, unit, bitext.texts, own, chat=bitext.chat)
         qualities = _qualities(grid, bitext, pivot, language)
         for cell in part.cells:

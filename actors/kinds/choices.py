@@ -4,22 +4,22 @@ from contextlib import AbstractContextManager, nullcontext
 
 from actors.answer import Found
 from actors.harness.score import score as score_as_the_harness
-from actors.kinds.given import Given
+from actors.kinds.resources import Resources
 from actors.model import LoadedModel
 from actors.prediction.score import Choice, score
 from actors.training.finetune import adapted
-from studies.contents import ChoiceItem, ChoiceSet, Content
 from studies.harness import PREFIX
 from studies.spec import Cell, Row, Unit
+from studies.texts import ChoiceItem, ChoiceSet, Content
 
 
-def answer(loaded: LoadedModel, unit: Unit, given: Given) -> Found:
+def answer(loaded: LoadedModel, unit: Unit, resources: Resources) -> Found:
     """One row per item of every cell."""
     # The parts of one grid and model answer with one adapter, if with any.
     (adapter,) = {part.taken.get("adapter", "") for part in unit.parts}
     beside: AbstractContextManager[None] = nullcontext()
     if adapter:
-        beside = adapted(loaded, given.artifacts[adapter])
+        beside = adapted(loaded, resources.artifacts[adapter])
     with beside:
         rows: list[tuple[Cell, Row]] = []
         for part in unit.parts:

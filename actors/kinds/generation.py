@@ -14,19 +14,19 @@ from typing import NamedTuple
 import transformers
 
 from actors.answer import Found
-from actors.kinds.given import Given
+from actors.kinds.resources import Resources
 from actors.model import LoadedModel
 from actors.prediction.decode import draw
 from actors.prediction.generate import Prompt, check_request, fit, generate_tokens
 from actors.scoring.score import scored
 from actors.scoring.thoughts import Parts, parts
 from actors.tokens.tokenised import TokenisedModel
-from studies.asking import Chat
-from studies.contents import Content, GenerationItem, GenerationSet
+from studies.prompt_options import Chat
 from studies.spec import Row, Unit
+from studies.texts import Content, GenerationItem, GenerationSet
 
 
-class Asked(NamedTuple):
+class EncodedPrompts(NamedTuple):
     """A set of prompts as token ids that fit the model's context, and which of them were cut."""
 
     contents: GenerationSet
@@ -46,10 +46,10 @@ class Text(NamedTuple):
 END_TOKENS = 24
 
 # The texts of every set: of each prompt, all samples.
-Write = Callable[[Sequence[Asked]], list[list[list[Text]]]]
+Write = Callable[[Sequence[EncodedPrompts]], list[list[list[Text]]]]
 
 
-def answer(loaded: LoadedModel, unit: Unit, given: Given) -> Found:  # noqa: ARG001
+def answer(loaded: LoadedModel, unit: Unit, resources: Resources) -> Found:  # noqa: ARG001
     """One row for every prompt and sample of every cell, written by transformers."""
     engine = f"hf {transformers.__version__}"
     return written(loaded, unit, write=partial(_generate, loaded), engine=engine)
@@ -81,14 +81,14 @@ def written(model: TokenisedModel, unit: Unit, *, write: Write, engine: str) -> 
     return Found(rows)
 
 
-def _ends(model: TokenisedModel, asked: Asked) -> list[str | None]:
+def _ends(model: TokenisedModel, asked: EncodedPrompts) -> list[str | None]:
     """How prompts end under a chat template, which may have begun a thought; None without one."""
     if asked.contents.chat is None:
         return [None] * len(asked.prompts)
     return [str(model.tokenizer.decode(list(ids[-END_TOKENS:]))) for ids in asked.prompts]
 
 
-def _asked(model: TokenisedModel, contents: Content, *, allow_truncation: bool) -> Asked:
+def _asked(model: TokenisedModel, contents: Content, *, allow_truncation: bool) -> EncodedPrompts:
     """The prompts of a set as the model reads them."""
     assert isinstance(contents, GenerationSet)
     new = contents.max_new_tokens
@@ -103,7 +103,7 @@ def _asked(model: TokenisedModel, contents: Content, *, allow_truncation: bool) 
         model, asked, max_new_tokens=new, allow_truncation=allow_truncation, chat=contents.chat
     )
     cut = [len(prompt) < len(ids) for prompt, ids in zip(prompts, whole, strict=True)]
-    return Asked(contents, prompts, cut)
+    return EncodedPrompts(contents, prompts, cut)
 
 
 def _without_end(
@@ -132,7 +132,7 @@ def _without_end(
     return ids
 
 
-def _generate(loaded: LoadedModel, asked: Sequence[Asked]) -> list[list[list[Text]]]:
+def _generate(loaded: LoadedModel, asked: Sequence[EncodedPrompts]) -> list[list[list[Text]]]:
     """The texts that transformers writes, sample by sample."""
     found = []
     for contents, prompts, _ in asked:

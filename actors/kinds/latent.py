@@ -11,15 +11,15 @@ from typing import NamedTuple
 
 from actors.answer import Found
 from actors.extraction.lens import Latent, lens
-from actors.kinds.given import Given
+from actors.kinds.resources import Resources
 from actors.model import LoadedModel
 from actors.prediction.predict import Question
-from actors.prediction.score import Asked, ask
-from studies.asking import Lens, text
-from studies.contents import ChoiceItem
+from actors.prediction.score import EncodedItem, ask
 from studies.kinds.latent import MEASURES, LatentGrid
 from studies.latent_items import LatentSet
+from studies.prompt_options import Lens, text
 from studies.spec import Cell, Row, Unit
+from studies.texts import ChoiceItem
 
 
 class _Side(NamedTuple):
@@ -30,7 +30,7 @@ class _Side(NamedTuple):
     texts: tuple[str, ...]
 
 
-def answer(loaded: LoadedModel, unit: Unit, given: Given) -> Found:  # noqa: ARG001
+def answer(loaded: LoadedModel, unit: Unit, resources: Resources) -> Found:  # noqa: ARG001
     """One row per item of every cell."""
     assert isinstance(unit.grid, LatentGrid)
     rows: list[tuple[Cell, Row]] = []
@@ -89,7 +89,7 @@ def _sides(asked: LatentSet, number: int) -> list[_Side]:
 
 def _ask(
     loaded: LoadedModel, asked: LatentSet, sides: Sequence[Sequence[_Side]], *, cut: bool
-) -> list[Asked]:
+) -> list[EncodedItem]:
     """The questions with all their sides, whichever are wanted: what a context is cut to must not
     depend on which cells are asked for together."""
     items = [
@@ -104,7 +104,7 @@ def _ask(
     return ask(loaded, items, chat=asked.chat, allow_truncation=cut)
 
 
-def _only(entry: Asked, sides: Sequence[_Side], wanted: set[str]) -> Asked:
+def _only(entry: EncodedItem, sides: Sequence[_Side], wanted: set[str]) -> EncodedItem:
     """The question with the options of wanted measures alone."""
     measures = [side.measure for side in sides for _ in side.texts]
     pairs = zip(entry.question.options, measures, strict=True)

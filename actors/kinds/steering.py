@@ -20,16 +20,16 @@ from actors.answer import Found
 from actors.extraction.vectors import SteeringVectors, orthogonal_to, random_like, read_vectors
 from actors.intervention.setting import Intervention, Setting
 from actors.kinds.choices import item_row
-from actors.kinds.given import Given
+from actors.kinds.resources import Resources
 from actors.model import LoadedModel
 from actors.prediction.predict import Question
 from actors.prediction.score import ask, choose
 from actors.structure.sites import Sites
 from actors.sweeping.sweep import sweep
-from studies.asking import Steering, text
-from studies.contents import ChoiceSet
 from studies.kinds.steering import SteeringGrid
+from studies.prompt_options import Steering, text
 from studies.spec import Cell, Part, Row, Unit
+from studies.texts import ChoiceSet
 
 # Shapes: D width of the residual stream, N tokens, A axes of that space
 
@@ -40,24 +40,24 @@ AXES_AT_ONCE = 1024
 _Vectors = Mapping[tuple[str, int], Tensor]
 
 
-def answer(loaded: LoadedModel, unit: Unit, given: Given) -> Found:
+def answer(loaded: LoadedModel, unit: Unit, resources: Resources) -> Found:
     """One row per item of every cell; a cell without a layer is the plain model."""
     assert isinstance(unit.grid, SteeringGrid)
     rows: list[tuple[Cell, Row]] = []
     for part in unit.parts:
-        rows += _answers(loaded, part, unit.grid.steering, given, cut=unit.allow_truncation)
+        rows += _answers(loaded, part, unit.grid.steering, resources, cut=unit.allow_truncation)
     return Found(rows)
 
 
 def _answers(
-    loaded: LoadedModel, part: Part, how: Steering, given: Given, *, cut: bool
+    loaded: LoadedModel, part: Part, how: Steering, resources: Resources, *, cut: bool
 ) -> list[tuple[Cell, Row]]:
     """The rows of one language and draw."""
     asked = part.content
     assert isinstance(asked, ChoiceSet)
     prompts = ask(loaded, asked.items, chat=asked.chat, allow_truncation=cut)
     questions = [entry.question for entry in prompts]
-    vectors = _vectors(loaded, part, asked, questions, how, given)
+    vectors = _vectors(loaded, part, asked, questions, how, resources)
     settings = [_setting(cell, vectors, how) for cell in part.cells]
     rows: list[tuple[Cell, Row]] = []
     switches = text(how)
@@ -102,13 +102,13 @@ def _vectors(
     asked: ChoiceSet,
     questions: Sequence[Question],
     how: Steering,
-    given: Given,
+    resources: Resources,
 ) -> dict[tuple[str, int], Tensor]:
     """The vector [D] of every intervention and layer that cells ask for."""
     made: dict[tuple[str, int], Tensor] = {}
     cells = [cell for cell in part.cells if cell.layer is not None]
     for name in dict.fromkeys(str(cell.intervention) for cell in cells):
-        vectors = _take(loaded, part, name, given)
+        vectors = _take(loaded, part, name, resources)
         if name == "random":
             assert asked.seed is not None, "items that vectors are for come from a draw"
             vectors = random_like(vectors, seed=asked.seed)
@@ -121,11 +121,11 @@ def _vectors(
     return made
 
 
-def _take(loaded: LoadedModel, part: Part, name: str, given: Given) -> SteeringVectors:
+def _take(loaded: LoadedModel, part: Part, name: str, resources: Resources) -> SteeringVectors:
     """The vectors of the cell that an intervention takes them from, checked against the model."""
     key = part.taken[name]
     try:
-        vectors = read_vectors(given.artifacts[key])
+        vectors = read_vectors(resources.artifacts[key])
     except ValueError as error:
         raise ValueError(f"vectors of cell {key}: {error}") from error
     vectors.check(loaded)

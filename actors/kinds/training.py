@@ -4,14 +4,14 @@ import json
 from dataclasses import asdict
 
 from actors.answer import Found
-from actors.kinds.given import Given
+from actors.kinds.resources import Resources
 from actors.model import LoadedModel
 from actors.training.finetune import Lesson, finetune
-from studies.contents import TrainingSet
 from studies.spec import Cell, Row, Unit
+from studies.texts import TrainingSet
 
 
-def answer(loaded: LoadedModel, unit: Unit, given: Given) -> Found:  # noqa: ARG001
+def answer(loaded: LoadedModel, unit: Unit, resources: Resources) -> Found:  # noqa: ARG001
     """One row per cell, and under its key the adapter."""
     rows: list[tuple[Cell, Row]] = []
     artifacts: dict[str, bytes] = {}

@@ -8,13 +8,13 @@ from collections.abc import Sequence
 
 from actors.answer import Found
 from actors.extraction.vectors import SteeringVectors, mean_difference
-from actors.kinds.given import Given
+from actors.kinds.resources import Resources
 from actors.model import LoadedModel, too_long
 from studies.spec import Cell, Row, Unit
 from studies.steering_items import VectorSet
 
 
-def answer(loaded: LoadedModel, unit: Unit, given: Given) -> Found:  # noqa: ARG001
+def answer(loaded: LoadedModel, unit: Unit, resources: Resources) -> Found:  # noqa: ARG001
     """One row per layer of every cell, and its vectors as an artifact."""
     rows: list[tuple[Cell, Row]] = []
     artifacts: dict[str, bytes] = {}

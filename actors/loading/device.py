@@ -14,7 +14,7 @@ from actors.loading.memory import Need, available_memory, choose
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class Placement:
     """Where weights go. `shares` holds the bytes each device may take; empty means `device` alone.
 
     A device is named as transformers does: a GPU by its number, the CPU by `cpu`.
@@ -29,7 +29,7 @@ class Place:
         return "auto" if self.shares else {"": self.device}
 
 
-def find_place(name: str, needed: Need) -> Place:
+def find_place(name: str, needed: Need) -> Placement:
     """The place for a model on the device of this name.
 
     Raises:
@@ -42,11 +42,11 @@ def find_place(name: str, needed: Need) -> Place:
         devices = devices[:1] if first is not None and needed.bytes <= first else devices
     free = [there for device in devices if (there := _free(device)) is not None]
     if not free:  # a system that does not say how much memory is free
-        return Place(device=devices[0], shares={})
+        return Placement(device=devices[0], shares={})
     chosen = choose(needed, free, spread=name == "spread")
     if len(chosen) == 1 and name != "spread":
-        return Place(device=devices[chosen[0]], shares={})
-    return Place(device=devices[0], shares={_key(devices[n]): free[n] for n in chosen})
+        return Placement(device=devices[chosen[0]], shares={})
+    return Placement(device=devices[0], shares={_key(devices[n]): free[n] for n in chosen})
 
 
 def first_device(name: str) -> torch.device:

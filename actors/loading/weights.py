@@ -20,7 +20,7 @@ from transformers import (
 )
 
 from actors.loading.architecture import check, refuse_differing, refuse_misfits
-from actors.loading.device import Place
+from actors.loading.device import Placement
 from actors.loading.values import DTYPES, refuse_values
 from studies.models.weights import tensors_of, weight_files
 from studies.spec import ModelFacts
@@ -47,7 +47,7 @@ def require(package: str, *, extra: str, purpose: str) -> None:
 
 
 def load_weights(
-    facts: ModelFacts, config: PretrainedConfig, *, folder: str, place: Place
+    facts: ModelFacts, config: PretrainedConfig, *, folder: str, place: Placement
 ) -> tuple[PreTrainedModel, str]:
     """The model and its attention backend: sdpa, or eager where the family cannot use sdpa.
 
@@ -116,7 +116,7 @@ def quantiser(facts: ModelFacts) -> BitsAndBytesConfig | None:
     )
 
 
-def _placement(facts: ModelFacts, place: Place) -> dict[str, object]:
+def _placement(facts: ModelFacts, place: Placement) -> dict[str, object]:
     """The arguments that say where weights go."""
     if place.shares:
         return {"device_map": place.device_map, "max_memory": dict(place.shares)}
@@ -124,7 +124,7 @@ def _placement(facts: ModelFacts, place: Place) -> dict[str, object]:
     return {"device_map": place.device_map} if direct else {}
 
 
-def _settled(model: PreTrainedModel, place: Place) -> PreTrainedModel:
+def _settled(model: PreTrainedModel, place: Placement) -> PreTrainedModel:
     """The model on its place, with nothing left on disk."""
     homes = {str(device) for device in getattr(model, "hf_device_map", {}).values()}
     if "disk" in homes or (place.device.type == "cuda" and "cpu" in homes):

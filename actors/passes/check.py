@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from actors.errors import out_of_memory
-from actors.intervention.intervene import Place, armed, gather
+from actors.intervention.intervene import Position, armed, gather
 from actors.intervention.setting import Intervention
 from actors.passes.observe import Watcher, observe
 from actors.passes.positions import Positions
@@ -50,7 +50,7 @@ def prove_interventions(sites: Sites) -> None:
             vector=vector_D,
             coefficient=coefficient,
         )
-        places = [Place(one, row, row, range(PROBE_TOKENS)) for row in range(len(ids_BT))]
+        places = [Position(one, row, row, range(PROBE_TOKENS)) for row in range(len(ids_BT))]
         edits = gather(places, device=ids_BT.device)
         with armed(sites, edits, rows=len(ids_BT)):
             found_BTD = sites.base(input_ids=ids_BT, use_cache=False).last_hidden_state

@@ -19,7 +19,7 @@ from transformers import (
     TopPLogitsWarper,
 )
 
-from studies import contents
+from studies import texts
 
 # Shapes: B rows, T tokens, V vocabulary
 
@@ -66,7 +66,7 @@ class Sampling:
         return torch.Generator().manual_seed(self.seed_of(prompt))
 
 
-def draw(asked: contents.Sampling, *, sample: int) -> Sampling | None:
+def draw(asked: texts.Sampling, *, sample: int) -> Sampling | None:
     """How the tokens of one of a study's samples are drawn: each has a seed of its own."""
     if asked.temperature == 0:
         return None

@@ -14,14 +14,14 @@ import torch
 from torch import Tensor
 from transformers import GenerationConfig, PreTrainedModel
 
-from actors.intervention.intervene import Edit, Place, armed, gather, places_of
+from actors.intervention.intervene import Edit, Position, armed, gather, places_of
 from actors.intervention.setting import Setting, check
 from actors.model import LoadedModel
 from actors.passes.batching import Batch
 from actors.prediction.decode import Chooser, Ends, Sampling, Stopped, Stopper
 from actors.structure.sites import Sites, watch_output
 from actors.tokens.tokenised import TokenisedModel, ends_of, too_long
-from studies.asking import Chat
+from studies.prompt_options import Chat
 
 # Shapes: B rows, T tokens, D width
 
@@ -181,8 +181,8 @@ def _place(
 ) -> _Edits:
     """Where a setting acts in rows padded on the left; `places` are theirs among all prompts."""
     width = max(len(prompt) for prompt in prompts)
-    now: list[Place] = []
-    later: list[Place] = []
+    now: list[Position] = []
+    later: list[Position] = []
     for row, (place, prompt) in enumerate(zip(places, prompts, strict=True)):
         length, start = len(prompt), width - len(prompt)
         now += places_of(setting, prompt=place, row=row, length=length, end=length, start=start)

@@ -18,8 +18,8 @@ from actors.model import LoadedModel, too_long
 from actors.passes.batching import Batch, distinct
 from actors.passes.tree_attention import attention, pack, size
 from actors.prediction.predict import Question, lay_out, log_probabilities, take_apart
-from studies.asking import Chat
-from studies.contents import ChoiceItem, Normalise
+from studies.prompt_options import Chat
+from studies.texts import ChoiceItem, Normalise
 
 
 class Choice(NamedTuple):
@@ -45,7 +45,7 @@ class Choice(NamedTuple):
     start: str = ""
 
 
-class Asked(NamedTuple):
+class EncodedItem(NamedTuple):
     """One item as token ids, whether its context was cut, and what its options begin with."""
 
     question: Question
@@ -105,7 +105,7 @@ def _otherwise(item: ChoiceItem) -> tuple[str, ...]:
     )
 
 
-def _beside(entry: Asked, other: Sequence[tuple[int, ...]], context: int) -> Asked:
+def _beside(entry: EncodedItem, other: Sequence[tuple[int, ...]], context: int) -> EncodedItem:
     """A question with its options begun the other way behind its own, a check, where they fit."""
     prompt, options = entry.question.prompt, entry.question.options
     if not all(other) or len(prompt) + max(map(len, other)) > context:
@@ -119,7 +119,7 @@ def ask(
     *,
     chat: Chat | None = None,
     allow_truncation: bool = False,
-) -> list[Asked]:
+) -> list[EncodedItem]:
     """Every item as token ids that fit the context.
 
     `chat` says how contexts are put in the chat template, each a user's turn that the options
@@ -135,7 +135,7 @@ def ask(
 
 def _ask(
     loaded: LoadedModel, items: Sequence[ChoiceItem], *, chat: Chat | None, allow_truncation: bool
-) -> list[Asked]:
+) -> list[EncodedItem]:
     """Items whose options begin as they are to, as `ask` has them."""
     asked = [
         _fit(loaded, item, question, chat=chat, allow_truncation=allow_truncation)
@@ -243,7 +243,7 @@ def _fit(
     *,
     chat: Chat | None,
     allow_truncation: bool,
-) -> Asked:
+) -> EncodedItem:
     """Cut the context from the left, behind the prefix, until the longest option fits.
 
     A chat template is not cut: its beginning says who speaks.
@@ -253,7 +253,7 @@ def _fit(
     first = item.options[0]
     start = first[: len(first) - len(first.lstrip())]
     if found <= context:
-        return Asked(question, truncated=False, start=start)
+        return EncodedItem(question, truncated=False, start=start)
     if chat is not None:
         raise ValueError(too_long(f"item {item.id!r}", found, context=context, chat=chat))
     prefix = len(loaded.prefix)
@@ -263,7 +263,7 @@ def _fit(
         raise ValueError(too_long(f"item {item.id!r}{cut}", found, context=context))
     prompt = question.prompt
     shortened = prompt[:prefix] + prompt[len(prompt) - kept :]
-    return Asked(Question(shortened, question.options), truncated=True, start=start)
+    return EncodedItem(Question(shortened, question.options), truncated=True, start=start)
 
 
 def choose(

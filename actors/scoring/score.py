@@ -5,7 +5,7 @@ from actors.scoring.scripts import written_script
 from actors.scoring.spans import span_scores
 from actors.scoring.translations import translation_scores
 from actors.scoring.writing import repetition, written_language
-from studies.contents import GenerationItem, GenerationSet
+from studies.texts import GenerationItem, GenerationSet
 
 SCORES = (
     "exact",

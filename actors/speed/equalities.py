@@ -18,7 +18,7 @@ from actors.prediction.predict import Question
 from actors.prediction.score import ask, read_options
 from actors.speed import naive
 from actors.sweeping.sweep import sweep
-from studies.contents import ChoiceItem
+from studies.texts import ChoiceItem
 
 # Largest difference of log-probabilities that different batch shapes may make.
 ALLOWED = {"float32": 1e-3, "bfloat16": 0.5, "float16": 0.1}

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from actors.intervention.intervene import Edit, Place, apply_, armed, gather, places_of, port_of
+from actors.intervention.intervene import Edit, Position, apply_, armed, gather, places_of, port_of
 from actors.intervention.setting import start_of
 from actors.passes.batching import Batch
 from actors.passes.observe import Watcher, observe
@@ -159,7 +159,7 @@ def _edits(
 
     The branches of the settings follow each other from node `start` on, `step` nodes each.
     """
-    made: list[Place] = []
+    made: list[Position] = []
     for turn, place in enumerate(places):
         for row, prompt in enumerate(prompts):
             first = start + turn * step

@@ -15,7 +15,7 @@ from actors.prediction.score import Choice, ask, choose
 from actors.sweeping.grid import Grid, Swept
 from actors.sweeping.last_token import sweep_last_token
 from actors.sweeping.resume import resume
-from studies.contents import ChoiceItem, Normalise
+from studies.texts import ChoiceItem, Normalise
 
 
 def sweep(loaded: LoadedModel, questions: Sequence[Question], settings: Sequence[Setting]) -> Swept:

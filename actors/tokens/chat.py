@@ -14,7 +14,7 @@ import jinja2
 from transformers import PreTrainedTokenizerBase
 from transformers.utils import chat_template_utils
 
-from studies.asking import Argument, Chat
+from studies.prompt_options import Argument, Chat
 
 Turn = dict[str, str]
 

@@ -11,9 +11,9 @@ from typing import NamedTuple
 from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
 from actors.tokens.chat import beginning, user_turns
-from studies.asking import Chat
-from studies.contents import ChoiceItem
+from studies.prompt_options import Chat
 from studies.spec import ModelFacts
+from studies.texts import ChoiceItem
 
 
 class EncodedTexts(NamedTuple):

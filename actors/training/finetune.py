@@ -22,7 +22,7 @@ from torch.nn.functional import cross_entropy
 
 from actors.errors import out_of_memory
 from actors.model import LoadedModel, too_long
-from studies.contents import FineTuning
+from studies.texts import FineTuning
 
 if TYPE_CHECKING:
     from peft import LoraConfig, PeftModel

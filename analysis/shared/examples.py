@@ -10,8 +10,8 @@ from typing import Any
 
 import pandas as pd
 
-from analysis import asked
-from analysis.asked import Record
+from analysis import example_answers
+from analysis.example_answers import Record
 from analysis.page import Fold, Part, Section, Sheet, Text, file_name
 from analysis.read import Rows, label
 from analysis.record import EXAMPLES
@@ -37,14 +37,16 @@ def section(rows: Rows) -> Section:
     runs = {run: records for run in rows.sources if (records := _kept(run))}
     if not runs:
         return Section(title=TITLE, parts=(Text(lines=(NONE,)),))
-    answers = asked.answers(rows, [record for records in runs.values() for record in records])
+    answers = example_answers.answers(
+        rows, [record for records in runs.values() for record in records]
+    )
     lines: dict[str, list[dict[str, str]]] = {}
     for run, records in runs.items():
         # Another run may have asked something else under the same name.
-        own = asked.keys(run) if len(rows.sources) > 1 else None
+        own = example_answers.keys(run) if len(rows.sources) > 1 else None
         for record in records:
             for item in record["items"]:
-                found = answers.get(asked.place(record, item), ())
+                found = answers.get(example_answers.place(record, item), ())
                 theirs = [row for row in found if own is None or row["key"] in own]
                 lines.setdefault(_heading(record), []).extend(_lines(record, item, theirs))
     parts: list[Part] = [Text(lines=(HOW,))]
@@ -70,7 +72,7 @@ def _kept(run: Run) -> list[Record]:
 
 def _heading(record: Record) -> str:
     """What a record is of."""
-    kind, prompt = asked.kind(record), record.get("prompt")
+    kind, prompt = example_answers.kind(record), record.get("prompt")
     said = f"{record.get('benchmark')}, {kind}" if kind else str(record.get("benchmark"))
     return f"{said}, prompt {prompt}" if prompt else said
 
@@ -94,7 +96,7 @@ def _lines(record: Record, item: Record, answers: Sequence[Answer]) -> list[dict
             "right": "\n".join(right[:3]),
             "answers": "\n".join(map(_said, answers)),
         }
-        for text, models in asked.wordings(item).items()
+        for text, models in example_answers.wordings(item).items()
     ]
 
 

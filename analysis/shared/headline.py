@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from analysis import correlate, dependent, prose, resample, tables, terms
+from analysis import conditions, correlate, dependent, prose, resample, tables
 from analysis.material import Material, last, main_metric
 from analysis.shared.quality import near_chance
 
@@ -25,12 +25,12 @@ def scope(material: Material) -> dict[str, object]:
     scores, accuracies = material.scores, material.accuracies
     columns = ["model", "revision"]
     both = pd.concat([scores[columns], accuracies[columns]]).drop_duplicates()
-    pivot = terms.pivot(material.broad)
+    pivot = conditions.pivot(material.broad)
     return {
         "models": both["model"].nunique(),
         "states": len(both),
         "languages": len(set(scores["language"]) | set(accuracies["language"])),
-        "pairs": [terms.pairs_in_words(text) for text in terms.pairs(scores).values()],
+        "pairs": [conditions.pairs_in_words(text) for text in conditions.pairs(scores).values()],
         "datasets": sorted(set(scores["dataset"])),
         "pivot": pivot,
         "pivots": sorted(set(scores["pivot"]) - {pivot}),
@@ -43,7 +43,7 @@ def finding(material: Material) -> dict[str, object]:
     """The headline correlation with its interval and n, and the other scores on the same terms."""
     headline = material.headline
     found = main_metric(last(material.on_terms), material.accuracies)
-    own = terms.one(found[found["pooling"] == headline.pooling])
+    own = conditions.one(found[found["pooling"] == headline.pooling])
     chosen = own[own["measure"] == headline.measure]
     defined = chosen[chosen["r"].notna()]
     nothing: dict[str, object] = {

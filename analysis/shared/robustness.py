@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import pandas as pd
 
-from analysis import correlate, dependent, scores, tables, terms
+from analysis import conditions, correlate, dependent, scores, tables
 from analysis.exhibit import Note, Show, Table
 from analysis.material import Material, last
 
@@ -27,7 +27,7 @@ Second = Callable[..., correlate.Correlation]
 def points(material: Material) -> pd.DataFrame:
     """The points of the headline pooling, a single series."""
     found = last(material.main_points)
-    return terms.one(found[found["pooling"] == material.headline.pooling])
+    return conditions.one(found[found["pooling"] == material.headline.pooling])
 
 
 def differences(material: Material) -> pd.DataFrame:

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from analysis import checkpoints, correlate, published, terms, translation
+from analysis import checkpoints, conditions, correlate, published, translation
 from analysis.exhibit import Exhibit, Note, Plot, Table
 from analysis.figures import curves, scatter
 from analysis.figures.drawing import COLOURS, short
@@ -89,7 +89,7 @@ def _joined(material: Material) -> pd.DataFrame:
         return quality
     scores = material.of_headline(material.scores)
     scores = scores[scores["complete"] & (scores["layer_pool"] == "mean")]
-    scores = terms.of_main_pairs(scores, scores=material.scores)
+    scores = conditions.of_main_pairs(scores, scores=material.scores)
     joined = translation.with_scores(quality, scores=scores)
     states = joined.groupby(PLACES)["revision"].transform("nunique")
     return joined[states > 1]

@@ -15,13 +15,13 @@ from pathlib import Path
 import torch
 
 from actors import work
-from actors.kinds.given import PivotCache
+from actors.kinds.resources import PivotCache
 from actors.model import LoadedModel, load
 from actors.passes import batching
 from orchestrator import plan as plans
-from studies.contents import Bitext
 from studies.recipes import neuronxa
 from studies.rows import Source
+from studies.texts import Bitext
 
 
 @torch.inference_mode()

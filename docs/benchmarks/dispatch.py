@@ -27,17 +27,17 @@ from orchestrator.plan import Plan
 from orchestrator.scheduling.actions import Node
 from orchestrator.scheduling.cost import Cost
 from orchestrator.showing.viewers import FileViewer
-from orchestrator.stop import Wish
+from orchestrator.signals import Wish
 from orchestrator.storage.store import Store
 from orchestrator.storage.tables import ALL_TABLES
 from orchestrator.workers.events import Event
 from orchestrator.workers.gpus import GpuUse
 from orchestrator.workers.session import Session
 from orchestrator.workers.worker import Order, Worker
-from studies.contents import ChoiceSet
 from studies.kinds.choices import ChoiceGrid
 from studies.spec import Cell, ModelFacts, Part, Row, Unit
 from studies.study import Study
+from studies.texts import ChoiceSet
 
 
 class Idle(Worker):

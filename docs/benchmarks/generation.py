@@ -20,11 +20,11 @@ from actors.engine import Engine
 from actors.model import LoadedModel, load
 from actors.work import run_unit
 from studies import generation_items
-from studies.contents import GenerationSet
 from studies.kinds import generation
 from studies.models.facts import facts
 from studies.rows import Source
 from studies.spec import Model, ModelFacts, Part, Row, Unit
+from studies.texts import GenerationSet
 
 T = TypeVar("T")
 LANGUAGES = ("deu_Latn", "fra_Latn", "rus_Cyrl", "zho_Hans", "swh_Latn")

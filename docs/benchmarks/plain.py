@@ -19,12 +19,12 @@ from actors.model import LoadedModel, load
 from actors.work import run_unit
 from orchestrator import plan as plans
 from studies import parallel_text
-from studies.contents import Bitext
 from studies.kinds.alignment import AlignmentGrid
 from studies.models.facts import facts
 from studies.rows import Source
 from studies.spec import Model, Switches, Unit
 from studies.study import Study
+from studies.texts import Bitext
 
 Vectors = list[list[np.ndarray]]  # by sentence, then by layer
 

@@ -26,10 +26,10 @@ from actors.structure.find import find
 from actors.structure.sites import edit
 from actors.sweeping.sweep import sweep_choices
 from studies import benchmarks
-from studies.contents import ChoiceSet
 from studies.models.facts import facts
 from studies.rows import Source
 from studies.spec import Model
+from studies.texts import ChoiceSet
 
 COEFFICIENTS = (-4.0, -3.0, -2.0, -1.0, -0.5, 0.0, 0.5, 1.0, 2.0, 3.0, 4.0)
 NAIVE_ITEMS = 4

@@ -14,9 +14,9 @@ from collections.abc import Callable
 from orchestrator.results import keep
 from orchestrator.storage.store import Store
 from orchestrator.storage.tables import ALL_TABLES
-from studies.contents import Bitexts
 from studies.kinds.alignment import AlignmentGrid
 from studies.spec import Cell, ModelFacts, Part, Row, Switches, Unit
+from studies.texts import Bitexts
 
 SWITCHES = Switches()
 

@@ -6,16 +6,16 @@ from itertools import groupby, product
 from typing import Literal
 
 from studies import parallel_text, question_texts
-from studies.asking import Asking
-from studies.contents import Bitext, Bitexts, Content
 from studies.inputs import Inputs, named
 from studies.layers import Layers, named_layers
 from studies.measures import NEURONXA, Measure, normed, resolve
+from studies.prompt_options import Asking
 from studies.question_texts import Questions
 from studies.rows import Source
 from studies.spec import POOLINGS, Cells, ModelFacts, Point, Pooling, Switches, digest
 from studies.study import Draft, Grid
 from studies.tables import KEY, MODEL, STUDY, Columns, Table
+from studies.texts import Bitext, Bitexts, Content
 
 Method = Literal["tsne", "pca"]
 

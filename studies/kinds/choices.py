@@ -4,13 +4,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from studies import benchmarks
-from studies.asking import Asking
-from studies.contents import ChoiceSet
 from studies.inputs import Inputs, characters
 from studies.parallel_items import check_parallel
+from studies.prompt_options import Asking
 from studies.spec import Cells, ModelFacts, digest
 from studies.study import Draft, Grid
 from studies.tables import KEY, MODEL, STUDY, Columns, Table
+from studies.texts import ChoiceSet
 
 VERSION = 1
 

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Literal
 
 from studies import benchmarks, free_prompts, generation_items, parallel_text, translation
-from studies.asking import Asking
-from studies.contents import GREEDY, GenerationSet, Sampling
 from studies.inputs import CHARACTERS_PER_TOKEN, Inputs, named
 from studies.models.config import head_width, read_config
+from studies.prompt_options import Asking
 from studies.spec import Cells, Engine, ModelFacts, digest
 from studies.study import Draft, Grid
 from studies.tables import KEY, MODEL, STUDY, Columns, Table
+from studies.texts import GREEDY, GenerationSet, Sampling
 
 VERSION = 1
 # Widths of attention heads that vLLM 0.32 has kernels for on a CPU.

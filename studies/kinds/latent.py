@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from studies import benchmarks, latent_items
-from studies.asking import Asking, Lens, text
 from studies.inputs import Inputs, need_pivot
 from studies.latent_items import LatentSet
 from studies.layers import Layers, layers_asked
+from studies.prompt_options import Asking, Lens, text
 from studies.spec import Cells, ModelFacts, Point, digest
 from studies.study import Draft, Grid
 from studies.tables import KEY, MODEL, STUDY, Columns, Table

@@ -8,15 +8,15 @@ from dataclasses import dataclass, field, replace
 from typing import Literal, NamedTuple, get_args
 
 from studies import benchmarks, steering_items
-from studies.asking import Asking, Steering, text
-from studies.contents import ChoiceSet
 from studies.draws import Draw, draw
 from studies.inputs import Inputs, need_pivot
 from studies.kinds import vectors
 from studies.layers import Layers, layers_asked
+from studies.prompt_options import Asking, Steering, text
 from studies.spec import Cells, ModelFacts, Point, digest
 from studies.steering_items import VectorSet
 from studies.study import Draft, Grid
+from studies.texts import ChoiceSet
 
 VERSION = 1
 # Controls of steering; each is the name of its intervention as well. `random`: a direction of equal

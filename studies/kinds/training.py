@@ -4,13 +4,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from studies import benchmarks
-from studies.contents import Example, FineTuning, TrainingSet
 from studies.inputs import Inputs
 from studies.kinds import choices
 from studies.rows import Source
 from studies.spec import Cells, ModelFacts, digest
 from studies.study import Draft, Grid
 from studies.tables import KEY, MODEL, STUDY, Columns, Table
+from studies.texts import Example, FineTuning, TrainingSet
 
 VERSION = 1
 # A pass that trains takes about three times what one that reads takes, for every epoch.

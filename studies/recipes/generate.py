@@ -10,12 +10,12 @@ from dataclasses import asdict, dataclass
 from typing import Literal
 
 from studies import generation_items, miniworld
-from studies.contents import Sampling
 from studies.flags import WHERE, WRITING, flag, shown
 from studies.kinds.generation import GenerationGrid
 from studies.options import Common, ParallelOptions
 from studies.spec import Engine
 from studies.study import Study
+from studies.texts import Sampling
 from studies.values import once
 
 NAME = "generate"

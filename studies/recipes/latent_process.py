@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 
 from studies import miniworld
-from studies.asking import Lens, Steering
 from studies.benchmarks import BENCHMARKS, OWN
 from studies.flags import flag, shown
 from studies.kinds.alignment import AlignmentGrid
@@ -19,6 +18,7 @@ from studies.kinds.latent import LatentGrid
 from studies.kinds.steering import CONTROLS, Control, SteeringGrid
 from studies.layers import Layers
 from studies.options import Common, PaperOptions
+from studies.prompt_options import Lens, Steering
 from studies.question_texts import Questions
 from studies.study import Grid, Study
 

@@ -9,7 +9,6 @@ score and each benchmark's accuracy.
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 
-from studies.contents import FineTuning
 from studies.flags import flag, shown
 from studies.kinds.alignment import AlignmentGrid
 from studies.kinds.choices import ChoiceGrid
@@ -19,6 +18,7 @@ from studies.measures import MEASURES, NEURONXA
 from studies.options import Common, PaperOptions, ParallelOptions, known_languages
 from studies.spec import POOLINGS, Pooling
 from studies.study import Grid, Study
+from studies.texts import FineTuning
 from studies.values import parsed
 
 EXAMPLE = "--model ./llama --model ./qwen --benchmark belebele --language all --out runs/first"

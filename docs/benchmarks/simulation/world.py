@@ -13,9 +13,9 @@ from typing import NamedTuple
 from orchestrator.scheduling.actions import Node
 from orchestrator.scheduling.cost import RATES, Cost
 from orchestrator.scheduling.pool import USABLE, gpus_for
-from studies.contents import ChoiceSet
 from studies.kinds.choices import ChoiceGrid
 from studies.spec import Cell, ModelFacts, Part, Unit
+from studies.texts import ChoiceSet
 
 # Twenty models in billions of parameters, in bfloat16.
 BILLIONS = (1, 1, 1.5, 2, 3, 3, 4, 7, 7, 8, 8, 9, 13, 14, 14, 27, 32, 34, 70, 72)

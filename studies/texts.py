@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass
 from math import inf
 from typing import Any, Literal
 
-from studies.asking import Chat
 from studies.keys import digest
+from studies.prompt_options import Chat
 
 Task = Literal["text", "translation", "span", "number"]
 Normalise = Literal["sum", "token", "character"]

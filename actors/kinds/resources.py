@@ -39,7 +39,7 @@ class PivotCache:
         return held
 
 
-class Given(NamedTuple):
+class Resources(NamedTuple):
     """What the cells that a unit needs have made, by their key, and vectors of units before it."""
 
     artifacts: Mapping[str, bytes]
