@@ -24,11 +24,11 @@ from orchestrator.workers.events import Cluster
 from studies.models.facts import facts
 from studies.spec import Model, Unit
 from studies.study import Study
-from tests import makers
+from tests import made_up_kind
 
 MODEL = facts(Model(id="miniworld-llama"))
 LANGUAGES = ("deu_Latn", "fra_Latn", "spa_Latn", "swh_Latn")
-UNITS = makers.units(MODEL, *LANGUAGES)
+UNITS = made_up_kind.units(MODEL, *LANGUAGES)
 
 
 def plan(done: Collection[str] = frozenset()) -> Plan:
@@ -108,7 +108,7 @@ def kept(folder: Path) -> set[str]:
 
 @pytest.fixture(autouse=True)
 def made_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(alignment, "answer", makers.answer)
+    monkeypatch.setattr(alignment, "answer", made_up_kind.answer)
 
 
 def test_a_taker_gets_what_its_maker_made(tmp_path: Path):
@@ -209,7 +209,7 @@ def test_two_real_processes_share_artifacts_though_one_dies(
 
     monkeypatch.setattr(clusters.RaySession, "put", counted)
     store = Store(tmp_path)
-    outcome = compute(plan(), store, Watched("local", device="cpu", worker=makers.MakingWorker))
+    outcome = compute(plan(), store, Watched("local", device="cpu", worker=made_up_kind.MakingWorker))
     assert (outcome.cells, outcome.failed) == (len(UNITS), 0)
     assert len(takers) == len(LANGUAGES) + 1
     assert len(handed) == len(LANGUAGES)

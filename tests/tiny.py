@@ -30,7 +30,7 @@ GATED = ("llama", "qwen2", "qwen3", "mistral", "gemma2", "gemma3", "olmo2", "glm
 UNGATED = ("gpt2", "gpt_neox", "opt", "bloom")
 FAMILIES = GATED + UNGATED
 
-# Other structures, which tests/test_families.py goes through; those with experts have no neurons.
+# Other structures, which test_families.py goes through; those with experts have no neurons.
 EXPERTS = ("qwen2_moe", "qwen3_moe", "mixtral", "granitemoe", "gpt_oss", "llama4")
 OTHERS = (
     *("cohere", "cohere2", "granite", "minicpm3", "apertus", "smollm3", "falcon", "falcon_new"),
