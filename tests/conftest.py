@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests import world
+from tests.makers import world
 
 # Where transformers copies a model's own code to; it is read when transformers is imported.
 MODULES = os.environ["HF_MODULES_CACHE"] = tempfile.mkdtemp(prefix="hf-modules-")
