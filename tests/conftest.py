@@ -73,6 +73,9 @@ LONG = (
     *("harness_lm", "lease", "loop", "miniworld", "model_actor", "neuronxa", "nodes", "pages"),
     *("alignment_rows", "peers", "report", "s3", "secrets", "simulate", "sweep"),
     *("independent", "tidied", "trust"),
+    *("batch_independence", "capture", "chat_forms", "figures_within", "hostile_names"),
+    *("latent_page", "named_runs", "peers", "places", "s3", "secrets", "several_runs"),
+    *("steering_analysis", "sweep"),
 )
 
 
