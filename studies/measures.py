@@ -7,6 +7,7 @@ of any of these kinds, add an entry.
 """
 
 from dataclasses import dataclass, fields, replace
+from functools import lru_cache
 from typing import Literal
 
 from studies.spec import Switches
@@ -90,6 +91,7 @@ _DECIDED = ("nas_site", "nav_site", "sim_features", "nas_order")
 _USUAL = {item.name: item.default for item in fields(Switches)}
 
 
+@lru_cache(maxsize=1024)
 def resolve(name: str, *, switches: Switches) -> Measure:
     """The measure called `name` as the switches read it.
 

@@ -89,6 +89,10 @@ class ModelFacts:
     quantisation: Quantisation | None = None
     engine: Engine = "hf"
 
+    def __hash__(self) -> int:
+        """Of few fields: a schedule looks models up for every unit."""
+        return hash((self.name, self.revision, self.weights))
+
     @property
     def identity(self) -> str:
         """The part of a key that the model contributes."""

@@ -18,13 +18,15 @@ import math
 import os
 import random
 import resource
-import struct
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 from typing import NamedTuple
+
+import numpy as np
+from safetensors.numpy import save_file
 
 from orchestrator import launch
 from orchestrator import plan as plans
@@ -90,17 +92,36 @@ def _texts(root: Path) -> Path:
 
 
 def _model(folder: Path, layers: int) -> str:
-    """A folder that is a model to the planner: its one tensor is as good as its name."""
+    """A folder that is a model to the planner: so many layers, and hardly a weight."""
     folder.mkdir(parents=True)
-    config = {"model_type": "llama", "num_hidden_layers": layers, "hidden_size": 4096}
-    config |= {"max_position_embeddings": 4096, "vocab_size": 32000}
+    width, vocabulary = 8, 16
+    config = {
+        "architectures": ["LlamaForCausalLM"],
+        "model_type": "llama",
+        "num_hidden_layers": layers,
+        "hidden_size": width,
+        "intermediate_size": width,
+        "num_attention_heads": 1,
+        "max_position_embeddings": 4096,
+        "vocab_size": vocabulary,
+    }
     (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
     (folder / "tokenizer.json").write_text(json.dumps(TOKENIZER), encoding="utf-8")
-    numbers = folder.name.encode().ljust(16)
-    tensor = {"dtype": "F32", "shape": [4], "data_offsets": [0, len(numbers)]}
-    header = json.dumps({f"layers.{layers - 1}.weight": tensor}).encode()
-    content = struct.pack("<Q", len(header)) + header + numbers
-    (folder / "model.safetensors").write_bytes(content)
+    (folder / "tokenizer_config.json").write_text("{}", encoding="utf-8")
+    shapes = {f"model.{name}.weight": (width,) for name in ("norm",)}
+    shapes |= dict.fromkeys(("model.embed_tokens.weight", "lm_head.weight"), (vocabulary, width))
+    for layer in range(layers):
+        at = f"model.layers.{layer}"
+        parts = [f"self_attn.{name}_proj" for name in "qkvo"]
+        parts += [f"mlp.{name}_proj" for name in ("gate", "up", "down")]
+        shapes |= {f"{at}.{part}.weight": (width, width) for part in parts}
+        norms = ("input_layernorm", "post_attention_layernorm")
+        shapes |= {f"{at}.{norm}.weight": (width,) for norm in norms}
+    numbers = np.random.default_rng(list(folder.name.encode()))
+    weights = {
+        name: numbers.standard_normal(shape, dtype=np.float32) for name, shape in shapes.items()
+    }
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
     return str(folder)
 
 

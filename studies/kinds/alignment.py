@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from itertools import groupby, product
 from typing import Literal
 
@@ -300,8 +301,14 @@ def _cells(
                 dataset=grid.dataset,
                 pivot=content.pivot,
                 measure=name,
-                points=tuple(Point(*point) for point in product(layers, grid.poolings)),
+                points=_points(tuple(layers), grid.poolings),
             )
+
+
+@lru_cache(maxsize=1024)
+def _points(layers: tuple[int, ...], poolings: tuple[Pooling, ...]) -> tuple[Point, ...]:
+    """Where the cells of every text lie, made once and not for each."""
+    return tuple(Point(*point) for point in product(layers, poolings))
 
 
 def _reading(measure: Measure, switches: Switches) -> list[object]:
