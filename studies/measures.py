@@ -91,7 +91,6 @@ _DECIDED = ("nas_site", "nav_site", "sim_features", "nas_order")
 _USUAL = {item.name: item.default for item in fields(Switches)}
 
 
-@lru_cache(maxsize=1024)
 def resolve(name: str, *, switches: Switches) -> Measure:
     """The measure called `name` as the switches read it.
 
@@ -101,14 +100,18 @@ def resolve(name: str, *, switches: Switches) -> Measure:
     if name not in MEASURES:
         raise unknown("measure", name, known=MEASURES)
     measure = MEASURES[name]
-    if "sim_features" in measure.switches:
+    features = MEASURES[FEATURES[switches.sim_features]]
+    return _read_as(measure, features if "sim_features" in measure.switches else None, switches)
+
+
+@lru_cache(maxsize=1024)
+def _read_as(measure: Measure, features: Measure | None, switches: Switches) -> Measure:
+    """The measure as the switches read it; with `features` it compares what that measure reads."""
+    if features is not None:
         # The neurons' own switches then say which neurons.
-        features = resolve(FEATURES[switches.sim_features], switches=switches)
+        found = _read_as(features, None, switches)
         measure = replace(
-            measure,
-            site=features.site,
-            state=features.state,
-            pooled_state=features.pooled_state,
+            measure, site=found.site, state=found.state, pooled_state=found.pooled_state
         )
     for switch in ("nas_site", "nav_site"):
         if switch in measure.switches:
