@@ -4,8 +4,9 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from studies.kinds import tables
-from studies.spec import Cell, Row, Unit
+from studies.spec import Cell, Row
 from studies.tables import COORDINATES
+from studies.unit import Unit
 
 
 class Found(NamedTuple):

@@ -39,7 +39,8 @@ from actors.prediction.decode import Ends, draw
 from actors.prediction.generate import Prompt
 from studies.models.config import head_width, read_config
 from studies.models.folder import opened
-from studies.spec import ModelFacts, Unit
+from studies.spec import ModelFacts
+from studies.unit import Unit
 
 # After so many new tokens a text is searched for stop strings that several tokens may spell.
 SEARCH_TOKENS = 16

@@ -23,8 +23,9 @@ from actors.structure.sites import SiteName
 from actors.sweeping.sweep import sweep_choices
 from actors.work import run_unit
 from studies.measures import State
-from studies.spec import POOLINGS, ModelFacts, Pooling, Unit
+from studies.spec import POOLINGS, ModelFacts, Pooling
 from studies.texts import ChoiceItem, Normalise
+from studies.unit import Unit
 
 
 class ModelActor:

@@ -7,7 +7,7 @@ from actors.answer import Answer, answer_of
 from actors.kinds.resources import PivotCache, Resources
 from actors.model import LoadedModel
 from studies.kinds import KINDS
-from studies.spec import Unit
+from studies.unit import Unit
 
 
 def run_unit(

@@ -25,6 +25,7 @@ from analysis.redact import redact
 from analysis.storage import Folder
 from orchestrator import (
     as_json,
+    flags,
     launch,
     listing,
     models,
@@ -242,9 +243,18 @@ def show(
     from orchestrator import show as shows
 
     for line in shows.lines(
-        Store(run), benchmark=benchmark, language=language, item=item, key=key, data_root=data_root
+        Store(run),
+        benchmark=benchmark,
+        language=language,
+        item=item,
+        key=key,
+        data_root=data_root,
+        recorded=recorded,
     ):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+recorded = partial(flags.recorded, app=app)
 
 
 def _run(asked: Request) -> None:

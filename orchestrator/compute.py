@@ -4,10 +4,11 @@ from rich.console import Console
 
 from orchestrator import examples, launch
 from orchestrator.flags import Request
-from orchestrator.loop import Loop, Outcome
+from orchestrator.loop import Loop
 from orchestrator.plan import Plan
 from orchestrator.scheduling.cost import Cost
 from orchestrator.showing import viewers
+from orchestrator.showing.snapshot import Outcome
 from orchestrator.signals import Wish
 from orchestrator.storage.store import Store
 from orchestrator.workers.events import Cluster

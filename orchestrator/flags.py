@@ -48,14 +48,12 @@ class Request:
         return study_file.text(self.recipe.name, given)
 
 
-def recorded(words: list[str]) -> Request:
-    """What the command asked for that made a run, from its words.
+def recorded(words: list[str], *, app: typer.Typer) -> Request:
+    """What the command of an app asked for that made a run, from its words.
 
     Raises:
         ValueError: it is not a command of this version that makes runs.
     """
-    from orchestrator.__main__ import app
-
     command = typer.main.get_command(app)
     own = getattr(command, "commands", {}).get(words[0])
     said = f"the run's command {' '.join(words)!r}"

@@ -8,7 +8,6 @@ viewer's business.
 
 import time
 from collections.abc import Sequence
-from typing import NamedTuple
 
 from analysis.redact import redact
 from orchestrator.errors import CellError
@@ -18,7 +17,7 @@ from orchestrator.results import keep, keep_errors
 from orchestrator.scheduling.actions import Close, Open, Prefetch
 from orchestrator.scheduling.cost import Cost
 from orchestrator.scheduling.schedule import Schedule
-from orchestrator.showing.snapshot import Progress
+from orchestrator.showing.snapshot import Outcome, Progress
 from orchestrator.showing.viewers import Viewer
 from orchestrator.signals import Wish
 from orchestrator.storage.schema import WrongRowsError
@@ -31,16 +30,6 @@ POLL_SECONDS = 0.5
 SHOW_SECONDS = 0.2
 USAGE_SECONDS = 5.0
 HUNG = "hung: not done long after its estimated time, so its worker was ended"
-
-
-class Outcome(NamedTuple):
-    """What a run did. `errors` are the cells given up, by their error line."""
-
-    cells: int
-    failed: int
-    units: int
-    seconds: float
-    errors: dict[str, int]
 
 
 class Loop:

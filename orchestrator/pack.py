@@ -9,8 +9,9 @@ from collections.abc import Collection, Iterator, Sequence, Set
 from itertools import groupby
 from typing import NamedTuple
 
-from studies.spec import Cell, Part, Unit
+from studies.spec import Cell
 from studies.study import Draft, Grid
+from studies.unit import Part, Unit
 
 
 class Missing(NamedTuple):

@@ -16,9 +16,10 @@ from studies.inputs import Inputs
 from studies.models.facts import distinct, facts
 from studies.models.tokenizer import may_chat, may_read
 from studies.rows import Source
-from studies.spec import ModelFacts, Unit
+from studies.spec import ModelFacts
 from studies.study import Grid, Study
 from studies.texts import Content
+from studies.unit import Unit
 
 # About a second of work for a small model on one core, a fraction of it on a GPU: small enough
 # that an interruption costs little, large enough that dispatch and files do not matter.

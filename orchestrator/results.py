@@ -5,8 +5,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from analysis.record import Record
 from orchestrator.errors import CellError
 from orchestrator.storage.store import Store
-from studies.spec import Row, Unit
+from studies.spec import Row
 from studies.tables import ERRORS
+from studies.unit import Unit
 
 
 def keep(store: Store, unit: Unit, rows: Sequence[Row]) -> str:

@@ -5,7 +5,7 @@ data, and its fingerprint must be the one that the run wrote down.
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from analysis import example_answers, read
 from orchestrator import examples
 from orchestrator import plan as plans
 from orchestrator.examples import Record
-from orchestrator.flags import recorded
+from orchestrator.flags import Request
 from orchestrator.storage.store import Store
 from studies.flags import Options
 from studies.rows import Source
@@ -42,6 +42,7 @@ def lines(
     item: str | None,
     key: str | None,
     data_root: Path | None,
+    recorded: Callable[[list[str]], Request],
 ) -> Iterator[str]:
     """The text of items, as lines for people.
 
@@ -52,6 +53,7 @@ def lines(
         item: the item's id; None shows those that the run kept, three of each text.
         key: the key of a cell, or its beginning, in place of benchmark and language.
         data_root: where the data lie now, if not where the command says.
+        recorded: what a command asked for, from its words.
 
     Raises:
         ValueError: there is no such run, cell or item, or the data are other ones by now.
@@ -64,7 +66,7 @@ def lines(
     stored = [one for one in examples.read(store) if _is_of(one, benchmark, language)]
     found = _with_item(stored, item)
     if not found:
-        found = _with_item(_again(manifest, benchmark, language, data_root), item)
+        found = _with_item(_again(manifest, benchmark, language, data_root, recorded), item)
         if not found and item is None:
             raise ValueError(f"this run read no text of {benchmark} in {language}: name another")
         if not found:
@@ -81,7 +83,11 @@ def lines(
 
 
 def _again(
-    manifest: Mapping[str, object], benchmark: str, language: str, data_root: Path | None
+    manifest: Mapping[str, object],
+    benchmark: str,
+    language: str,
+    data_root: Path | None,
+    recorded: Callable[[list[str]], Request],
 ) -> list[Record]:
     """All items of a benchmark in a language, read by the run's command and held against it."""
     provenance = manifest.get("provenance")

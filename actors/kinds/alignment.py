@@ -23,8 +23,9 @@ from actors.model import LoadedModel
 from studies.kinds.alignment import AlignmentGrid
 from studies.measures import Measure, State, normed, resolve
 from studies.prompt_options import Chat
-from studies.spec import Cell, Row, Switches, Unit, digest
+from studies.spec import Cell, Row, Switches, digest
 from studies.texts import Bitext, Bitexts
+from studies.unit import Unit
 
 # Shapes: N pairs, D width of a vector
 

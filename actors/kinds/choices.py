@@ -9,8 +9,9 @@ from actors.model import LoadedModel
 from actors.prediction.score import Choice, score
 from actors.training.finetune import adapted
 from studies.harness import PREFIX
-from studies.spec import Cell, Row, Unit
+from studies.spec import Cell, Row
 from studies.texts import ChoiceItem, ChoiceSet, Content
+from studies.unit import Unit
 
 
 def answer(loaded: LoadedModel, unit: Unit, resources: Resources) -> Found:

@@ -22,8 +22,9 @@ from actors.scoring.score import scored
 from actors.scoring.thoughts import Parts, parts
 from actors.tokens.tokenised import TokenisedModel
 from studies.prompt_options import Chat
-from studies.spec import Row, Unit
+from studies.spec import Row
 from studies.texts import Content, GenerationItem, GenerationSet
+from studies.unit import Unit
 
 
 class EncodedPrompts(NamedTuple):

@@ -18,8 +18,9 @@ from actors.prediction.score import EncodedItem, ask
 from studies.kinds.latent import MEASURES, LatentGrid
 from studies.latent_items import LatentSet
 from studies.prompt_options import Lens, text
-from studies.spec import Cell, Row, Unit
+from studies.spec import Cell, Row
 from studies.texts import ChoiceItem
+from studies.unit import Unit
 
 
 class _Side(NamedTuple):

@@ -28,8 +28,9 @@ from actors.structure.sites import Sites
 from actors.sweeping.sweep import sweep
 from studies.kinds.steering import SteeringGrid
 from studies.prompt_options import Steering, text
-from studies.spec import Cell, Part, Row, Unit
+from studies.spec import Cell, Row
 from studies.texts import ChoiceSet
+from studies.unit import Part, Unit
 
 # Shapes: D width of the residual stream, N tokens, A axes of that space
 

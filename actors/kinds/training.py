@@ -7,8 +7,9 @@ from actors.answer import Found
 from actors.kinds.resources import Resources
 from actors.model import LoadedModel
 from actors.training.finetune import Lesson, finetune
-from studies.spec import Cell, Row, Unit
+from studies.spec import Cell, Row
 from studies.texts import TrainingSet
+from studies.unit import Unit
 
 
 def answer(loaded: LoadedModel, unit: Unit, resources: Resources) -> Found:  # noqa: ARG001

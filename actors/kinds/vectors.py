@@ -10,8 +10,9 @@ from actors.answer import Found
 from actors.extraction.vectors import SteeringVectors, mean_difference
 from actors.kinds.resources import Resources
 from actors.model import LoadedModel, too_long
-from studies.spec import Cell, Row, Unit
+from studies.spec import Cell, Row
 from studies.steering_items import VectorSet
+from studies.unit import Unit
 
 
 def answer(loaded: LoadedModel, unit: Unit, resources: Resources) -> Found:  # noqa: ARG001

@@ -35,9 +35,10 @@ from orchestrator.workers.gpus import GpuUse
 from orchestrator.workers.session import Session
 from orchestrator.workers.worker import Order, Worker
 from studies.kinds.choices import ChoiceGrid
-from studies.spec import Cell, ModelFacts, Part, Row, Unit
+from studies.spec import Cell, ModelFacts, Row
 from studies.study import Study
 from studies.texts import ChoiceSet
+from studies.unit import Part, Unit
 
 
 class Idle(Worker):

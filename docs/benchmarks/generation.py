@@ -23,8 +23,9 @@ from studies import generation_items
 from studies.kinds import generation
 from studies.models.facts import facts
 from studies.rows import Source
-from studies.spec import Model, ModelFacts, Part, Row, Unit
+from studies.spec import Model, ModelFacts, Row
 from studies.texts import GenerationSet
+from studies.unit import Part, Unit
 
 T = TypeVar("T")
 LANGUAGES = ("deu_Latn", "fra_Latn", "rus_Cyrl", "zho_Hans", "swh_Latn")

@@ -22,9 +22,10 @@ from studies import parallel_text
 from studies.kinds.alignment import AlignmentGrid
 from studies.models.facts import facts
 from studies.rows import Source
-from studies.spec import Model, Switches, Unit
+from studies.spec import Model, Switches
 from studies.study import Study
 from studies.texts import Bitext
+from studies.unit import Unit
 
 Vectors = list[list[np.ndarray]]  # by sentence, then by layer
 

@@ -15,8 +15,9 @@ from orchestrator.results import keep
 from orchestrator.storage.store import Store
 from orchestrator.storage.tables import ALL_TABLES
 from studies.kinds.alignment import AlignmentGrid
-from studies.spec import Cell, ModelFacts, Part, Row, Switches, Unit
+from studies.spec import Cell, ModelFacts, Row, Switches
 from studies.texts import Bitexts
+from studies.unit import Part, Unit
 
 SWITCHES = Switches()
 

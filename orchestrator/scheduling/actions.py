@@ -6,7 +6,8 @@ node's GPUs, or on a core where it takes none.
 
 from typing import NamedTuple
 
-from studies.spec import ModelFacts, Unit
+from studies.spec import ModelFacts
+from studies.unit import Unit
 
 
 class Node(NamedTuple):

@@ -10,7 +10,8 @@ from collections.abc import Hashable, Iterable
 from typing import Literal
 
 from studies.inputs import CHARACTERS_PER_TOKEN
-from studies.spec import ModelFacts, Unit
+from studies.spec import ModelFacts
+from studies.unit import Unit
 
 Device = Literal["cpu", "gpu"]
 

@@ -9,7 +9,8 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from orchestrator.scheduling.cost import Cost
-from studies.spec import Cell, ModelFacts, Unit
+from studies.spec import Cell, ModelFacts
+from studies.unit import Unit
 
 
 @dataclass(slots=True, eq=False)

@@ -15,7 +15,8 @@ from orchestrator.scheduling.placement import LOAD_ATTEMPTS, Placement
 from orchestrator.scheduling.pool import GPU_COUNTS, NOWHERE, USABLE, Pool, Worker
 from orchestrator.scheduling.queue import Job, Queue, Queues
 from orchestrator.scheduling.split import split
-from studies.spec import Cell, ModelFacts, Unit
+from studies.spec import Cell, ModelFacts
+from studies.unit import Unit
 
 ATTEMPTS = 2
 # A process that fails so many different units in a row may be what is broken.

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from studies.spec import Unit
+from studies.unit import Unit
 
 
 def split(unit: Unit) -> tuple[Unit, ...]:

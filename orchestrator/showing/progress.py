@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
@@ -11,10 +10,8 @@ from analysis.redact import redact
 from orchestrator.launch import result_bytes
 from orchestrator.plan import Plan
 from orchestrator.scheduling.cost import Cost
+from orchestrator.showing.snapshot import Outcome
 from studies.inputs import CHARACTERS_PER_TOKEN
-
-if TYPE_CHECKING:
-    from orchestrator.loop import Outcome
 
 
 def show_plan(plan: Plan, *, cost: Cost, console: Console) -> None:

@@ -7,13 +7,23 @@ show. It has no clock of its own.
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from orchestrator.storage.typed import filled
-from studies.spec import Unit
+from studies.unit import Unit
 
 State = Literal["running", "finishing", "finished", "interrupted", "stopped"]
 Doing = Literal["loading", "working", "idle"]
+
+
+class Outcome(NamedTuple):
+    """What a run did. `errors` are the cells given up, by their error line."""
+
+    cells: int
+    failed: int
+    units: int
+    seconds: float
+    errors: dict[str, int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

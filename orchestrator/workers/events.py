@@ -9,7 +9,8 @@ from typing import Literal, NamedTuple, Protocol
 from actors.answer import Answer
 from orchestrator.scheduling.actions import Node
 from orchestrator.workers.gpus import GpuUse
-from studies.spec import ModelFacts, Row, Unit
+from studies.spec import ModelFacts, Row
+from studies.unit import Unit
 
 Kind = Literal["open", "done", "open_failed", "unit_failed", "joined", "left"]
 

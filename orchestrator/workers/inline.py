@@ -14,7 +14,8 @@ from orchestrator.scheduling.actions import Node
 from orchestrator.workers.events import Event, Kind, done, summary
 from orchestrator.workers.gpus import GpuUse, read_gpus, visible_gpus
 from orchestrator.workers.worker import about, load
-from studies.spec import ModelFacts, Unit
+from studies.spec import ModelFacts
+from studies.unit import Unit
 
 
 @runtime_checkable

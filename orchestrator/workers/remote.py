@@ -22,7 +22,8 @@ from orchestrator.workers.machines import Machines
 from orchestrator.workers.prefetch import Prefetches
 from orchestrator.workers.session import Died, Raised, Session
 from orchestrator.workers.worker import Order, look, studies_folder
-from studies.spec import ModelFacts, Unit
+from studies.spec import ModelFacts
+from studies.unit import Unit
 
 USAGE_SECONDS = 5.0
 LOOK_SECONDS = 60.0

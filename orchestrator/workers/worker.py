@@ -16,7 +16,8 @@ import studies
 from actors.answer import Answer
 from orchestrator.workers.gpus import GpuUse, read_gpus
 from studies.models.folder import refuse_changed
-from studies.spec import ModelFacts, Unit
+from studies.spec import ModelFacts
+from studies.unit import Unit
 
 PACKAGES = ("torch", "transformers", "tokenizers", "safetensors", "numpy", "studies", "actors")
 METHODS = (

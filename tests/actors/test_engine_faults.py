@@ -18,8 +18,8 @@ from orchestrator.plan import Plan
 from orchestrator.storage.store import Store
 from orchestrator.workers.events import Event
 from orchestrator.workers.worker import Worker
-from studies.spec import Unit
 from studies.study import Study
+from studies.unit import Unit
 from tests.actors.test_engine import MODELS, model
 from tests.makers.world import ROOT
 from tests.makers.written import SpreadWorker, asked, unit

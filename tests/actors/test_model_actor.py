@@ -17,8 +17,9 @@ from actors.work import run_unit
 from studies import miniworld
 from studies.kinds.choices import ChoiceGrid
 from studies.models.facts import facts
-from studies.spec import Cell, Model, ModelFacts, Row, Unit
+from studies.spec import Cell, Model, ModelFacts, Row
 from studies.texts import ChoiceItem, ChoiceSet
+from studies.unit import Unit
 from tests.makers import oracle, tiny
 from tests.makers.alignment_units import OTHERS, WORDS, bitext, cells, documented, unit
 from tests.makers.units import of_cells, with_cells

@@ -12,6 +12,7 @@ from analysis import read
 from analysis.page import Fold, Sheet
 from analysis.shared import examples
 from orchestrator import show
+from orchestrator.__main__ import recorded
 from orchestrator.storage.store import Store
 from tests.analysis.test_generate_page import rows_of
 from tests.makers.analysis_rows import ITEMS, write_run
@@ -60,8 +61,9 @@ def on_page(*runs: Path) -> dict[str, str]:
 def shown(run: Path, benchmark: str = "belebele") -> dict[str, str]:
     """The answers that `show` prints, by what was given."""
     lines = show.lines(
-        Store(run), benchmark=benchmark, language="deu_Latn", item=None, key=None, data_root=None
-    )
+        Store(run), benchmark=benchmark, language="deu_Latn", item=None, key=None, data_root=None,
+        recorded=recorded,
+    )  # fmt: skip
     found = {}
     for part in "\n".join(lines).split("== ")[1:]:
         given = part.split("\n")[2]
@@ -143,5 +145,5 @@ def test_the_beginning_of_keys_of_several_texts_is_refused(tmp_path: Path) -> No
     run = run_of(tmp_path / "run", [record(PLAIN)], items=rows)
     asked = dict.fromkeys(("benchmark", "language", "item", "data_root"))
     with pytest.raises(ValueError, match=r"'ab' begins keys of several texts, belebele in deu"):
-        list(show.lines(Store(run), key="ab", **asked))  # type: ignore[arg-type]
-    assert list(show.lines(Store(run), key="abc1", **asked))  # type: ignore[arg-type]
+        list(show.lines(Store(run), key="ab", recorded=recorded, **asked))  # type: ignore[arg-type]
+    assert list(show.lines(Store(run), key="abc1", recorded=recorded, **asked))  # type: ignore[arg-type]

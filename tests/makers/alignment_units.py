@@ -6,8 +6,9 @@ from pathlib import Path
 
 from studies.kinds.alignment import AlignmentGrid
 from studies.measures import MEASURES, resolve
-from studies.spec import POOLINGS, Cell, ModelFacts, Switches, Unit
+from studies.spec import POOLINGS, Cell, ModelFacts, Switches
 from studies.texts import Bitext
+from studies.unit import Unit
 from tests.makers.units import of_cells
 
 WORDS = {

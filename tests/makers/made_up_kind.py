@@ -12,9 +12,10 @@ from actors.kinds.resources import Resources
 from actors.model import LoadedModel
 from orchestrator.workers.worker import Order, Worker
 from studies.kinds.alignment import ALIGNMENT, AlignmentGrid
-from studies.spec import Cell, ModelFacts, Row, Unit, digest
+from studies.spec import Cell, ModelFacts, Row, digest
 from studies.tables import COORDINATES
 from studies.texts import Bitext
+from studies.unit import Unit
 from tests.makers.units import of_cells
 
 READING = Reading(site="resid_post", state="raw", pooling="average", layer=1)

@@ -9,9 +9,10 @@ from studies.kinds import steering
 from studies.kinds import vectors as vector_kind
 from studies.kinds.steering import SteeringGrid
 from studies.prompt_options import Steering, text
-from studies.spec import Row, Unit
+from studies.spec import Row
 from studies.steering_items import VectorSet
 from studies.texts import ChoiceItem, ChoiceSet
+from studies.unit import Unit
 from tests.makers.stored import check
 from tests.makers.units import of_drafts
 

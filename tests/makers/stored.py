@@ -11,7 +11,8 @@ from orchestrator.storage.store import Store
 from orchestrator.storage.tables import ALL_TABLES
 from studies.kinds.alignment import AlignmentGrid
 from studies.kinds.choices import ChoiceGrid
-from studies.spec import Cell, ModelFacts, Row, Unit
+from studies.spec import Cell, ModelFacts, Row
+from studies.unit import Unit
 from tests.makers.units import of_cells
 
 MODEL = ModelFacts(

@@ -5,9 +5,10 @@ from dataclasses import replace
 from typing import Any
 
 from studies.kinds.alignment import AlignmentGrid
-from studies.spec import Cell, ModelFacts, Part, Unit
+from studies.spec import Cell, ModelFacts
 from studies.study import Draft, Grid
 from studies.texts import Bitext, Content
+from studies.unit import Part, Unit
 
 
 def of_drafts(grid: Grid, *drafts: Draft, study: str = "test", **given: Any) -> Unit:

@@ -5,8 +5,9 @@ from typing import Any
 from orchestrator.workers.worker import Order, Worker
 from studies.kinds import generation
 from studies.kinds.generation import GenerationGrid
-from studies.spec import ModelFacts, Unit
+from studies.spec import ModelFacts
 from studies.texts import GenerationItem, GenerationSet
+from studies.unit import Unit
 from tests.makers.units import of_drafts
 
 

@@ -13,8 +13,8 @@ from rich.console import Console
 from rich.table import Table
 
 from orchestrator import listing, recipe, table_width
-from orchestrator.__main__ import app
-from orchestrator.flags import Request, StudyCommand, recorded
+from orchestrator.__main__ import app, recorded
+from orchestrator.flags import Request, StudyCommand
 from orchestrator.options import Planning, Running
 from studies import languages
 from studies.flags import by_flag

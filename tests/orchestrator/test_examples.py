@@ -10,7 +10,7 @@ import pytest
 
 from analysis import read, report
 from orchestrator import examples, show
-from orchestrator.__main__ import BAD_INPUT, main
+from orchestrator.__main__ import BAD_INPUT, main, recorded
 from orchestrator.storage.store import Store
 from studies.models.facts import facts
 from studies.prompt_options import Chat
@@ -53,7 +53,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def said(run: Path, **asked: object) -> str:
     every = dict.fromkeys(("benchmark", "language", "item", "key", "data_root"))
-    return "\n".join(show.lines(Store(run), **(every | asked)))  # type: ignore[arg-type]
+    return "\n".join(show.lines(Store(run), recorded=recorded, **(every | asked)))  # type: ignore[arg-type]
 
 
 class Tables(HTMLParser):

@@ -7,9 +7,10 @@ import pytest
 
 from orchestrator.pack import Missing, pack, possible
 from studies.kinds.alignment import AlignmentGrid
-from studies.spec import Cell, ModelFacts, Unit, digest
+from studies.spec import Cell, ModelFacts, digest
 from studies.study import Draft
 from studies.texts import Bitext
+from studies.unit import Unit
 
 MODEL = ModelFacts(
     name="a",

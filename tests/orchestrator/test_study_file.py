@@ -8,8 +8,8 @@ import pytest
 import typer.main
 
 from orchestrator import recipe, study_file
-from orchestrator.__main__ import app
-from orchestrator.flags import Request, recorded
+from orchestrator.__main__ import app, recorded
+from orchestrator.flags import Request
 from orchestrator.options import Where
 from studies.flags import by_flag
 from studies.recipes import RECIPES

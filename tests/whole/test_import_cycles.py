@@ -10,13 +10,6 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("studies", "actors", "orchestrator", "analysis")
 
-# Imports that close a cycle today, each to be removed from here once it is gone.
-KNOWN = {
-    ("orchestrator.flags", "orchestrator.__main__"),
-    ("orchestrator.showing", "orchestrator.loop"),
-    ("studies.spec", "studies.study"),
-}
-
 Edges = set[tuple[str, str]]
 
 
@@ -69,21 +62,9 @@ def cycle(found: Edges) -> list[str]:
 @pytest.mark.parametrize("depth", [2, None], ids=["folders", "files"])
 @pytest.mark.parametrize("package", PACKAGES)
 def test_imports_inside_a_package_go_one_way(package: str, depth: int | None):
-    known = {
-        (name, other)
-        for name, other in edges(package, depth=depth)
-        if tuple(".".join(part.split(".")[:2]) for part in (name, other)) in KNOWN
-    }
     found = edges(package, depth=depth)
     assert found, "a package of several files imports some of its own"
-    assert not cycle(found - known)
-
-
-@pytest.mark.parametrize("edge", sorted(KNOWN), ids=" -> ".join)
-def test_known_cycles_are_still_there(edge: tuple[str, str]):
-    found = edges(edge[0].partition(".")[0], depth=2)
-    others = KNOWN - {edge}
-    assert cycle(found - others), f"nothing is left of {edge}: remove it from KNOWN"
+    assert not cycle(found)
 
 
 def test_a_cycle_is_found():

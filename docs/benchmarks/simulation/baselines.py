@@ -9,7 +9,8 @@ from typing import NamedTuple
 
 from orchestrator.scheduling.cost import Cost
 from simulation.world import World
-from studies.spec import ModelFacts, Unit
+from studies.spec import ModelFacts
+from studies.unit import Unit
 
 
 class Outcome(NamedTuple):

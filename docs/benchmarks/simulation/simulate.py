@@ -20,7 +20,8 @@ from orchestrator.scheduling.pool import PARTS
 from orchestrator.scheduling.schedule import Schedule
 from simulation.disk import Disk
 from simulation.world import World
-from studies.spec import ModelFacts, Unit
+from studies.spec import ModelFacts
+from studies.unit import Unit
 
 # What a loaded model takes of GPU memory beside its weights.
 LOADED = 1.03

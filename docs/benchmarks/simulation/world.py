@@ -14,8 +14,9 @@ from orchestrator.scheduling.actions import Node
 from orchestrator.scheduling.cost import RATES, Cost
 from orchestrator.scheduling.pool import USABLE, gpus_for
 from studies.kinds.choices import ChoiceGrid
-from studies.spec import Cell, ModelFacts, Part, Unit
+from studies.spec import Cell, ModelFacts
 from studies.texts import ChoiceSet
+from studies.unit import Part, Unit
 
 # Twenty models in billions of parameters, in bfloat16.
 BILLIONS = (1, 1, 1.5, 2, 3, 3, 4, 7, 7, 8, 8, 9, 13, 14, 14, 27, 32, 34, 70, 72)

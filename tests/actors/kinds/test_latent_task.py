@@ -11,7 +11,8 @@ from studies.kinds import latent
 from studies.kinds.latent import LatentGrid
 from studies.latent_items import LatentItem, LatentSet
 from studies.prompt_options import Lens, text
-from studies.spec import Cell, Row, Unit
+from studies.spec import Cell, Row
+from studies.unit import Unit
 from tests.makers import oracle, tiny
 from tests.makers.rounding import TINY
 from tests.makers.stored import check

@@ -9,8 +9,9 @@ import pytest
 from actors.work import run_unit
 from orchestrator.storage.compaction import _once
 from orchestrator.storage.tables import ALL_TABLES
-from studies.spec import Row, Unit
+from studies.spec import Row
 from studies.texts import GenerationItem, GenerationSet, Sampling
+from studies.unit import Unit
 from tests.makers import tiny, written
 from tests.makers.stored import check
 

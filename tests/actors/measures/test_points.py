@@ -9,8 +9,9 @@ import torch
 from actors.measures.projection import lay_out
 from actors.work import run_unit
 from studies.kinds.alignment import AlignmentGrid
-from studies.spec import Cell, Row, Unit
+from studies.spec import Cell, Row
 from studies.texts import Bitext, Bitexts
+from studies.unit import Unit
 from tests.makers import oracle, tiny
 from tests.makers.rounding import assert_near, of_sum
 from tests.makers.units import of_cells

@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 
 from orchestrator import launch, signals
-from orchestrator.loop import Loop, Outcome
+from orchestrator.loop import Loop
 from orchestrator.plan import Plan
 from orchestrator.scheduling import placement
 from orchestrator.scheduling.actions import Node, Open, Prefetch
 from orchestrator.scheduling.cost import Cost
 from orchestrator.scheduling.pool import Pool
+from orchestrator.showing.snapshot import Outcome
 from orchestrator.showing.viewers import Viewers
 from orchestrator.storage.store import Store
 from orchestrator.storage.tables import ALL_TABLES
@@ -22,8 +23,9 @@ from orchestrator.workers.gpus import GpuUse
 from simulation.disk import Disk
 from simulation.simulate import Faults, Simulation
 from simulation.world import World
-from studies.spec import ModelFacts, Unit
+from studies.spec import ModelFacts
 from studies.study import Study
+from studies.unit import Unit
 from tests.orchestrator.scheduling.test_schedule import (
     GB,
     Drive,

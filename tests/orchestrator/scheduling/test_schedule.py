@@ -9,8 +9,9 @@ from orchestrator.scheduling.cost import Cost
 from orchestrator.scheduling.schedule import Schedule
 from orchestrator.scheduling.split import split
 from studies.kinds.alignment import AlignmentGrid
-from studies.spec import ModelFacts, Unit
+from studies.spec import ModelFacts
 from studies.texts import Bitext
+from studies.unit import Unit
 from tests.makers.units import of_bitexts
 from tests.studies.test_spec import BITEXT, MODEL
 

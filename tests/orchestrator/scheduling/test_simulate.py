@@ -14,7 +14,7 @@ from simulation import baselines
 from simulation import world as worlds
 from simulation.simulate import Faults, Simulation
 from simulation.world import World
-from studies.spec import Unit
+from studies.unit import Unit
 from tests.orchestrator.scheduling.test_schedule import GB, model, unit
 
 NODES = tuple(Node(f"node-{number}", 4, 16, 80 * GB) for number in range(2))

@@ -15,7 +15,7 @@ import pytest
 from orchestrator.showing.snapshot import Progress, Snapshot
 from orchestrator.showing.status_page import render
 from orchestrator.signals import Interrupted, listening
-from studies.spec import Unit
+from studies.unit import Unit
 from tests.makers import world
 from tests.makers.world import ROOT, run, same
 

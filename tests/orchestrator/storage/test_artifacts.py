@@ -13,17 +13,19 @@ from actors.kinds import alignment
 from analysis import read
 from orchestrator import cluster as clusters
 from orchestrator import launch
-from orchestrator.loop import Loop, Outcome
+from orchestrator.loop import Loop
 from orchestrator.plan import Plan
 from orchestrator.scheduling.cost import Cost
+from orchestrator.showing.snapshot import Outcome
 from orchestrator.showing.viewers import FileViewer
 from orchestrator.signals import Wish
 from orchestrator.storage import artifacts
 from orchestrator.storage.store import Store
 from orchestrator.workers.events import Cluster
 from studies.models.facts import facts
-from studies.spec import Model, Unit
+from studies.spec import Model
 from studies.study import Study
+from studies.unit import Unit
 from tests.makers import made_up_kind
 
 MODEL = facts(Model(id="miniworld-llama"))

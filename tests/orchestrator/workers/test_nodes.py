@@ -22,8 +22,9 @@ from orchestrator import cluster as clusters
 from orchestrator.workers.events import Event
 from studies.kinds.alignment import AlignmentGrid
 from studies.models.facts import facts
-from studies.spec import Model, Unit
+from studies.spec import Model
 from studies.texts import Bitext
+from studies.unit import Unit
 from tests.makers.units import of_bitexts
 from tests.makers.world import ROOT
 from tests.orchestrator.workers.test_places import hostile
