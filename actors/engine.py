@@ -2,8 +2,7 @@
 
 Token ids go in and come out: tokenizer, prompts, ends and rows are those of transformers' way, so
 that texts of both engines can be compared. The engine lives in this very process, so that ending
-the process ends it; over several GPUs it has one process for each, which end with this one. Where
-the process runs, and that Ray may have started it, is unknown here.
+the process ends it; over several GPUs it has one process for each, which end with this one.
 """
 
 import gc

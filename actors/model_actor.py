@@ -1,7 +1,7 @@
 """One model on one device: the plain class behind a cluster's actor and a person's notebook.
 
 It holds what is expensive to make (the weights, the pivot's vectors) and answers questions about
-texts. It is an ordinary class; what makes it remote, and who calls it when, is unknown here.
+texts. It is an ordinary class, which a cluster makes remote.
 """
 
 from collections.abc import Mapping, Sequence

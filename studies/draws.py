@@ -2,7 +2,7 @@
 
 An item's place in a draw follows from its own id and the seed alone, so that another language, or
 an item elsewhere, changes nothing for it. Drawn are items of the pivot; a language has those of
-them that it holds too. What is made of them is unknown here.
+them that it holds too.
 """
 
 from collections.abc import Iterable

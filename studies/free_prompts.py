@@ -2,7 +2,7 @@
 
 In FILE.jsonl every line is an object with `id` and `prompt`, and may have `language`, such as
 deu_Latn, and `references`, texts that count as right. In FILE.txt every line is a prompt, and its
-number the id. What writes on from them is unknown here.
+number the id.
 """
 
 from collections.abc import Iterator

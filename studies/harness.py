@@ -3,7 +3,7 @@
 `harness/m_arc` is a family with a task for each language, `harness/hellaswag@eng_Latn` any other
 multiple-choice task and the language it is in. Questions come from the hub as the harness loads
 them, or from `<root>/<family>/<language>.jsonl` with the same columns. How the harness renders them
-is in harness_tasks.py; what scores the options is unknown here (actors/harness/).
+is in harness_tasks.py, how options are scored in actors/harness/.
 """
 
 import difflib

@@ -2,7 +2,7 @@
 
 Ids come from the data set's own keys, so that they are the same in every language. A row that
 holds a null where text should be was never translated: it counts as absent, like the rows some
-data sets leave out. Which benchmarks there are, and how items are shown, is unknown here.
+data sets leave out.
 """
 
 from collections.abc import Callable

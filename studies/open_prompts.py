@@ -1,8 +1,7 @@
 """Prompts of questions that are answered by writing: data, with where an answer ends.
 
 `harness` has each language's own words (question_words.csv), as lm-evaluation-harness's tasks
-xquad_* and mgsm_direct_* do, `english` English ones, as its mlqa_* do. What writes the answers, and
-how they are scored, is unknown here.
+xquad_* and mgsm_direct_* do, `english` English ones, as its mlqa_* do.
 """
 
 import csv

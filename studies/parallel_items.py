@@ -1,7 +1,7 @@
 """Items that several languages of one benchmark share, so that a comparison is of like with like.
 
 Translated benchmarks drop rows language by language, so items are matched by id, never by
-position. Where the sets came from is unknown here.
+position.
 """
 
 from collections import Counter

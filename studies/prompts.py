@@ -2,7 +2,7 @@
 
 A prompt is data: `str.format` templates over the fields of a question. `{choices}` is all options
 written one after the other with `choice`, `{letter}` is A, B, C ...; `option` makes the
-continuation, whose leading space belongs to it. What scores the continuations is unknown here.
+continuation, whose leading space belongs to it.
 Texts come stripped. Templates are those of lm-evaluation-harness (2026); `latent` is Table 3 of
 the latent-process paper.
 """

@@ -1,7 +1,7 @@
 """Translation prompts from parallel text: a few pairs as examples, then a sentence to translate.
 
 Pairs shown as examples are never translated. Languages are named in English, as the table of
-languages names them. What writes the translation is unknown here.
+languages names them.
 """
 
 from studies import languages
