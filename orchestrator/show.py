@@ -19,19 +19,9 @@ from orchestrator.examples import Record
 from orchestrator.flags import Request
 from orchestrator.storage.store import Store
 from studies.flags import Options
+from studies.kinds import tables
 from studies.rows import Source
 from studies.spec import ModelFacts, digest
-
-# The tables whose cells are of a text, with the column that says of which.
-TABLES: Mapping[str, str] = {
-    "items": "benchmark",
-    "generations": "benchmark",
-    "lens": "benchmark",
-    "vectors": "benchmark",
-    "alignment": "dataset",
-    "robustness": "dataset",
-    "points": "dataset",
-}
 
 
 def lines(
@@ -174,7 +164,8 @@ def _wordings(models: list[dict[str, object]]) -> dict[str, examples.Wording]:
 def _of_key(store: Store, key: str) -> tuple[str, str]:
     """The benchmark and language of a cell."""
     found: set[tuple[str, str]] = set()
-    for name, column in TABLES.items():
+    for name, table in tables().items():
+        column = "benchmark" if "benchmark" in table.types else "dataset"
         for shard in read.shards([store.where], name=name, columns=["key", column, "language"]):
             own = shard.filter(pc.starts_with(shard["key"], key))
             places = own.group_by([column, "language"]).aggregate([])
