@@ -23,7 +23,7 @@ from tests.makers.rounding import assert_near, of_model
 
 Place = tuple[SiteName, int]
 
-REFERENCE = Path(__file__).parent / "peers" / "reference.py"
+REFERENCE = Path(__file__).parents[3] / "tests" / "peers" / "reference.py"
 # Sites that a library has no name for. TransformerLens: nothing between the gate and the product.
 UNNAMED: dict[str, set[SiteName]] = {"nnsight": set(), "transformer_lens": {"mlp_act"}}
 # nnsight runs attention as we do, TransformerLens always eager: another order of the same sums.
