@@ -76,6 +76,8 @@ LONG = (
     *("batch_independence", "capture", "chat_forms", "figures_within", "hostile_names"),
     *("latent_page", "named_runs", "peers", "places", "s3", "secrets", "several_runs"),
     *("steering_analysis", "sweep"),
+    *("bad_models", "chat", "command_line", "examples", "generate_page", "generate_recipe"),
+    *("harness", "latent_process", "loading", "proof"),
 )
 
 
