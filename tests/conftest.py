@@ -69,15 +69,13 @@ def undisturbed(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 # Whole studies, real Ray, other libraries and large loops: not for every save (`make quick`).
 LONG = (
-    *("artifacts", "bench", "chaos", "cluster", "demo", "docs", "end_to_end", "faults", "fetch"),
-    *("harness_lm", "lease", "loop", "miniworld", "model_actor", "neuronxa", "nodes", "pages"),
-    *("alignment_rows", "peers", "report", "s3", "secrets", "simulate", "sweep"),
-    *("independent", "tidied", "trust"),
-    *("batch_independence", "capture", "chat_forms", "figures_within", "hostile_names"),
-    *("latent_page", "named_runs", "peers", "places", "s3", "secrets", "several_runs"),
-    *("steering_analysis", "sweep"),
-    *("bad_models", "chat", "command_line", "examples", "generate_page", "generate_recipe"),
-    *("harness", "latent_process", "loading", "proof"),
+    *("alignment_rows", "artifacts", "bad_models", "batch_independence", "bench", "capture"),
+    *("chaos", "chat", "chat_forms", "cluster", "command_line", "demo", "docs", "end_to_end"),
+    *("examples", "faults", "fetch", "figures_within", "generate_page", "generate_recipe"),
+    *("harness", "harness_lm", "hostile_names", "independent", "latent_page", "latent_process"),
+    *("lease", "loading", "loop", "miniworld", "model_actor", "named_runs", "neuronxa", "nodes"),
+    *("pages", "peers", "places", "proof", "report", "s3", "secrets", "several_runs", "simulate"),
+    *("steering_analysis", "sweep", "tidied", "trust"),
 )
 
 
