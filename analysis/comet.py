@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from analysis.intervals import of_draws
-from analysis.translation import DRAWS, SEED, SET, plain
+from analysis.statistics.intervals import of_draws
+from analysis.statistics.translation import DRAWS, SEED, SET, plain
 
 FOLDER = "translations"
 SCORES = "comet.json"

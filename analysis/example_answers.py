@@ -10,7 +10,7 @@ from typing import Any
 
 from analysis import read
 from analysis.read import Rows
-from analysis.runs import Run
+from analysis.storage.runs import Run
 
 # Which table has the answers, by the first word of a text's name among the pins of run.json.
 # Whatever else a study reads is not answered, or not by the plain model.

@@ -9,10 +9,10 @@ from dataclasses import replace
 
 import pandas as pd
 
-from analysis.exhibit import StudyPage
 from analysis.exhibits import demo, generate, latent_process, page_of
-from analysis.material import Material
-from analysis.page import Fold, Page, Part, Picture, Section, Sheet
+from analysis.layout.exhibit import StudyPage
+from analysis.layout.material import Material
+from analysis.layout.page import Fold, Page, Part, Picture, Section, Sheet
 from analysis.read import Rows
 from studies.kinds import tables
 

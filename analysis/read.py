@@ -17,11 +17,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from analysis import seal
 from analysis.comet import judged
-from analysis.record import Record, error_files, parquet, stranger
-from analysis.runs import distinct, record, refuse_no_run, unlike
-from analysis.storage import Entry, Folder, StorageError
+from analysis.storage import seal
+from analysis.storage.folder import Entry, Folder, StorageError
+from analysis.storage.record import Record, error_files, parquet, stranger
+from analysis.storage.runs import distinct, record, refuse_no_run, unlike
 from studies.kinds import tables
 from studies.tables import ERRORS, schema_of
 

@@ -17,10 +17,10 @@ from markupsafe import Markup
 
 from analysis import pages, read
 from analysis.figures import drawing, theme
-from analysis.page import Page, Sheet, file_name
-from analysis.runs import by_study, distinct, record, unlike
+from analysis.layout.page import Page, Sheet, file_name
 from analysis.shared import examples
-from analysis.storage import Folder
+from analysis.storage.folder import Folder
+from analysis.storage.runs import by_study, distinct, record, unlike
 
 TEMPLATES = Path(__file__).parent / "templates"
 LONGEST_TEX = 80

@@ -2,7 +2,7 @@
 
 from rich.table import Table
 
-from analysis.page import Main
+from analysis.layout.page import Main
 from analysis.report import Report
 
 

@@ -21,8 +21,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from analysis.redact import redact
-from analysis.storage import Folder
+from analysis.storage.folder import Folder
+from analysis.storage.redact import redact
 from orchestrator import (
     as_json,
     flags,

@@ -2,7 +2,7 @@
 
 from collections import Counter
 
-from analysis.redact import redact
+from analysis.storage.redact import redact
 from orchestrator import launch, run_status
 from orchestrator.plan import Plan
 from orchestrator.reporting import PAGE, Written

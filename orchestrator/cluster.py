@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any, ClassVar, cast
 
-from analysis.redact import redact
+from analysis.storage.redact import redact
 from orchestrator import signals
 from orchestrator.workers import code
 from orchestrator.workers.address import HOW_TO_START, reach, refusal

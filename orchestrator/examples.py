@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from analysis.record import EXAMPLES
+from analysis.storage.record import EXAMPLES
 from orchestrator.storage.store import Store
 from studies.models.folder import opened_small
 from studies.prompt_options import Chat

@@ -9,7 +9,7 @@ viewer's business.
 import time
 from collections.abc import Sequence
 
-from analysis.redact import redact
+from analysis.storage.redact import redact
 from orchestrator.errors import CellError
 from orchestrator.launch import writing
 from orchestrator.plan import Plan

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 
-from analysis.redact import redact
+from analysis.storage.redact import redact
 from orchestrator.workers import code
 
 PACKAGES = (

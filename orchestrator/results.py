@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from analysis.record import Record
+from analysis.storage.record import Record
 from orchestrator.errors import CellError
 from orchestrator.storage.store import Store
 from studies.spec import Row

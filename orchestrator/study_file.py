@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from analysis.redact import redact
+from analysis.storage.redact import redact
 from studies.flags import Given, Setting
 from studies.values import blank
 

@@ -7,7 +7,7 @@ whose PAGE lists its exhibits. Any other has the neutral page of whatever its ro
 from importlib import import_module
 from pathlib import Path
 
-from analysis.exhibit import StudyPage
+from analysis.layout.exhibit import StudyPage
 
 
 def page_of(study: str) -> StudyPage | None:

@@ -6,8 +6,8 @@ values.
 
 from dataclasses import replace
 
-from analysis.exhibit import Topic
 from analysis.exhibits import neuronxa
+from analysis.layout.exhibit import Topic
 from analysis.shared import coefficients, headline, training
 
 PAGE = replace(

@@ -13,8 +13,6 @@ from typing import NamedTuple
 import pandas as pd
 from matplotlib.figure import Figure
 
-from analysis import written
-from analysis.exhibit import Show, StudyPage, Table, Topic
 from analysis.figures import forest
 from analysis.figures.drawing import (
     BLUE,
@@ -27,15 +25,17 @@ from analysis.figures.drawing import (
     SKY,
     YELLOW,
 )
-from analysis.material import Material
-from analysis.page import Fold, Heading, Kept, Main, Part, Picture, Sheet, Text, file_name
-from analysis.prose import many, span
+from analysis.layout.exhibit import Show, StudyPage, Table, Topic
+from analysis.layout.material import Material
+from analysis.layout.page import Fold, Heading, Kept, Main, Part, Picture, Sheet, Text, file_name
+from analysis.layout.prose import many, span
+from analysis.layout.tables import with_label
 from analysis.read import listed
+from analysis.results import written
+from analysis.results.written import name
 from analysis.shared import quality
 from analysis.shared.coefficients import number
 from analysis.shared.written_facts import facts, writers
-from analysis.tables import with_label
-from analysis.written import name
 
 EXAMPLES, EMPTY_EXAMPLES = 10, 2
 LONGEST_EXAMPLE = 240

@@ -5,16 +5,17 @@ Source: "Language-specific latent process hinders cross-lingual performance" (ar
 
 import pandas as pd
 
-from analysis import latent_facts, log_ratio, tables
-from analysis import latent_tables as frames
-from analysis import transfer as answered
-from analysis.exhibit import Exhibit, StudyPage, Table, Topic
-from analysis.latent import LATENT, SERIES_OF_MEASURE
-from analysis.log_ratio import USUAL
-from analysis.material import PAIR, Material
-from analysis.page import Main, Text
+from analysis.layout import tables
+from analysis.layout.exhibit import Exhibit, StudyPage, Table, Topic
+from analysis.layout.material import PAIR, Material
+from analysis.layout.page import Main, Text
+from analysis.results import log_ratio
+from analysis.results import transfer as answered
+from analysis.results.latent import LATENT, SERIES_OF_MEASURE
+from analysis.results.log_ratio import USUAL
+from analysis.shared import latent_facts, quality, states, steered, transfer
+from analysis.shared import latent_tables as frames
 from analysis.shared import log_ratio as ratios
-from analysis.shared import quality, states, steered, transfer
 from analysis.shared.coefficients import number
 
 MODEL = {"label": "model"}

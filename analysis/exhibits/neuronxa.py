@@ -8,14 +8,14 @@ from typing import Any
 
 import pandas as pd
 
-from analysis import neuronxa_pivots as other
-from analysis import neuronxa_tables as ours
 from analysis import published
-from analysis import retrieval as retrieving
-from analysis.exhibit import Beside, Exhibit, Fill, StudyPage, Topic
-from analysis.material import Material, last
+from analysis.layout.exhibit import Beside, Exhibit, Fill, StudyPage, Topic
+from analysis.layout.material import Material, last
 from analysis.read import label, listed
+from analysis.results import retrieval as retrieving
 from analysis.shared import checks, coefficients, headline, languages, layers, quality, robustness
+from analysis.shared import neuronxa_pivots as other
+from analysis.shared import neuronxa_tables as ours
 from analysis.shared.training import FIGURE_3, FIGURE_4
 
 RETRIEVAL = "--part retrieval"

@@ -10,11 +10,12 @@ from math import nan
 import numpy as np
 import pandas as pd
 
-from analysis import correlate, scores, tables
-from analysis.exhibit import Note, Show, Table
-from analysis.intervals import wilson
-from analysis.material import Material, last
-from analysis.prose import span
+from analysis.layout import tables
+from analysis.layout.exhibit import Note, Show, Table
+from analysis.layout.material import Material, last
+from analysis.layout.prose import span
+from analysis.statistics import correlate, scores
+from analysis.statistics.intervals import wilson
 
 NONE = "The scores themselves were not checked (--part robustness)."
 MEANINGS = {

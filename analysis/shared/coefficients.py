@@ -12,15 +12,16 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
-from analysis import correlate, tables
-from analysis.correlate import Correlation
-from analysis.exhibit import Note, Show, Table, folded
 from analysis.figures import forest as forests
 from analysis.figures import scatter
 from analysis.figures.drawing import COLOURS, INK
-from analysis.material import SERIES, Material, main_metric
-from analysis.page import Kept, Main, Part, Picture, Sheet, file_name
+from analysis.layout import tables
+from analysis.layout.exhibit import Note, Show, Table, folded
+from analysis.layout.material import SERIES, Material, main_metric
+from analysis.layout.page import Kept, Main, Part, Picture, Sheet, file_name
 from analysis.published import AVERAGE
+from analysis.statistics import correlate
+from analysis.statistics.correlate import Correlation
 
 NONE = (
     "No correlation was computed: it needs alignment scores and accuracies of the same models in "

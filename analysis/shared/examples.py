@@ -12,11 +12,11 @@ import pandas as pd
 
 from analysis import example_answers
 from analysis.example_answers import Record
-from analysis.page import Fold, Part, Section, Sheet, Text, file_name
+from analysis.layout.page import Fold, Part, Section, Sheet, Text, file_name
 from analysis.read import Rows, label
-from analysis.record import EXAMPLES
-from analysis.runs import Run
-from analysis.storage import Folder
+from analysis.storage.folder import Folder
+from analysis.storage.record import EXAMPLES
+from analysis.storage.runs import Run
 
 TITLE = "What was asked, word for word"
 HOW = (

@@ -4,9 +4,11 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from analysis import conditions, correlate, dependent, prose, resample, tables
-from analysis.material import Material, last, main_metric
+from analysis.layout import prose, tables
+from analysis.layout.material import Material, last, main_metric
+from analysis.results import conditions
 from analysis.shared.quality import near_chance
+from analysis.statistics import correlate, dependent, resample
 
 FEW_LANGUAGES = 10
 LEVEL = 0.05

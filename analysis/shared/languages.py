@@ -6,16 +6,16 @@ from functools import partial
 import pandas as pd
 from matplotlib.figure import Figure
 
-from analysis import tables
-from analysis.exhibit import folded
 from analysis.figures import bars, heat
 from analysis.figures.drawing import CROWDED
-from analysis.material import Headline, Material
-from analysis.page import Kept, Part, Picture, Sheet, Text, file_name
-from analysis.prose import many
+from analysis.layout import tables
+from analysis.layout.exhibit import folded
+from analysis.layout.material import Headline, Material
+from analysis.layout.page import Kept, Part, Picture, Sheet, Text, file_name
+from analysis.layout.prose import many
 from analysis.read import label
-from analysis.scores import CONDITIONS, LEVEL
 from analysis.shared.layers import crowded
+from analysis.statistics.scores import CONDITIONS, LEVEL
 
 MODEL = ["model", "revision"]
 ONE_SCREEN = 16

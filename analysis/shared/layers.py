@@ -6,13 +6,13 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from analysis import scores
-from analysis.exhibit import Note, Plot
 from analysis.figures import curves, heat, points
 from analysis.figures.drawing import BLUE, COLOURS, CROWDED, INK, ORANGE
-from analysis.material import SERIES, Material, last
-from analysis.page import Size
-from analysis.prose import many
+from analysis.layout.exhibit import Note, Plot
+from analysis.layout.material import SERIES, Material, last
+from analysis.layout.page import Size
+from analysis.layout.prose import many
+from analysis.statistics import scores
 
 PLANE = ["model", "revision", "dataset", "language", "pivot", "pooling", "method", "switches"]
 METHODS = {"tsne": "t-SNE", "pca": "PCA"}

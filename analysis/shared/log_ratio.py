@@ -9,14 +9,15 @@ from functools import partial
 import pandas as pd
 from matplotlib.figure import Figure
 
-from analysis import compared, latent_facts, log_ratio, tables
-from analysis import latent_tables as frames
-from analysis.exhibit import Exhibit, Folded, Note, Plot, Table
 from analysis.figures import heat
-from analysis.latent import LATENT, SIDES, UNITS
-from analysis.log_ratio import USUAL
-from analysis.material import Material
-from analysis.shared import layers
+from analysis.layout import compared, tables
+from analysis.layout.exhibit import Exhibit, Folded, Note, Plot, Table
+from analysis.layout.material import Material
+from analysis.results import log_ratio
+from analysis.results.latent import LATENT, SIDES, UNITS
+from analysis.results.log_ratio import USUAL
+from analysis.shared import latent_facts, layers
+from analysis.shared import latent_tables as frames
 from analysis.shared import log_ratio_plots as ratios
 
 NOT_READ = "Empty: no option texts were read at layers (--part latent)."

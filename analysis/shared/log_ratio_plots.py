@@ -10,11 +10,12 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from analysis import log_ratio, tables
 from analysis.figures import curves, heat, points
 from analysis.figures.drawing import BLUE, GREY, INK, ORANGE
-from analysis.latent import LATENT, SHUFFLED
-from analysis.material import Material, split
+from analysis.layout import tables
+from analysis.layout.material import Material, split
+from analysis.results import log_ratio
+from analysis.results.latent import LATENT, SHUFFLED
 
 PLACE = ["benchmark", "prompt", "switches"]
 ACROSS = 4
@@ -43,7 +44,7 @@ def by_model(material: Material, frame: pd.DataFrame) -> Iterator[tuple[str, pd.
 def draw_ratios(_: Material, rows: pd.DataFrame, said: str) -> Figure:
     """Log ratio by layer, a panel per model: own options as a line, another question's dashed.
 
-    Rows need label, measure, layer, mean, low and high (`analysis.log_ratio.curves`).
+    Rows need label, measure, layer, mean, low and high (`analysis.results.log_ratio.curves`).
     """
     panels = [
         curves.Panel(

@@ -8,11 +8,11 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from analysis import prose
-from analysis.exhibit import Facts, Note, Show, Table
-from analysis.material import Material
-from analysis.page import Kept, Part, Sheet, Text
-from analysis.scores import LEVEL
+from analysis.layout import prose
+from analysis.layout.exhibit import Facts, Note, Show, Table
+from analysis.layout.material import Material
+from analysis.layout.page import Kept, Part, Sheet, Text
+from analysis.statistics.scores import LEVEL
 
 COORDINATES = ["table", "model", "revision", "dataset", "benchmark", "language", "error"]
 ALIGNED = 0.001

@@ -9,9 +9,11 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import pandas as pd
 
-from analysis import conditions, correlate, dependent, scores, tables
-from analysis.exhibit import Note, Show, Table
-from analysis.material import Material, last
+from analysis.layout import tables
+from analysis.layout.exhibit import Note, Show, Table
+from analysis.layout.material import Material, last
+from analysis.results import conditions
+from analysis.statistics import correlate, dependent, scores
 
 TASK = ["label", "benchmark"]
 LONG = 12

@@ -8,11 +8,11 @@ from collections.abc import Iterator
 
 import pandas as pd
 
-from analysis import latent_tables as frames
-from analysis import tables
-from analysis.exhibit import Exhibit, Note, Plot, Table
-from analysis.material import Material
+from analysis.layout import tables
+from analysis.layout.exhibit import Exhibit, Note, Plot, Table
+from analysis.layout.material import Material
 from analysis.read import label
+from analysis.shared import latent_tables as frames
 from analysis.shared import layers
 from analysis.shared import log_ratio_plots as ratios
 

@@ -11,12 +11,13 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
-from analysis import latent_tables as frames
-from analysis import steering, steering_means, tables
-from analysis.exhibit import Exhibit, Fill, Note, Plot, Table
-from analysis.material import Material, split
+from analysis.layout import tables
+from analysis.layout.exhibit import Exhibit, Fill, Note, Plot, Table
+from analysis.layout.material import Material, split
+from analysis.results import steering, steering_means
+from analysis.results.steering import SERIES, STEER
+from analysis.shared import latent_tables as frames
 from analysis.shared import steering as plots
-from analysis.steering import SERIES, STEER
 
 SHOWN = 2.0
 MOST_ROWS = 40

@@ -12,11 +12,11 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from analysis.correlate import p_in_words
 from analysis.figures import curves, scatter
 from analysis.figures.drawing import BLUE, GREEN, GREY, ORANGE, PURPLE, YELLOW
-from analysis.material import Material
-from analysis.steering import SERIES
+from analysis.layout.material import Material
+from analysis.results.steering import SERIES
+from analysis.statistics.correlate import p_in_words
 
 LEVELS = {
     "accuracy": "accuracy (%)",

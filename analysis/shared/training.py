@@ -11,13 +11,15 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from analysis import checkpoints, conditions, correlate, published, translation
-from analysis.exhibit import Exhibit, Note, Plot, Table
+from analysis import published
 from analysis.figures import curves, scatter
 from analysis.figures.drawing import COLOURS, short
-from analysis.material import Material
+from analysis.layout.exhibit import Exhibit, Note, Plot, Table
+from analysis.layout.material import Material
+from analysis.results import conditions
 from analysis.shared.coefficients import statement
 from analysis.shared.layers import mean_line
+from analysis.statistics import checkpoints, correlate, translation
 
 STEPS = "--model ID@step-100 --model ID@step-200 ..."
 CONDITIONS = ["dataset", "switches"]

@@ -7,13 +7,13 @@ model's accuracies are chance's, rankings say nothing, and the row says so.
 from collections.abc import Iterator
 from functools import partial
 
-from analysis import latent_tables as frames
 from analysis import published_latent
-from analysis import transfer as answered
-from analysis.exhibit import Beside, Exhibit, Note, folded
 from analysis.figures import heat
-from analysis.material import Material, split
-from analysis.page import Kept, Part, Picture, file_name
+from analysis.layout.exhibit import Beside, Exhibit, Note, folded
+from analysis.layout.material import Material, split
+from analysis.layout.page import Kept, Part, Picture, file_name
+from analysis.results import transfer as answered
+from analysis.shared import latent_tables as frames
 
 NOT_ANSWERED = "Empty: no answers of the plain model in two languages or more (--part output)."
 MAPS = (

@@ -4,12 +4,12 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from analysis import written
-from analysis.material import Material
-from analysis.prose import on
+from analysis.layout.material import Material
+from analysis.layout.prose import on
+from analysis.layout.tables import with_label
 from analysis.read import listed
-from analysis.tables import with_label
-from analysis.written import METRICS, name
+from analysis.results import written
+from analysis.results.written import METRICS, name
 
 MOST = 8
 Found = Mapping[str, object]

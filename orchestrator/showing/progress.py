@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from rich.console import Console
 from rich.table import Table
 
-from analysis.redact import redact
+from analysis.storage.redact import redact
 from orchestrator.launch import result_bytes
 from orchestrator.plan import Plan
 from orchestrator.scheduling.cost import Cost

@@ -16,8 +16,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from analysis.record import ERRORS_FILE, TABLES
-from analysis.storage import Entry, StorageError
+from analysis.storage.folder import Entry, StorageError
+from analysis.storage.record import ERRORS_FILE, TABLES
 from orchestrator.storage.schema import Table
 from orchestrator.storage.shards import ERRORS, Damage, Found, Shards
 

@@ -1,4 +1,4 @@
-"""Write, move and remove the files of a store, on any file system; reading is analysis/storage.py.
+"""Write, move and remove the files of a store, on any file system (read: analysis/storage/).
 
 A file appears whole or not at all. On this machine it is written aside, synced to the disk and
 renamed; an object store's put is atomic by itself.
@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from analysis.storage import Folder
+from analysis.storage.folder import Folder
 
 # What a killed writer leaves beside the name it meant; nothing else that is hidden is ours.
 LEFTOVER = re.compile(

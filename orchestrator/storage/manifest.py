@@ -8,7 +8,8 @@ import json
 import re
 from collections.abc import Mapping
 
-from analysis.record import (
+from analysis.storage.folder import Folder
+from analysis.storage.record import (
     ERRORS_FILE,
     ERRORS_FOLDER,
     NAME,
@@ -18,7 +19,6 @@ from analysis.record import (
     clash,
     parse,
 )
-from analysis.storage import Folder
 from orchestrator.storage.artifacts import FOLDER as ARTIFACTS
 from orchestrator.storage.files import LEFTOVER, Files
 from orchestrator.storage.lease import FOLDER as LEASES

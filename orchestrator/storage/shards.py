@@ -14,9 +14,9 @@ from typing import NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from analysis import seal
-from analysis.record import BELONGS, TABLES, Record, error_files, parquet, stranger
-from analysis.storage import WHOLE_BYTES, Entry, StorageError
+from analysis.storage import seal
+from analysis.storage.folder import WHOLE_BYTES, Entry, StorageError
+from analysis.storage.record import BELONGS, TABLES, Record, error_files, parquet, stranger
 from orchestrator.storage.files import Files
 from orchestrator.storage.schema import Table
 

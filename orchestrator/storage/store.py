@@ -16,8 +16,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from analysis.record import ERRORS_FILE, ERRORS_FOLDER, NAME, TABLES, Record
-from analysis.storage import Entry, StorageError
+from analysis.storage.folder import Entry, StorageError
+from analysis.storage.record import ERRORS_FILE, ERRORS_FOLDER, NAME, TABLES, Record
 from orchestrator.storage import compaction, manifest
 from orchestrator.storage.artifacts import FOLDER as ARTIFACTS
 from orchestrator.storage.artifacts import Artifacts

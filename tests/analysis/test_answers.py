@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from analysis import read
-from analysis.answers import Answers, answers
+from analysis.results.answers import Answers, answers
 from tests.makers.answered import World, item_rows, plain_rows, steered_rows, write_run
 from tests.makers.answered import vector_rows as vectors
 

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from analysis import read
-from analysis.page import Fold, Sheet
+from analysis.layout.page import Fold, Sheet
 from analysis.shared import examples
 from orchestrator import show
 from orchestrator.__main__ import recorded

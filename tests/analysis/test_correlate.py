@@ -9,7 +9,9 @@ import pytest
 from scipy import stats
 from statsmodels.stats.proportion import proportion_confint
 
-from analysis import correlate, published, read, resample, scores, tables
+from analysis import published, read
+from analysis.layout import tables
+from analysis.statistics import correlate, resample, scores
 from tests.makers.analysis_rows import alignment_rows, follow, item_rows, planted, write_run
 
 POINTS = [(0.1, 0.3), (0.4, 0.35), (0.35, 0.5), (0.8, 0.55), (0.9, 0.9), (0.6, 0.45), (0.2, 0.1)]

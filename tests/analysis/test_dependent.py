@@ -7,7 +7,7 @@ import pytest
 import statsmodels.api as sm
 from scipy import stats
 
-from analysis import correlate, dependent
+from analysis.statistics import correlate, dependent
 
 
 def exactly(correlation: np.ndarray, *, n: int) -> np.ndarray:

@@ -12,23 +12,14 @@ from jinja2 import UndefinedError
 from matplotlib.figure import Figure
 from rich.console import Console
 
-from analysis import (
-    correlate,
-    latent,
-    material,
-    pages,
-    prose,
-    read,
-    report,
-    steering,
-    terminal,
-    transfer,
-    written,
-)
-from analysis.exhibit import Beside, Exhibit, Folded, Note, Plot, StudyPage, Table, Topic
+from analysis import pages, read, report, terminal
 from analysis.exhibits import page_of
-from analysis.material import Material, split
-from analysis.page import Fold, Heading, Main, Picture, Sheet, Text
+from analysis.layout import material, prose
+from analysis.layout.exhibit import Beside, Exhibit, Folded, Note, Plot, StudyPage, Table, Topic
+from analysis.layout.material import Material, split
+from analysis.layout.page import Fold, Heading, Main, Picture, Sheet, Text
+from analysis.results import latent, steering, transfer, written
+from analysis.statistics import correlate
 from studies import kinds
 from studies.tables import Columns
 from studies.tables import Table as Declared

@@ -13,10 +13,12 @@ import pytest
 from rich.console import Console
 from sacrebleu import corpus_bleu, corpus_chrf
 
-from analysis import read, report, terminal, translation, written
+from analysis import read, report, terminal
 from analysis.exhibits import generate
-from analysis.material import Material
-from analysis.page import Page, Text
+from analysis.layout.material import Material
+from analysis.layout.page import Page, Text
+from analysis.results import written
+from analysis.statistics import translation
 from orchestrator.storage.tables import ALL_TABLES
 from studies.spec import Row
 

@@ -16,8 +16,8 @@ from matplotlib.text import Text
 from analysis import report
 from analysis.exhibits import generate
 from analysis.figures import drawing, heat
-from analysis.material import Material
-from analysis.page import Sheet
+from analysis.layout.material import Material
+from analysis.layout.page import Sheet
 from analysis.shared import coefficients, languages, layers, log_ratio_plots, steering, training
 from tests.analysis.test_generate_page import rows_of, store
 from tests.makers import latent_rows

@@ -10,7 +10,7 @@ import statsmodels.api as sm
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
-from analysis import latent, log_ratio
+from analysis.results import latent, log_ratio
 from tests.makers.latent_rows import (
     PIVOT,
     Row,

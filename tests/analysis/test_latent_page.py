@@ -6,11 +6,12 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from analysis import latent_tables, read, report, terminal
+from analysis import read, report, terminal
 from analysis.exhibits import latent_process
 from analysis.figures import points as drawn
-from analysis.material import Material
-from analysis.page import Page, Text
+from analysis.layout.material import Material
+from analysis.layout.page import Page, Text
+from analysis.shared import latent_tables
 from analysis.shared.log_ratio_plots import draw_states
 from tests.makers import analysis_rows
 from tests.makers.latent_rows import (

@@ -6,7 +6,7 @@ import pytest
 
 from analysis import read
 from analysis.exhibits import latent_process
-from analysis.material import Material
+from analysis.layout.material import Material
 from analysis.shared import quality
 from tests.makers.latent_rows import World, accuracies, plain_rows, write_shard
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import pandas as pd
 
 from analysis import pages, read
-from analysis.material import Material
-from analysis.page import Page, Text
+from analysis.layout.material import Material
+from analysis.layout.page import Page, Text
 from analysis.shared import coefficients
 from tests.makers.analysis_rows import alignment_rows, follow, item_rows, planted, write_run
 

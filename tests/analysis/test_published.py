@@ -6,10 +6,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis import correlate, neuronxa_tables, published, read, resample, scores
+from analysis import published, read
 from analysis.exhibits import neuronxa
-from analysis.material import Material
-from analysis.page import Sheet, Shown
+from analysis.layout.material import Material
+from analysis.layout.page import Sheet, Shown
+from analysis.shared import neuronxa_tables
+from analysis.statistics import correlate, resample, scores
 from tests.makers.analysis_rows import (
     alignment_rows,
     follow,

@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
-from analysis import read, runs, storage
+from analysis import read
+from analysis.storage import folder as storage
+from analysis.storage import runs
 from tests.makers.analysis_rows import alignment_rows, follow, item_rows, planted, write_run
 
 

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from analysis import report
-from analysis.page import Sheet, file_name
+from analysis.layout.page import Sheet, file_name
 from tests.makers.analysis_rows import alignment_rows, follow, item_rows, planted, write_run
 
 RECORD: dict[str, object] = {

@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis import published, retrieval
+from analysis import published
+from analysis.results import retrieval
 from tests.makers.analysis_rows import alignment_rows, retrieval_rows
 
 HEADS = ("deu_Latn", "fra_Latn", "rus_Cyrl", "tur_Latn", "hin_Deva")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from analysis.redact import HIDDEN, redact
+from analysis.storage.redact import HIDDEN, redact
 
 SECRET = (
     "HF_TOKEN", "PGPASSWORD", "MYSQL_PWD", "SSHPASS", "REDISCLI_AUTH", "DB_PASS", "RESTIC_PASSWORD",

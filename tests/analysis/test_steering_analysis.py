@@ -10,13 +10,13 @@ import pytest
 from scipy import stats
 from statsmodels.stats.contingency_tables import mcnemar
 
-from analysis import agreement, steering, steering_means
-from analysis.answers import Answers, answers
-from analysis.latent_tables import vectors_by_layer
-from analysis.material import Material
-from analysis.page import Picture, Sheet, Shown, Text
+from analysis.layout.material import Material
+from analysis.layout.page import Picture, Sheet, Shown, Text
 from analysis.read import rows
+from analysis.results import agreement, steering, steering_means
+from analysis.results.answers import Answers, answers
 from analysis.shared import steered as exhibits
+from analysis.shared.latent_tables import vectors_by_layer
 from analysis.shared.steering import nearest
 from tests.makers.answered import World, frame_of, plain_rows, steered_rows, vector_rows, write_run
 

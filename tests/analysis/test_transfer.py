@@ -8,8 +8,8 @@ import pytest
 from scipy import stats
 from statsmodels.stats.proportion import proportion_confint
 
-from analysis import agreement, item_draws, transfer
-from analysis.answers import Answers
+from analysis.results import agreement, item_draws, transfer
+from analysis.results.answers import Answers
 from tests.makers.answered import LANGUAGES, World, group, record
 
 

@@ -6,10 +6,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from analysis import published_latent, transfer
-from analysis.answers import Answers
-from analysis.material import Material
-from analysis.page import Picture, Sheet, Shown, Text
+from analysis import published_latent
+from analysis.layout.material import Material
+from analysis.layout.page import Picture, Sheet, Shown, Text
+from analysis.results import transfer
+from analysis.results.answers import Answers
 from analysis.shared.transfer import FIGURE_1, TABLE_1
 from tests.makers.answered import LANGUAGES, World, group
 

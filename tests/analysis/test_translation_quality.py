@@ -7,10 +7,11 @@ import pandas as pd
 import pytest
 from sacrebleu import BLEU, corpus_bleu, corpus_chrf
 
-from analysis import checkpoints, read, translation
-from analysis.material import Material
-from analysis.page import Shown
+from analysis import read
+from analysis.layout.material import Material
+from analysis.layout.page import Shown
 from analysis.shared.training import FIGURE_3, FIGURE_4
+from analysis.statistics import checkpoints, translation
 from tests.makers.analysis_rows import alignment_rows, generation_rows, write_run
 
 TEXT = "a small ship sails past green hills while seven birds sing of rain and home"

@@ -6,12 +6,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis import correlate, dependent, pages, read
-from analysis.exhibit import Show
+from analysis import pages, read
 from analysis.exhibits import demo
-from analysis.material import Material
-from analysis.page import Page, Sheet, Text
+from analysis.layout.exhibit import Show
+from analysis.layout.material import Material
+from analysis.layout.page import Page, Sheet, Text
 from analysis.shared import checks, robustness
+from analysis.statistics import correlate, dependent
 from tests.makers.analysis_rows import (
     LANGUAGES,
     alignment_rows,

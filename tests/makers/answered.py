@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from scipy import stats
 
-from analysis.answers import Answers
+from analysis.results.answers import Answers
 from orchestrator.storage.tables import ALL_TABLES
 
 Reals = npt.NDArray[np.float64]

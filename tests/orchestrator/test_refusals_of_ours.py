@@ -7,7 +7,11 @@ import pytest
 from orchestrator import recipe
 
 CALLS = {
-    "analysis": ("from analysis.storage import Folder", "Folder('gs://bucket/run')", "gs: is not"),
+    "analysis": (
+        "from analysis.storage.folder import Folder",
+        "Folder('gs://bucket/run')",
+        "gs: is not",
+    ),
     "orchestrator": (
         "from orchestrator.workers.address import check",
         "check('nowhere', device='cpu')",

@@ -11,8 +11,8 @@ import pytest
 from rich.console import Console
 
 from actors import model_actor
-from analysis import record
-from analysis.redact import redact
+from analysis.storage import record
+from analysis.storage.redact import redact
 from orchestrator import __main__ as program
 from orchestrator import cluster as clusters
 from orchestrator import provenance

@@ -15,7 +15,7 @@ from actors.scoring.score import SCORES, scored
 from actors.scoring.scripts import written_script
 from actors.scoring.spans import mixed_tokens, segments, span_scores
 from actors.scoring.writing import repetition, written_language
-from analysis import translation
+from analysis.statistics import translation
 from orchestrator.storage.tables import ALL_TABLES
 from studies import languages
 from studies.texts import GenerationItem, GenerationSet, Task

@@ -15,8 +15,8 @@ import pytest
 from actors.model import LoadedModel, load
 from actors.prediction.score import _otherwise, ask, score
 from actors.tokens.chat import beginning
-from analysis import prose
-from analysis.material import Material
+from analysis.layout import prose
+from analysis.layout.material import Material
 from analysis.shared import quality
 from orchestrator.plan import refuse_chat
 from studies import prompts

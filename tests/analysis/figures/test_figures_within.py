@@ -8,11 +8,13 @@ import pandas as pd
 import pytest
 from matplotlib.colors import to_rgb
 
-from analysis import correlate, pages, read, report, steering_means
+from analysis import pages, read, report
 from analysis.figures import scatter, theme
-from analysis.material import Material
-from analysis.page import Page
+from analysis.layout.material import Material
+from analysis.layout.page import Page
+from analysis.results import steering_means
 from analysis.shared import coefficients, languages, log_ratio_plots, steering
+from analysis.statistics import correlate
 from tests.makers import latent_rows
 from tests.makers.analysis_rows import alignment_rows, follow, item_rows, planted, write_run
 

@@ -11,7 +11,7 @@ from matplotlib.transforms import Bbox
 
 from analysis.figures import drawing
 from analysis.figures.labels import Box, free_place
-from analysis.material import Material
+from analysis.layout.material import Material
 from analysis.shared import languages, layers, training
 from analysis.shared.coefficients import draw_forest, draw_scatter
 from tests.makers.analysis_rows import LANGUAGES, alignment_rows, planted, point_rows

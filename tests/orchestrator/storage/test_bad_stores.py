@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from analysis.storage import Folder
+from analysis.storage.folder import Folder
 from orchestrator import __main__ as program
 from orchestrator.results import keep
 from orchestrator.showing.snapshot import Progress

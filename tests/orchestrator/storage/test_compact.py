@@ -283,7 +283,7 @@ def test_a_reader_that_listed_before_and_reads_after_finds_all(
             return original(self, name)
 
         with monkeypatch.context() as patch:
-            patch.setattr("analysis.storage.Folder.read", late)
+            patch.setattr("analysis.storage.folder.Folder.read", late)
             assert look() >= keys
         assert done
 
@@ -310,8 +310,8 @@ def test_errors_that_move_to_the_one_file_after_it_was_read_are_found(
             return content
 
         with monkeypatch.context() as patch:
-            patch.setattr("analysis.storage.Folder.read", late)
-            patch.setattr("analysis.storage.SLICE", 1)
+            patch.setattr("analysis.storage.folder.Folder.read", late)
+            patch.setattr("analysis.storage.folder.SLICE", 1)
             assert look() == {cell.key for cell in cells}
         assert done
         store.write_errors([], forget=[cell.key for cell in cells])
@@ -336,7 +336,7 @@ def test_a_listing_that_missed_both_the_old_and_the_new_is_made_good(
     for look in (Store(tmp_path).keys, lambda: seen(tmp_path)):
         first.clear()
         with monkeypatch.context() as patch:
-            patch.setattr("analysis.storage.Folder.entries", torn)
+            patch.setattr("analysis.storage.folder.Folder.entries", torn)
             assert look() == keys
 
 

@@ -9,7 +9,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from analysis import read, seal, storage
+from analysis import read
+from analysis.storage import folder as storage
+from analysis.storage import seal
 from orchestrator.results import keep
 from orchestrator.storage import compaction
 from orchestrator.storage.shards import Damage, Shards

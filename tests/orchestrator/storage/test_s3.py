@@ -13,7 +13,7 @@ import pytest
 from pyarrow import fs
 
 from analysis import read
-from analysis.storage import Folder, StorageError
+from analysis.storage.folder import Folder, StorageError
 from orchestrator.results import keep
 from orchestrator.storage import compaction
 from orchestrator.storage import lease as leases
@@ -191,7 +191,7 @@ def test_what_vanishes_while_it_is_read_is_found_in_its_new_place(
     monkeypatch.setattr(Folder, "read", late)
     assert Store(store.address).keys() == keys and done
     # Large files are read in pieces: one that goes between two of them is gone, not damaged.
-    monkeypatch.setattr("analysis.storage.WHOLE_BYTES", 0)
+    monkeypatch.setattr("analysis.storage.folder.WHOLE_BYTES", 0)
     (entry,) = store.files.entries("tables")
     with pytest.raises(FileNotFoundError), store.files.opened(entry) as source:  # noqa: PT012
         store.files.delete(entry.name)

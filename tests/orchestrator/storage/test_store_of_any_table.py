@@ -8,8 +8,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from analysis import storage
-from analysis.record import BELONGS
+from analysis.storage import folder as storage
+from analysis.storage.record import BELONGS
 from orchestrator.storage import compaction, shards
 from orchestrator.storage.schema import NEEDED, Row, Table
 from orchestrator.storage.store import Store

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from analysis.runs import distinct
+from analysis.storage.runs import distinct
 from orchestrator.storage.store import Store
 from tests.makers.stored import fill
 from tests.orchestrator.storage.test_bad_stores import RECORD, command, put

@@ -117,7 +117,7 @@ def test_damage_after_the_end_is_computed_again_as_it_was(
         flip(path, column="value")
     extra = []
     if how == "a large shard":
-        for module in ("analysis.storage", "orchestrator.storage.shards"):
+        for module in ("analysis.storage.folder", "orchestrator.storage.shards"):
             monkeypatch.setattr(f"{module}.WHOLE_BYTES", 0)
         assert "0 cells to compute" in again(root, out, monkeypatch=monkeypatch, capsys=capsys)
         extra = ["--verify"]

@@ -14,7 +14,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
 from analysis.read import label, listed
 
-FOLDER = Path(__file__).parent / "exhibits"
+FOLDER = Path(__file__).parents[1] / "exhibits"
 # What stands for a blank line of a template: a control character that values never hold.
 BREAK = "\x1e"
 

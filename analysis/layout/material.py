@@ -1,7 +1,7 @@
 """The rows of a page, and every frame that is computed from them, each once and only if asked for.
 
 All are pure functions of the rows. Conditions (data set, pairs, pivot, switches, prompt, metric)
-stay apart; which of them a table shows is decided in analysis/conditions.py.
+stay apart; which of them a table shows is decided in analysis/results/conditions.py.
 """
 
 from collections.abc import Callable, Hashable
@@ -10,20 +10,12 @@ from typing import NamedTuple, TypeVar
 
 import pandas as pd
 
-from analysis import (
-    checkpoints,
-    conditions,
-    correlate,
-    latent,
-    read,
-    scores,
-    steering,
-    transfer,
-    written,
-)
-from analysis.answers import Answers, answers
+from analysis import read
+from analysis.layout.tables import with_label
 from analysis.read import Rows, label
-from analysis.tables import with_label
+from analysis.results import conditions, latent, steering, transfer, written
+from analysis.results.answers import Answers, answers
+from analysis.statistics import checkpoints, correlate, scores
 from studies.kinds import tables
 
 Value = TypeVar("Value")
@@ -50,9 +42,9 @@ class Material:
     question (one pivot, one number of pairs per data set, mean over layers) are `main_scores`,
     `main_points` (by the metric to show) and `on_terms`; `main_alignment` is what they are means
     of. Of the latent process: `answers` are the plain and steered ones; `pairs`, `by_language` and
-    `overall` those of `analysis.transfer`; `effects` has one row per steered cell, `latent` one per
-    model, benchmark, language, measure and layer. Of generation: `texts`, and `written`, their
-    metrics.
+    `overall` those of `analysis.results.transfer`; `effects` has one row per steered cell, `latent`
+    one per model, benchmark, language, measure and layer. Of generation: `texts`, and `written`,
+    their metrics.
     """
 
     def __init__(self, rows: Rows, **given: object) -> None:

@@ -6,13 +6,15 @@ from typing import Any
 
 import pandas as pd
 
-from analysis import compared, log_ratio, published_latent, steering, steering_means, tables
-from analysis.correlate import p_in_words
-from analysis.latent import LATENT, SERIES, SERIES_OF_MEASURE, SHUFFLED
-from analysis.log_ratio import FERTILITY, USUAL
-from analysis.material import Material
+from analysis import published_latent
+from analysis.layout import compared, tables
+from analysis.layout.material import Material
 from analysis.read import label
-from analysis.steering import STEER
+from analysis.results import log_ratio, steering, steering_means
+from analysis.results.latent import LATENT, SERIES, SERIES_OF_MEASURE, SHUFFLED
+from analysis.results.log_ratio import FERTILITY, USUAL
+from analysis.results.steering import STEER
+from analysis.statistics.correlate import p_in_words
 
 FIRST = "all analysed"
 MIDDLE = "middle half"

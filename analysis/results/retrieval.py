@@ -11,11 +11,11 @@ from pathlib import Path
 import pandas as pd
 
 from analysis import published
-from analysis.conditions import ALL
-from analysis.resample import mean_interval
-from analysis.scores import CONDITIONS
+from analysis.results.conditions import ALL
+from analysis.statistics.resample import mean_interval
+from analysis.statistics.scores import CONDITIONS
 
-FILE = Path(__file__).parent / "groups.csv"
+FILE = Path(__file__).parents[1] / "groups.csv"
 HEAD, TAIL = "head", "long-tail"
 REPRESENTATIONS = {"mexa": "Embedding", "nasca": "NAS"}
 DIRECTIONS = {"forward": "pivot->xx", "backward": "xx->pivot", "value": "both"}

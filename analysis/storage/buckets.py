@@ -13,7 +13,7 @@ from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from pyarrow import fs
 
-from analysis.redact import redact
+from analysis.storage.redact import redact
 
 # A scheme is followed by a slash (a Path folds two into one); these are no folders even without.
 SCHEME = re.compile(

@@ -8,7 +8,7 @@ import json
 import pandas as pd
 from scipy import stats
 
-from analysis.intervals import wilson
+from analysis.statistics.intervals import wilson
 
 LAYER_POOLS = ("mean", "max")
 LEVEL = 0.05

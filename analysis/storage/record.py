@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from analysis.redact import redact
-from analysis.storage import Entry, Folder
+from analysis.storage.folder import Entry, Folder
+from analysis.storage.redact import redact
 
 NAME = "run.json"
 EXAMPLES = "examples.json"

@@ -15,8 +15,8 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 
-from analysis.resample import interval_of_mean
-from analysis.scores import SERIES
+from analysis.statistics.resample import interval_of_mean
+from analysis.statistics.scores import SERIES
 
 Floats = npt.NDArray[np.float64]
 

@@ -16,9 +16,9 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 
-from analysis.agreement import Reals, aligned, differing, rankings, shared, standardised
-from analysis.answers import Answers, Bools, Texts, Wholes
-from analysis.intervals import NO_SPREAD
+from analysis.results.agreement import Reals, aligned, differing, rankings, shared, standardised
+from analysis.results.answers import Answers, Bools, Texts, Wholes
+from analysis.statistics.intervals import NO_SPREAD
 
 STEER = "steer"
 CONTROLS = ("random", "wrong_language", "wrong_dataset", "orthogonal", "halves")

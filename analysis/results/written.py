@@ -11,9 +11,9 @@ from math import nan
 import numpy as np
 import pandas as pd
 
-from analysis.intervals import NONE, Ends, of_draws, of_groups
 from analysis.read import label
-from analysis.translation import corpora, drawn
+from analysis.statistics.intervals import NONE, Ends, of_draws, of_groups
+from analysis.statistics.translation import corpora, drawn
 
 # What is asked, and what wrote it and how.
 ASKED = ["benchmark", "task", "pivot", "language"]

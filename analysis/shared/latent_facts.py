@@ -8,11 +8,12 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from analysis import latent_tables as frames
-from analysis import log_ratio, prose, steering, steering_means, tables
-from analysis.latent import LATENT
-from analysis.material import PAIR, Material
+from analysis.layout import prose, tables
+from analysis.layout.material import PAIR, Material
 from analysis.read import label
+from analysis.results import log_ratio, steering, steering_means
+from analysis.results.latent import LATENT
+from analysis.shared import latent_tables as frames
 
 FEW_LANGUAGES = 10
 LEVEL = 0.05

@@ -12,9 +12,9 @@ import pandas as pd
 import statsmodels.api as sm
 from statsmodels.stats.multitest import multipletests
 
-from analysis import intervals
-from analysis.scores import LEVEL
-from analysis.steering import OUTCOMES, SERIES, STEER
+from analysis.results.steering import OUTCOMES, SERIES, STEER
+from analysis.statistics import intervals
+from analysis.statistics.scores import LEVEL
 
 DOSE = [*SERIES, "intervention", "layer", "coefficient"]
 

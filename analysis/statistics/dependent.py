@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from analysis.correlate import Z_95, Correlation, pearson
+from analysis.statistics.correlate import Z_95, Correlation, pearson
 
 Floats = npt.NDArray[np.float64]
 

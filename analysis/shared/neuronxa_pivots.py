@@ -1,6 +1,6 @@
 """Our values in the NeuronXA paper's tables of retrieval, pairs of languages and other pivots.
 
-As in analysis/neuronxa_tables.py, each function makes a frame of a table's places and
+As in analysis/shared/neuronxa_tables.py, each function makes a frame of a table's places and
 `compared.OURS`, or the printed cells beside it.
 """
 
@@ -10,11 +10,14 @@ from math import nan
 import numpy as np
 import pandas as pd
 
-from analysis import compared, conditions, published, resample, retrieval
-from analysis.intervals import wilson
-from analysis.material import Material, last, main_metric
-from analysis.neuronxa_tables import BENCHMARKS, UNDERSTANDING, column_names, with_columns
+from analysis import published
+from analysis.layout import compared
+from analysis.layout.material import Material, last, main_metric
 from analysis.read import listed
+from analysis.results import conditions, retrieval
+from analysis.shared.neuronxa_tables import BENCHMARKS, UNDERSTANDING, column_names, with_columns
+from analysis.statistics import resample
+from analysis.statistics.intervals import wilson
 
 OTHER_PIVOTS = ("fra_Latn", "ita_Latn", "deu_Latn")
 PIVOTS = ("eng_Latn", "deu_Latn", "fra_Latn", "ita_Latn")

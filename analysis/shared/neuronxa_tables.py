@@ -9,10 +9,12 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from analysis import compared, published, resample, tables
-from analysis.material import Material, last, main_metric
+from analysis import published
+from analysis.layout import compared, tables
+from analysis.layout.material import Material, last, main_metric
 from analysis.published import AVERAGE
 from analysis.read import label, listed
+from analysis.statistics import resample
 
 Groups = dict[tuple[object, ...], pd.DataFrame]
 

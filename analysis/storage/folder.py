@@ -17,7 +17,7 @@ from typing import Literal, NamedTuple, TypeVar
 import pyarrow as pa
 from pyarrow import fs
 
-from analysis import buckets
+from analysis.storage import buckets
 
 Value = TypeVar("Value")
 # Files up to this size are fetched whole, in one request; of larger ones only what is wanted.

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from analysis.intervals import of_draws
+from analysis.statistics.intervals import of_draws
 
 Floats = npt.NDArray[np.float64]
 

@@ -17,7 +17,7 @@ import pandas as pd
 from sacrebleu.metrics.bleu import BLEU
 from sacrebleu.metrics.chrf import CHRF
 
-from analysis.intervals import NONE, of_draws
+from analysis.statistics.intervals import NONE, of_draws
 
 Floats = npt.NDArray[np.float64]
 
@@ -28,7 +28,7 @@ METRICS = ("chrF", "BLEU")
 # `sampling` of rows (read.py) whose tokens were not drawn.
 GREEDY = "greedy"
 # Of all languages; what writes a translation scores its sentences by the same.
-TOKENIZERS = Path(__file__).parents[1] / "studies" / "bleu_tokenizers.csv"
+TOKENIZERS = Path(__file__).parents[2] / "studies" / "bleu_tokenizers.csv"
 
 
 @cache

@@ -10,7 +10,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
-from analysis.record import (
+from analysis.storage.folder import Entry, Folder
+from analysis.storage.record import (
     ERRORS_FILE,
     ERRORS_FOLDER,
     NAME,
@@ -19,7 +20,6 @@ from analysis.record import (
     parquet,
     parse,
 )
-from analysis.storage import Entry, Folder
 
 Run = Path | str
 # What makes one model another under the same name, and what may make its numbers others.

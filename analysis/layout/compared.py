@@ -10,10 +10,10 @@ from typing import Any
 
 import pandas as pd
 
-from analysis import tables
-from analysis.page import Sheet
+from analysis.layout import tables
+from analysis.layout.page import Sheet
 from analysis.published import AVERAGE
-from analysis.resample import interval_of_mean
+from analysis.statistics.resample import interval_of_mean
 
 OURS = ["column", "value", "low", "high", "n"]
 BESIDE = ["published", "target", "difference", "inside"]

@@ -10,13 +10,21 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from analysis import item_draws
-from analysis.agreement import Aligned, aligned, blocks, common, correlations, differing, directed
-from analysis.answers import SUBJECT, Answers
-from analysis.conditions import PIVOT
-from analysis.intervals import wilson
 from analysis.read import label, listed
-from analysis.scores import LEVEL
+from analysis.results import item_draws
+from analysis.results.agreement import (
+    Aligned,
+    aligned,
+    blocks,
+    common,
+    correlations,
+    differing,
+    directed,
+)
+from analysis.results.answers import SUBJECT, Answers
+from analysis.results.conditions import PIVOT
+from analysis.statistics.intervals import wilson
+from analysis.statistics.scores import LEVEL
 
 SET = SUBJECT[:-1]
 MEASURES = ("consistency", "tr_plus", "tr_minus", "excess_plus", "excess_minus")

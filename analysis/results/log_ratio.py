@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from analysis import correlate, dependent
-from analysis.intervals import student
-from analysis.latent import LATENT, RATIOS, SERIES, SHUFFLED, UNITS
+from analysis.results.latent import LATENT, RATIOS, SERIES, SHUFFLED, UNITS
+from analysis.statistics import correlate, dependent
+from analysis.statistics.intervals import student
 
 Floats = npt.NDArray[np.float64]
 
@@ -132,7 +132,7 @@ def correlations(
 
     Args:
         values: series, language, layers and the column.
-        outputs: `analysis.transfer.by_language`.
+        outputs: `analysis.results.transfer.by_language`.
         series: what sets one correlation apart from another, model and benchmark among it.
         column: which value.
         outcomes: columns of `outputs`.

@@ -13,9 +13,9 @@ from functools import partial
 import pandas as pd
 from matplotlib.figure import Figure
 
-from analysis import compared, prose
-from analysis.material import Material
-from analysis.page import (
+from analysis.layout import compared, prose
+from analysis.layout.material import Material
+from analysis.layout.page import (
     Fold,
     Heading,
     Kept,

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from analysis.answers import Answers, Bools, Floats, Texts, Wholes
+from analysis.results.answers import Answers, Bools, Floats, Texts, Wholes
 
 Reals = npt.NDArray[np.float64]
 

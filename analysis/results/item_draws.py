@@ -12,8 +12,8 @@ from math import nan
 import numpy as np
 import numpy.typing as npt
 
-from analysis.agreement import Aligned, Reals, rankings, standardised
-from analysis.intervals import of_draws, of_share_draws, wilson
+from analysis.results.agreement import Aligned, Reals, rankings, standardised
+from analysis.statistics.intervals import of_draws, of_share_draws, wilson
 
 DRAWS = 1000
 SEED = 0

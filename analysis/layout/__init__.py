@@ -1,0 +1,1 @@
+"""What a page is made of: exhibits as data, tables, prose and the engine that fills them."""
