@@ -48,7 +48,7 @@ class Queue:
     was.
 
     `waiting` and `left` are sums of stated seconds by kind of unit: of what may run now, and of
-    all that is not done.
+    all that is not done, which are `unfinished` jobs.
     """
 
     model: ModelFacts
@@ -59,6 +59,7 @@ class Queue:
     waiting: dict[str, float] = field(default_factory=dict)
     left: dict[str, float] = field(default_factory=dict)
     failed_loads: list[str] = field(default_factory=list)
+    unfinished: int = 0
 
     @property
     def runnable(self) -> int:
@@ -120,8 +121,8 @@ class Queues:
                 job.queue.push(job)
 
     def __iter__(self) -> Iterator[Queue]:
-        """Every model's queue."""
-        return iter(self.by_model.values())
+        """The queue of every model that is not done."""
+        return (queue for queue in self.by_model.values() if queue.unfinished)
 
     def seconds(self, queue: Queue, sums: dict[str, float]) -> float:
         """Estimated seconds of the queue's `waiting` or `left` jobs."""
@@ -186,12 +187,14 @@ class Queues:
         job = Job(unit, queue, self._orders, weight=weight, rank=weight)
         self._orders += 1
         self.unfinished += 1
+        queue.unfinished += 1
         _add(queue.left, job, 1)
         return job
 
     def _leave(self, job: Job) -> None:
         """The job is no longer among what is left."""
         self.unfinished -= 1
+        job.queue.unfinished -= 1
         _add(job.queue.left, job, -1)
 
     def _waiting_for(self, job: Job, *, take: bool = False) -> Iterator[tuple[Job, Cell]]:
