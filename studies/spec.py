@@ -192,17 +192,7 @@ class Cell:
         if hashed is not None:
             object.__setattr__(self, "key", hashed)
             return
-        keys = keys_of(
-            table=self.table,
-            language=self.language,
-            scope=self.scope,
-            dataset=self.dataset,
-            benchmark=self.benchmark,
-            pivot=self.pivot,
-            measure=self.measure,
-            intervention=self.intervention,
-        )
-        key = keys.at(layer=self.layer, pooling=self.pooling, coefficient=self.coefficient)
+        key = _keys(self).at(layer=self.layer, pooling=self.pooling, coefficient=self.coefficient)
         object.__setattr__(self, "key", key)
 
 
@@ -236,16 +226,7 @@ class Cells:
 
     def keys(self) -> Iterator[tuple[Point, str]]:
         """Every point with the key of its cell."""
-        keys: Keys = keys_of(
-            table=self.table,
-            language=self.language,
-            scope=self.scope,
-            dataset=self.dataset,
-            benchmark=self.benchmark,
-            pivot=self.pivot,
-            measure=self.measure,
-            intervention=self.intervention,
-        )
+        keys = _keys(self)
         for point in self.points:
             layer, pooling, coefficient = point
             yield point, keys.at(layer=layer, pooling=pooling, coefficient=coefficient)
@@ -279,6 +260,20 @@ class Cells:
         """The key of the only one."""
         ((_, key),) = self.keys()
         return key
+
+
+def _keys(one: Cell | Cells) -> Keys:
+    """The keys of a cell and of those that differ from it in layer, pooling and coefficient."""
+    return keys_of(
+        table=one.table,
+        language=one.language,
+        scope=one.scope,
+        dataset=one.dataset,
+        benchmark=one.benchmark,
+        pivot=one.pivot,
+        measure=one.measure,
+        intervention=one.intervention,
+    )
 
 
 Row = dict[str, object]

@@ -77,24 +77,6 @@ MODEL = Columns(
     "model, revision", "string", "the model's name and revision (`main` unless asked otherwise)"
 )
 KEY = Columns("key", "string", "identity of the cell")
-BENCHMARK = Columns(
-    "benchmark",
-    "string",
-    "`transfer/xnli` is xnli answered with an adapter trained on another language",
-)
-LANGUAGE = Columns("language", "string", "`eng_Latn` style")
-ITEM = Columns("item", "string", "the item's id, the same in every language")
-PROMPT = Columns(
-    "prompt", "string", "name of the prompt, with every switch of it that is not the usual one"
-)
-INTERVENTION = Columns(
-    "intervention, layer, coefficient",
-    "string, int32, double",
-    "missing for a plain run. `steer` adds a vector toward the pivot; its controls are `random`, "
-    "`wrong_language`, `wrong_dataset`, `orthogonal`, `halves`. `steer` at coefficient 0, without "
-    "layer, is the plain model on the items that steered answers are given to",
-)
-
 # What of a cell is a column of its rows, wherever the table has that column.
 COORDINATES = (
     *("model", "revision", "dataset", "benchmark", "language", "pivot", "measure", "pooling"),

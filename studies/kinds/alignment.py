@@ -205,19 +205,20 @@ class AlignmentGrid(Grid):
             )
         if self.table == "points" and not self.together:
             chosen = chosen[:1]
-        bitexts = []
+        bitexts, prints = [], []
         for language in chosen:
             bitext = self._bitext(language, source=inputs.source)
             name = f"text {self.dataset}/{language}-{self.pivot}"
             fingerprint = inputs.read(bitext, name=name)
             bitexts.append(bitext)
+            prints.append(fingerprint)
             if not self.together:
                 for model in models:
                     yield self.draft(bitext, model=model, fingerprint=fingerprint)
         if self.together:
-            picture = Bitexts(bitexts=tuple(bitexts))
+            picture, fingerprint = Bitexts(bitexts=tuple(bitexts)), digest(prints)
             for model in models:
-                yield self.draft(picture, model=model)
+                yield self.draft(picture, model=model, fingerprint=fingerprint)
 
     def draft(
         self, content: Bitext | Bitexts, *, model: ModelFacts, fingerprint: str | None = None

@@ -132,8 +132,9 @@ class ChoiceGrid(Grid):
         ]
         for asked in sets:
             fingerprint = inputs.read(asked, name=f"items {self.benchmark}/{asked.language}")
+            size = characters(asked)
             for model in models:
-                yield draft(asked, model=model, fingerprint=fingerprint)
+                yield draft(asked, model=model, fingerprint=fingerprint, size=size)
         counts = {len(asked.items) for asked in sets}
         dropped = check_parallel(sets) if self.parallel and sets else 0
         if dropped:
@@ -149,14 +150,20 @@ class ChoiceGrid(Grid):
 
 
 def draft(
-    asked: ChoiceSet, *, model: ModelFacts, fingerprint: str | None = None, adapter: str = ""
+    asked: ChoiceSet,
+    *,
+    model: ModelFacts,
+    fingerprint: str | None = None,
+    size: int | None = None,
+    adapter: str = "",
 ) -> Draft:
     """The one cell of a model on a benchmark in a language, without intervention.
 
     Args:
         asked: the items.
         model: who answers.
-        fingerprint: the set's own, where the caller has it.
+        fingerprint: the set's own, where the caller has it: one serves all models.
+        size: the same of its `characters`.
         adapter: the key of the cell whose adapter the model answers with, "" for none.
     """
     made = (VERSION, *((adapter,) if adapter else ()))
@@ -173,7 +180,7 @@ def draft(
                 scope=digest([model.identity, fingerprint or asked.fingerprint, *made]),
             ),
         ),
-        characters=characters(asked),
+        characters=characters(asked) if size is None else size,
         rows=len(asked.items),
         taken={"adapter": adapter} if adapter else {},
     )

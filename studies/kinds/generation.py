@@ -163,7 +163,7 @@ class GenerationGrid(Grid):
                 stop=self.stop,
                 sampling=self.sampling,
             )
-            fingerprint = inputs.read(asked, name=_name(asked))
+            fingerprint, size = inputs.read(asked, name=_name(asked)), _characters(asked)
             for model in writers:
                 if asked.max_new_tokens >= model.context:
                     raise ValueError(
@@ -171,7 +171,7 @@ class GenerationGrid(Grid):
                         f"tokens, and the context of {model.label} is {model.context:,}, prompt "
                         "included: ask for fewer with --max-new-tokens"
                     )
-                yield draft(asked, model=model, fingerprint=fingerprint)
+                yield draft(asked, model=model, fingerprint=fingerprint, size=size)
 
     def _sets(self, inputs: Inputs) -> Iterator[GenerationSet]:
         """The prompts of each language, with their usual ends."""
@@ -223,8 +223,17 @@ class GenerationGrid(Grid):
                 )
 
 
-def draft(asked: GenerationSet, *, model: ModelFacts, fingerprint: str | None = None) -> Draft:
-    """The one cell of a model on a set of prompts, without intervention."""
+def draft(
+    asked: GenerationSet,
+    *,
+    model: ModelFacts,
+    fingerprint: str | None = None,
+    size: int | None = None,
+) -> Draft:
+    """The one cell of a model on a set of prompts, without intervention.
+
+    `fingerprint` and `size`, its characters, are the set's own, where the caller has them.
+    """
     made = [model.identity, fingerprint or asked.fingerprint, VERSION]
     made += [{"ends": model.ends}] if model.ends else []
     return Draft(
@@ -241,7 +250,7 @@ def draft(asked: GenerationSet, *, model: ModelFacts, fingerprint: str | None = 
                 scope=digest(made),
             ),
         ),
-        characters=_characters(asked),
+        characters=_characters(asked) if size is None else size,
         rows=len(asked.items) * asked.sampling.n,
     )
 

@@ -124,15 +124,22 @@ class LatentGrid(Grid):
                 )
             asked = found.set
             name = f"options {self.benchmark}/{language}-{self.pivot}"
-            fingerprint = inputs.read(asked, name=name)
+            fingerprint, size = inputs.read(asked, name=name), _characters(asked)
             for model in models:
-                yield draft(self, asked, model=model, fingerprint=fingerprint)
+                yield draft(self, asked, model=model, fingerprint=fingerprint, size=size)
 
 
 def draft(
-    grid: LatentGrid, asked: LatentSet, *, model: ModelFacts, fingerprint: str | None = None
+    grid: LatentGrid,
+    asked: LatentSet,
+    *,
+    model: ModelFacts,
+    fingerprint: str | None = None,
+    size: int | None = None,
 ) -> Draft:
     """The cells of a model on the option texts of a language: own and shuffled ones x layers.
+
+    `fingerprint` and `size`, its characters, are the set's own, where the caller has them.
 
     Raises:
         ValueError: the grid asks for a layer that the model does not have.
@@ -156,9 +163,13 @@ def draft(
             )
             for measure in MEASURES
         ),
-        characters=sum(
-            len(item.context) + 2 * sum(map(len, (*item.native, *item.pivot)))
-            for item in asked.items
-        ),
+        characters=_characters(asked) if size is None else size,
         rows=len(asked.items),
+    )
+
+
+def _characters(asked: LatentSet) -> int:
+    """The size of all contexts, and of their options in both languages, own and another's."""
+    return sum(
+        len(item.context) + 2 * sum(map(len, (*item.native, *item.pivot))) for item in asked.items
     )

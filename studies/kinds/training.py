@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from studies import benchmarks
-from studies.inputs import Inputs
+from studies.inputs import Inputs, characters
 from studies.kinds import choices
 from studies.rows import Source
 from studies.spec import Cells, ModelFacts, digest
@@ -78,12 +78,15 @@ class TransferGrid(Grid):
         prints = [
             inputs.read(asked, name=f"items {asked.benchmark}/{asked.language}") for asked in sets
         ]
+        sizes = [characters(asked) for asked in sets]
         for model in models:
             trains = draft(lessons, model=model, fingerprint=learned)
             (adapter,) = trains.cells
             answers = [
-                choices.draft(asked, model=model, fingerprint=fingerprint, adapter=adapter.key)
-                for asked, fingerprint in zip(sets, prints, strict=True)
+                choices.draft(
+                    asked, model=model, fingerprint=fingerprint, size=size, adapter=adapter.key
+                )
+                for asked, fingerprint, size in zip(sets, prints, sizes, strict=True)
             ]
             keys = [cells.key for answer in answers for cells in answer.cells]
             if inputs.done(adapter.key) or not all(map(inputs.done, keys)):
