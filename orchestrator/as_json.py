@@ -8,7 +8,7 @@ from orchestrator.plan import Plan
 from orchestrator.reporting import PAGE, Written
 from orchestrator.scheduling.cost import Cost
 from orchestrator.storage.store import Store
-from studies.inputs import CHARACTERS_PER_TOKEN
+from studies.texts import CHARACTERS_PER_TOKEN
 
 
 def plan(planned: Plan, *, cost: Cost) -> dict[str, object]:
@@ -41,7 +41,7 @@ def plan(planned: Plan, *, cost: Cost) -> dict[str, object]:
         "too_long": [
             {
                 "model": one.model,
-                "text": one.source,
+                "text": one.dataset,
                 "language": one.language,
                 "texts": one.texts,
                 "longest": one.longest,

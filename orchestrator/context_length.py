@@ -24,7 +24,7 @@ class TooLong(NamedTuple):
     """Texts of one data set and language that do not fit into a model's context."""
 
     model: str
-    source: str
+    dataset: str
     language: str
     texts: int
     longest: int
@@ -50,7 +50,7 @@ def too_long(contents: Sequence[tuple[ModelFacts, Content]]) -> Iterator[TooLong
         if same not in counted:
             counted[same] = _beyond(model, content)
         if counted[same]:
-            place = (model.label, content.source, content.language)
+            place = (model.label, content.dataset_name, content.language)
             told = TooLong(
                 *place,
                 texts=len(counted[same]),

@@ -31,7 +31,7 @@ def of_content(content: Content, name: str, *, most: int | None = KEPT) -> Recor
     """
     return {
         "name": name,
-        "benchmark": content.source,
+        "benchmark": content.dataset_name,
         "language": content.language,
         "pivot": content.pivot,
         "prompt": content.prompt,

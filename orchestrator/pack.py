@@ -46,7 +46,7 @@ class Ledger:
         missing = []
         new = done = 0
         for cells in draft.cells:
-            for point, key in cells.keys():  # noqa: SIM118
+            for point, key in cells.keyed():
                 if key in self._seen:
                     continue
                 self._seen.add(key)

@@ -113,11 +113,11 @@ def build(
             "texts are read with the tokenizer and chat template of the adapter, which are not the "
             f"model's own: {', '.join(read_by_adapter)}"
         )
-    if any(grid.source in miniworld.DATASETS for grid in study.grids):
+    if any(grid.dataset_name in miniworld.DATASETS for grid in study.grids):
         inputs.note(miniworld.DESCRIPTION)
     found: list[Missing] = []
     for grid in study.grids:
-        on_progress(grid.source)
+        on_progress(grid.dataset_name)
         refuse_chat(grid, models=models)
         for draft in grid.drafts(models, inputs):
             cells = ledger.missing(draft)
@@ -126,7 +126,7 @@ def build(
     # Beside "all", a recipe may name languages of its own, which a data set need not have.
     named = [grid.languages for grid in study.grids if "all" not in grid.languages]
     asked = [language for languages in named for language in languages]
-    inputs.need_rows(asked, read=[grid.source for grid in study.grids])
+    inputs.need_rows(asked, read=[grid.dataset_name for grid in study.grids])
     on_progress("text lengths")
     parts = possible(found, failed=failed)
     left_alone = ledger.totals - ledger.done

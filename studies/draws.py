@@ -10,9 +10,9 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from studies import benchmarks, harness
-from studies.keys import digest
 from studies.prompt_options import Asking
 from studies.rows import Source
+from studies.spec import digest
 from studies.texts import ChoiceItem, ChoiceSet
 
 SMALLEST = 2  # one pair has no mean to speak of

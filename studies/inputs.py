@@ -3,12 +3,9 @@
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
-from studies import languages
+from studies import benchmarks, languages
 from studies.rows import Source
-from studies.texts import ChoiceSet, Content
-
-# Of usual text in any language; what an estimate needs before anything is tokenised.
-CHARACTERS_PER_TOKEN = 3
+from studies.texts import Content
 
 
 @dataclass(slots=True)
@@ -35,28 +32,33 @@ class Inputs:
     commits: dict[str, str] = field(default_factory=dict)
     languages: set[str] = field(default_factory=set)
 
-    def read(self, content: Content, *, name: str) -> str:
-        """Take note of what was read; returns its fingerprint, which takes long to hash."""
-        self.pins[name] = fingerprint = content.fingerprint
+    def read(self, content: Content, *, name: str) -> None:
+        """Take note of what was read."""
+        self.pins[name] = content.fingerprint
         self.languages |= {content.language, content.pivot or content.language}
         self.on_content(content, name)
         if content.commit:
             self.commits[name] = content.commit
-        return fingerprint
 
     def note(self, sentence: str) -> None:
         """Say something of the plan, once."""
         if sentence not in self.notes:
             self.notes.append(sentence)
 
-    def those_there(
-        self, asked: Iterable[str], *, there: tuple[str, ...], benchmark: str
+    def languages_of(
+        self, benchmark: str, asked: Iterable[str], *, pivot: str = "", role: str = ""
     ) -> list[str]:
         """The languages meant that a benchmark has; a note says which it lacks.
 
         Raises:
-            ValueError: it has none of them.
+            ValueError: it has none of them, or not the pivot; `role` says what that is for.
         """
+        there = benchmarks.languages(benchmark, source=self.source)
+        if pivot and pivot not in there:
+            raise ValueError(
+                f"{benchmark} has no {pivot}, {role}: name one of {', '.join(there[:12])} with "
+                "--pivot, or give its rows with --data-root"
+            )
         meant = named(asked, there=there)
         lacking = [language for language in meant if language not in there]
         if lacking:
@@ -91,24 +93,6 @@ def named(asked: Iterable[str], *, there: tuple[str, ...]) -> tuple[str, ...]:
         return there
     languages.check(asked)
     return asked
-
-
-def need_pivot(benchmark: str, pivot: str, *, there: tuple[str, ...], role: str) -> None:
-    """Refuse a pivot that a benchmark lacks; `role` says what it is for.
-
-    Raises:
-        ValueError: it does.
-    """
-    if pivot not in there:
-        raise ValueError(
-            f"{benchmark} has no {pivot}, {role}: name one of {', '.join(there[:12])} with "
-            "--pivot, or give its rows with --data-root"
-        )
-
-
-def characters(choices: ChoiceSet) -> int:
-    """The size of all contexts and options."""
-    return sum(len(item.context) + sum(map(len, item.options)) for item in choices.items)
 
 
 def _few(names: Sequence[str], *, most: int = 6) -> str:

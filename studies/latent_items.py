@@ -5,11 +5,11 @@ Both follow the same question in its own language (arXiv 2505.13141, section 4, 
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, NamedTuple
 
 from studies import benchmarks
 from studies.draws import ordered
-from studies.keys import digest
 from studies.parallel_items import check_same
 from studies.prompt_options import Asking, Chat
 from studies.prompts import USUAL
@@ -32,7 +32,7 @@ class LatentItem:
     gold: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class LatentSet(Content):
     """Questions of one benchmark in one language, whose option texts are read at every layer.
 
@@ -50,16 +50,18 @@ class LatentSet(Content):
     commit: str = ""
 
     @property
-    def fingerprint(self) -> str:
-        """Digest of contexts and option texts; the control's order is its own cells'."""
+    def identity(self) -> list[object]:
+        """Contexts and option texts; the control's order is its own cells'."""
         items = [[one.id, one.context, one.native, one.pivot, one.gold] for one in self.items]
         chat = self.chat and self.chat.identity
-        return digest([self.prompt, items, chat, self.commit])
+        return [self.prompt, items, chat, self.commit]
 
-    @property
-    def source(self) -> str:
-        """The benchmark."""
-        return self.benchmark
+    @cached_property
+    def characters(self) -> int:
+        """Those of all contexts, and of their options in both languages, own and another's."""
+        return sum(
+            len(one.context) + 2 * sum(map(len, (*one.native, *one.pivot))) for one in self.items
+        )
 
     def inputs(self) -> Iterator[str]:
         """Every context with each option in both languages."""

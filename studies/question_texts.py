@@ -6,7 +6,6 @@ Figure 3 and its later version).
 
 from dataclasses import dataclass, field
 
-from studies import benchmarks
 from studies.draws import draw
 from studies.prompt_options import Asking
 from studies.rows import Source
@@ -23,11 +22,6 @@ class Questions:
     limit: int | None = None
     sample: int = 50
     seed: int = 0
-
-
-def languages(questions: Questions, *, source: Source) -> tuple[str, ...]:
-    """All languages the benchmark has where `source` looks, sorted."""
-    return benchmarks.languages(questions.benchmark, source=source)
 
 
 def bitext(questions: Questions, *, language: str, pivot: str, source: Source) -> Bitext:

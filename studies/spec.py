@@ -4,20 +4,37 @@ One line divides every field here: what changes the answer bears identity and en
 changes only where or how fast (batch size, device, workers, paths, dates) never does.
 """
 
+import hashlib
 import json
 from collections.abc import Iterator
-from dataclasses import InitVar, asdict, dataclass, field
-from typing import Literal, NamedTuple
+from dataclasses import InitVar, asdict, dataclass, field, fields
+from functools import cached_property
+from typing import Any, Literal, NamedTuple
 
-from studies.keys import TOKEN_IDS_VERSION, Keys, keys_of
-from studies.keys import digest as digest
-
+Row = dict[str, object]
 Dtype = Literal["float32", "bfloat16", "float16"]
 Quantisation = Literal["8bit", "4bit"]
 Pooling = Literal["weighted", "average", "last"]
 Engine = Literal["hf", "vllm"]
 
 POOLINGS: tuple[Pooling, ...] = ("weighted", "average", "last")
+
+# How texts become token ids. 1: by transformers' class for the model. 2: by tokenizer.json, which
+# some classes do not follow, so that the same files gave other ids.
+TOKEN_IDS_VERSION = 2
+
+# Canonical JSON: sorted keys, no spaces, characters as they are. A change to a byte of it would
+# compute everything again.
+_canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode
+
+# Stands for a value to be filled in. No column is this; one that were would leave `_key` short of
+# values, which raises.
+_PLACE = "\0"
+
+
+def digest(value: object) -> str:
+    """sha256 of the canonical JSON of `value` (sorted keys, no spaces, UTF-8)."""
+    return hashlib.sha256(_canonical(value).encode()).hexdigest()
 
 
 def label(name: str, *, revision: str) -> str:
@@ -150,24 +167,22 @@ class Switches:
         return json.dumps(asdict(self), sort_keys=True, separators=(",", ":"))
 
 
+class Point(NamedTuple):
+    """Where one of several `Cells` lies."""
+
+    layer: int | None = None
+    pooling: Pooling | None = None
+    coefficient: float | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Cell:
-    """One point of the grid: the unit of identity, of resuming and of analysis.
+class _Coordinates:
+    """What cells share that differ in layer, pooling and coefficient alone.
 
     `scope` digests what the coordinates do not say: weights, tokenizer, dtype, the very texts and
     item ids, prompt, measure version, switches. `model` and `revision` are names for people and
-    stay out of the key, as two names of the same weights are the same answer.
-
-    A result that other cells take, such as a steering vector, is a cell as well, with the key of
-    what it is made from; its artifact lies under that key. The scope of every cell that takes it
-    digests the key: a vector from other texts makes other answers, and a vector made again from
-    the same ones does not. As a scope comes before its key, no cell can need itself, however far
-    around; which cells a unit takes results from is said in `Unit.needs`.
-
-    `seed` is that of a draw, such as the items a vector was made from; the scope has the items.
-
-    `hashed` is the key, from who has just hashed it: a plan asks about keys before it makes cells.
-    It is not kept, so a copy with another column hashes for itself.
+    stay out of the key, as two names of the same weights are the same answer. `seed` is that of a
+    draw, such as the items a vector was made from; the scope has the items.
     """
 
     table: str
@@ -179,101 +194,96 @@ class Cell:
     benchmark: str | None = None
     pivot: str | None = None
     measure: str | None = None
-    pooling: Pooling | None = None
-    layer: int | None = None
     intervention: str | None = None
-    coefficient: float | None = None
     seed: int | None = None
+
+    def form(self) -> str:
+        """Canonical JSON of all that the key hashes, with a place for each field of a `Point`.
+
+        So a million keys cost a million hashes and far fewer JSON documents.
+        """
+        answer = {name: getattr(self, name) for name in _HASHED} | dict.fromkeys(
+            Point._fields, _PLACE
+        )
+        return _canonical(answer).replace("%", "%%").replace(_canonical(_PLACE), "%s")
+
+
+_SHARED = tuple(item.name for item in fields(_Coordinates))
+_HASHED = tuple(name for name in _SHARED if name not in ("model", "revision", "seed"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cell(_Coordinates):
+    """One point of the grid: the unit of identity, of resuming and of analysis.
+
+    A result that other cells take, such as a steering vector, is a cell as well, with the key of
+    what it is made from; its artifact lies under that key. The scope of every cell that takes it
+    digests the key: a vector from other texts makes other answers, and a vector made again from
+    the same ones does not. As a scope comes before its key, no cell can need itself, however far
+    around; which cells a unit takes results from is said in `Unit.needs`.
+
+    `hashed` is the key, from who has just hashed it: a plan asks about keys before it makes cells.
+    It is not kept, so a copy with another column hashes for itself.
+    """
+
+    layer: int | None = None
+    pooling: Pooling | None = None
+    coefficient: float | None = None
     key: str = field(init=False)
     hashed: InitVar[str | None] = None
 
     def __post_init__(self, hashed: str | None) -> None:
         """Fix the key once, so that a million comparisons cost no hashing."""
-        if hashed is not None:
-            object.__setattr__(self, "key", hashed)
-            return
-        key = _keys(self).at(layer=self.layer, pooling=self.pooling, coefficient=self.coefficient)
-        object.__setattr__(self, "key", key)
+        point = Point(self.layer, self.pooling, self.coefficient)
+        object.__setattr__(self, "key", hashed or _key(self.form(), point))
 
 
-class Point(NamedTuple):
-    """Where one of several `Cells` lies."""
-
-    layer: int | None = None
-    pooling: Pooling | None = None
-    coefficient: float | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cells:
+@dataclass(frozen=True, kw_only=True)
+class Cells(_Coordinates):
     """Cells that differ in layer, pooling and coefficient alone, before any of them is made.
 
     A key costs a hash and a cell far more, so a plan asks about the keys first: of a study that is
-    finished no cell is ever made. The fields are those of `Cell`.
+    finished no cell is ever made.
     """
 
-    table: str
-    model: ModelFacts
-    language: str
-    scope: str
-    dataset: str | None = None
-    benchmark: str | None = None
-    pivot: str | None = None
-    measure: str | None = None
-    intervention: str | None = None
-    seed: int | None = None
     points: tuple[Point, ...] = (Point(),)
 
-    def keys(self) -> Iterator[tuple[Point, str]]:
+    def keyed(self) -> Iterator[tuple[Point, str]]:
         """Every point with the key of its cell."""
-        keys = _keys(self)
-        for point in self.points:
-            layer, pooling, coefficient = point
-            yield point, keys.at(layer=layer, pooling=pooling, coefficient=coefficient)
+        form = self.form()
+        return ((point, _key(form, point)) for point in self.points)
 
     def cell(self, point: Point, *, key: str) -> Cell:
         """The cell at a point, whose key was hashed before."""
+        layer, pooling, coefficient = point
         return Cell(
-            table=self.table,
-            model=self.model.name,
-            revision=self.model.revision,
-            language=self.language,
-            scope=self.scope,
-            dataset=self.dataset,
-            benchmark=self.benchmark,
-            pivot=self.pivot,
-            measure=self.measure,
-            pooling=point.pooling,
-            layer=point.layer,
-            intervention=self.intervention,
-            coefficient=point.coefficient,
-            seed=self.seed,
-            hashed=key,
+            **self._shared, layer=layer, pooling=pooling, coefficient=coefficient, hashed=key
         )
 
     def __iter__(self) -> Iterator[Cell]:
         """All of them."""
-        return (self.cell(point, key=key) for point, key in self.keys())
+        return (self.cell(point, key=key) for point, key in self.keyed())
 
     @property
     def key(self) -> str:
         """The key of the only one."""
-        ((_, key),) = self.keys()
+        ((_, key),) = self.keyed()
         return key
 
-
-def _keys(one: Cell | Cells) -> Keys:
-    """The keys of a cell and of those that differ from it in layer, pooling and coefficient."""
-    return keys_of(
-        table=one.table,
-        language=one.language,
-        scope=one.scope,
-        dataset=one.dataset,
-        benchmark=one.benchmark,
-        pivot=one.pivot,
-        measure=one.measure,
-        intervention=one.intervention,
-    )
+    @cached_property
+    def _shared(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in _SHARED}
 
 
-Row = dict[str, object]
+def _key(form: str, point: Point) -> str:
+    """The key of the cell at a point: the digest of the whole document, to the byte."""
+    layer, pooling, coefficient = point
+    text = form % (_scalar(coefficient), _scalar(layer), _scalar(pooling))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _scalar(value: float | str | None) -> str:
+    """Canonical JSON of one value; the commonest two kinds without an encoder."""
+    if value is None:
+        return "null"
+    return str(value) if type(value) is int else _canonical(value)

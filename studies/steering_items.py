@@ -9,12 +9,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from studies.draws import SMALLEST, Draw, ordered
-from studies.keys import digest
 from studies.prompt_options import Chat
 from studies.texts import ChoiceSet, Content
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class VectorSet(Content):
     """Pairs of prompts whose states differ by what a steering vector is: toward minus away.
 
@@ -34,15 +33,10 @@ class VectorSet(Content):
     commit: str = ""
 
     @property
-    def fingerprint(self) -> str:
-        """Digest of the prompts and their ids."""
+    def identity(self) -> list[object]:
+        """The prompts and their ids."""
         chat = self.chat and self.chat.identity
-        return digest([self.prompt, self.ids, self.toward, self.away, chat, self.commit])
-
-    @property
-    def source(self) -> str:
-        """The benchmark."""
-        return self.benchmark
+        return [self.prompt, self.ids, self.toward, self.away, chat, self.commit]
 
     def inputs(self) -> Iterator[str]:
         """The prompts of both sides."""

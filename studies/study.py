@@ -5,12 +5,13 @@ each kind of grid says so itself, in studies/kinds/.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from studies.inputs import Inputs
 from studies.prompt_options import Asking
-from studies.spec import Cells, Model, ModelFacts
+from studies.spec import Cells, Model, ModelFacts, digest
 from studies.texts import Content
 
 
@@ -38,6 +39,41 @@ class Draft:
     taken: Mapping[str, str] = field(default_factory=dict)
 
 
+def cells_of(
+    content: Content, *, model: ModelFacts, table: str, made: Iterable[object], **columns: Any
+) -> Cells:
+    """The cells of a model on a content, all in one scope.
+
+    Args:
+        content: what they are computed from: its data set, language, pivot and seed are theirs.
+        model: whose cells.
+        table: the table of their rows.
+        made: what their answers depend on beside the two, such as a version.
+        columns: other fields of `Cells`, and those that are not the content's own.
+    """
+    names = ("dataset", "benchmark", "language", "pivot", "seed")
+    own: dict[str, Any] = {name: getattr(content, name, None) for name in names}
+    scope = digest([model.identity, content.fingerprint, *made])
+    return Cells(
+        table=table, model=model.name, revision=model.revision, scope=scope, **own | columns
+    )
+
+
+def one_cell(
+    kind: str,
+    content: Content,
+    *,
+    model: ModelFacts,
+    table: str,
+    made: Iterable[object],
+    **fields: Any,
+) -> Draft:
+    """A draft of one cell; `fields` are those of `Draft` that do not follow from the others."""
+    cells = (cells_of(content, model=model, table=table, made=made),)
+    size = {"characters": content.characters}
+    return Draft(kind=kind, model=model, content=content, cells=cells, **size | fields)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grid(ABC):
     """Cells over axes that are named. `languages` may be `("all",)`."""
@@ -45,9 +81,10 @@ class Grid(ABC):
     languages: tuple[str, ...]
 
     @property
-    @abstractmethod
-    def source(self) -> str:
+    def dataset_name(self) -> str:
         """The benchmark or parallel text that it reads."""
+        name: str = getattr(self, "benchmark", "") or getattr(self, "dataset", "")
+        return name
 
     @property
     def asked_with(self) -> Asking | None:

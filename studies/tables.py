@@ -72,11 +72,21 @@ def schema_of(types: dict[str, str]) -> "pyarrow.Schema":
     return pa.schema([(name, (plain | lists)[kind]) for name, kind in types.items()])
 
 
-STUDY = Columns("study", "string", "the study that asked")
+# Columns that several tables have.
+STUDY = Columns("study", "string", "name of the study that asked for the row")
 MODEL = Columns(
-    "model, revision", "string", "the model's name and revision (`main` unless asked otherwise)"
+    "model, revision",
+    "string",
+    "the model's name, with its adapter or quantisation, and its revision (`main` by default)",
 )
-KEY = Columns("key", "string", "identity of the cell")
+BENCHMARK = Columns("benchmark", "string", "name of the benchmark, such as `belebele`")
+LANGUAGE = Columns("language", "string", "language of the questions, such as `deu_Latn`")
+ITEM = Columns("item", "string", "id of the question, the same in every language")
+GOLD = Columns("gold", "int32", "index of the right option, from 0")
+PROMPT = Columns(
+    "prompt", "string", "name of the prompt, followed by every `--switch` that changes it"
+)
+KEY = Columns("key", "string", "SHA-256 of everything that changes the cell's answer, in hex")
 # What of a cell is a column of its rows, wherever the table has that column.
 COORDINATES = (
     *("model", "revision", "dataset", "benchmark", "language", "pivot", "measure", "pooling"),
@@ -88,15 +98,15 @@ ERRORS = Table(
     row="cell that failed and was given up",
     columns=(
         KEY,
-        Columns("table", "string", "the table its rows would be in"),
+        Columns("table", "string", "the table that its rows would be in"),
         MODEL,
         Columns(
             "dataset, benchmark, language, pivot, measure, pooling, layer, intervention, "
             "coefficient",
             "string, string, string, string, string, string, int32, string, double",
-            "as in that table",
+            "the cell's coordinates, as in that table",
         ),
-        Columns("attempts", "int32", "how often it was tried"),
-        Columns("error, traceback", "string", "the last error"),
+        Columns("attempts", "int32", "number of attempts; 0 where a cell that it needs failed"),
+        Columns("error, traceback", "string", "the last error as one line, and in full"),
     ),
 )

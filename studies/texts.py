@@ -5,14 +5,20 @@ Every field of a content bears identity through its fingerprint.
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from math import inf
 from typing import Any, Literal
 
-from studies.keys import digest
 from studies.prompt_options import Chat
+from studies.spec import digest
 
 Task = Literal["text", "translation", "span", "number"]
 Normalise = Literal["sum", "token", "character"]
+
+# Of usual text in any language; what an estimate needs before anything is tokenised.
+CHARACTERS_PER_TOKEN = 3
+# Writing a token takes a pass of its own, if a cheap one.
+WRITING_COST = 4
 
 
 class Content:
@@ -26,7 +32,6 @@ class Content:
         commit: the data set's commit on the hub, "" for local files.
     """
 
-    __slots__ = ()
     language: str
     pivot: str | None
     prompt: str
@@ -34,14 +39,25 @@ class Content:
     commit: str
 
     @property
-    def source(self) -> str:
+    def dataset_name(self) -> str:
         """The benchmark or parallel text."""
-        raise NotImplementedError
+        name: str = getattr(self, "benchmark", "") or getattr(self, "dataset", "")
+        return name
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
         """Digest of all that bears identity, whatever file it came from."""
+        return digest(self.identity)
+
+    @property
+    def identity(self) -> list[object]:
+        """All that bears identity, as JSON takes it."""
         raise NotImplementedError
+
+    @cached_property
+    def characters(self) -> int:
+        """The size that cost is estimated from."""
+        return sum(map(len, self.inputs()))
 
     @property
     def contents(self) -> "tuple[Content, ...]":
@@ -66,7 +82,7 @@ class Content:
         raise NotImplementedError
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Bitext(Content):
     """Aligned sentences of one language and its pivot. The texts and ids bear identity.
 
@@ -87,15 +103,15 @@ class Bitext(Content):
     prompt = ""
 
     @property
-    def fingerprint(self) -> str:
-        """Digest of the content, whatever file it came from."""
+    def identity(self) -> list[object]:
+        """Texts and ids."""
         chat = () if self.chat is None else ({"chat": self.chat.identity},)
-        return digest([self.ids, self.pivot_texts, self.texts, self.commit, *chat])
+        return [self.ids, self.pivot_texts, self.texts, self.commit, *chat]
 
-    @property
-    def source(self) -> str:
-        """The parallel text."""
-        return self.dataset
+    @cached_property
+    def characters(self) -> int:
+        """Those of the language alone: the pivot's texts are read once for all languages."""
+        return sum(map(len, self.texts))
 
     def inputs(self) -> Iterator[str]:
         """The sentences of both languages."""
@@ -108,7 +124,7 @@ class Bitext(Content):
         return [{"id": one, "text": text, "beside": pivot} for one, text, pivot in pairs]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Bitexts(Content):
     """Parallel text of several languages with one pivot, which are put in one picture."""
 
@@ -118,9 +134,9 @@ class Bitexts(Content):
     prompt = ""
 
     @property
-    def source(self) -> str:
+    def dataset_name(self) -> str:
         """The parallel text."""
-        return self.bitexts[0].source
+        return self.bitexts[0].dataset_name
 
     @property
     def pivot(self) -> str:  # type: ignore[override]
@@ -134,9 +150,14 @@ class Bitexts(Content):
         return chat
 
     @property
-    def fingerprint(self) -> str:
-        """Digest of the fingerprints."""
-        return digest([bitext.fingerprint for bitext in self.bitexts])
+    def identity(self) -> list[object]:
+        """The fingerprints."""
+        return [bitext.fingerprint for bitext in self.bitexts]
+
+    @cached_property
+    def characters(self) -> int:
+        """Those of all languages but the pivot."""
+        return sum(bitext.characters for bitext in self.bitexts)
 
     @property
     def contents(self) -> tuple[Content, ...]:
@@ -159,7 +180,7 @@ class ChoiceItem:
     gold: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class ChoiceSet(Content):
     """All items of one benchmark in one language under one prompt. Every field bears identity.
 
@@ -185,17 +206,17 @@ class ChoiceSet(Content):
     pivot = None
 
     @property
-    def fingerprint(self) -> str:
-        """Digest of prompts, options, gold answers and the way they are scored."""
+    def identity(self) -> list[object]:
+        """Prompts, options, gold answers and the way they are scored."""
         items = [[item.id, item.context, item.options, item.gold] for item in self.items]
         rest: list[object] = [] if self.variants == 1 else [{"variants": self.variants}]
         rest += [] if self.chat is None else [{"chat": self.chat.identity}]
-        return digest([self.prompt, items, self.normalise, self.commit, *rest])
+        return [self.prompt, items, self.normalise, self.commit, *rest]
 
-    @property
-    def source(self) -> str:
-        """The benchmark."""
-        return self.benchmark
+    @cached_property
+    def characters(self) -> int:
+        """Those of all contexts and options."""
+        return sum(len(item.context) + sum(map(len, item.options)) for item in self.items)
 
     def inputs(self) -> Iterator[str]:
         """Every context with each of its options."""
@@ -271,7 +292,7 @@ class GenerationItem:
     context: tuple[int, int] | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class GenerationSet(Content):
     """Prompts of one kind whose continuations are written.
 
@@ -293,8 +314,8 @@ class GenerationSet(Content):
     chat: Chat | None = None
 
     @property
-    def fingerprint(self) -> str:
-        """Digest of prompts, references, how tokens are drawn and where a text ends."""
+    def identity(self) -> list[object]:
+        """Prompts, references, how tokens are drawn and where a text ends."""
         items = [
             [item.id, item.prompt, item.references, *([item.context] if item.context else [])]
             for item in self.items
@@ -303,12 +324,16 @@ class GenerationSet(Content):
         rest: list[object] = [] if self.task == "translation" else [{"task": self.task}]
         rest += [] if self.sampling == GREEDY else [{"sampling": asdict(self.sampling)}]
         rest += [] if self.chat is None else [{"chat": self.chat.identity}]
-        return digest([self.prompt, items, *ends, self.pivot or "", self.commit, *rest])
+        return [self.prompt, items, *ends, self.pivot or "", self.commit, *rest]
 
-    @property
-    def source(self) -> str:
-        """The benchmark."""
-        return self.benchmark
+    @cached_property
+    def characters(self) -> int:
+        """Those of all prompts, and of all that may be written, which costs more."""
+        if self.task == "translation":
+            written = sum(len(item.references[0]) for item in self.items)
+        else:
+            written = CHARACTERS_PER_TOKEN * self.max_new_tokens * len(self.items)
+        return sum(map(len, self.inputs())) + WRITING_COST * self.sampling.n * written
 
     @property
     def written(self) -> int:
@@ -352,7 +377,7 @@ class Example:
     answer: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class TrainingSet(Content):
     """Questions of one benchmark in one language, their right answers, and how to learn them."""
 
@@ -367,15 +392,10 @@ class TrainingSet(Content):
     chat = None
 
     @property
-    def fingerprint(self) -> str:
-        """Digest of the examples in their order and of every setting."""
+    def identity(self) -> list[object]:
+        """The examples in their order and every setting."""
         examples = [[example.context, example.answer] for example in self.examples]
-        return digest([self.prompt, examples, asdict(self.how), self.commit])
-
-    @property
-    def source(self) -> str:
-        """The benchmark."""
-        return self.benchmark
+        return [self.prompt, examples, asdict(self.how), self.commit]
 
     def inputs(self) -> Iterator[str]:
         """Every context with its answer."""

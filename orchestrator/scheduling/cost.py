@@ -9,8 +9,8 @@ import math
 from collections.abc import Hashable, Iterable
 from typing import Literal
 
-from studies.inputs import CHARACTERS_PER_TOKEN
 from studies.spec import ModelFacts
+from studies.texts import CHARACTERS_PER_TOKEN
 from studies.unit import Unit
 
 Device = Literal["cpu", "gpu"]

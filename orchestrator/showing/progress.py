@@ -11,7 +11,7 @@ from orchestrator.launch import result_bytes
 from orchestrator.plan import Plan
 from orchestrator.scheduling.cost import Cost
 from orchestrator.showing.snapshot import Outcome
-from studies.inputs import CHARACTERS_PER_TOKEN
+from studies.texts import CHARACTERS_PER_TOKEN
 
 
 def show_plan(plan: Plan, *, cost: Cost, console: Console) -> None:
@@ -44,7 +44,7 @@ def show_plan(plan: Plan, *, cost: Cost, console: Console) -> None:
         note(sentence, console=console)
     for item in plan.too_long:
         console.print(
-            f"too long: {item.texts:,} texts of {item.source}/{item.language} exceed the context "
+            f"too long: {item.texts:,} texts of {item.dataset}/{item.language} exceed the context "
             f"of {item.context:,} tokens of {item.model} (longest {item.longest:,})"
         )
 

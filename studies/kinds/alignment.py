@@ -25,69 +25,99 @@ POINTS_VERSION = 1
 # Checks of one score.
 CHECKS = 9
 
+DATASET = Columns(
+    "dataset",
+    "string",
+    "the parallel text, such as `flores200`; `questions/belebele` for the prompts of a benchmark",
+)
+MEASURE = Columns(
+    "measure",
+    "string",
+    "`mexa`, `nasca`, `navca`, `cka`, `svcca`, `anc`, `cosine` or `cosine_centred`",
+)
+POOLING = Columns(
+    "pooling",
+    "string",
+    "how token vectors became one vector: `weighted` (by position), `average` or `last`",
+)
+LAYER = Columns(
+    "layer", "int32", "0 for the embeddings (`mexa` alone), 1..L for the output of that block"
+)
+ASKED_PAIRS = Columns("pairs", "string", "number of sentence pairs asked for, or `all`")
+SWITCHES = Columns("switches", "string", "all switches of the measures, as canonical JSON")
+WHERE = (
+    DATASET,
+    Columns("language", "string", "the language that is compared, such as `deu_Latn`"),
+    Columns("pivot", "string", "the language that it is compared with, such as `eng_Latn`"),
+    MEASURE,
+    POOLING,
+    LAYER,
+)
+
 ALIGNMENT = Table(
     name="alignment",
     row="(model, data set, language, pivot, measure, pooling, layer)",
     columns=(
         STUDY,
         MODEL,
+        *WHERE,
+        Columns("n", "int32", "number of sentence pairs compared"),
+        ASKED_PAIRS,
         Columns(
-            "dataset",
-            "string",
-            "the parallel text; `questions/belebele` is a benchmark's prompts, of which `n` were "
-            "drawn",
+            "duplicates",
+            "int32",
+            "number of pairs with a text, on either side, that also occurs in another pair",
         ),
-        Columns(
-            "language, pivot",
-            "string",
-            "`eng_Latn` style; in points `all` for a picture of all languages",
-        ),
-        Columns("measure", "string", "mexa, nasca, navca; cka, svcca, anc; cosine, cosine_centred"),
-        Columns("pooling", "string", "weighted, average, last"),
-        Columns("layer", "int32", "0..L (mexa), else 1..L"),
-        Columns("n", "int32", "sentence pairs"),
-        Columns("pairs", "string", "how many were asked for: a number, or `all`"),
-        Columns("duplicates", "int32", "pairs of which a text stands in another pair as well"),
         Columns(
             "tokens, pivot_tokens",
             "int32",
-            "tokens of all texts of each language, without what the tokenizer or a chat template "
-            "adds",
+            "number of tokens of all texts in `language` and in `pivot`, without those that the "
+            "tokenizer or a chat template adds",
         ),
         Columns(
             "truncated",
             "int32",
-            "texts that were cut to the model's context (0 unless `--allow-truncation`)",
+            "number of texts cut to the model's context; 0 without `--allow-truncation`",
         ),
         Columns(
             "value",
             "double",
-            "mexa, nasca, navca: share of pairs that are each other's strict nearest neighbour; "
-            "else the similarity, NaN where one side does not vary (cosine: where a vector has no"
-            " direction)",
+            "the score. `mexa`, `nasca`, `navca`: share of pairs that are each other's nearest "
+            "neighbours, 0 to 1; the others: the similarity, NaN where it is undefined (one side "
+            "does not vary; `cosine`: a zero vector)",
         ),
         Columns(
             "ties",
             "int32",
-            "pairs whose best competitor was exactly as similar (missing for cka, svcca, anc, as "
-            "the next four)",
+            "`mexa`, `nasca`, `navca`: number of pairs exactly as similar as their best "
+            "competitor; null for the other measures",
         ),
         Columns(
             "p_null",
             "double",
-            "P(a score at least this high) if similarities carried no information (exact binomial"
-            " tail)",
+            "probability of a score at least this high if similarities carried no information "
+            "(exact binomial tail); null where `ties` is",
         ),
         Columns(
             "forward, backward",
             "double",
-            "share of pivot sentences that find their translation, and of translations that find "
-            "theirs",
+            "share of pivot sentences whose nearest neighbour is their translation, and of "
+            "translations whose nearest neighbour is their pivot sentence; null where `ties` is",
         ),
-        Columns("margin", "double", "mean of a pair's cosine less that of its best competitor"),
-        Columns("constant", "int32", "anc: columns without variation, which count as 0"),
+        Columns(
+            "margin",
+            "double",
+            "mean over pairs of their cosine minus that of their best competitor; null where "
+            "`ties` is",
+        ),
+        Columns(
+            "constant",
+            "int32",
+            "`anc`: number of neurons that do not vary, which count as correlation 0; null for the "
+            "other measures",
+        ),
         KEY,
-        Columns("switches", "string", "canonical JSON of the resolved switches"),
+        SWITCHES,
     ),
 )
 
@@ -97,40 +127,44 @@ ROBUSTNESS = Table(
     columns=(
         STUDY,
         MODEL,
-        Columns(
-            "dataset, language, pivot, measure, pooling, layer, pairs",
-            "string, string, string, string, string, int32, string",
-            "as above",
-        ),
-        Columns("n", "int32", "pairs that the check was made on"),
+        *WHERE,
+        ASKED_PAIRS,
+        Columns("n", "int32", "number of sentence pairs that the check used"),
         Columns(
             "check",
             "string",
-            "permutation, bootstrap, half_1, half_2, distinct, hubness, csls, length_matched, "
-            "length_random",
+            "`permutation`, `bootstrap`, `half_1`, `half_2`, `distinct`, `hubness`, `csls`, "
+            "`length_matched` or `length_random`",
         ),
         Columns(
             "value",
             "double",
-            "permutation: mean score of shuffled pairs; bootstrap: the score; half_1, half_2: of "
-            "disjoint halves; distinct: without repeated texts; hubness: skewness of "
-            "10-occurrence; csls: the score of similarities corrected for hubs; length_matched: "
-            "the score where pairs compete only within bands of about 20 of like length "
-            "(characters of the pivot's text); length_random: the mean of that score in bands of "
-            "the same sizes drawn at random",
+            "`permutation`: mean score of shuffled pairs; `bootstrap`: the score itself; "
+            "`half_1`, `half_2`: the score of each half of the pairs; `distinct`: without repeated "
+            "texts; `hubness`: skewness of the 10-occurrence, 0 without hubs; `csls`: the score "
+            "after correcting similarities for hubs; `length_matched`: the score where pairs "
+            "compete only within bands of about 20 pairs of similar length (characters of the "
+            "pivot's text); `length_random`: the mean of that score over random bands of the same "
+            "sizes",
         ),
         Columns(
             "low, high",
             "double",
-            "bootstrap: 95 % over resampled pairs; length_random: 95 % over draws; else NaN",
+            "95 % interval: `bootstrap` over resampled pairs, `length_random` over random bands; "
+            "NaN for the other checks",
         ),
         Columns(
             "p",
             "double",
-            "permutation: share of shuffles with a score at least as high, else NaN",
+            "`permutation`: share of shuffles that score at least as high; NaN for other checks",
         ),
-        Columns("samples", "int32", "draws, 0 where there are none; length_matched: bands"),
-        Columns("key, switches", "string", "as above"),
+        Columns(
+            "samples",
+            "int32",
+            "number of random draws, 0 where there are none; `length_matched`: number of bands",
+        ),
+        KEY,
+        SWITCHES,
     ),
     identity=("key", "check"),
 )
@@ -141,16 +175,18 @@ POINTS = Table(
     columns=(
         STUDY,
         MODEL,
-        Columns(
-            "dataset, language, pivot, measure, pooling, layer",
-            "string, string, string, string, string, int32",
-            "as above",
-        ),
-        Columns("method", "string", "tsne, pca"),
-        Columns("item", "string", "the pair's id"),
-        Columns("side", "string", "the sentence's language: `language` or `pivot`"),
-        Columns("x, y", "double", "where it lies; no scale, no direction"),
-        Columns("key, switches", "string", "as above"),
+        DATASET,
+        Columns("language", "string", "language of the picture; `all` for all in one picture"),
+        Columns("pivot", "string", "the language pictured beside it, such as `eng_Latn`"),
+        MEASURE,
+        POOLING,
+        LAYER,
+        Columns("method", "string", "how vectors were projected to the plane: `tsne` or `pca`"),
+        Columns("item", "string", "id of the sentence pair"),
+        Columns("side", "string", "language of this sentence"),
+        Columns("x, y", "double", "position in the plane; scale and direction carry no meaning"),
+        KEY,
+        SWITCHES,
     ),
     identity=("key", "item", "side"),
 )
@@ -182,7 +218,7 @@ class AlignmentGrid(Grid):
     questions: Questions | None = None
 
     @property
-    def source(self) -> str:
+    def dataset_name(self) -> str:
         """The parallel text, or the benchmark whose prompts stand for one."""
         return self.questions.benchmark if self.questions else self.dataset
 
@@ -205,28 +241,18 @@ class AlignmentGrid(Grid):
             )
         if self.table == "points" and not self.together:
             chosen = chosen[:1]
-        bitexts, prints = [], []
+        bitexts = []
         for language in chosen:
             bitext = self._bitext(language, source=inputs.source)
-            name = f"text {self.dataset}/{language}-{self.pivot}"
-            fingerprint = inputs.read(bitext, name=name)
+            inputs.read(bitext, name=f"text {self.dataset}/{language}-{self.pivot}")
             bitexts.append(bitext)
-            prints.append(fingerprint)
-            if not self.together:
-                for model in models:
-                    yield self.draft(bitext, model=model, fingerprint=fingerprint)
-        if self.together:
-            picture, fingerprint = Bitexts(bitexts=tuple(bitexts)), digest(prints)
-            for model in models:
-                yield self.draft(picture, model=model, fingerprint=fingerprint)
+            for model in models if not self.together else ():
+                yield self.draft(bitext, model=model)
+        for model in models if self.together else ():
+            yield self.draft(Bitexts(bitexts=tuple(bitexts)), model=model)
 
-    def draft(
-        self, content: Bitext | Bitexts, *, model: ModelFacts, fingerprint: str | None = None
-    ) -> Draft:
+    def draft(self, content: Bitext | Bitexts, *, model: ModelFacts) -> Draft:
         """The part of one text: measures x layers x poolings.
-
-        `fingerprint` is the text's own, where the caller has it: hashing texts takes longer than
-        all the cells of a model on them.
 
         Raises:
             ValueError: the grid asks for a layer that a measure does not have in this model.
@@ -242,17 +268,16 @@ class AlignmentGrid(Grid):
             kind="alignment",
             model=model,
             content=content,
-            cells=tuple(_cells(self, content, model, fingerprint or content.fingerprint)),
-            characters=sum(len(text) for each in texts for text in each.texts),
+            cells=tuple(_cells(self, content, model)),
+            characters=content.characters,
             rows=rows[self.table],
         )
 
     def _languages(self, inputs: Inputs) -> list[str]:
         """The languages to compare with the pivot, in the order they are asked for."""
         if self.questions:
-            there = question_texts.languages(self.questions, source=inputs.source)
-            name = self.questions.benchmark
-            meant = inputs.those_there(self.languages, there=there, benchmark=name)
+            meant = inputs.languages_of(self.questions.benchmark, self.languages)
+            there = tuple(meant)
         else:
             there = parallel_text.languages(self.dataset, source=inputs.source)
             meant = list(named(self.languages, there=there))
@@ -277,14 +302,12 @@ class AlignmentGrid(Grid):
         )
 
 
-def _cells(
-    grid: AlignmentGrid, content: Content, model: ModelFacts, fingerprint: str
-) -> Iterator[Cells]:
+def _cells(grid: AlignmentGrid, content: Content, model: ModelFacts) -> Iterator[Cells]:
     """The cells of one text.
 
     Checks are of mutual neighbours alone; points without layers named are of the middle layer.
     """
-    texts = digest([model.identity, fingerprint])
+    texts = digest([model.identity, content.fingerprint])
     for name in grid.measures:
         measure = resolve(name, switches=grid.switches)
         made = [*_reading(measure, grid.switches), *_made_of(grid)]
@@ -296,7 +319,8 @@ def _cells(
         for norm, layers in groupby(there, key=is_normed):
             yield Cells(
                 table=grid.table,
-                model=model,
+                model=model.name,
+                revision=model.revision,
                 language=content.language,
                 scope=digest([texts, *made, norm]),
                 dataset=grid.dataset,

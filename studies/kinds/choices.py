@@ -4,12 +4,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from studies import benchmarks
-from studies.inputs import Inputs, characters
+from studies.inputs import Inputs
 from studies.parallel_items import check_parallel
 from studies.prompt_options import Asking
-from studies.spec import Cells, ModelFacts, digest
-from studies.study import Draft, Grid
-from studies.tables import KEY, MODEL, STUDY, Columns, Table
+from studies.spec import ModelFacts
+from studies.study import Draft, Grid, one_cell
+from studies.tables import GOLD, ITEM, KEY, LANGUAGE, MODEL, PROMPT, STUDY, Columns, Table
 from studies.texts import ChoiceSet
 
 VERSION = 1
@@ -21,67 +21,82 @@ ITEMS = Table(
         STUDY,
         MODEL,
         Columns(
-            "benchmark, language",
+            "benchmark",
             "string",
-            "as above; `transfer/xnli` is xnli answered with an adapter trained on another "
-            "language",
+            "name of the benchmark, such as `belebele`; `transfer/xnli` is xnli answered with an "
+            "adapter trained on another language",
         ),
-        Columns("item", "string", "the item's id, the same in every language"),
+        LANGUAGE,
+        ITEM,
         Columns(
-            "intervention, layer, coefficient",
-            "string, int32, double",
-            "missing for a plain run. `steer` adds a vector toward the pivot; its controls are "
-            "`random`, `wrong_language`, `wrong_dataset`, `orthogonal`, `halves`. `steer` at "
-            "coefficient 0, without layer, is the plain model on the items that steered answers "
-            "are given to",
+            "intervention",
+            "string",
+            "null for the unchanged model; `steer` adds a vector toward the pivot, and the "
+            "controls are `random`, `wrong_language`, `wrong_dataset`, `orthogonal`, `halves`",
         ),
-        Columns("gold, prediction", "int32", "option index, from 0"),
-        Columns("correct", "bool", "prediction equals gold"),
+        Columns(
+            "layer",
+            "int32",
+            "the block to whose output the vector is added, 1..L; null for the unchanged model",
+        ),
+        Columns(
+            "coefficient",
+            "double",
+            "factor of the vector; null for the unchanged model. `steer` at coefficient 0, without "
+            "a layer, is the unchanged model on the questions that are also answered with steering",
+        ),
+        GOLD,
+        Columns("prediction", "int32", "index of the option with the highest score, from 0"),
+        Columns("correct", "bool", "whether `prediction` equals `gold`"),
         Columns(
             "correct_norm",
             "bool",
-            "the option of the highest log-probability per character is gold (lm-evaluation-"
-            "harness's acc_norm)",
+            "whether the option with the highest log-probability per character is right "
+            "(lm-evaluation-harness's acc_norm)",
         ),
-        Columns("scores", "list of double", "log-probability of every option (see `prompt`)"),
-        Columns("ranks", "list of double", "1 = most probable; ties share the average rank"),
+        Columns(
+            "scores",
+            "list of double",
+            "score of every option: its log-probability in nats, summed over its tokens, or the "
+            "mean by token or character where the prompt asks for that",
+        ),
+        Columns(
+            "ranks",
+            "list of double",
+            "rank of every option, 1 for the highest score; ties share their mean rank",
+        ),
         Columns(
             "mass",
             "double",
-            "probability of all options together, each text once, begun as they were asked",
+            "total probability of all distinct options, 0 to 1, begun as `option_start` says",
         ),
         Columns(
             "other_mass",
             "double",
-            "the same of the options begun the other way, with a space or without: where it is "
-            "the larger, the model would have written something else. Only under a chat template,"
-            " for the plain model, where `letter_token` names one form and the options of the "
-            "other fit the context; else missing",
+            "the same with the options begun the other way (with or without a space); if it is "
+            "larger than `mass`, the model would have begun its answer differently. Only for the "
+            "unchanged model under a chat template, where `letter_token` names one form and both "
+            "forms fit the context; else null",
         ),
         Columns(
             "option_start",
             "string",
-            "what options began with: a space, nothing, or what a chat template itself writes "
-            "there",
+            "what the options begin with: a space, nothing, or what the chat template writes there",
         ),
         KEY,
-        Columns(
-            "prompt",
-            "string",
-            "name of the prompt, with every switch of it that is not the usual one",
-        ),
-        Columns("truncated", "bool", "the context was cut from the left"),
-        Columns("pivot", "string", "the language steered toward; missing for a plain run"),
+        PROMPT,
+        Columns("truncated", "bool", "whether the context was cut from the left"),
+        Columns("pivot", "string", "the language steered toward; null for the unchanged model"),
         Columns(
             "seed",
             "int32",
-            "of the draw of the items that vectors were made from, which are not answered; "
-            "missing for a plain run",
+            "seed that drew the questions of the vectors, which are not answered; null for the "
+            "unchanged model",
         ),
         Columns(
             "switches",
             "string",
-            "canonical JSON of how the vector is added; missing for a plain run",
+            "how the vector is added, as canonical JSON; null for the unchanged model",
         ),
     ),
     identity=("key", "item"),
@@ -105,18 +120,12 @@ class ChoiceGrid(Grid):
     asking: Asking = field(default_factory=Asking)
     parallel: bool = False
 
-    @property
-    def source(self) -> str:
-        """The benchmark."""
-        return self.benchmark
-
     def drafts(self, models: Sequence[ModelFacts], inputs: Inputs) -> Iterator[Draft]:
         """A part for each language; one that the benchmark lacks is a note.
 
         Raises:
             ValueError: the benchmark does not exist, or its items are to be parallel and are not.
         """
-        there = benchmarks.languages(self.benchmark, source=inputs.source)
         sets = [
             benchmarks.load(
                 self.benchmark,
@@ -126,15 +135,12 @@ class ChoiceGrid(Grid):
                 prompt=self.prompt,
                 asking=self.asking,
             )
-            for language in inputs.those_there(
-                self.languages, there=there, benchmark=self.benchmark
-            )
+            for language in inputs.languages_of(self.benchmark, self.languages)
         ]
         for asked in sets:
-            fingerprint = inputs.read(asked, name=f"items {self.benchmark}/{asked.language}")
-            size = characters(asked)
+            inputs.read(asked, name=f"items {self.benchmark}/{asked.language}")
             for model in models:
-                yield draft(asked, model=model, fingerprint=fingerprint, size=size)
+                yield draft(asked, model=model)
         counts = {len(asked.items) for asked in sets}
         dropped = check_parallel(sets) if self.parallel and sets else 0
         if dropped:
@@ -149,38 +155,20 @@ class ChoiceGrid(Grid):
             )
 
 
-def draft(
-    asked: ChoiceSet,
-    *,
-    model: ModelFacts,
-    fingerprint: str | None = None,
-    size: int | None = None,
-    adapter: str = "",
-) -> Draft:
+def draft(asked: ChoiceSet, *, model: ModelFacts, adapter: str = "") -> Draft:
     """The one cell of a model on a benchmark in a language, without intervention.
 
     Args:
         asked: the items.
         model: who answers.
-        fingerprint: the set's own, where the caller has it: one serves all models.
-        size: the same of its `characters`.
         adapter: the key of the cell whose adapter the model answers with, "" for none.
     """
-    made = (VERSION, *((adapter,) if adapter else ()))
-    return Draft(
-        kind="choices",
+    return one_cell(
+        "choices",
+        asked,
         model=model,
-        content=asked,
-        cells=(
-            Cells(
-                table="items",
-                model=model,
-                benchmark=asked.benchmark,
-                language=asked.language,
-                scope=digest([model.identity, fingerprint or asked.fingerprint, *made]),
-            ),
-        ),
-        characters=characters(asked) if size is None else size,
+        table="items",
+        made=[VERSION, *([adapter] if adapter else [])],
         rows=len(asked.items),
         taken={"adapter": adapter} if adapter else {},
     )

@@ -6,20 +6,18 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
-from studies import benchmarks, free_prompts, generation_items, parallel_text, translation
-from studies.inputs import CHARACTERS_PER_TOKEN, Inputs, named
+from studies import free_prompts, generation_items, parallel_text, translation
+from studies.inputs import Inputs, named
 from studies.models.config import head_width, read_config
 from studies.prompt_options import Asking
-from studies.spec import Cells, Engine, ModelFacts, digest
-from studies.study import Draft, Grid
-from studies.tables import KEY, MODEL, STUDY, Columns, Table
+from studies.spec import Engine, ModelFacts
+from studies.study import Draft, Grid, one_cell
+from studies.tables import KEY, MODEL, PROMPT, STUDY, Columns, Table
 from studies.texts import GREEDY, GenerationSet, Sampling
 
 VERSION = 1
 # Widths of attention heads that vLLM 0.32 has kernels for on a CPU.
 CPU_HEADS = (32, 64, 80, 96, 112, 128, 160, 192, 224, 256, 512)
-# Writing a token takes a pass of its own, if a cheap one.
-WRITING_COST = 4
 
 GENERATIONS = Table(
     name="generations",
@@ -27,88 +25,93 @@ GENERATIONS = Table(
     columns=(
         STUDY,
         MODEL,
-        Columns("benchmark, language", "string", "as above; `language` is the one that is written"),
         Columns(
-            "pivot",
+            "benchmark",
             "string",
-            "the language translated from; missing where nothing is translated",
+            "name of the benchmark, of the parallel text that is translated, or `prompts/FILE`",
         ),
-        Columns("item", "string", "the item's id"),
+        Columns("language", "string", "the language to write in, such as `deu_Latn`"),
+        Columns("pivot", "string", "the language translated from; null without translation"),
+        Columns("item", "string", "id of the question, sentence or prompt"),
         Columns(
             "intervention, layer, coefficient",
             "string, int32, double",
-            "missing for a plain run",
+            "null: texts are written by the unchanged model",
         ),
-        Columns("prompt", "string", "name of the prompt"),
-        Columns("engine", "string", "what wrote, with its version: `hf 5.23.0`"),
+        PROMPT,
+        Columns("engine", "string", "the engine and its version, such as `hf 5.23.0`"),
         Columns(
             "output",
             "string",
-            "the text, without the stop string, stripped; under a chat template the answer behind"
-            " a thought, which alone is scored",
+            "the text, without its stop string and surrounding white space; under a chat template "
+            "only the answer after a thought. This is what is scored",
         ),
         Columns(
             "thought",
             "string",
-            "under a chat template, the text up to the end of a thought such as `<think> ... "
-            "</think>`; missing where there is none",
+            "under a chat template, everything up to the end of a thought such as `<think> ... "
+            "</think>`; null without one",
         ),
         Columns(
             "in_thought",
             "bool",
-            "the text ends inside a thought, so that `output` is empty; missing without a chat "
-            "template",
+            "whether the text ends inside a thought, so that `output` is empty; null without a "
+            "chat template",
         ),
-        Columns("references", "list of string", "texts that count as right"),
-        Columns("source", "string", "the text translated; missing where nothing is"),
-        Columns("tokens", "int32", "tokens written"),
-        Columns("stopped", "bool", "the text ended by itself, not at its longest"),
+        Columns("references", "list of string", "the texts that count as right"),
+        Columns("source", "string", "the sentence to translate; null without translation"),
+        Columns("tokens", "int32", "number of tokens written"),
+        Columns(
+            "stopped", "bool", "whether the text ended by itself, before the limit on its tokens"
+        ),
         Columns(
             "truncated",
             "bool",
-            "the prompt was cut: a context to be answered from at its end, any other prompt from "
+            "whether the prompt was cut: at the end of its context where it has one, else from "
             "the left",
         ),
         KEY,
         Columns(
             "sample",
             "int32",
-            "which of the texts written for the prompt, from 0 (missing in files of an older "
-            "version: 0)",
+            "number of the text among those written for the prompt, from 0; null (for 0) in files "
+            "of older versions",
         ),
-        Columns("task", "string", "how the text is scored: text, translation, span, number"),
+        Columns(
+            "task", "string", "how the text is scored: `text`, `translation`, `span` or `number`"
+        ),
         Columns(
             "settings",
             "string",
-            "canonical JSON of how tokens are drawn and where a text ends",
+            "sampling, stop strings and the limit on tokens, as canonical JSON",
         ),
         Columns(
             "exact, f1, f1_mixed",
             "double",
-            "span: SQuAD's exact match and token F1, and F1 with characters as tokens where words"
-            " are not spaced (MLQA); number: exact match of the number; else missing",
+            "0 to 1. `span`: SQuAD's exact match and token F1, and F1 over characters where words "
+            "are not spaced (MLQA); `number`: `exact` alone; null for other tasks and without "
+            "references",
         ),
         Columns(
             "chrf, bleu",
             "double",
-            "translation: sentence scores of sacrebleu, 0 to 100; else missing",
+            "`translation`: sacrebleu's sentence scores, 0 to 100; null for other tasks",
         ),
         Columns(
             "answer",
             "string",
-            "what was taken from the text to be scored: the span, the number; missing where there"
-            " is none",
+            "the span or number that was found in `output` and scored; null where there is none",
         ),
         Columns(
             "written_language, written_script",
             "string",
-            "what the text is written in, as far as it can be told",
+            "language and script identified in `output`; null where they cannot be told",
         ),
         Columns(
             "repetition",
             "double",
-            "share of the text's word 4-grams (of characters where words are not spaced) that "
-            "stand in it before; missing where it has none",
+            "share of the 4-grams of words (of characters where words are not spaced) that occur "
+            "earlier in `output`, 0 to 1; null where it has no 4-gram",
         ),
     ),
     identity=("key", "item", "sample"),
@@ -140,11 +143,6 @@ class GenerationGrid(Grid):
     sampling: Sampling = GREEDY
     engine: Engine | Literal["auto"] = "hf"
 
-    @property
-    def source(self) -> str:
-        """The benchmark, parallel text or file."""
-        return self.benchmark
-
     def drafts(self, models: Sequence[ModelFacts], inputs: Inputs) -> Iterator[Draft]:
         """A part for every language named that is there.
 
@@ -163,7 +161,7 @@ class GenerationGrid(Grid):
                 stop=self.stop,
                 sampling=self.sampling,
             )
-            fingerprint, size = inputs.read(asked, name=_name(asked)), _characters(asked)
+            inputs.read(asked, name=_name(asked))
             for model in writers:
                 if asked.max_new_tokens >= model.context:
                     raise ValueError(
@@ -171,7 +169,7 @@ class GenerationGrid(Grid):
                         f"tokens, and the context of {model.label} is {model.context:,}, prompt "
                         "included: ask for fewer with --max-new-tokens"
                     )
-                yield draft(asked, model=model, fingerprint=fingerprint, size=size)
+                yield draft(asked, model=model)
 
     def _sets(self, inputs: Inputs) -> Iterator[GenerationSet]:
         """The prompts of each language, with their usual ends."""
@@ -181,9 +179,7 @@ class GenerationGrid(Grid):
             yield from self._translations(inputs)
         else:
             generation_items.check(self.benchmark)
-            there = benchmarks.languages(self.benchmark, source=inputs.source)
-            meant = inputs.those_there(self.languages, there=there, benchmark=self.benchmark)
-            for language in meant:
+            for language in inputs.languages_of(self.benchmark, self.languages):
                 yield generation_items.question_set(
                     self.benchmark,
                     language=language,
@@ -223,34 +219,14 @@ class GenerationGrid(Grid):
                 )
 
 
-def draft(
-    asked: GenerationSet,
-    *,
-    model: ModelFacts,
-    fingerprint: str | None = None,
-    size: int | None = None,
-) -> Draft:
-    """The one cell of a model on a set of prompts, without intervention.
-
-    `fingerprint` and `size`, its characters, are the set's own, where the caller has them.
-    """
-    made = [model.identity, fingerprint or asked.fingerprint, VERSION]
-    made += [{"ends": model.ends}] if model.ends else []
-    return Draft(
-        kind="generation",
+def draft(asked: GenerationSet, *, model: ModelFacts) -> Draft:
+    """The one cell of a model on a set of prompts, without intervention."""
+    return one_cell(
+        "generation",
+        asked,
         model=model,
-        content=asked,
-        cells=(
-            Cells(
-                table="generations",
-                model=model,
-                benchmark=asked.benchmark,
-                language=asked.language,
-                pivot=asked.pivot,
-                scope=digest(made),
-            ),
-        ),
-        characters=_characters(asked) if size is None else size,
+        table="generations",
+        made=[VERSION, *([{"ends": model.ends}] if model.ends else [])],
         rows=len(asked.items) * asked.sampling.n,
     )
 
@@ -260,16 +236,6 @@ def _name(asked: GenerationSet) -> str:
     if asked.pivot:
         return f"translations {asked.benchmark}/{asked.language}-{asked.pivot}"
     return f"texts {asked.benchmark}/{asked.language}"
-
-
-def _characters(asked: GenerationSet) -> int:
-    """The size of all prompts, and of all that may be written, which costs more."""
-    if asked.task == "translation":
-        written = sum(len(item.references[0]) for item in asked.items)
-    else:
-        written = CHARACTERS_PER_TOKEN * asked.max_new_tokens * len(asked.items)
-    prompts = sum(len(item.prompt) for item in asked.items)
-    return prompts + WRITING_COST * asked.sampling.n * written
 
 
 def _writers(

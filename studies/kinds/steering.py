@@ -5,17 +5,18 @@ The vectors are cells of their own (vectors.py), which these take (arXiv 2505.13
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Literal, NamedTuple, get_args
 
 from studies import benchmarks, steering_items
 from studies.draws import Draw, draw
-from studies.inputs import Inputs, need_pivot
+from studies.inputs import Inputs
 from studies.kinds import vectors
 from studies.layers import Layers, layers_asked
 from studies.prompt_options import Asking, Steering, text
-from studies.spec import Cells, ModelFacts, Point, digest
+from studies.spec import ModelFacts, Point
 from studies.steering_items import VectorSet
-from studies.study import Draft, Grid
+from studies.study import Draft, Grid, cells_of
 from studies.texts import ChoiceSet
 
 VERSION = 1
@@ -57,11 +58,6 @@ class SteeringGrid(Grid):
     strict: bool = False
     steering: Steering = field(default_factory=Steering)
 
-    @property
-    def source(self) -> str:
-        """The benchmark."""
-        return self.benchmark
-
     def drafts(self, models: Sequence[ModelFacts], inputs: Inputs) -> Iterator[Draft]:
         """The parts of vectors and of the answers, of each for every language and draw.
 
@@ -69,9 +65,8 @@ class SteeringGrid(Grid):
             ValueError: the benchmark or the pivot does not exist, nothing is left to answer, or a
                 control lacks what it needs.
         """
-        there = benchmarks.languages(self.benchmark, source=inputs.source)
-        need_pivot(self.benchmark, self.pivot, there=there, role="the language to steer toward")
-        meant = inputs.those_there(self.languages, there=there, benchmark=self.benchmark)
+        role = "the language to steer toward"
+        meant = inputs.languages_of(self.benchmark, self.languages, pivot=self.pivot, role=role)
         chosen = [language for language in meant if language != self.pivot]
         if not chosen:
             raise ValueError(
@@ -93,13 +88,6 @@ class SteeringGrid(Grid):
             yield from one.drafts(models)
 
 
-class _Vectors(NamedTuple):
-    """A set of pairs, and its fingerprint."""
-
-    asked: VectorSet
-    fingerprint: str
-
-
 class _OneDraw(NamedTuple):
     """What one draw of items comes to."""
 
@@ -117,7 +105,7 @@ class _OneDraw(NamedTuple):
         everyone = [*own.values(), *([halves] if halves else []), *others.values()]
         for model in models:
             for each in everyone:
-                yield vectors.draft(each.asked, model=model, fingerprint=each.fingerprint)
+                yield vectors.draft(each, model=model)
         yield from self._answers(models, grid.pivot, {})
         for place, language in enumerate(self.chosen, 1):
             given = {
@@ -132,26 +120,27 @@ class _OneDraw(NamedTuple):
             yield from self._answers(models, language, made_from)
 
     def _answers(
-        self, models: Sequence[ModelFacts], language: str, made_from: Mapping[str, _Vectors]
+        self, models: Sequence[ModelFacts], language: str, made_from: Mapping[str, VectorSet]
     ) -> Iterator[Draft]:
         """The answers of one language, with the vectors that its interventions take."""
         grid = self.grid
         asked = steering_items.held_out(self._drawn(language))
         name = f"held out {grid.benchmark}/{language}-{grid.pivot} {grid.sample}/{self.seed}"
-        fingerprint = self.inputs.read(asked, name=name)
+        self.inputs.read(asked, name=name)
         for model in models:
-            taken = {}
-            for intervention, found in made_from.items():
-                made = vectors.draft(found.asked, model=model, fingerprint=found.fingerprint)
-                taken[intervention] = made.cells[0].key
-            yield draft(grid, asked, model=model, vectors=taken, fingerprint=fingerprint)
+            taken = {
+                intervention: vectors.draft(found, model=model).cells[0].key
+                for intervention, found in made_from.items()
+            }
+            yield draft(grid, asked, model=model, vectors=taken)
 
-    def _pairs(self, language: str, *, benchmark: str | None = None) -> _Vectors:
+    def _pairs(self, language: str, *, benchmark: str | None = None) -> VectorSet:
         """The pairs that a language's vectors are made from."""
         grid, name = self.grid, benchmark or self.grid.benchmark
         asked = steering_items.vector_set(self._drawn(language, benchmark=name))
         pin = f"vectors {name}/{language}-{grid.pivot} {grid.sample}/{self.seed}"
-        return _Vectors(asked, self.inputs.read(asked, name=pin))
+        self.inputs.read(asked, name=pin)
+        return asked
 
     def _drawn(self, language: str, *, benchmark: str | None = None) -> Draw:
         """What the seed draws of a benchmark for one language."""
@@ -168,14 +157,14 @@ class _OneDraw(NamedTuple):
             seed=self.seed,
         )
 
-    def _of_others(self) -> dict[str, _Vectors]:
+    def _of_others(self) -> dict[str, VectorSet]:
         """For every language the vectors of the first other benchmark that has it and the pivot.
 
         Raises:
             ValueError: none has any, and the control is not to be left out.
         """
         grid = self.grid
-        found: dict[str, _Vectors] = {}
+        found: dict[str, VectorSet] = {}
         for benchmark in grid.others:
             there = benchmarks.languages(benchmark, source=self.inputs.source)
             if grid.pivot in there:
@@ -198,12 +187,7 @@ class _OneDraw(NamedTuple):
 
 
 def draft(
-    grid: SteeringGrid,
-    asked: ChoiceSet,
-    *,
-    model: ModelFacts,
-    vectors: Mapping[str, str],
-    fingerprint: str | None = None,
+    grid: SteeringGrid, asked: ChoiceSet, *, model: ModelFacts, vectors: Mapping[str, str]
 ) -> Draft:
     """The cells of a model's answers in a language: interventions x layers x coefficients.
 
@@ -214,29 +198,15 @@ def draft(
         asked: the items that are answered, with the seed of the draw that left others out.
         model: whose answers.
         vectors: for every intervention the key of the cell whose vectors it takes.
-        fingerprint: the set's own, where the caller has it.
 
     Raises:
         ValueError: the grid asks for a layer that the model does not have.
     """
-    content = [model.identity, fingerprint or asked.fingerprint, VERSION]
-
-    def cells(intervention: str, points: tuple[Point, ...], made: list[object]) -> Cells:
-        return Cells(
-            table="items",
-            model=model,
-            benchmark=asked.benchmark,
-            language=asked.language,
-            pivot=grid.pivot,
-            intervention=intervention,
-            seed=asked.seed,
-            scope=digest([*content, *made]),
-            points=points,
-        )
-
-    every = [cells(STEER, (Point(coefficient=0.0),), [])]
+    cells = partial(cells_of, asked, model=model, table="items", pivot=grid.pivot)
+    plain = (Point(coefficient=0.0),)
+    every = [cells(made=[VERSION], intervention=STEER, points=plain)]
     for intervention, key in vectors.items():
-        made: list[object] = [key, text(grid.steering)]
+        made = [VERSION, key, text(grid.steering)]
         made += [asked.seed] if intervention == "random" else []
         given = grid.coefficients if intervention == STEER else grid.control_coefficients
         points = tuple(
@@ -245,7 +215,7 @@ def draft(
             for coefficient in given
             if coefficient
         )
-        every.append(cells(intervention, points, made))
+        every.append(cells(made=made, intervention=intervention, points=points))
     count = sum(len(each.points) for each in every)
     return Draft(
         kind="steering",

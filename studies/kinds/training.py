@@ -4,12 +4,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from studies import benchmarks
-from studies.inputs import Inputs, characters
+from studies.inputs import Inputs
 from studies.kinds import choices
 from studies.rows import Source
-from studies.spec import Cells, ModelFacts, digest
-from studies.study import Draft, Grid
-from studies.tables import KEY, MODEL, STUDY, Columns, Table
+from studies.spec import ModelFacts
+from studies.study import Draft, Grid, one_cell
+from studies.tables import KEY, MODEL, PROMPT, STUDY, Columns, Table
 from studies.texts import Example, FineTuning, TrainingSet
 
 VERSION = 1
@@ -22,11 +22,12 @@ TRAINING = Table(
     columns=(
         STUDY,
         MODEL,
-        Columns("benchmark, language", "string", "as above: what was learned"),
-        Columns("prompt", "string", "name of the prompt"),
-        Columns("n", "int32", "examples"),
-        Columns("losses", "list of double", "mean loss of every step, in nats a token"),
-        Columns("settings", "string", "canonical JSON of how it was trained"),
+        Columns("benchmark", "string", "name of the data set that was trained on"),
+        Columns("language", "string", "language of the training questions, such as `eng_Latn`"),
+        PROMPT,
+        Columns("n", "int32", "number of training examples"),
+        Columns("losses", "list of double", "mean loss of every step, in nats per token"),
+        Columns("settings", "string", "the settings of the training, as canonical JSON"),
         KEY,
     ),
     about="The adapter itself is `artifacts/<key>.safetensors`.",
@@ -50,16 +51,10 @@ class TransferGrid(Grid):
     prompt: str | None = None
     how: FineTuning = field(default_factory=FineTuning)
 
-    @property
-    def source(self) -> str:
-        """The benchmark that is answered."""
-        return self.benchmark
-
     def drafts(self, models: Sequence[ModelFacts], inputs: Inputs) -> Iterator[Draft]:
         """An adapter's part, where somebody needs it, and those of the languages it answers in."""
         lessons = self._lessons(inputs.source)
-        learned = inputs.read(lessons, name=f"training {self.train}/{self.train_language}")
-        there = benchmarks.languages(self.benchmark, source=inputs.source)
+        inputs.read(lessons, name=f"training {self.train}/{self.train_language}")
         sets = [
             replace(
                 benchmarks.load(
@@ -71,25 +66,16 @@ class TransferGrid(Grid):
                 ),
                 benchmark=f"transfer/{self.benchmark}",
             )
-            for language in inputs.those_there(
-                self.languages, there=there, benchmark=self.benchmark
-            )
+            for language in inputs.languages_of(self.benchmark, self.languages)
         ]
-        prints = [
-            inputs.read(asked, name=f"items {asked.benchmark}/{asked.language}") for asked in sets
-        ]
-        sizes = [characters(asked) for asked in sets]
+        for asked in sets:
+            inputs.read(asked, name=f"items {asked.benchmark}/{asked.language}")
         for model in models:
-            trains = draft(lessons, model=model, fingerprint=learned)
-            (adapter,) = trains.cells
-            answers = [
-                choices.draft(
-                    asked, model=model, fingerprint=fingerprint, size=size, adapter=adapter.key
-                )
-                for asked, fingerprint, size in zip(sets, prints, sizes, strict=True)
-            ]
+            trains = draft(lessons, model=model)
+            adapter = trains.cells[0].key
+            answers = [choices.draft(asked, model=model, adapter=adapter) for asked in sets]
             keys = [cells.key for answer in answers for cells in answer.cells]
-            if inputs.done(adapter.key) or not all(map(inputs.done, keys)):
+            if inputs.done(adapter) or not all(map(inputs.done, keys)):
                 yield trains
             yield from answers
 
@@ -115,21 +101,13 @@ class TransferGrid(Grid):
         )
 
 
-def draft(lessons: TrainingSet, *, model: ModelFacts, fingerprint: str | None = None) -> Draft:
+def draft(lessons: TrainingSet, *, model: ModelFacts) -> Draft:
     """The one cell of an adapter; those that answer with it need its key."""
-    size = sum(len(each.context) + len(each.answer) for each in lessons.examples)
-    return Draft(
-        kind="training",
+    return one_cell(
+        "training",
+        lessons,
         model=model,
-        content=lessons,
-        cells=(
-            Cells(
-                table="training",
-                model=model,
-                benchmark=lessons.benchmark,
-                language=lessons.language,
-                scope=digest([model.identity, fingerprint or lessons.fingerprint, VERSION]),
-            ),
-        ),
-        characters=TRAINING_COST * lessons.how.epochs * size,
+        table="training",
+        made=[VERSION],
+        characters=TRAINING_COST * lessons.how.epochs * lessons.characters,
     )

@@ -1,9 +1,9 @@
 """Cells of steering vectors: what the states of two languages differ by, in every layer."""
 
-from studies.spec import Cells, ModelFacts, digest
+from studies.spec import ModelFacts
 from studies.steering_items import VectorSet
-from studies.study import Draft
-from studies.tables import KEY, MODEL, STUDY, Columns, Table
+from studies.study import Draft, one_cell
+from studies.tables import BENCHMARK, KEY, MODEL, PROMPT, STUDY, Columns, Table
 
 VERSION = 1
 
@@ -13,55 +13,43 @@ VECTORS = Table(
     columns=(
         STUDY,
         MODEL,
-        Columns("benchmark, language", "string", "as above: the language steered away from"),
+        BENCHMARK,
+        Columns("language", "string", "the language steered away from"),
         Columns(
             "pivot",
             "string",
-            "the language steered toward; the same as `language` for `halves`",
+            "the language steered toward; equal to `language` for the vectors of the control "
+            "`halves`",
         ),
-        Columns("prompt", "string", "name of the prompt"),
-        Columns("seed", "int32", "of the draw of the questions"),
-        Columns("layer", "int32", "1..L"),
-        Columns("n", "int32", "pairs of questions"),
-        Columns("norm", "double", "length of the vector"),
+        PROMPT,
+        Columns("seed", "int32", "seed that drew the questions"),
+        Columns("layer", "int32", "the block whose output the vector is added to, 1..L"),
+        Columns("n", "int32", "number of question pairs that the vector is the mean of"),
+        Columns("norm", "double", "Euclidean length of the vector"),
         Columns(
             "resid_norm",
             "double",
-            "mean length of the states it is added to: those of `language`, at the last prompt "
-            "token",
+            "mean Euclidean length of the states of `language` at the last prompt token, to which "
+            "the vector is added",
         ),
         Columns(
             "reliability",
             "double",
-            "cosine of the vectors of two halves of the pairs; missing for fewer than 2 pairs",
+            "cosine between the vectors of two halves of the pairs, -1 to 1; null for a single "
+            "pair or a zero vector",
         ),
         KEY,
     ),
     identity=("key", "layer"),
-    about="One cell per model, benchmark, language and draw; its vectors are "
+    about="One cell per model, benchmark, language and draw; its vectors are in "
     "`artifacts/<key>.safetensors`.",
 )
 
 TABLES = (VECTORS,)
 
 
-def draft(asked: VectorSet, *, model: ModelFacts, fingerprint: str | None = None) -> Draft:
+def draft(asked: VectorSet, *, model: ModelFacts) -> Draft:
     """The one cell of a language's steering vectors, those of all layers."""
-    return Draft(
-        kind="vectors",
-        model=model,
-        content=asked,
-        cells=(
-            Cells(
-                table="vectors",
-                model=model,
-                benchmark=asked.benchmark,
-                language=asked.language,
-                pivot=asked.pivot,
-                seed=asked.seed,
-                scope=digest([model.identity, fingerprint or asked.fingerprint, VERSION]),
-            ),
-        ),
-        characters=sum(map(len, (*asked.toward, *asked.away))),
-        rows=model.layers,
+    return one_cell(
+        "vectors", asked, model=model, table="vectors", made=[VERSION], rows=model.layers
     )

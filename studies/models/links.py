@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from studies.keys import digest
 from studies.models.cache import cache_folder
+from studies.spec import digest
 
 
 def linked(files: Mapping[str, Path]) -> Path:

@@ -53,8 +53,8 @@ def cells_of(draft: Draft) -> list[Cell]:
     return [cell for cells in draft.cells for cell in cells]
 
 
-def choice_cell(asked: ChoiceSet, *, model: ModelFacts, fingerprint: str | None = None) -> Cell:
-    (cell,) = cells_of(choices.draft(asked, model=model, fingerprint=fingerprint))
+def choice_cell(asked: ChoiceSet, *, model: ModelFacts) -> Cell:
+    (cell,) = cells_of(choices.draft(asked, model=model))
     return cell
 
 
@@ -181,8 +181,8 @@ def test_a_switch_changes_the_similarities_it_concerns(switches, changed):
 def test_a_ledger_makes_the_cells_that_are_missing_and_counts_the_others():
     switches = Switches(last_layer="raw")
     grid = replace(GRID, switches=switches)
-    draft = grid.draft(BITEXT, model=MODEL, fingerprint=BITEXT.fingerprint)
-    asked = [key for cells in draft.cells for _, key in cells.keys()]  # noqa: SIM118
+    draft = grid.draft(BITEXT, model=MODEL)
+    asked = [key for cells in draft.cells for _, key in cells.keyed()]
     every = cells_of(draft)
     assert asked == [cell.key for cell in every] == [obvious(cell) for cell in every]
     ledger = Ledger(done=asked[::3], failed=asked[1:2])
@@ -192,8 +192,8 @@ def test_a_ledger_makes_the_cells_that_are_missing_and_counts_the_others():
     assert (ledger.totals[label], ledger.done[label]) == (len(every), len(asked[::3]))
     assert ledger.missing(draft) == ()
     assert (ledger.totals[label], ledger.done[label]) == (len(every), len(asked[::3]))
-    known = choice_cell(CHOICES, model=MODEL, fingerprint=CHOICES.fingerprint)
-    assert known.key == choice_cell(CHOICES, model=MODEL).key == obvious(known)
+    known = choice_cell(CHOICES, model=MODEL)
+    assert known.key == obvious(known)
 
 
 def test_cells_are_measures_by_poolings_by_layers():
