@@ -327,10 +327,11 @@ def _plan(asked: Request, *, store: Store) -> plans.Plan:
         done = store.keys(verify=where.verify)
         run_status.tell_set_aside(store, tell=_note)
         shown.update("looking at the models")
-        study, notes = models.usable(wanted, skip=where.skip_bad_models)
+        facts, notes = models.usable(wanted.models, skip=where.skip_bad_models)
         build = partial(
             plans.build,
-            study,
+            wanted,
+            facts,
             source=where.source,
             failed=frozenset() if where.retry_errors else store.failed() - done,
             allow_truncation=where.allow_truncation,

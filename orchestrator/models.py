@@ -1,53 +1,61 @@
-"""Which models of a study can be used: each is looked at before anything is written.
+"""The models of a study: their facts, and which can be used, before anything is written.
 
 Files, settings and headers are read, and transformers is asked whether the tensors fit. That needs
 torch, which takes longer to import than all the rest, so the result is remembered.
 """
 
 import json
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 
 from studies.models.cache import recall, remember
 from studies.models.config import readable
-from studies.models.facts import facts
+from studies.models.facts import distinct, facts
 from studies.models.folder import small_files
 from studies.models.weights import tensors_of, tensors_on_hub, unfinished
 from studies.spec import Model, ModelFacts, digest
-from studies.study import Study
 
 
-def usable(study: Study, *, skip: bool) -> tuple[Study, tuple[str, ...]]:
-    """The study with the models that can be used, and notes on them and on those left out.
-
-    Args:
-        study: the study as asked for.
-        skip: leave out the models that cannot be used, if there are others.
+def read(models: Sequence[Model]) -> tuple[ModelFacts, ...]:
+    """The facts of models, whether they can be loaded or not.
 
     Raises:
-        ValueError: a model cannot be used and is not to be left out; all such models are named.
+        ValueError: there is no such model, or two are the same or have one name.
+    """
+    return distinct(map(facts, models))
+
+
+def usable(models: Sequence[Model], *, skip: bool) -> tuple[tuple[ModelFacts, ...], list[str]]:
+    """The facts of the models that can be used, and notes on them and on those left out.
+
+    Args:
+        models: the models as asked for.
+        skip: leave out those that cannot be used, if there are others.
+
+    Raises:
+        ValueError: a model cannot be used and is not to be left out; all such models are named. Or
+            two are the same or have one name.
     """
     notes: list[str] = []
+    good: list[ModelFacts] = []
     bad: dict[Model, str] = {}
-    for model in study.models:
+    for model in models:
         try:
             with readable(f"model {model.id!r}"):
-                notes += _look(facts(model))
+                found = facts(model)
+                notes += _look(found)
+                good.append(found)
         except ValueError as error:
             bad[model] = str(error)
-    good = tuple(model for model in study.models if model not in bad)
-    if not bad:
-        return study, tuple(notes)
-    if skip and good:
+    if not bad or (skip and good):
         left_out = [f"model {model.id!r} is left out: {reason}" for model, reason in bad.items()]
-        return replace(study, models=good), (*left_out, *notes)
-    if len(study.models) == 1:
+        return distinct(good), [*left_out, *notes]
+    if len(models) == 1:
         raise ValueError(*bad.values())
     reasons = "".join(f"\n  {model.id}: {reason}" for model, reason in bad.items())
     others = ", or --skip-bad-models to go on with the others" if good else ""
     raise ValueError(
-        f"{len(bad)} of {len(study.models)} models cannot be used: mend them, leave them out"
+        f"{len(bad)} of {len(models)} models cannot be used: mend them, leave them out"
         f"{others}{reasons}"
     )
 

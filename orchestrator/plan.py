@@ -13,7 +13,6 @@ from orchestrator.pack import Ledger, Missing, pack, possible
 from orchestrator.workers.gpus import visible_gpus
 from studies import miniworld
 from studies.inputs import Inputs
-from studies.models.facts import distinct, facts
 from studies.models.tokenizer import may_chat, may_read
 from studies.rows import Source
 from studies.spec import ModelFacts
@@ -78,6 +77,7 @@ class Plan:
 
 def build(
     study: Study,
+    models: Sequence[ModelFacts],
     *,
     source: Source,
     done: Collection[str] = frozenset(),
@@ -98,7 +98,6 @@ def build(
     Raises:
         ValueError: anything in the study that does not exist or does not fit together.
     """
-    models = distinct(facts(model) for model in study.models)
     kept: list[Record] = []
     ledger = Ledger(done, failed)
     inputs = Inputs(
@@ -137,7 +136,7 @@ def build(
     units = pack(parts, size=size, study=study.name, allow_truncation=allow_truncation)
     return Plan(
         study=study,
-        models=models,
+        models=tuple(models),
         units=tuple(units),
         totals={model.label: ledger.totals[model.label] for model in models},
         done=ledger.done.total(),

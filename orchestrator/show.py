@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow.compute as pc
 
 from analysis import example_answers, read
-from orchestrator import examples
+from orchestrator import examples, models
 from orchestrator import plan as plans
 from orchestrator.examples import Record
 from orchestrator.flags import Request
@@ -64,7 +64,7 @@ def lines(
                 f"{benchmark} in {language} has no item {item!r} in this run: look at the column "
                 "`item` of its rows"
             )
-        found = examples.worded(found, wordings=_wordings(_models(manifest)))
+        found = examples.worded(found, wordings=_wordings(_recorded(manifest)))
     answers = example_answers.answers(read.rows([store.where]), found)
     for record in found:
         for one in record["items"]:
@@ -98,6 +98,7 @@ def _again(
         raise ValueError(f"the run's study asks nothing of {benchmark}: name one of its benchmarks")
     plan = plans.build(
         replace(study, grids=grids),
+        models.read(study.models),
         source=source,
         on_content=lambda *read: found.append(examples.of_content(*read, most=None)),
     )
@@ -143,17 +144,17 @@ def _with_item(records: list[Record], item: str | None) -> list[Record]:
     return list(once.values())
 
 
-def _models(manifest: Mapping[str, object]) -> list[dict[str, object]]:
+def _recorded(manifest: Mapping[str, object]) -> list[dict[str, object]]:
     """The models that run.json lists."""
-    models = manifest.get("models")
-    return [one for one in models if isinstance(one, dict)] if isinstance(models, list) else []
+    found = manifest.get("models")
+    return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
 
 
-def _wordings(models: list[dict[str, object]]) -> dict[str, examples.Wording]:
+def _wordings(recorded: list[dict[str, object]]) -> dict[str, examples.Wording]:
     """How each model is given a text, where its files are on this machine."""
     names = {field.name for field in fields(ModelFacts)}
     facts = []
-    for model in models:
+    for model in recorded:
         try:
             facts.append(ModelFacts(**{k: v for k, v in model.items() if k in names}))  # type: ignore[arg-type]
         except TypeError:
@@ -182,9 +183,9 @@ def _text(record: Record, one: Record) -> Iterator[str]:
     """An item's heading, what was given, its options and right answers."""
     pivot = f" (pivot {record['pivot']})" if record["pivot"] else ""
     yield f"== {record['name']}{pivot}, prompt {record['prompt'] or '-'}, item {one['id']}"
-    for text, models in example_answers.wordings(one).items():
+    for text, names in example_answers.wordings(one).items():
         chat = "" if record["chat"] is None else ", in the model's chat template"
-        yield f"-- given to {', '.join(models)}:" if models else f"-- text{chat}:"
+        yield f"-- given to {', '.join(names)}:" if names else f"-- text{chat}:"
         yield text
     if "beside" in one:
         yield "-- beside it:"

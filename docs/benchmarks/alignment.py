@@ -18,6 +18,7 @@ from actors import work
 from actors.kinds.resources import PivotCache
 from actors.model import LoadedModel, load
 from actors.passes import batching
+from orchestrator import models
 from orchestrator import plan as plans
 from studies.recipes import neuronxa
 from studies.rows import Source
@@ -74,7 +75,9 @@ def main() -> None:
         measures=("mexa", "nasca", "navca"),
     )
     study = neuronxa.study(asked)
-    planned = plans.build(study, source=Source(data_root=arguments.data_root))
+    planned = plans.build(
+        study, models.read(study.models), source=Source(data_root=arguments.data_root)
+    )
     loaded = load(planned.models[0], device="cpu", threads=arguments.threads)
     ratios = []
     for _ in range(arguments.rounds):

@@ -17,6 +17,7 @@ import torch
 
 from actors.model import LoadedModel, load
 from actors.work import run_unit
+from orchestrator import models
 from orchestrator import plan as plans
 from studies import parallel_text
 from studies.kinds.alignment import AlignmentGrid
@@ -99,7 +100,7 @@ def main() -> None:
     )  # fmt: skip
     model = Model(id=asked.model)
     study = Study(name="plain", models=(model,), grids=(grid,))
-    units = plans.build(study, source=source).units
+    units = plans.build(study, models.read(study.models), source=source).units
     bitexts = [
         parallel_text.load(
             "flores200", language=name, pivot="eng_Latn", pairs=asked.pairs, source=source

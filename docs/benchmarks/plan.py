@@ -28,7 +28,7 @@ from typing import NamedTuple
 import numpy as np
 from safetensors.numpy import save_file
 
-from orchestrator import launch
+from orchestrator import launch, models
 from orchestrator import plan as plans
 from orchestrator.results import keep
 from orchestrator.storage.store import Store
@@ -68,7 +68,8 @@ def build(world: World, *, done: frozenset[str] = frozenset()) -> plans.Plan:
         models=tuple(world.models), parallels=(DATASET,), pairs=PAIRS, parts=("scores",)
     )
     source = Source(data_root=world.data_root)
-    return plans.build(neuronxa.study(options), source=source, done=done)
+    study = neuronxa.study(options)
+    return plans.build(study, models.read(study.models), source=source, done=done)
 
 
 def _texts(root: Path) -> Path:

@@ -25,7 +25,6 @@ from orchestrator import models
 from studies.models.facts import facts
 from studies.models.weights import tensors_of
 from studies.spec import Model
-from studies.study import Study
 from studies.texts import ChoiceItem
 from tests.makers import tiny, world
 from tests.makers.broken import (
@@ -57,9 +56,8 @@ def folder_of(tmp_path: Path, change: Change, *, family: str = "llama") -> Path:
     return folder
 
 
-def study(*folders: Path | str, **settings: bool) -> Study:
-    every = tuple(Model(id=str(folder), **settings) for folder in folders)  # type: ignore[arg-type]
-    return Study(name="any", models=every, grids=())
+def asked_for(*folders: Path | str, **settings: bool) -> tuple[Model, ...]:
+    return tuple(Model(id=str(folder), **settings) for folder in folders)  # type: ignore[arg-type]
 
 
 def one_sentence(error: ValueError) -> str:
@@ -71,7 +69,7 @@ def one_sentence(error: ValueError) -> str:
 def test_what_files_and_headers_tell_is_refused_by_the_plan(case: str, tmp_path: Path):
     change, sentence = PLANNED[case]
     with pytest.raises(ValueError, match=sentence) as refusal:
-        models.usable(study(folder_of(tmp_path, change)), skip=False)
+        models.usable(asked_for(folder_of(tmp_path, change)), skip=False)
     one_sentence(refusal.value)
 
 
@@ -79,7 +77,7 @@ def test_what_files_and_headers_tell_is_refused_by_the_plan(case: str, tmp_path:
 def test_numbers_that_are_none_are_named_on_loading(case: str, tmp_path: Path):
     change, sentence = LOADED[case]
     folder = folder_of(tmp_path, change)
-    models.usable(study(folder), skip=False)
+    models.usable(asked_for(folder), skip=False)
     for packed in (None, "8bit"):
         with pytest.raises(ValueError, match=sentence) as refusal:
             load(facts(Model(id=str(folder), quantisation=packed)), device="cpu")  # type: ignore[arg-type]
@@ -136,12 +134,12 @@ def test_tied_weights_that_differ_are_refused(tmp_path: Path):
     own = load_file(Path(tiny.make("qwen2").folder) / "model.safetensors")
     same = own["model.embed_tokens.weight"]
     folder = folder_of(tmp_path, put("lm_head.weight", same.clone()), family="qwen2")
-    models.usable(study(folder), skip=False)
+    models.usable(asked_for(folder), skip=False)
     put("lm_head.weight", same + 1)(folder)
     with pytest.raises(
         ValueError, match=r"lm_head.* are the same weights .* the stored ones differ"
     ):
-        models.usable(study(folder), skip=False)
+        models.usable(asked_for(folder), skip=False)
     with pytest.raises(ValueError, match="the stored ones differ"):
         load(facts(Model(id=str(folder))), device="cpu")
     settings(tie_word_embeddings=False)(folder)
@@ -150,10 +148,10 @@ def test_tied_weights_that_differ_are_refused(tmp_path: Path):
 
 def test_odd_weights_are_taken_by_a_flag_and_said(tmp_path: Path):
     folder = folder_of(tmp_path, several(put(Q_BIAS, torch.ones(32)), fill(UP, 0.0)))
-    _, notes = models.usable(study(folder, allow_odd_weights=True), skip=False)
+    _, notes = models.usable(asked_for(folder, allow_odd_weights=True), skip=False)
     assert len(notes) == 1
     assert f"1 stored tensors, such as {Q_BIAS}, stay unread" in notes[0]
-    again = models.usable(study(folder, allow_odd_weights=True), skip=False)
+    again = models.usable(asked_for(folder, allow_odd_weights=True), skip=False)
     assert again[1] == notes, "what is remembered is said too"
     taken = facts(Model(id=str(folder), allow_odd_weights=True))
     assert taken.allow_odd_weights
@@ -177,7 +175,7 @@ def test_buffers_that_every_model_makes_anew_do_no_harm(
     family: str, name: str, shape: tuple[int, ...], tmp_path: Path
 ):
     folder = folder_of(tmp_path, put(name, torch.ones(shape)), family=family)
-    assert models.usable(study(folder), skip=False)[1] == ()
+    assert models.usable(asked_for(folder), skip=False)[1] == []
     assert load(facts(Model(id=str(folder))), device="cpu")
 
 
@@ -203,19 +201,19 @@ def test_bad_models_are_all_named_or_left_out(tmp_path: Path):
     for case in ("width", "short"):
         shutil.copytree(good, tmp_path / case)
         PLANNED[case][0](tmp_path / case)
-    asked = study(good, tmp_path / "width", tmp_path / "short")
+    asked = asked_for(good, tmp_path / "width", tmp_path / "short")
     with pytest.raises(ValueError, match=r"2 of 3 models .* --skip-bad-models") as refusal:
         models.usable(asked, skip=False)
     _, *lines = str(refusal.value).splitlines()
     named = [f"  {tmp_path / case}" for case in ("width", "short")]
     assert [line.partition(":")[0] for line in lines] == named
     left, notes = models.usable(asked, skip=True)
-    assert left == replace(asked, models=asked.models[:1])
+    assert left == (facts(asked[0]),)
     assert [note.partition(" is left out: ")[0] for note in notes] == [
         f"model {str(tmp_path / case)!r}" for case in ("width", "short")
     ]
     with pytest.raises(ValueError, match="2 of 2 models cannot be used"):
-        models.usable(study(tmp_path / "width", tmp_path / "short"), skip=True)
+        models.usable(asked_for(tmp_path / "width", tmp_path / "short"), skip=True)
 
 
 def test_a_bad_model_writes_nothing_and_a_skipped_one_is_said_everywhere(
@@ -255,8 +253,9 @@ def test_a_hub_model_is_judged_by_headers_before_it_is_downloaded(
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     shapes = tensors_of(snapshot)
     (snapshot / "model.safetensors").unlink()
-    hub = study("org/tiny")
-    assert models.usable(hub, skip=False) == (hub, ()), "nobody tells the headers"
+    hub = asked_for("org/tiny")
+    own = tuple(map(facts, hub))
+    assert models.usable(hub, skip=False) == (own, []), "nobody tells the headers"
     asked = []
 
     def told(name: str, *, commit: str) -> dict[str, tuple[int, ...]]:
@@ -264,7 +263,7 @@ def test_a_hub_model_is_judged_by_headers_before_it_is_downloaded(
         return shapes
 
     monkeypatch.setattr(models, "tensors_on_hub", told)
-    assert models.usable(hub, skip=False) == (hub, ())
+    assert models.usable(hub, skip=False) == (own, [])
     shapes[Q_BIAS] = (32,)
     shutil.rmtree(tmp_path / "cache")
     with pytest.raises(ValueError, match=rf"\({Q_BIAS}\) is stored without a place"):

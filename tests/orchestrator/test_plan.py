@@ -22,6 +22,7 @@ from studies.rows import Source
 from studies.spec import Model
 from studies.study import Study
 from tests.makers import tiny, world
+from tests.makers.planned import planned
 
 BENCH = runpy.run_path(str(world.ROOT / "docs" / "benchmarks" / "plan.py"))
 
@@ -37,7 +38,7 @@ def build(root: Path, *, done: set[str] | None = None, **settings: object) -> pl
         **settings,
     }
     study = RECIPES["neuronxa"](Options(**chosen))
-    return plans.build(study, source=Source(data_root=root), done=done or set())
+    return planned(study, source=Source(data_root=root), done=done or set())
 
 
 @pytest.fixture(scope="module")
@@ -120,11 +121,11 @@ def test_a_cell_that_two_grids_ask_for_is_computed_once(root: Path):
     )
     models = tuple(Model(id=name) for name in world.models())
     study = Study(name="twice", models=models, grids=overlapping)
-    plan = plans.build(study, source=Source(data_root=root))
+    plan = planned(study, source=Source(data_root=root))
     keys = [cell.key for unit in plan.units for cell in unit.cells]
     assert len(keys) == len(set(keys)) == plan.cells == build(root).cells
     assert sum(plan.totals.values()) == plan.cells
-    again = plans.build(study, source=Source(data_root=root), done=keys[1:], failed=keys[:2])
+    again = planned(study, source=Source(data_root=root), done=keys[1:], failed=keys[:2])
     assert (again.done, again.failed, again.missing) == (len(keys) - 1, 1, 0)
     assert sum(again.failed_by_model.values()) == 1
 

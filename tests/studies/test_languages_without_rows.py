@@ -13,6 +13,7 @@ from studies.kinds.training import TransferGrid
 from studies.rows import Source
 from studies.spec import Model
 from studies.study import Grid, Study
+from tests.makers.planned import planned
 
 ROW = {
     "link": "a", "question_number": 1, "flores_passage": "Anna has a cat.", "dialect": "x",
@@ -34,7 +35,7 @@ def root(tmp_path: Path) -> Path:
 
 def build(root: Path, *grids: Grid) -> plans.Plan:
     study = Study(name="mine", models=(Model(id="miniworld-llama"),), grids=grids)
-    return plans.build(study, source=Source(data_root=root))
+    return planned(study, source=Source(data_root=root))
 
 
 @pytest.mark.parametrize("languages", [("fra_Latn",), ("deu_Latn", "fra_Latn", "swh_Latn")])

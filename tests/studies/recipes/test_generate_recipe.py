@@ -17,6 +17,7 @@ from studies.recipes.generate import Options
 from studies.rows import Source
 from studies.texts import Sampling
 from tests.makers import world
+from tests.makers.planned import planned
 
 MINI = Options(models=("miniworld-llama",), benchmarks=("mini_xquad",), languages=("deu_Latn",))
 
@@ -33,7 +34,7 @@ def no_vllm(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def built(options: Options, *, done: frozenset[str] = frozenset()) -> plans.Plan:
-    return plans.build(generate.study(options), source=Source(), done=done)
+    return planned(generate.study(options), source=Source(), done=done)
 
 
 def keys(plan: plans.Plan) -> set[str]:
@@ -142,7 +143,7 @@ def test_neuronxas_translations_are_the_same_cells_as_ever():
         "pairs": 4,
     }
     options = neuronxa.Options(parts=("translation",), **asked)
-    plan = plans.build(neuronxa.study(options), source=Source())
+    plan = planned(neuronxa.study(options), source=Source())
     pinned = "c2b766caed71892c27fcd3015bfc30edd82e02f9cd805e31e8972a32cd41e57f"
     assert keys(plan) == {pinned}
     ends = "list of end tokens of model miniworld-llama"

@@ -19,6 +19,7 @@ from studies.rows import Source
 from studies.spec import Model
 from studies.study import Study
 from tests.makers import world
+from tests.makers.planned import planned
 from tests.makers.world import run
 
 
@@ -108,7 +109,7 @@ def test_what_has_no_effect_or_no_meaning_is_refused(chosen, message: str):
 def build(**chosen) -> plans.Plan:
     settings = {"models": (world.models()[0],), "benchmarks": ("mini_belebele",), **chosen}
     asked = RECIPES["latent-process"](Options(**settings))
-    return plans.build(asked, source=Source())
+    return planned(asked, source=Source())
 
 
 def test_vectors_come_before_the_answers_that_take_them():

@@ -10,7 +10,6 @@ import torch
 from actors.model import load
 from actors.prediction.score import score
 from actors.training import finetune
-from orchestrator import plan as plans
 from studies import benchmarks
 from studies.kinds.alignment import AlignmentGrid
 from studies.kinds.choices import ChoiceGrid
@@ -24,6 +23,7 @@ from studies.rows import Source
 from studies.spec import Model, Switches
 from studies.study import Study
 from tests.makers import world
+from tests.makers.planned import planned
 from tests.makers.world import run
 
 
@@ -198,15 +198,15 @@ def test_a_learned_adapter_is_needed_by_every_language_and_made_once(tmp_path: P
     )
     model = Model(id=world.models()[0])
     asked = Study(name="transfer", models=(model,), grids=(grid,))
-    plan = plans.build(asked, source=Source())
+    plan = planned(asked, source=Source())
     maker, *takers = plan.units
     assert maker.table == "training" and plan.cells == 3
     (key,) = [cell.key for cell in maker.cells]
     assert all(unit.needs == (key,) for unit in takers)
     done = {cell.key for unit in takers for cell in unit.cells}
-    rest = plans.build(asked, source=Source(), done={key, *done})
+    rest = planned(asked, source=Source(), done={key, *done})
     assert rest.cells == rest.done == 3
-    again = plans.build(asked, source=Source(), done={key})
+    again = planned(asked, source=Source(), done={key})
     assert [unit.table for unit in again.units] == ["items"] * len(again.units)
     assert again.there == {key}
 
@@ -223,7 +223,7 @@ def test_the_first_language_there_is_pictured(tmp_path: Path):
             table="points", dataset="flores200", languages=languages, pairs=8, method="pca",
             measures=("mexa",), poolings=("average",),
         )  # fmt: skip
-        plan = plans.build(
+        plan = planned(
             Study(name="s", models=(model,), grids=(grid,)), source=Source(data_root=root)
         )
         (cell,) = [cell for unit in plan.units for cell in unit.cells]
@@ -236,7 +236,7 @@ def test_translations_leave_out_their_examples_and_the_language_itself(tmp_path:
         benchmark="flores200", task="translation", languages=("all",), limit=5, max_new_tokens=4
     )
     asked = Study(name="s", models=(Model(id=world.models()[0]),), grids=(grid,))
-    plan = plans.build(asked, source=Source(data_root=root))
+    plan = planned(asked, source=Source(data_root=root))
     cells = [cell for unit in plan.units for cell in unit.cells]
     assert {cell.language for cell in cells} == {"deu_Latn", "fra_Latn", "swh_Latn"}
     assert plan.rows == 15
