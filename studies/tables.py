@@ -5,6 +5,7 @@ docs/tables.md all follow from that declaration.
 """
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -20,8 +21,13 @@ class Columns(NamedTuple):
     """One or several columns, `a, b`, of one type or of one each, `string, int32`."""
 
     names: str
-    types: str
     meaning: str
+    types: str
+
+
+string, int32, double, boolean, strings, int32s, doubles = (
+    partial(Columns, types=name) for name in TYPES
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,20 +79,17 @@ def schema_of(types: dict[str, str]) -> "pyarrow.Schema":
 
 
 # Columns that several tables have.
-STUDY = Columns("study", "string", "name of the study that asked for the row")
-MODEL = Columns(
+STUDY = string("study", "name of the study that asked for the row")
+MODEL = string(
     "model, revision",
-    "string",
     "the model's name, with its adapter or quantisation, and its revision (`main` by default)",
 )
-BENCHMARK = Columns("benchmark", "string", "name of the benchmark, such as `belebele`")
-LANGUAGE = Columns("language", "string", "language of the questions, such as `deu_Latn`")
-ITEM = Columns("item", "string", "id of the question, the same in every language")
-GOLD = Columns("gold", "int32", "index of the right option, from 0")
-PROMPT = Columns(
-    "prompt", "string", "name of the prompt, followed by every `--switch` that changes it"
-)
-KEY = Columns("key", "string", "SHA-256 of everything that changes the cell's answer, in hex")
+BENCHMARK = string("benchmark", "name of the benchmark, such as `belebele`")
+LANGUAGE = string("language", "language of the questions, such as `deu_Latn`")
+ITEM = string("item", "id of the question, the same in every language")
+GOLD = int32("gold", "index of the right option, from 0")
+PROMPT = string("prompt", "name of the prompt, followed by every `--switch` that changes it")
+KEY = string("key", "SHA-256 of everything that changes the cell's answer, in hex")
 # What of a cell is a column of its rows, wherever the table has that column.
 COORDINATES = (
     *("model", "revision", "dataset", "benchmark", "language", "pivot", "measure", "pooling"),
@@ -98,15 +101,15 @@ ERRORS = Table(
     row="cell that failed and was given up",
     columns=(
         KEY,
-        Columns("table", "string", "the table that its rows would be in"),
+        string("table", "the table that its rows would be in"),
         MODEL,
         Columns(
             "dataset, benchmark, language, pivot, measure, pooling, layer, intervention, "
             "coefficient",
-            "string, string, string, string, string, string, int32, string, double",
             "the cell's coordinates, as in that table",
+            "string, string, string, string, string, string, int32, string, double",
         ),
-        Columns("attempts", "int32", "number of attempts; 0 where a cell that it needs failed"),
-        Columns("error, traceback", "string", "the last error as one line, and in full"),
+        int32("attempts", "number of attempts; 0 where a cell that it needs failed"),
+        string("error, traceback", "the last error as one line, and in full"),
     ),
 )

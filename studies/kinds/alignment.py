@@ -15,7 +15,7 @@ from studies.question_texts import Questions
 from studies.rows import Source
 from studies.spec import POOLINGS, Cells, ModelFacts, Point, Pooling, Switches, digest
 from studies.study import Draft, Grid
-from studies.tables import KEY, MODEL, STUDY, Columns, Table
+from studies.tables import KEY, MODEL, STUDY, Table, double, int32, string
 from studies.texts import Bitext, Bitexts, Content
 
 Method = Literal["tsne", "pca"]
@@ -25,30 +25,23 @@ POINTS_VERSION = 1
 # Checks of one score.
 CHECKS = 9
 
-DATASET = Columns(
+DATASET = string(
     "dataset",
-    "string",
     "the parallel text, such as `flores200`; `questions/belebele` for the prompts of a benchmark",
 )
-MEASURE = Columns(
-    "measure",
-    "string",
-    "`mexa`, `nasca`, `navca`, `cka`, `svcca`, `anc`, `cosine` or `cosine_centred`",
+MEASURE = string(
+    "measure", "`mexa`, `nasca`, `navca`, `cka`, `svcca`, `anc`, `cosine` or `cosine_centred`"
 )
-POOLING = Columns(
-    "pooling",
-    "string",
-    "how token vectors became one vector: `weighted` (by position), `average` or `last`",
+POOLING = string(
+    "pooling", "how token vectors became one vector: `weighted` (by position), `average` or `last`"
 )
-LAYER = Columns(
-    "layer", "int32", "0 for the embeddings (`mexa` alone), 1..L for the output of that block"
-)
-ASKED_PAIRS = Columns("pairs", "string", "number of sentence pairs asked for, or `all`")
-SWITCHES = Columns("switches", "string", "all switches of the measures, as canonical JSON")
+LAYER = int32("layer", "0 for the embeddings (`mexa` alone), 1..L for the output of that block")
+ASKED_PAIRS = string("pairs", "number of sentence pairs asked for, or `all`")
+SWITCHES = string("switches", "all switches of the measures, as canonical JSON")
 WHERE = (
     DATASET,
-    Columns("language", "string", "the language that is compared, such as `deu_Latn`"),
-    Columns("pivot", "string", "the language that it is compared with, such as `eng_Latn`"),
+    string("language", "the language that is compared, such as `deu_Latn`"),
+    string("pivot", "the language that it is compared with, such as `eng_Latn`"),
     MEASURE,
     POOLING,
     LAYER,
@@ -61,58 +54,49 @@ ALIGNMENT = Table(
         STUDY,
         MODEL,
         *WHERE,
-        Columns("n", "int32", "number of sentence pairs compared"),
+        int32("n", "number of sentence pairs compared"),
         ASKED_PAIRS,
-        Columns(
+        int32(
             "duplicates",
-            "int32",
             "number of pairs with a text, on either side, that also occurs in another pair",
         ),
-        Columns(
+        int32(
             "tokens, pivot_tokens",
-            "int32",
             "number of tokens of all texts in `language` and in `pivot`, without those that the "
             "tokenizer or a chat template adds",
         ),
-        Columns(
+        int32(
             "truncated",
-            "int32",
             "number of texts cut to the model's context; 0 without `--allow-truncation`",
         ),
-        Columns(
+        double(
             "value",
-            "double",
             "the score. `mexa`, `nasca`, `navca`: share of pairs that are each other's nearest "
             "neighbours, 0 to 1; the others: the similarity, NaN where it is undefined (one side "
             "does not vary; `cosine`: a zero vector)",
         ),
-        Columns(
+        int32(
             "ties",
-            "int32",
             "`mexa`, `nasca`, `navca`: number of pairs exactly as similar as their best "
             "competitor; null for the other measures",
         ),
-        Columns(
+        double(
             "p_null",
-            "double",
             "probability of a score at least this high if similarities carried no information "
             "(exact binomial tail); null where `ties` is",
         ),
-        Columns(
+        double(
             "forward, backward",
-            "double",
             "share of pivot sentences whose nearest neighbour is their translation, and of "
             "translations whose nearest neighbour is their pivot sentence; null where `ties` is",
         ),
-        Columns(
+        double(
             "margin",
-            "double",
             "mean over pairs of their cosine minus that of their best competitor; null where "
             "`ties` is",
         ),
-        Columns(
+        int32(
             "constant",
-            "int32",
             "`anc`: number of neurons that do not vary, which count as correlation 0; null for the "
             "other measures",
         ),
@@ -129,16 +113,14 @@ ROBUSTNESS = Table(
         MODEL,
         *WHERE,
         ASKED_PAIRS,
-        Columns("n", "int32", "number of sentence pairs that the check used"),
-        Columns(
+        int32("n", "number of sentence pairs that the check used"),
+        string(
             "check",
-            "string",
             "`permutation`, `bootstrap`, `half_1`, `half_2`, `distinct`, `hubness`, `csls`, "
             "`length_matched` or `length_random`",
         ),
-        Columns(
+        double(
             "value",
-            "double",
             "`permutation`: mean score of shuffled pairs; `bootstrap`: the score itself; "
             "`half_1`, `half_2`: the score of each half of the pairs; `distinct`: without repeated "
             "texts; `hubness`: skewness of the 10-occurrence, 0 without hubs; `csls`: the score "
@@ -147,20 +129,17 @@ ROBUSTNESS = Table(
             "pivot's text); `length_random`: the mean of that score over random bands of the same "
             "sizes",
         ),
-        Columns(
+        double(
             "low, high",
-            "double",
             "95 % interval: `bootstrap` over resampled pairs, `length_random` over random bands; "
             "NaN for the other checks",
         ),
-        Columns(
+        double(
             "p",
-            "double",
             "`permutation`: share of shuffles that score at least as high; NaN for other checks",
         ),
-        Columns(
+        int32(
             "samples",
-            "int32",
             "number of random draws, 0 where there are none; `length_matched`: number of bands",
         ),
         KEY,
@@ -176,15 +155,15 @@ POINTS = Table(
         STUDY,
         MODEL,
         DATASET,
-        Columns("language", "string", "language of the picture; `all` for all in one picture"),
-        Columns("pivot", "string", "the language pictured beside it, such as `eng_Latn`"),
+        string("language", "language of the picture; `all` for all in one picture"),
+        string("pivot", "the language pictured beside it, such as `eng_Latn`"),
         MEASURE,
         POOLING,
         LAYER,
-        Columns("method", "string", "how vectors were projected to the plane: `tsne` or `pca`"),
-        Columns("item", "string", "id of the sentence pair"),
-        Columns("side", "string", "language of this sentence"),
-        Columns("x, y", "double", "position in the plane; scale and direction carry no meaning"),
+        string("method", "how vectors were projected to the plane: `tsne` or `pca`"),
+        string("item", "id of the sentence pair"),
+        string("side", "language of this sentence"),
+        double("x, y", "position in the plane; scale and direction carry no meaning"),
         KEY,
         SWITCHES,
     ),

@@ -9,7 +9,21 @@ from studies.parallel_items import check_parallel
 from studies.prompt_options import Asking
 from studies.spec import ModelFacts
 from studies.study import Draft, Grid, one_cell
-from studies.tables import GOLD, ITEM, KEY, LANGUAGE, MODEL, PROMPT, STUDY, Columns, Table
+from studies.tables import (
+    GOLD,
+    ITEM,
+    KEY,
+    LANGUAGE,
+    MODEL,
+    PROMPT,
+    STUDY,
+    Table,
+    boolean,
+    double,
+    doubles,
+    int32,
+    string,
+)
 from studies.texts import ChoiceSet
 
 VERSION = 1
@@ -20,83 +34,69 @@ ITEMS = Table(
     columns=(
         STUDY,
         MODEL,
-        Columns(
+        string(
             "benchmark",
-            "string",
             "name of the benchmark, such as `belebele`; `transfer/xnli` is xnli answered with an "
             "adapter trained on another language",
         ),
         LANGUAGE,
         ITEM,
-        Columns(
+        string(
             "intervention",
-            "string",
             "null for the unchanged model; `steer` adds a vector toward the pivot, and the "
             "controls are `random`, `wrong_language`, `wrong_dataset`, `orthogonal`, `halves`",
         ),
-        Columns(
+        int32(
             "layer",
-            "int32",
             "the block to whose output the vector is added, 1..L; null for the unchanged model",
         ),
-        Columns(
+        double(
             "coefficient",
-            "double",
             "factor of the vector; null for the unchanged model. `steer` at coefficient 0, without "
             "a layer, is the unchanged model on the questions that are also answered with steering",
         ),
         GOLD,
-        Columns("prediction", "int32", "index of the option with the highest score, from 0"),
-        Columns("correct", "bool", "whether `prediction` equals `gold`"),
-        Columns(
+        int32("prediction", "index of the option with the highest score, from 0"),
+        boolean("correct", "whether `prediction` equals `gold`"),
+        boolean(
             "correct_norm",
-            "bool",
             "whether the option with the highest log-probability per character is right "
             "(lm-evaluation-harness's acc_norm)",
         ),
-        Columns(
+        doubles(
             "scores",
-            "list of double",
             "score of every option: its log-probability in nats, summed over its tokens, or the "
             "mean by token or character where the prompt asks for that",
         ),
-        Columns(
-            "ranks",
-            "list of double",
-            "rank of every option, 1 for the highest score; ties share their mean rank",
+        doubles(
+            "ranks", "rank of every option, 1 for the highest score; ties share their mean rank"
         ),
-        Columns(
+        double(
             "mass",
-            "double",
             "total probability of all distinct options, 0 to 1, begun as `option_start` says",
         ),
-        Columns(
+        double(
             "other_mass",
-            "double",
             "the same with the options begun the other way (with or without a space); if it is "
             "larger than `mass`, the model would have begun its answer differently. Only for the "
             "unchanged model under a chat template, where `letter_token` names one form and both "
             "forms fit the context; else null",
         ),
-        Columns(
+        string(
             "option_start",
-            "string",
             "what the options begin with: a space, nothing, or what the chat template writes there",
         ),
         KEY,
         PROMPT,
-        Columns("truncated", "bool", "whether the context was cut from the left"),
-        Columns("pivot", "string", "the language steered toward; null for the unchanged model"),
-        Columns(
+        boolean("truncated", "whether the context was cut from the left"),
+        string("pivot", "the language steered toward; null for the unchanged model"),
+        int32(
             "seed",
-            "int32",
             "seed that drew the questions of the vectors, which are not answered; null for the "
             "unchanged model",
         ),
-        Columns(
-            "switches",
-            "string",
-            "how the vector is added, as canonical JSON; null for the unchanged model",
+        string(
+            "switches", "how the vector is added, as canonical JSON; null for the unchanged model"
         ),
     ),
     identity=("key", "item"),

@@ -12,7 +12,19 @@ from studies.models.config import head_width, read_config
 from studies.prompt_options import Asking
 from studies.spec import Engine, ModelFacts
 from studies.study import Draft, Grid, one_cell
-from studies.tables import KEY, MODEL, PROMPT, STUDY, Columns, Table
+from studies.tables import (
+    KEY,
+    MODEL,
+    PROMPT,
+    STUDY,
+    Columns,
+    Table,
+    boolean,
+    double,
+    int32,
+    string,
+    strings,
+)
 from studies.texts import GREEDY, GenerationSet, Sampling
 
 VERSION = 1
@@ -25,91 +37,72 @@ GENERATIONS = Table(
     columns=(
         STUDY,
         MODEL,
-        Columns(
+        string(
             "benchmark",
-            "string",
             "name of the benchmark, of the parallel text that is translated, or `prompts/FILE`",
         ),
-        Columns("language", "string", "the language to write in, such as `deu_Latn`"),
-        Columns("pivot", "string", "the language translated from; null without translation"),
-        Columns("item", "string", "id of the question, sentence or prompt"),
+        string("language", "the language to write in, such as `deu_Latn`"),
+        string("pivot", "the language translated from; null without translation"),
+        string("item", "id of the question, sentence or prompt"),
         Columns(
             "intervention, layer, coefficient",
-            "string, int32, double",
             "null: texts are written by the unchanged model",
+            "string, int32, double",
         ),
         PROMPT,
-        Columns("engine", "string", "the engine and its version, such as `hf 5.23.0`"),
-        Columns(
+        string("engine", "the engine and its version, such as `hf 5.23.0`"),
+        string(
             "output",
-            "string",
             "the text, without its stop string and surrounding white space; under a chat template "
             "only the answer after a thought. This is what is scored",
         ),
-        Columns(
+        string(
             "thought",
-            "string",
             "under a chat template, everything up to the end of a thought such as `<think> ... "
             "</think>`; null without one",
         ),
-        Columns(
+        boolean(
             "in_thought",
-            "bool",
             "whether the text ends inside a thought, so that `output` is empty; null without a "
             "chat template",
         ),
-        Columns("references", "list of string", "the texts that count as right"),
-        Columns("source", "string", "the sentence to translate; null without translation"),
-        Columns("tokens", "int32", "number of tokens written"),
-        Columns(
-            "stopped", "bool", "whether the text ended by itself, before the limit on its tokens"
-        ),
-        Columns(
+        strings("references", "the texts that count as right"),
+        string("source", "the sentence to translate; null without translation"),
+        int32("tokens", "number of tokens written"),
+        boolean("stopped", "whether the text ended by itself, before the limit on its tokens"),
+        boolean(
             "truncated",
-            "bool",
             "whether the prompt was cut: at the end of its context where it has one, else from "
             "the left",
         ),
         KEY,
-        Columns(
+        int32(
             "sample",
-            "int32",
             "number of the text among those written for the prompt, from 0; null (for 0) in files "
             "of older versions",
         ),
-        Columns(
-            "task", "string", "how the text is scored: `text`, `translation`, `span` or `number`"
-        ),
-        Columns(
-            "settings",
-            "string",
-            "sampling, stop strings and the limit on tokens, as canonical JSON",
-        ),
-        Columns(
+        string("task", "how the text is scored: `text`, `translation`, `span` or `number`"),
+        string("settings", "sampling, stop strings and the limit on tokens, as canonical JSON"),
+        double(
             "exact, f1, f1_mixed",
-            "double",
             "0 to 1. `span`: SQuAD's exact match and token F1, and F1 over characters where words "
             "are not spaced (MLQA); `number`: `exact` alone; null for other tasks and without "
             "references",
         ),
-        Columns(
+        double(
             "chrf, bleu",
-            "double",
             "`translation`: sacrebleu's sentence scores, 0 to 100; null for other tasks",
         ),
-        Columns(
+        string(
             "answer",
-            "string",
             "the span or number that was found in `output` and scored; null where there is none",
         ),
-        Columns(
+        string(
             "written_language, written_script",
-            "string",
             "language and script identified in `output`; null where they cannot be told",
         ),
-        Columns(
+        double(
             "repetition",
-            "double",
             "share of the 4-grams of words (of characters where words are not spaced) that occur "
             "earlier in `output`, 0 to 1; null where it has no 4-gram",
         ),

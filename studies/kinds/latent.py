@@ -22,8 +22,12 @@ from studies.tables import (
     MODEL,
     PROMPT,
     STUDY,
-    Columns,
     Table,
+    boolean,
+    doubles,
+    int32,
+    int32s,
+    string,
 )
 
 VERSION = 1
@@ -40,33 +44,29 @@ LENS = Table(
         MODEL,
         BENCHMARK,
         LANGUAGE,
-        Columns("pivot", "string", "the second language that the options are given in"),
-        Columns(
+        string("pivot", "the second language that the options are given in"),
+        string(
             "measure",
-            "string",
             "`latent`: the question's own options; `latent_shuffled`: those of another question, "
             "as a control",
         ),
-        Columns(
+        int32(
             "layer",
-            "int32",
             "the block whose output is read through the logit lens, 1..L; at L this is the "
             "model's own answer",
         ),
         ITEM,
         GOLD,
-        Columns("native_logp", "list of double", "log-probability of each option in `language`"),
-        Columns("native_tokens", "list of int32", "number of tokens of each option in `language`"),
-        Columns("native_characters, native_bytes", "list of int32", LENGTHS),
-        Columns("pivot_logp", "list of double", "log-probability of each option in `pivot`"),
-        Columns("pivot_tokens", "list of int32", "number of tokens of each option in `pivot`"),
-        Columns("pivot_characters, pivot_bytes", "list of int32", LENGTHS),
+        doubles("native_logp", "log-probability of each option in `language`"),
+        int32s("native_tokens", "number of tokens of each option in `language`"),
+        int32s("native_characters, native_bytes", LENGTHS),
+        doubles("pivot_logp", "log-probability of each option in `pivot`"),
+        int32s("pivot_tokens", "number of tokens of each option in `pivot`"),
+        int32s("pivot_characters, pivot_bytes", LENGTHS),
         PROMPT,
-        Columns("truncated", "bool", "whether the context was cut from the left"),
+        boolean("truncated", "whether the context was cut from the left"),
         KEY,
-        Columns(
-            "switches", "string", "the logit lens's norm, head and soft cap, as canonical JSON"
-        ),
+        string("switches", "the logit lens's norm, head and soft cap, as canonical JSON"),
     ),
     identity=("key", "item"),
     about="One cell per model, benchmark, language, measure and layer. Log-probabilities are in "

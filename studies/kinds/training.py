@@ -9,7 +9,7 @@ from studies.kinds import choices
 from studies.rows import Source
 from studies.spec import ModelFacts
 from studies.study import Draft, Grid, one_cell
-from studies.tables import KEY, MODEL, PROMPT, STUDY, Columns, Table
+from studies.tables import KEY, MODEL, PROMPT, STUDY, Table, doubles, int32, string
 from studies.texts import Example, FineTuning, TrainingSet
 
 VERSION = 1
@@ -22,12 +22,12 @@ TRAINING = Table(
     columns=(
         STUDY,
         MODEL,
-        Columns("benchmark", "string", "name of the data set that was trained on"),
-        Columns("language", "string", "language of the training questions, such as `eng_Latn`"),
+        string("benchmark", "name of the data set that was trained on"),
+        string("language", "language of the training questions, such as `eng_Latn`"),
         PROMPT,
-        Columns("n", "int32", "number of training examples"),
-        Columns("losses", "list of double", "mean loss of every step, in nats per token"),
-        Columns("settings", "string", "the settings of the training, as canonical JSON"),
+        int32("n", "number of training examples"),
+        doubles("losses", "mean loss of every step, in nats per token"),
+        string("settings", "the settings of the training, as canonical JSON"),
         KEY,
     ),
     about="The adapter itself is `artifacts/<key>.safetensors`.",

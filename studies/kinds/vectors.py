@@ -3,7 +3,7 @@
 from studies.spec import ModelFacts
 from studies.steering_items import VectorSet
 from studies.study import Draft, one_cell
-from studies.tables import BENCHMARK, KEY, MODEL, PROMPT, STUDY, Columns, Table
+from studies.tables import BENCHMARK, KEY, MODEL, PROMPT, STUDY, Table, double, int32, string
 
 VERSION = 1
 
@@ -14,27 +14,24 @@ VECTORS = Table(
         STUDY,
         MODEL,
         BENCHMARK,
-        Columns("language", "string", "the language steered away from"),
-        Columns(
+        string("language", "the language steered away from"),
+        string(
             "pivot",
-            "string",
             "the language steered toward; equal to `language` for the vectors of the control "
             "`halves`",
         ),
         PROMPT,
-        Columns("seed", "int32", "seed that drew the questions"),
-        Columns("layer", "int32", "the block whose output the vector is added to, 1..L"),
-        Columns("n", "int32", "number of question pairs that the vector is the mean of"),
-        Columns("norm", "double", "Euclidean length of the vector"),
-        Columns(
+        int32("seed", "seed that drew the questions"),
+        int32("layer", "the block whose output the vector is added to, 1..L"),
+        int32("n", "number of question pairs that the vector is the mean of"),
+        double("norm", "Euclidean length of the vector"),
+        double(
             "resid_norm",
-            "double",
             "mean Euclidean length of the states of `language` at the last prompt token, to which "
             "the vector is added",
         ),
-        Columns(
+        double(
             "reliability",
-            "double",
             "cosine between the vectors of two halves of the pairs, -1 to 1; null for a single "
             "pair or a zero vector",
         ),

@@ -21,7 +21,7 @@ from analysis.layout.page import Fold, Heading, Main, Picture, Sheet, Text
 from analysis.results import latent, steering, transfer, written
 from analysis.statistics import correlate
 from studies import kinds
-from studies.tables import Columns
+from studies.tables import Table, int32, string
 from studies.tables import Table as Declared
 from tests.analysis.test_generate_page import rows_of, store
 from tests.makers import latent_rows
@@ -300,10 +300,10 @@ def test_a_table_of_any_kind_is_read_once_whatever_repeats_it(tmp_path: Path) ->
 def test_the_neutral_page_has_the_table_of_a_kind_of_ones_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    columns = Columns("study, model, revision, language, item, key", "string", "")
+    columns = string("study, model, revision, language, item, key", "")
     own = Declared(
         name="tokens", row="(cell, text)", identity=("key", "item"),
-        columns=(columns, Columns("tokens", "int32", "tokens of the text")),
+        columns=(columns, int32("tokens", "tokens of the text")),
     )  # fmt: skip
     for module in (pages, material, read):
         monkeypatch.setattr(module, "tables", lambda: kinds.tables() | {"tokens": own})
