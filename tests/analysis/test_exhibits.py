@@ -21,8 +21,8 @@ from analysis.layout.page import Fold, Heading, Main, Picture, Sheet, Text
 from analysis.results import latent, steering, transfer, written
 from analysis.statistics import correlate
 from studies import kinds
-from studies.tables import Table, int32, string
 from studies.tables import Table as Declared
+from studies.tables import int32, string
 from tests.analysis.test_generate_page import rows_of, store
 from tests.makers import latent_rows
 from tests.makers.analysis_rows import alignment_rows, follow, item_rows, planted, write_run
