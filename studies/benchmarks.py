@@ -7,50 +7,16 @@ Names that begin with `harness/` are tasks of lm-evaluation-harness (harness.py)
 Item ids are the same in every language.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from studies import harness, prompts, row_parsers, rows
 from studies.items import Benchmark, Borrowed, ParsedRow, asked
-from studies.parallel_items import CommonItems, common_items
 from studies.prompt_options import Asking
 from studies.prompts import USUAL, Prompt
-from studies.row_parsers import Parts
+from studies.row_parsers import RawQuestion
 from studies.rows import Source
 from studies.texts import ChoiceItem, ChoiceSet
 from studies.values import meant, unknown
-
-__all__ = [
-    "BENCHMARKS",
-    "Benchmark",
-    "CommonItems",
-    "Question",
-    "QuestionSet",
-    "common_items",
-    "languages",
-    "load",
-    "parts",
-    "questions",
-]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Question:
-    """A question to be answered by writing; `answers` are those that count as right."""
-
-    id: str
-    context: str
-    question: str
-    answers: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class QuestionSet:
-    """All questions of one generated benchmark in one language. Every field bears identity."""
-
-    benchmark: str
-    language: str
-    questions: tuple[Question, ...]
-    commit: str = ""
 
 
 def languages(benchmark: str, *, source: Source) -> tuple[str, ...]:
@@ -108,9 +74,9 @@ def load(
     )
 
 
-def parts(
+def raw_questions(
     benchmark: str, *, language: str, source: Source, limit: int | None = None
-) -> dict[str, Parts]:
+) -> dict[str, RawQuestion]:
     """What the items of `load` ask and offer, before any prompt, by id.
 
     Raises:
@@ -127,10 +93,10 @@ def parts(
     return {each.id: _checked(each) for each in found}
 
 
-def questions(
+def open_questions(
     benchmark: str, *, language: str, source: Source, limit: int | None = None
-) -> QuestionSet:
-    """The questions of a benchmark that is answered by writing.
+) -> list[ParsedRow]:
+    """The questions of a benchmark that is answered by writing; options are the right answers.
 
     Raises:
         ValueError: the benchmark is answered by choosing or unknown, or a row makes no question.
@@ -138,49 +104,35 @@ def questions(
     entry = _entry(benchmark, source=source)
     if not entry.generated:
         raise ValueError(f"{benchmark} is answered by choosing, not by generating text: use load()")
-    found = asked(benchmark, entry, language=language, source=source, limit=limit)
-    return QuestionSet(
-        benchmark=benchmark,
-        language=language,
-        questions=tuple(
-            Question(
-                id=each.id,
-                context=each.parts.fields.get("context", ""),
-                question=each.parts.fields["question"],
-                answers=each.parts.options,
-            )
-            for each in found
-        ),
-        commit=found[0].commit,
-    )
+    return asked(benchmark, entry, language=language, source=source, limit=limit)
 
 
 def _item(asked: ParsedRow, *, template: Prompt, language: str) -> ChoiceItem:
     """One item under one prompt."""
-    parts = _checked(asked)
+    found = _checked(asked)
     try:
         shown = prompts.render(
-            template, fields=parts.fields, options=parts.options, language=language
+            template, fields=found.fields, options=found.options, language=language
         )
     except ValueError as error:
         raise ValueError(f"{asked.where}: {error}") from error
-    return ChoiceItem(id=asked.id, context=shown.context, options=shown.options, gold=parts.gold)
+    return ChoiceItem(id=asked.id, context=shown.context, options=shown.options, gold=found.gold)
 
 
-def _checked(asked: ParsedRow) -> Parts:
+def _checked(asked: ParsedRow) -> RawQuestion:
     """What a row asks, if that can be answered by choosing, whatever the benchmark."""
-    parts = asked.parts
-    if len(parts.options) < 2:
-        raise ValueError(f"{asked.where}: {len(parts.options)} options, expected at least 2")
-    for number, option in enumerate(parts.options, start=1):
+    found = asked.question
+    if len(found.options) < 2:
+        raise ValueError(f"{asked.where}: {len(found.options)} options, expected at least 2")
+    for number, option in enumerate(found.options, start=1):
         if not option.strip():
             raise ValueError(f"{asked.where}: option {number} is empty, expected a text")
-    if not 0 <= parts.gold < len(parts.options):
+    if not 0 <= found.gold < len(found.options):
         raise ValueError(
-            f"{asked.where}: the right answer is option {parts.gold + 1}, "
-            f"but there are {len(parts.options)}"
+            f"{asked.where}: the right answer is option {found.gold + 1}, "
+            f"but there are {len(found.options)}"
         )
-    return parts
+    return found
 
 
 def _with_options(benchmark: str, *, source: Source) -> Benchmark:

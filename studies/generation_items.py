@@ -7,7 +7,8 @@ from dataclasses import replace
 
 from studies import benchmarks, parallel_text, translation
 from studies import open_prompts as prompts
-from studies.benchmarks import BENCHMARKS, Question
+from studies.benchmarks import BENCHMARKS
+from studies.items import ParsedRow
 from studies.open_prompts import OPEN, OpenPrompt
 from studies.parallel_text import PARALLEL_TEXTS
 from studies.prompt_options import Asking
@@ -67,29 +68,27 @@ def question_set(
             f"{', '.join(known)}{meant(name, known)}"
         )
     form = known[name]
-    found = benchmarks.questions(
+    found = benchmarks.open_questions(
         benchmark,
         language=language,
         source=source,
         limit=None if limit is None else limit + shots,
     )
-    if len(found.questions) <= shots:
+    if len(found) <= shots:
         raise ValueError(
-            f"{benchmark} {language}: {len(found.questions)} questions with {shots} of them as "
+            f"{benchmark} {language}: {len(found)} questions with {shots} of them as "
             "examples leave none to ask; ask for more questions or fewer examples"
         )
-    shown = "".join(_example(form, one, language=language) for one in found.questions[:shots])
+    shown = "".join(_example(form, one, language=language) for one in found[:shots])
     words = prompts.question_words(form, language=language)
     return GenerationSet(
         benchmark=benchmark,
         language=language,
         prompt=f"{name}, {shots}-shot",
-        items=tuple(
-            _item(form, one, language=language, shown=shown) for one in found.questions[shots:]
-        ),
+        items=tuple(_item(form, one, language=language, shown=shown) for one in found[shots:]),
         max_new_tokens=form.max_new_tokens,
         stop=tuple(end.format(**words) for end in form.stop),
-        commit=found.commit,
+        commit=found[0].commit,
         task=form.task,
     )
 
@@ -150,18 +149,18 @@ def as_asked(
     )
 
 
-def _example(form: OpenPrompt, one: Question, *, language: str) -> str:
-    asked = prompts.put(form, language=language, question=one.question, context=one.context)
-    return asked.prompt + form.answer.format(answer=one.answers[0]) + "\n\n"
+def _example(form: OpenPrompt, one: ParsedRow, *, language: str) -> str:
+    filled = prompts.put(form, language=language, fields=one.question.fields)
+    return filled.prompt + form.answer.format(answer=one.question.options[0]) + "\n\n"
 
 
-def _item(form: OpenPrompt, one: Question, *, language: str, shown: str) -> GenerationItem:
-    asked = prompts.put(form, language=language, question=one.question, context=one.context)
-    place = asked.context
+def _item(form: OpenPrompt, one: ParsedRow, *, language: str, shown: str) -> GenerationItem:
+    filled = prompts.put(form, language=language, fields=one.question.fields)
+    place = filled.context
     return GenerationItem(
         id=one.id,
-        prompt=shown + asked.prompt,
-        references=one.answers,
+        prompt=shown + filled.prompt,
+        references=one.question.options,
         context=(place[0] + len(shown), place[1] + len(shown)) if place else None,
     )
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from studies import rows
 from studies.prompts import Prompt
-from studies.row_parsers import Parts
+from studies.row_parsers import RawQuestion
 from studies.rows import Rows, Source, checked_id
 from studies.spec import Row
 
@@ -42,7 +42,7 @@ class Benchmark:
     """
 
     columns: tuple[str, ...]
-    read: Callable[[Row], Parts | None]
+    read: Callable[[Row], RawQuestion | None]
     ids: tuple[tuple[str, ...], ...] = (("id",),)
     prompts: dict[str, Prompt]
     generated: bool = False
@@ -54,7 +54,7 @@ class ParsedRow:
     """A row that has been understood; `where` is for messages."""
 
     id: str
-    parts: Parts
+    question: RawQuestion
     where: str
     commit: str
 
@@ -84,12 +84,13 @@ def asked(
             untranslated += 1
             continue
         try:
-            parts = entry.read(row)
+            question = entry.read(row)
         except ValueError as error:
             raise ValueError(f"{where}: {error}") from error
-        if parts is not None:
-            alike += not entry.generated and len(set(parts.options)) < len(parts.options)
-            understood.append(ParsedRow(id=id, parts=parts, where=where, commit=found.commit))
+        if question is not None:
+            options = question.options
+            alike += not entry.generated and len(set(options)) < len(options)
+            understood.append(ParsedRow(id=id, question=question, where=where, commit=found.commit))
     source.remark(benchmark, UNTRANSLATED, language=language, count=untranslated)
     source.remark(benchmark, ALIKE, language=language, count=alike)
     if not understood:

@@ -13,7 +13,7 @@ from studies.draws import ordered
 from studies.parallel_items import check_same
 from studies.prompt_options import Asking, Chat
 from studies.prompts import USUAL
-from studies.row_parsers import Parts
+from studies.row_parsers import RawQuestion
 from studies.rows import Source
 from studies.texts import Content
 
@@ -114,11 +114,11 @@ def latent_set(
     shown = benchmarks.load(
         benchmark, language=language, source=source, limit=limit, prompt=prompt, asking=asking
     )
-    own = benchmarks.parts(benchmark, language=language, source=source, limit=limit)
+    own = benchmarks.raw_questions(benchmark, language=language, source=source, limit=limit)
     its_pivot = (
         own
         if language == pivot
-        else benchmarks.parts(benchmark, language=pivot, source=source, limit=limit)
+        else benchmarks.raw_questions(benchmark, language=pivot, source=source, limit=limit)
     )
     contexts = {item.id: item.context for item in shown.items}
     shared = {id: each for id, each in own.items() if id in its_pivot}
@@ -157,13 +157,14 @@ def latent_set(
     return LatentItems(found, dropped=dropped, alone=len(shared) - len(ids))
 
 
-def _continuations(parts: Parts, asking: Asking) -> tuple[str, ...]:
+def _continuations(question: RawQuestion, asking: Asking) -> tuple[str, ...]:
     """The options' texts; without a chat template they follow a space, as letters may not."""
     bare = asking.chat_template and asking.start == "nospace"
-    return parts.options if bare else tuple(f" {option}" for option in parts.options)
+    options = question.options
+    return options if bare else tuple(f" {option}" for option in options)
 
 
-def _following(items: dict[str, Parts], *, seed: int) -> dict[str, str]:
+def _following(items: dict[str, RawQuestion], *, seed: int) -> dict[str, str]:
     """For every item the next in the order of the seed, among those with as many options.
 
     The last is followed by the first, so no item by itself; one that is alone has none.

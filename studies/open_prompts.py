@@ -5,6 +5,7 @@ xquad_* and mgsm_direct_* do, `english` English ones, as its mlqa_* do.
 """
 
 import csv
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -44,13 +45,14 @@ class FilledPrompt(NamedTuple):
     context: tuple[int, int] | None
 
 
-def put(prompt: OpenPrompt, *, language: str, question: str, context: str = "") -> FilledPrompt:
-    """Fill in a prompt that is answered by writing.
+def put(prompt: OpenPrompt, *, language: str, fields: Mapping[str, str]) -> FilledPrompt:
+    """Fill in a prompt that is answered by writing, with a question and its context, if any.
 
     Raises:
         ValueError: the prompt takes the language's own words, and none are known.
     """
-    values = {**question_words(prompt, language=language), "question": question}
+    values = {**question_words(prompt, language=language), "question": fields["question"]}
+    context = fields.get("context", "")
     before, asks, behind = prompt.text.partition("{context}")
     head = before.format(**values)
     if not asks:

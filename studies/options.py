@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from studies import languages as codes
+from studies import miniworld
 from studies.benchmarks import BENCHMARKS
 from studies.flags import MODELS, Options, flag
 from studies.parallel_text import PARALLEL_TEXTS
@@ -156,6 +157,22 @@ class Common(ModelOptions):
         "--switch",
         default=Asking(),
     )
+
+    @property
+    def chosen_languages(self) -> tuple[str, ...]:
+        """The languages asked for, or `all`."""
+        return self.languages or ("all",)
+
+    def with_pivots(self, default: str) -> tuple[str, ...]:
+        """The same with the pivots, or the default one: what a benchmark is asked in."""
+        pivots = self.pivots or (default,)
+        found = tuple(dict.fromkeys((*pivots, *self.chosen_languages)))
+        return ("all",) if "all" in found else found
+
+    def models_for(self, datasets: Iterable[str]) -> tuple[Model, ...]:
+        """The models asked for; those of the project where only its own data sets are read."""
+        ours = all(name in miniworld.DATASETS for name in datasets)
+        return self.named_models(default=miniworld.MODELS if ours else ())
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,48 +6,9 @@ position.
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
-from typing import NamedTuple
 
-from studies.row_parsers import Parts
+from studies.row_parsers import RawQuestion
 from studies.texts import ChoiceItem, ChoiceSet
-
-
-class CommonItems(NamedTuple):
-    """Sets over the same ids in one order, and what was left out for that.
-
-    `lacking` says for every language how many of all ids it does not have.
-    """
-
-    sets: tuple[ChoiceSet, ...]
-    dropped: int
-    lacking: dict[str, int]
-
-
-def common_items(sets: Sequence[ChoiceSet]) -> CommonItems:
-    """The items that all languages share, in the order of the first, and the count left out.
-
-    Raises:
-        ValueError: nothing is shared, or one id means different things in two languages.
-    """
-    tables = [{item.id: item for item in each.items} for each in sets]
-    every = set().union(*tables)
-    shared = [id for id in (tables[0] if tables else {}) if all(id in table for table in tables)]
-    if not shared:
-        names = ", ".join(each.language for each in sets)
-        raise ValueError(f"no item id is shared by all of {names or 'no languages'}")
-    for id in shared:
-        first = tables[0][id]
-        for each, table in zip(sets[1:], tables[1:], strict=True):
-            check_same(first, table[id], id=id, languages=(sets[0].language, each.language))
-    restricted = tuple(
-        replace(each, items=tuple(table[id] for id in shared))
-        for each, table in zip(sets, tables, strict=True)
-    )
-    lacking = {
-        each.language: len(every) - len(table) for each, table in zip(sets, tables, strict=True)
-    }
-    return CommonItems(restricted, len(every) - len(shared), lacking)
 
 
 def check_parallel(sets: Sequence[ChoiceSet]) -> int:
@@ -67,7 +28,11 @@ def check_parallel(sets: Sequence[ChoiceSet]) -> int:
 
 
 def check_same(
-    one: ChoiceItem | Parts, other: ChoiceItem | Parts, *, id: str, languages: tuple[str, str]
+    one: ChoiceItem | RawQuestion,
+    other: ChoiceItem | RawQuestion,
+    *,
+    id: str,
+    languages: tuple[str, str],
 ) -> None:
     """Refuse an item that has other options or another right answer in another language.
 

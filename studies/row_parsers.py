@@ -47,7 +47,7 @@ VERDICTS = ("True", "Neither", "False")  # XNLI: 0 entailment, 1 neutral, 2 cont
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Parts:
+class RawQuestion:
     """A question before any prompt: the fields of templates, the options, the right one from 0.
 
     Of a question answered by writing, the options are the answers that count as right.
@@ -58,31 +58,31 @@ class Parts:
     gold: int
 
 
-def reading(row: Row) -> Parts:
+def reading(row: Row) -> RawQuestion:
     """Belebele: a passage, a question and four answers, the right one numbered from 1."""
-    return Parts(
+    return RawQuestion(
         fields={name: _text(row, name) for name in ("flores_passage", "question")},
         options=tuple(_text(row, f"mc_answer{number}") for number in range(1, 5)),
         gold=_number(row, "correct_answer_num") - 1,
     )
 
 
-def instruction(row: Row) -> Parts:
+def instruction(row: Row) -> RawQuestion:
     """m_arc, m_mmlu: an instruction, three to five options, the right one by its letter."""
     return _lettered(row, asks="instruction", options=_offered(row))
 
 
-def question(row: Row) -> Parts:
+def question(row: Row) -> RawQuestion:
     """Global-MMLU: a question, four options, the right one by its letter."""
     return _lettered(row, asks="question", options=_offered(row))
 
 
-def exam(row: Row) -> Parts:
+def exam(row: Row) -> RawQuestion:
     """MMMLU: a question and its options under A to D, the right one by its letter."""
     return _lettered(row, asks="Question", options=EXAM[1:5], answer=EXAM[5])
 
 
-def ending(row: Row) -> Parts:
+def ending(row: Row) -> RawQuestion:
     """m_hellaswag: an opening and its endings, the right one numbered from 0.
 
     In one Chinese row every ending is a record of its text by language.
@@ -91,30 +91,30 @@ def ending(row: Row) -> Parts:
     if not isinstance(endings, list):
         raise ValueError(f"endings is {endings!r}, expected a list of texts")
     texts = [each.get("zh") if isinstance(each, dict) else each for each in endings]
-    return Parts(
+    return RawQuestion(
         fields={"opening": _text(row, "ctx")},
         options=tuple(_stated(text, f"ending {k}") for k, text in enumerate(texts, start=1)),
         gold=_number(row, "label"),
     )
 
 
-def story(row: Row) -> Parts:
+def story(row: Row) -> RawQuestion:
     """XStoryCloze: four sentences and two endings, the right one numbered from 1."""
-    return Parts(
+    return RawQuestion(
         fields={f"sentence_{k}": _text(row, f"input_sentence_{k}") for k in range(1, 5)},
         options=(_text(row, "sentence_quiz1"), _text(row, "sentence_quiz2")),
         gold=_number(row, "answer_right_ending") - 1,
     )
 
 
-def cause_or_effect(row: Row) -> Parts:
+def cause_or_effect(row: Row) -> RawQuestion:
     """XCOPA: a premise and two causes or two effects; `question_en` wins over `question`.
 
     `opening` is the premise without its final full stop, `cut` without its last character.
     """
     premise = _text(row, "premise")
     asks = "question_en" if row.get("question_en") else "question"
-    return Parts(
+    return RawQuestion(
         fields={
             "opening": without_period(premise),
             "cut": premise[:-1],
@@ -125,16 +125,16 @@ def cause_or_effect(row: Row) -> Parts:
     )
 
 
-def inference(row: Row) -> Parts:
+def inference(row: Row) -> RawQuestion:
     """XNLI: does the premise entail the hypothesis; the options are the three verdicts."""
-    return Parts(
+    return RawQuestion(
         fields={name: _text(row, name) for name in ("premise", "hypothesis")},
         options=VERDICTS,
         gold=_number(row, "label"),
     )
 
 
-def own(row: Row) -> Parts:
+def own(row: Row) -> RawQuestion:
     """A benchmark of one's own: a question, its options, and the right one numbered from 0.
 
     A context, where the row has one, stands above the question.
@@ -143,14 +143,14 @@ def own(row: Row) -> Parts:
     if not isinstance(options, list):
         raise ValueError(f"options is {options!r}, expected a list of texts")
     context = f"{_text(row, 'context')}\n" if row.get("context") is not None else ""
-    return Parts(
+    return RawQuestion(
         fields={"question": context + _text(row, "question")},
         options=tuple(_stated(text, f"option {k}") for k, text in enumerate(options, start=1)),
         gold=_number(row, "answer"),
     )
 
 
-def fact(row: Row) -> Parts | None:
+def fact(row: Row) -> RawQuestion | None:
     """BMLAMA: a sentence with a mask; every option is the whole sentence, the mask filled.
 
     A few rows have one candidate only, in all languages: they ask nothing.
@@ -166,33 +166,33 @@ def fact(row: Row) -> Parts | None:
         )
     if len(candidates) == 1:
         return None
-    return Parts(
+    return RawQuestion(
         fields={},
         options=tuple(sentence.replace(MASK, candidate.strip()) for candidate in candidates),
         gold=candidates.index(answer),
     )
 
 
-def span(row: Row) -> Parts:
+def span(row: Row) -> RawQuestion:
     """XQuAD: a context, a question and the spans that answer it."""
     answers = row["answers"]
     texts = answers.get("text") if isinstance(answers, dict) else None
     if not isinstance(texts, list) or not texts:
         raise ValueError(f"answers is {answers!r}, expected {{'text': [...]}} with an answer")
     spans = (_stated(text, f"answer {k}") for k, text in enumerate(texts, start=1))
-    return Parts(
+    return RawQuestion(
         fields={name: _text(row, name) for name in ("context", "question")},
         options=tuple(dict.fromkeys(spans)),
         gold=0,
     )
 
 
-def arithmetic(row: Row) -> Parts:
+def arithmetic(row: Row) -> RawQuestion:
     """MGSM: a problem and the number that solves it."""
     answer = str(row["answer_number"]).strip()
     if isinstance(row["answer_number"], bool) or not re.fullmatch(r"-?\d[\d,]*(\.\d+)?", answer):
         raise ValueError(f"answer_number is {row['answer_number']!r}, expected a number")
-    return Parts(fields={"question": _text(row, "question")}, options=(answer,), gold=0)
+    return RawQuestion(fields={"question": _text(row, "question")}, options=(answer,), gold=0)
 
 
 def _offered(row: Row) -> list[str]:
@@ -204,7 +204,9 @@ def _offered(row: Row) -> list[str]:
     return offered
 
 
-def _lettered(row: Row, *, asks: str, options: Sequence[str], answer: str = "answer") -> Parts:
+def _lettered(
+    row: Row, *, asks: str, options: Sequence[str], answer: str = "answer"
+) -> RawQuestion:
     texts = tuple(_text(row, name) for name in options)
     letter = _text(row, answer).upper()
     if len(letter) != 1 or letter not in LETTERS[: len(texts)]:
@@ -212,7 +214,9 @@ def _lettered(row: Row, *, asks: str, options: Sequence[str], answer: str = "ans
             f"{answer} is {letter!r}, outside the {len(texts)} options "
             f"A to {LETTERS[len(texts) - 1]}"
         )
-    return Parts(fields={"question": _text(row, asks)}, options=texts, gold=LETTERS.index(letter))
+    return RawQuestion(
+        fields={"question": _text(row, asks)}, options=texts, gold=LETTERS.index(letter)
+    )
 
 
 def _text(row: Row, column: str) -> str:

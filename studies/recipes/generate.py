@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Literal
 
-from studies import generation_items, miniworld
+from studies import generation_items
 from studies.flags import WHERE, WRITING, flag, shown
 from studies.kinds.generation import GenerationGrid
 from studies.options import Common, ParallelOptions
@@ -81,7 +81,7 @@ def study(options: Options) -> Study:
     sampling = _sampling(options)
     return Study(
         name=NAME,
-        models=options.named_models(default=_default_models(options)),
+        models=options.models_for((*_benchmarks(options), *options.parallels)),
         grids=tuple(_grids(options)),
         settings={
             "limit": _limit(options) or "all",
@@ -118,7 +118,7 @@ def _grid(
 ) -> GenerationGrid:
     return GenerationGrid(
         benchmark=name,
-        languages=options.languages or ("all",),
+        languages=options.chosen_languages,
         task=task,
         pivot=pivot,
         limit=limit,
@@ -137,12 +137,6 @@ def _benchmarks(options: Options) -> tuple[str, ...]:
     if options.benchmarks or options.parallels or options.prompts is not None:
         return options.benchmarks
     return (BENCHMARK,) if options.models else (MINI_BENCHMARK,)
-
-
-def _default_models(options: Options) -> tuple[str, ...]:
-    """The embedded models, where nothing but embedded texts or own prompts are named."""
-    names = (*_benchmarks(options), *options.parallels)
-    return miniworld.MODELS if all(name in miniworld.DATASETS for name in names) else ()
 
 
 def _limit(options: Options) -> int | None:

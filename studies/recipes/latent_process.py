@@ -84,7 +84,7 @@ def study(options: Options) -> Study:
     _refuse_ignored(options, parts)
     return Study(
         name=NAME,
-        models=options.named_models(default=_default_models(options)),
+        models=options.models_for(_benchmarks(options)),
         grids=tuple(grid for part in parts for grid in PARTS[part](options)),
         settings={
             "limit": options.limit or "all",
@@ -103,7 +103,7 @@ def _output(options: Options) -> Iterator[Grid]:
     for benchmark in _benchmarks(options):
         yield ChoiceGrid(
             benchmark=benchmark,
-            languages=_with_pivot(options),
+            languages=options.with_pivots(_pivot(options)),
             limit=options.limit,
             prompt=_prompt(options, benchmark),
             asking=options.asking,
@@ -116,7 +116,7 @@ def _latent(options: Options) -> Iterator[Grid]:
     for benchmark in _benchmarks(options):
         yield LatentGrid(
             benchmark=benchmark,
-            languages=_with_pivot(options),
+            languages=options.with_pivots(_pivot(options)),
             pivot=_pivot(options),
             limit=options.limit,
             prompt=_prompt(options, benchmark),
@@ -133,7 +133,7 @@ def _states(options: Options) -> Iterator[Grid]:
             yield AlignmentGrid(
                 table="points" if together else "alignment",
                 dataset=f"questions/{benchmark}",
-                languages=options.languages or ("all",),
+                languages=options.chosen_languages,
                 pivot=_pivot(options),
                 pairs=None,
                 measures=("cosine",) if together else SIMILARITIES,
@@ -190,7 +190,7 @@ def _steered(
     others = [name for name in _benchmarks(options) if name != benchmark]
     return SteeringGrid(
         benchmark=benchmark,
-        languages=options.languages or ("all",),
+        languages=options.chosen_languages,
         pivot=_pivot(options),
         limit=options.limit,
         prompt=_prompt(options, benchmark),
@@ -260,12 +260,6 @@ def _benchmarks(options: Options) -> tuple[str, ...]:
     return PAPER_BENCHMARKS[:1] if options.models else MINI_BENCHMARKS
 
 
-def _default_models(options: Options) -> tuple[str, ...]:
-    """The embedded models, where neither models nor other benchmarks are named."""
-    mini = all(benchmark in miniworld.DATASETS for benchmark in _benchmarks(options))
-    return miniworld.MODELS if mini else ()
-
-
 def _prompt(options: Options, benchmark: str) -> str:
     """The paper's prompt; the embedded models cannot answer by letter, and rank texts."""
     return options.prompt or (MINI_PROMPT if benchmark in miniworld.DATASETS else PROMPT)
@@ -278,12 +272,6 @@ def _pivot(options: Options) -> str:
             "--pivot"
         )
     return options.pivots[0] if options.pivots else PIVOT
-
-
-def _with_pivot(options: Options) -> tuple[str, ...]:
-    if not options.languages or "all" in options.languages:
-        return ("all",)
-    return tuple(dict.fromkeys((_pivot(options), *options.languages)))
 
 
 def _refuse_ignored(options: Options, parts: tuple[str, ...]) -> None:

@@ -8,6 +8,7 @@ score and each benchmark's accuracy.
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 from studies.flags import flag, shown
 from studies.kinds.alignment import AlignmentGrid
@@ -125,30 +126,15 @@ def study(options: Options) -> Study:
 def _scores(options: Options) -> Iterator[Grid]:
     """Tables 3, 4, 6 to 11, Figures 2 and 3."""
     for dataset, pivot in _texts(options):
-        yield AlignmentGrid(
-            dataset=dataset,
-            languages=_languages(options),
-            pivot=pivot,
-            pairs=options.pair_count,
-            measures=options.measures,
-            poolings=_poolings(options),
-            layers=options.layers or None,
-            switches=options.switches,
-        )
+        yield _alignment(options, dataset, pivot)
 
 
 def _retrieval(options: Options) -> Iterator[Grid]:
     """Tables 1 and 5: among all pairs there are."""
     for dataset, pivot in _texts(options):
-        yield AlignmentGrid(
-            dataset=dataset,
-            languages=_languages(options),
-            pivot=pivot,
-            pairs=None,
-            measures=_those(options, RETRIEVING, part="retrieval"),
-            poolings=_weighted(options),
-            layers=options.layers or None,
-            switches=options.switches,
+        measures = _those(options, RETRIEVING, part="retrieval")
+        yield _alignment(
+            options, dataset, pivot, pairs=None, measures=measures, poolings=_weighted(options)
         )
 
 
@@ -156,34 +142,27 @@ def _language_pairs(options: Options) -> Iterator[Grid]:
     """Table 2: languages compared with each other."""
     asked = options.language_pairs
     for first in dict.fromkeys(pair[0] for pair in asked):
-        yield AlignmentGrid(
-            dataset=_datasets(options)[0],
-            languages=tuple(second for one, second in asked if one == first),
-            pivot=first,
-            pairs=options.pair_count,
-            measures=options.measures,
-            poolings=_weighted(options),
-            layers=options.layers or None,
-            switches=options.switches,
+        others = tuple(second for one, second in asked if one == first)
+        yield _alignment(
+            options, _datasets(options)[0], first, languages=others, poolings=_weighted(options)
         )
 
 
 def _picture(options: Options) -> Iterator[Grid]:
     """Figure 1: pairs of one language in two dimensions, at the middle layer."""
-    languages = _languages(options)
+    languages = options.chosen_languages
     first = (PICTURED,) if PICTURED in languages or "all" in languages else ()
     for dataset, pivot in list(_texts(options))[-1:]:
-        yield AlignmentGrid(
+        yield _alignment(
+            options,
+            dataset,
+            pivot,
             table="points",
-            dataset=dataset,
             languages=tuple(dict.fromkeys((*first, *languages))),
-            pivot=pivot,
-            pairs=options.pair_count,
             measures=tuple(name for name in RETRIEVING if name in options.measures)
             or options.measures[:1],
             poolings=_weighted(options),
             layers=options.layers[:1] or None,
-            switches=options.switches,
             method="tsne",
         )
 
@@ -191,10 +170,29 @@ def _picture(options: Options) -> Iterator[Grid]:
 def _robustness(options: Options) -> Iterator[Grid]:
     """Chance, sampling, hubs and duplicates (no table of the paper)."""
     nearest = tuple(name for name in MEASURES if MEASURES[name].score == "mutual_nearest")
-    for grid in _scores(options):
-        assert isinstance(grid, AlignmentGrid)
+    for dataset, pivot in _texts(options):
         measures = _those(options, nearest, part="robustness")
-        yield replace(grid, table="robustness", measures=measures, poolings=_weighted(options))
+        yield _alignment(
+            options,
+            dataset,
+            pivot,
+            table="robustness",
+            measures=measures,
+            poolings=_weighted(options),
+        )
+
+
+def _alignment(options: Options, dataset: str, pivot: str, **changes: Any) -> AlignmentGrid:
+    """A grid as the options ask for it, but for the changes of a part."""
+    usual: dict[str, Any] = {
+        "languages": options.chosen_languages,
+        "pairs": options.pair_count,
+        "measures": options.measures,
+        "poolings": _poolings(options),
+        "layers": options.layers or None,
+        "switches": options.switches,
+    }
+    return AlignmentGrid(dataset=dataset, pivot=pivot, **usual | changes)
 
 
 def _transfer(options: Options) -> Iterator[Grid]:
@@ -209,8 +207,8 @@ def _transfer(options: Options) -> Iterator[Grid]:
         yield TransferGrid(
             benchmark=asked,
             train=train,
-            train_language=_pivots(options)[0],
-            languages=_with_pivot(options),
+            train_language=(*options.pivots, PIVOT)[0],
+            languages=options.with_pivots(PIVOT),
             limit=options.limit,
             how=options.how,
         )
@@ -222,7 +220,7 @@ def _translation(options: Options) -> Iterator[Grid]:
         yield GenerationGrid(
             benchmark=dataset,
             task="translation",
-            languages=_languages(options),
+            languages=options.chosen_languages,
             pivot=pivot,
             limit=options.pair_count,
         )
@@ -249,7 +247,7 @@ def _choices(options: Options) -> Iterator[ChoiceGrid]:
         shots = None if options.fewshot is None else f"{options.fewshot}-shot"
         yield ChoiceGrid(
             benchmark=benchmark,
-            languages=_with_pivot(options),
+            languages=options.with_pivots(PIVOT),
             limit=options.limit,
             prompt=shots if harness else options.prompt,
             asking=options.asking,
@@ -281,27 +279,11 @@ def _datasets(options: Options) -> tuple[str, ...]:
     return options.parallels or ("flores200",)
 
 
-def _pivots(options: Options) -> tuple[str, ...]:
-    return options.pivots or (PIVOT,)
-
-
 def _texts(options: Options) -> Iterator[tuple[str, str]]:
     """Every parallel text with every pivot."""
     for dataset in _datasets(options):
         pivots = PAPER_PIVOTS.get(dataset, (PIVOT,)) if options.paper else (PIVOT,)
         yield from ((dataset, pivot) for pivot in options.pivots or pivots)
-
-
-def _languages(options: Options) -> tuple[str, ...]:
-    return options.languages or ("all",)
-
-
-def _with_pivot(options: Options) -> tuple[str, ...]:
-    """The languages of a benchmark: those of the scores, and the pivots."""
-    languages = _languages(options)
-    if "all" in languages:
-        return languages
-    return tuple(dict.fromkeys((*_pivots(options), *languages)))
 
 
 def _those(options: Options, able: tuple[str, ...], *, part: str) -> tuple[str, ...]:

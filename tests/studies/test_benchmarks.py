@@ -11,8 +11,9 @@ import pytest
 from studies import benchmarks, rows
 from studies.benchmarks import BENCHMARKS
 from studies.languages import flores_style
+from studies.parallel_items import check_parallel
 from studies.prompts import connector
-from studies.row_parsers import Parts
+from studies.row_parsers import RawQuestion
 from studies.rows import Source
 from studies.spec import Row
 from studies.texts import ChoiceItem
@@ -251,12 +252,12 @@ def test_rows_that_make_no_item_are_named(
         only(tmp_path, benchmark, {**SAMPLES[benchmark], **changes})
 
 
-def one_option(row: Row) -> Parts:
-    return Parts(fields={"premise": "a", "hypothesis": "b"}, options=("True",), gold=0)
+def one_option(row: Row) -> RawQuestion:
+    return RawQuestion(fields={"premise": "a", "hypothesis": "b"}, options=("True",), gold=0)
 
 
-def no_text(row: Row) -> Parts:
-    return Parts(fields={"premise": "a", "hypothesis": "b"}, options=("True", " "), gold=0)
+def no_text(row: Row) -> RawQuestion:
+    return RawQuestion(fields={"premise": "a", "hypothesis": "b"}, options=("True", " "), gold=0)
 
 
 def test_a_new_benchmark_with_bad_options_is_refused(
@@ -284,7 +285,7 @@ def test_requests_that_make_no_sense_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="xquad is answered by generating text, not by choosing"):
         benchmarks.load("xquad", language="eng_Latn", source=source)
     with pytest.raises(ValueError, match="xnli is answered by choosing"):
-        benchmarks.questions("xnli", language="eng_Latn", source=source)
+        benchmarks.open_questions("xnli", language="eng_Latn", source=source)
     source = write(tmp_path, "xnli/en.jsonl", [INFERENCE])
     with pytest.raises(ValueError, match="no prompt 'chat': expected one of labels"):
         benchmarks.load("xnli", language="eng_Latn", source=source, prompt="chat")
@@ -302,14 +303,15 @@ def test_limit_keeps_the_first_rows(tmp_path: Path) -> None:
 
 def test_questions_to_be_answered_by_writing(tmp_path: Path) -> None:
     source = write(tmp_path, "xquad/en.jsonl", [SPAN])
-    asked = benchmarks.questions("xquad", language="eng_Latn", source=source).questions[0]
-    assert (asked.id, asked.context, asked.answers) == ("x1", "Anna eats rice.", ("rice",))
+    asked = benchmarks.open_questions("xquad", language="eng_Latn", source=source)[0]
+    assert (asked.id, asked.question.options) == ("x1", ("rice",))
+    assert asked.question.fields["context"] == "Anna eats rice."
     source = write(tmp_path, "mgsm/en.jsonl", [SAMPLES["mgsm"]])
-    asked = benchmarks.questions("mgsm", language="eng_Latn", source=source).questions[0]
-    assert (asked.context, asked.question, asked.answers) == ("", "2 + 2?", ("4",))
+    asked = benchmarks.open_questions("mgsm", language="eng_Latn", source=source)[0]
+    assert (asked.question.fields, asked.question.options) == ({"question": "2 + 2?"}, ("4",))
     source = write(tmp_path, "xquad/en.jsonl", [{**SPAN, "answers": {"text": []}}])
     with pytest.raises(ValueError, match="line 1: answers is"):
-        benchmarks.questions("xquad", language="eng_Latn", source=source)
+        benchmarks.open_questions("xquad", language="eng_Latn", source=source)
 
 
 @pytest.mark.parametrize("suffix", ["jsonl", "parquet"])
@@ -322,7 +324,7 @@ def test_every_benchmark_loads_from_either_format(
         source = write(tmp_path, f"{benchmark}/eng_Latn.{suffix}", [SAMPLES[benchmark]])
     assert "eng_Latn" in benchmarks.languages(benchmark, source=source)
     if BENCHMARKS[benchmark].generated:
-        assert benchmarks.questions(benchmark, language="eng_Latn", source=source).questions
+        assert benchmarks.open_questions(benchmark, language="eng_Latn", source=source)
     for prompt in BENCHMARKS[benchmark].prompts:
         found = benchmarks.load(benchmark, language="eng_Latn", source=source, prompt=prompt)
         assert len(found.items[0].options) >= 2
@@ -349,9 +351,9 @@ def test_real_benchmarks_load_in_every_language(shared: Path, benchmark: str) ->
         benchmarks.load(benchmark, language=language, source=source)
         for language in benchmarks.languages(benchmark, source=source)
     ]
-    common = benchmarks.common_items(found)
-    assert (len(found), len(common.sets[0].items), common.dropped) == REAL[benchmark]
-    for item in common.sets[-1].items:
+    common = set.intersection(*({item.id for item in one.items} for one in found))
+    assert (len(found), len(common), check_parallel(found)) == REAL[benchmark]
+    for item in found[-1].items:
         assert 0 <= item.gold < len(item.options)
 
 
@@ -359,9 +361,9 @@ def test_real_benchmarks_load_in_every_language(shared: Path, benchmark: str) ->
 def test_real_questions_load_in_every_language(shared: Path, benchmark: str, count: int) -> None:
     source = Source(data_root=shared / "data")
     for language in benchmarks.languages(benchmark, source=source):
-        found = benchmarks.questions(benchmark, language=language, source=source)
-        assert len(found.questions) == count
-        assert all(each.answers for each in found.questions)
+        found = benchmarks.open_questions(benchmark, language=language, source=source)
+        assert len(found) == count
+        assert all(each.question.options for each in found)
 
 
 def test_real_causes_read_as_a_person_would_write_them(shared: Path) -> None:

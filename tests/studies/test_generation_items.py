@@ -111,7 +111,9 @@ def test_own_words_are_those_of_the_harness(shared: Path):
     for row in rows:
         language = flores_style(row["dataset"], row["lang"])
         form = OPEN[row["dataset"]]["harness"]
-        asked = open_prompts.put(form, language=language, question="<q>", context="<c>").prompt
+        asked = open_prompts.put(
+            form, language=language, fields={"question": "<q>", "context": "<c>"}
+        ).prompt
         theirs = row["doc_to_text"].replace("{{context}}", "<c>").replace("{{question}}", "<q>")
         if row["dataset"] == "mgsm":
             theirs = theirs.partition("{% else %}{{")[2].partition("}}")[0]

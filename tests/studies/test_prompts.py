@@ -160,4 +160,4 @@ def test_the_harness_asks_in_its_own_way() -> None:
             asking=Asking(instruction=False),
         )
     with pytest.raises(ValueError, match="harness/m_arc shows questions and options in"):
-        benchmarks.parts("harness/m_arc", language="deu_Latn", source=Source())
+        benchmarks.raw_questions("harness/m_arc", language="deu_Latn", source=Source())

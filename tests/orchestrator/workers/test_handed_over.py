@@ -195,7 +195,7 @@ def test_a_row_that_makes_no_question_is_one_sentence(
     (tmp_path / name).mkdir()
     write(tmp_path / name / "deu_Latn.jsonl", lines(row))
     source = Source(data_root=tmp_path)
-    read = benchmarks.load if name == "m_arc" else benchmarks.questions
+    read = benchmarks.load if name == "m_arc" else benchmarks.open_questions
     with pytest.raises(ValueError, match=sentence):
         read(name, language="deu_Latn", source=source)
 
