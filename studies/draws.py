@@ -6,6 +6,7 @@ them that it holds too.
 """
 
 from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -13,7 +14,7 @@ from studies import benchmarks, harness
 from studies.prompt_options import Asking
 from studies.rows import Source
 from studies.spec import digest
-from studies.texts import ChoiceItem, ChoiceSet
+from studies.texts import Bitext, ChoiceItem, ChoiceSet
 
 SMALLEST = 2  # one pair has no mean to speak of
 
@@ -23,11 +24,22 @@ Files = tuple[tuple[str, int, int], ...]
 KEPT = 128
 
 
-class Pair(NamedTuple):
-    """A question in the pivot and in another language."""
+Sides = tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]
 
-    pivot: ChoiceItem
-    own: ChoiceItem
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Questions:
+    """A benchmark's questions in a prompt, and how many of the pivot's a seed draws.
+
+    `limit` looks at the first rows only, in every language; `prompt` None is the benchmark's own.
+    """
+
+    benchmark: str
+    prompt: str | None = None
+    asking: Asking = field(default_factory=Asking)
+    limit: int | None = None
+    sample: int = 50
+    seed: int = 0
 
 
 class Draw(NamedTuple):
@@ -38,20 +50,21 @@ class Draw(NamedTuple):
     ids: frozenset[str]
     seed: int
 
-    def pairs(self) -> tuple[Pair, ...]:
-        """The drawn questions that the language has too, in the pivot's order.
+    def sides(self) -> Sides:
+        """Ids, the pivot's prompts and the language's: the drawn questions that it has too.
 
-        One with other options or another right answer there is not the same question.
+        They are in the pivot's order. One with other options or another right answer there is not
+        the same question.
 
         Raises:
             ValueError: there are fewer than 2.
         """
         table = {item.id: item for item in self.own.items}
-        found = tuple(
-            Pair(item, table[item.id])
+        found = [
+            (item.id, item.context, table[item.id].context)
             for item in self.pivot.items
             if item.id in self.ids and item.id in table and _same(item, table[item.id])
-        )
+        ]
         if len(found) < SMALLEST:
             raise ValueError(
                 f"{self.own.benchmark}: of the {len(self.ids)} items drawn in "
@@ -59,37 +72,38 @@ class Draw(NamedTuple):
                 f"and the same right answer; expected at least {SMALLEST}: draw more with a larger "
                 "sample, or leave this language out"
             )
-        return found
+        ids, toward, away = zip(*found, strict=True)
+        return ids, toward, away
+
+    def bitext(self) -> Bitext:
+        """The drawn questions as parallel text, whose states at the last token are compared as
+        those of parallel sentences are (arXiv 2505.13141, Figure 3 and its later version).
+        """
+        ids, pivot_texts, texts = self.sides()
+        return Bitext(
+            dataset=f"questions/{self.own.benchmark}",
+            language=self.own.language,
+            pivot=self.pivot.language,
+            ids=ids,
+            pivot_texts=pivot_texts,
+            texts=texts,
+            commit=self.own.commit,
+            chat=self.own.chat,
+        )
 
 
-def draw(
-    benchmark: str,
-    *,
-    language: str,
-    pivot: str,
-    source: Source,
-    limit: int | None,
-    prompt: str | None,
-    asking: Asking,
-    sample: int,
-    seed: int,
-) -> Draw:
-    """The items of a language and its pivot, and which of them a seed takes.
-
-    Args:
-        limit: look at the first rows only, in both languages; None looks at all.
-        prompt: the name of one of the benchmark's prompts; None is its default.
-        sample: how many of the pivot's items to take; all of them, if there are fewer.
+def draw(questions: Questions, *, language: str, pivot: str, source: Source) -> Draw:
+    """The items of a language and its pivot, and which of them the seed takes.
 
     Raises:
         ValueError: `sample` is not at least 1, or the benchmark cannot be loaded.
     """
-    files = _files(benchmark, source=source)
-    own, its_pivot = (
-        _kept(benchmark, name, source, limit, prompt, asking, files) for name in (language, pivot)
-    )
-    ids = drawn((item.id for item in its_pivot.items), sample=sample, seed=seed)
-    return Draw(own, its_pivot, ids, seed)
+    everything = replace(questions, sample=0, seed=0)
+    files = _files(questions.benchmark, source=source)
+    own, its_pivot = (_kept(everything, name, source, files) for name in (language, pivot))
+    ids = (item.id for item in its_pivot.items)
+    taken = drawn(ids, sample=questions.sample, seed=questions.seed)
+    return Draw(own, its_pivot, taken, questions.seed)
 
 
 def drawn(ids: Iterable[str], *, sample: int, seed: int) -> frozenset[str]:
@@ -113,18 +127,15 @@ def _same(one: ChoiceItem, other: ChoiceItem) -> bool:
 
 
 @lru_cache(maxsize=KEPT)
-def _kept(
-    benchmark: str,
-    language: str,
-    source: Source,
-    limit: int | None,
-    prompt: str | None,
-    asking: Asking,
-    _unchanged: Files,
-) -> ChoiceSet:
+def _kept(asked: Questions, language: str, source: Source, _unchanged: Files) -> ChoiceSet:
     """The items as they were read, for as long as the files are the same."""
     return benchmarks.load(
-        benchmark, language=language, source=source, limit=limit, prompt=prompt, asking=asking
+        asked.benchmark,
+        language=language,
+        source=source,
+        limit=asked.limit,
+        prompt=asked.prompt,
+        asking=asked.asking,
     )
 
 

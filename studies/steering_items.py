@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from studies.draws import SMALLEST, Draw, ordered
+from studies.draws import SMALLEST, Draw, Sides, ordered
 from studies.prompt_options import Chat
 from studies.texts import ChoiceSet, Content
 
@@ -59,7 +59,7 @@ def vector_set(found: Draw) -> VectorSet:
         ValueError: there are fewer than 2 pairs.
     """
     own, pivot = found.own, found.pivot
-    ids, toward, away = _halves(found) if own.language == pivot.language else _sides(found)
+    ids, toward, away = _halves(found) if own.language == pivot.language else found.sides()
     return VectorSet(
         benchmark=own.benchmark,
         language=own.language,
@@ -89,19 +89,6 @@ def held_out(found: Draw) -> ChoiceSet:
             "a smaller sample, or raise the limit"
         )
     return replace(own, items=left, seed=found.seed)
-
-
-Sides = tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]
-
-
-def _sides(found: Draw) -> Sides:
-    """Ids, the pivot's prompts and the language's."""
-    pairs = found.pairs()
-    return (
-        tuple(pair.own.id for pair in pairs),
-        tuple(pair.pivot.context for pair in pairs),
-        tuple(pair.own.context for pair in pairs),
-    )
 
 
 def _halves(found: Draw) -> Sides:

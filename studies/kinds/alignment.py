@@ -6,12 +6,12 @@ from functools import lru_cache
 from itertools import groupby, product
 from typing import Literal
 
-from studies import parallel_text, question_texts
+from studies import parallel_text
+from studies.draws import Questions, draw
 from studies.inputs import Inputs, named
 from studies.layers import Layers, named_layers
 from studies.measures import NEURONXA, Measure, normed, resolve
 from studies.prompt_options import Asking
-from studies.question_texts import Questions
 from studies.rows import Source
 from studies.spec import POOLINGS, Cells, ModelFacts, Point, Pooling, Switches, digest
 from studies.study import Draft, Grid
@@ -267,9 +267,7 @@ class AlignmentGrid(Grid):
 
     def _bitext(self, language: str, *, source: Source) -> Bitext:
         if self.questions:
-            return question_texts.bitext(
-                self.questions, language=language, pivot=self.pivot, source=source
-            )
+            return draw(self.questions, language=language, pivot=self.pivot, source=source).bitext()
         return parallel_text.load(
             self.dataset,
             language=language,

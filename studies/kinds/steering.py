@@ -9,7 +9,7 @@ from functools import partial
 from typing import Literal, NamedTuple, get_args
 
 from studies import benchmarks, steering_items
-from studies.draws import Draw, draw
+from studies.draws import Draw, Questions, draw
 from studies.inputs import Inputs
 from studies.kinds import vectors
 from studies.layers import Layers, layers_asked
@@ -145,17 +145,15 @@ class _OneDraw(NamedTuple):
     def _drawn(self, language: str, *, benchmark: str | None = None) -> Draw:
         """What the seed draws of a benchmark for one language."""
         grid = self.grid
-        return draw(
-            benchmark or grid.benchmark,
-            language=language,
-            pivot=grid.pivot,
-            source=self.inputs.source,
+        questions = Questions(
+            benchmark=benchmark or grid.benchmark,
             limit=grid.limit,
             prompt=grid.prompt,
             asking=grid.asking,
             sample=grid.sample,
             seed=self.seed,
         )
+        return draw(questions, language=language, pivot=grid.pivot, source=self.inputs.source)
 
     def _of_others(self) -> dict[str, VectorSet]:
         """For every language the vectors of the first other benchmark that has it and the pivot.

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 
 from studies import miniworld
 from studies.benchmarks import BENCHMARKS, OWN
+from studies.draws import Questions
 from studies.flags import flag, shown
 from studies.kinds.alignment import AlignmentGrid
 from studies.kinds.choices import ChoiceGrid
@@ -19,7 +20,6 @@ from studies.kinds.steering import CONTROLS, Control, SteeringGrid
 from studies.layers import Layers
 from studies.options import Common, PaperOptions
 from studies.prompt_options import Lens, Steering
-from studies.question_texts import Questions
 from studies.study import Grid, Study
 
 NAME = "latent-process"

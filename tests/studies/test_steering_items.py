@@ -5,10 +5,9 @@ from random import Random
 
 import pytest
 
-from studies import question_texts, steering_items
-from studies.draws import draw, drawn, ordered
+from studies import benchmarks, steering_items
+from studies.draws import Draw, Questions, draw, drawn, ordered
 from studies.prompt_options import Asking, Chat
-from studies.question_texts import Questions
 from studies.rows import Source
 from studies.spec import Row
 from studies.steering_items import VectorSet
@@ -20,17 +19,18 @@ LANGUAGES = ("eng_Latn", "deu_Latn", "fra_Latn", "zho_Hans")
 ENG, DEU = LANGUAGES[:2]
 
 
-def settings(source: Source, **more: object) -> dict[str, object]:
-    usual = {"language": DEU, "pivot": ENG, "limit": None, "prompt": "latent", "asking": Asking()}
-    return {**usual, "source": source, "sample": 4, "seed": 0, **more}
+def drawn_of(source: Source, *, language: str = DEU, pivot: str = ENG, **more: object) -> Draw:
+    usual: dict[str, object] = {"benchmark": "m_arc", "prompt": "latent", "sample": 4}
+    questions = Questions(**usual | more)
+    return draw(questions, language=language, pivot=pivot, source=source)
 
 
-def vectors(source: Source, *, benchmark: str = "m_arc", **more: object) -> VectorSet:
-    return steering_items.vector_set(draw(benchmark, **settings(source, **more)))
+def vectors(source: Source, **more: object) -> VectorSet:
+    return steering_items.vector_set(drawn_of(source, **more))
 
 
-def held_out(source: Source, *, benchmark: str = "m_arc", **more: object) -> ChoiceSet:
-    return steering_items.held_out(draw(benchmark, **settings(source, **more)))
+def held_out(source: Source, **more: object) -> ChoiceSet:
+    return steering_items.held_out(drawn_of(source, **more))
 
 
 def world(
@@ -164,22 +164,20 @@ def test_drawn_questions_are_parallel_text(tmp_path: Path) -> None:
     ids = [f"q{k}" for k in range(30)]
     source = world(tmp_path, {ENG: ids, DEU: [*reversed(ids[4:])], "fra_Latn": ids})
     questions = Questions(benchmark="m_arc", prompt="latent", sample=12, seed=7)
-    found = question_texts.bitext(questions, language=DEU, pivot=ENG, source=source)
+    found = draw(questions, language=DEU, pivot=ENG, source=source).bitext()
     expected = [id for id in ids if id in drawn(ids, sample=12, seed=7)]
     assert found.ids == tuple(id for id in expected if id in ids[4:])
     assert (found.dataset, found.language, found.pivot) == ("questions/m_arc", DEU, ENG)
     assert found.chat is None
     pairs = vectors(source, sample=12, seed=7)
     assert (found.pivot_texts, found.texts) == (pairs.toward, pairs.away)
-    whole = question_texts.bitext(questions, language="fra_Latn", pivot=ENG, source=source)
+    whole = draw(questions, language="fra_Latn", pivot=ENG, source=source).bitext()
     assert whole.ids == tuple(expected)
     chat = Questions(benchmark="m_arc", asking=Asking(chat_template=True, system="Hi"))
-    assert question_texts.bitext(chat, language=DEU, pivot=ENG, source=source).chat == Chat(
-        system="Hi"
-    )
-    same = question_texts.bitext(questions, language=ENG, pivot=ENG, source=source)
+    found = draw(chat, language=DEU, pivot=ENG, source=source).bitext()
+    assert found.chat == Chat(system="Hi")
+    same = draw(questions, language=ENG, pivot=ENG, source=source).bitext()
     assert same.texts == same.pivot_texts
-    assert question_texts.languages(questions, source=source) == (DEU, ENG, "fra_Latn")
 
 
 def test_the_miniworld_can_be_steered() -> None:
@@ -193,7 +191,7 @@ def test_the_miniworld_can_be_steered() -> None:
 def test_real_languages_share_what_is_drawn(shared: Path) -> None:
     source = Source(data_root=shared / "data")
     for benchmark in ("belebele", "global_mmlu_lite", "m_arc"):
-        for language in question_texts.languages(Questions(benchmark=benchmark), source=source):
+        for language in benchmarks.languages(benchmark, source=source):
             if language == ENG:
                 continue
             given = {"benchmark": benchmark, "language": language, "sample": 50, "seed": 1}
