@@ -22,6 +22,7 @@ import typer
 from rich.console import Console
 
 from analysis.storage.folder import Folder
+from analysis.storage.record import ERRORS_FILE
 from analysis.storage.redact import redact
 from orchestrator import (
     as_json,
@@ -306,7 +307,7 @@ def _compute(planned: plans.Plan, asked: Request, *, store: Store) -> int:
     except (KeyboardInterrupt, signals.Interrupted):
         console.print("interrupted: what was computed is kept; the same command continues")
         raise typer.Exit(INTERRUPTED) from None
-    progress.show_outcome(outcome, errors=store.errors_address, console=console)
+    progress.show_outcome(outcome, errors=store.files.text(ERRORS_FILE), console=console)
     return outcome.failed
 
 

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from orchestrator.sites import OneModel
-from studies.flags import MODELS, flag
+from studies.flags import flag, model_flag
 from studies.values import once
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 class Benching(OneModel):
     """What is measured, and how often."""
 
-    model_name: str | None = flag("Folder or hub id.", "--model", "-m", panel=MODELS)
+    model_name: str | None = model_flag("Folder or hub id.", "--model", "-m")
     shape: str = flag(
         "Random weights of this shape, where no --model is given.", default="llama-68m"
     )

@@ -55,7 +55,7 @@ def complete(
     take it.
     """
     plan = build(done)
-    while plan.there and (lost := plan.there - store.sound_artifacts(plan.there)):
+    while plan.there and (lost := plan.there - store.artifact_files.sound(plan.there)):
         tell(
             f"{len(lost)} artifacts that other cells take are missing or damaged in "
             f"{store.address}: the cells that make them are computed again"
@@ -82,7 +82,7 @@ def refuse(plan: Plan, *, store: Store, allow_truncation: bool = False) -> None:
         )
     store.admit(plan.study.name, settings=dict(plan.study.settings), pins=plan.pins)
     with writing(store.address):
-        store.check_room(result_bytes(plan))
+        store.files.check_room(result_bytes(plan))
 
 
 def wanted(plan: Plan, *, device: str, workers: int | None) -> list[float]:

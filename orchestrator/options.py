@@ -6,7 +6,7 @@ None of it bears identity.
 from dataclasses import dataclass
 from pathlib import Path
 
-from studies.flags import WHERE, Options, flag
+from studies.flags import Options, flag, where_flag
 from studies.rows import Source
 
 
@@ -14,11 +14,10 @@ from studies.rows import Source
 class Device(Options):
     """What computes."""
 
-    device: str = flag(
+    device: str = where_flag(
         "What computes, such as --device cuda:1: auto, cpu, cuda, cuda:N, or spread, one model "
         "over all GPUs.",
         default="auto",
-        panel=WHERE,
         suggested=lambda: ("auto", "cpu", "cuda", "spread"),
     )
 
@@ -27,39 +26,30 @@ class Device(Options):
 class Where(Device):
     """Where data and results lie, and what computes."""
 
-    data_root: Path | None = flag(
-        "Read DIR/<benchmark>/<language>.jsonl in place of the hub, such as --data-root data.",
-        panel=WHERE,
+    data_root: Path | None = where_flag(
+        "Read DIR/<benchmark>/<language>.jsonl in place of the hub, such as --data-root data."
     )
-    out: str | None = flag(
-        "Folder of the run, or s3://bucket/run, such as --out runs/first.",
-        panel=WHERE,
-        shown="runs/RECIPE",
+    out: str | None = where_flag(
+        "Folder of the run, or s3://bucket/run, such as --out runs/first.", shown="runs/RECIPE"
     )
-    cluster: str = flag(
+    cluster: str = where_flag(
         "Where it runs, such as --cluster inline. local: Ray on this machine; inline: this "
         "process; auto, host:port or ray://host:port: a Ray cluster that is running.",
         default="local",
-        panel=WHERE,
         suggested=lambda: ("local", "inline", "auto"),
     )
-    workers: int | None = flag(
+    workers: int | None = where_flag(
         "Processes that work at the same time, at most, such as --workers 2.",
-        panel=WHERE,
         least=1,
         shown="as GPUs or cores allow",
     )
-    allow_truncation: bool = flag(
-        "Cut texts that exceed the model's context.", default=False, panel=WHERE
+    allow_truncation: bool = where_flag("Cut texts that exceed the model's context.", default=False)
+    retry_errors: bool = where_flag("Compute cells again that failed before.", default=False)
+    verify: bool = where_flag(
+        "Check every byte of what is there; compute again what is damaged.", default=False
     )
-    retry_errors: bool = flag("Compute cells again that failed before.", default=False, panel=WHERE)
-    verify: bool = flag(
-        "Check every byte of what is there; compute again what is damaged.",
-        default=False,
-        panel=WHERE,
-    )
-    skip_bad_models: bool = flag(
-        "Leave out models that cannot be used, and say so.", default=False, panel=WHERE
+    skip_bad_models: bool = where_flag(
+        "Leave out models that cannot be used, and say so.", default=False
     )
 
     @property
@@ -72,8 +62,8 @@ class Where(Device):
 class Running(Where):
     """What `run` and `demo` take beside the study's own flags."""
 
-    dry_run: bool = flag("Show the plan and stop.", default=False, panel=WHERE)
-    report: bool = flag("Write the report when the cells are done.", default=True, panel=WHERE)
+    dry_run: bool = where_flag("Show the plan and stop.", default=False)
+    report: bool = where_flag("Write the report when the cells are done.", default=True)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -37,10 +37,10 @@ def write_or_show(store: Store, *, console: Console, changed: bool) -> None:
 def write_in(store: Store, *, console: Console) -> Written:
     """Write a run's report into the run, by way of this machine where the run lies elsewhere."""
     if store.files.is_local:
-        return write((store.root,), out=store.root / "report", console=console)
+        return write((store.files.local,), out=store.files.local / "report", console=console)
     with tempfile.TemporaryDirectory() as folder:
-        written = write((store.where,), out=Path(folder), console=console)
-        store.copy_in(Path(folder), to="report")
+        written = write((store.files.where,), out=Path(folder), console=console)
+        store.files.copy_in(Path(folder), to="report")
     console.print(f"report: copied to {store.files.text(f'report/{PAGE}')}")
     return Written(store.files.text("report"), written.files)
 

@@ -65,7 +65,7 @@ def lines(
                 "`item` of its rows"
             )
         found = examples.worded(found, wordings=_wordings(_recorded(manifest)))
-    answers = example_answers.answers(read.rows([store.where]), found)
+    answers = example_answers.answers(read.rows([store.files.where]), found)
     for record in found:
         for one in record["items"]:
             yield from _text(record, one)
@@ -167,7 +167,9 @@ def _of_key(store: Store, key: str) -> tuple[str, str]:
     found: set[tuple[str, str]] = set()
     for name, table in tables().items():
         column = "benchmark" if "benchmark" in table.types else "dataset"
-        for shard in read.shards([store.where], name=name, columns=["key", column, "language"]):
+        for shard in read.shards(
+            [store.files.where], name=name, columns=["key", column, "language"]
+        ):
             own = shard.filter(pc.starts_with(shard["key"], key))
             places = own.group_by([column, "language"]).aggregate([])
             found |= {(str(row[column]), str(row["language"])) for row in places.to_pylist()}

@@ -16,7 +16,7 @@ a flag without a value, and a dataclass for a flag that takes NAME=VALUE for eac
 import types
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass, replace
-from functools import cache
+from functools import cache, partial
 from math import inf
 from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -66,6 +66,12 @@ class Flag:
 def flag(help: str, *names: str, default: Any = None, **more: Any) -> Any:
     """A field of an options dataclass; `more` are attributes of `Flag`."""
     return field(default=default, metadata={"flag": Flag(help=help, names=names, **more)})
+
+
+# Flags in the other groups that help shows them in.
+model_flag, writing_flag, where_flag = (
+    partial(flag, panel=panel) for panel in (MODELS, WRITING, WHERE)
+)
 
 
 def shown(words: str, *, default: Any = ()) -> Any:

@@ -11,7 +11,7 @@ from typing import Literal
 from studies import languages as codes
 from studies import miniworld
 from studies.benchmarks import BENCHMARKS
-from studies.flags import MODELS, Options, flag
+from studies.flags import Options, flag, model_flag
 from studies.parallel_text import PARALLEL_TEXTS
 from studies.prompt_options import Asking
 from studies.spec import Dtype, Model, Quantisation, Switches
@@ -42,23 +42,19 @@ def known_languages_or_all(texts: Sequence[str], flag: str) -> tuple[str, ...]:
 class Named(Options):
     """Which models a study is about."""
 
-    models: tuple[str, ...] = flag(
+    models: tuple[str, ...] = model_flag(
         "Folder or hub id, or ID@REVISION, such as --model Qwen/Qwen2.5-7B. Repeatable.",
         "--model",
         "-m",
         default=(),
-        panel=MODELS,
         read=paths_listed,
     )
-    adapter: str | None = flag(
+    adapter: str | None = model_flag(
         "Folder or hub id of a LoRA or a similar adapter to merge into the one --model, such as "
-        "--adapter ./lora.",
-        panel=MODELS,
+        "--adapter ./lora."
     )
-    quantise: Quantisation | None = flag(
-        "Pack the weights of linear layers, such as --quantise 8bit.",
-        panel=MODELS,
-        noun="quantisation",
+    quantise: Quantisation | None = model_flag(
+        "Pack the weights of linear layers, such as --quantise 8bit.", noun="quantisation"
     )
 
 
@@ -66,14 +62,12 @@ class Named(Options):
 class Loading(Options):
     """How a model's files are opened."""
 
-    dtype: Dtype = flag(
-        "Number format of the weights, such as --dtype bfloat16.", default="float32", panel=MODELS
+    dtype: Dtype = model_flag(
+        "Number format of the weights, such as --dtype bfloat16.", default="float32"
     )
-    trust_remote_code: bool = flag("Run the model's own Python code.", default=False, panel=MODELS)
-    allow_odd_weights: bool = flag(
-        "Take weights that the architecture has no place for, or that are all zero.",
-        default=False,
-        panel=MODELS,
+    trust_remote_code: bool = model_flag("Run the model's own Python code.", default=False)
+    allow_odd_weights: bool = model_flag(
+        "Take weights that the architecture has no place for, or that are all zero.", default=False
     )
 
     def model(self, name: str) -> Model:

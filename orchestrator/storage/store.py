@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from analysis.storage.folder import Entry, StorageError
-from analysis.storage.record import ERRORS_FILE, ERRORS_FOLDER, NAME, TABLES, Record
+from analysis.storage.record import ERRORS_FOLDER, NAME, TABLES, Record
 from orchestrator.storage import compaction, manifest
 from orchestrator.storage.artifacts import FOLDER as ARTIFACTS
 from orchestrator.storage.artifacts import Artifacts
@@ -46,32 +46,13 @@ class Store:
         """
         self.files = Files(root)
         self._shards = Shards(self.files, tables)
-        self._artifacts = Artifacts(self.files)
+        self.artifact_files = Artifacts(self.files)
         self._lease: Lease | None = None
 
     @property
     def address(self) -> str:
         """Where the store lies, as people read it."""
         return self.files.address
-
-    @property
-    def where(self) -> str:
-        """Where the store lies, with all that opens it (`analysis.read` takes it); not for show."""
-        return self.files.where
-
-    @property
-    def root(self) -> Path:
-        """The folder of a store on this machine; one elsewhere has only an `address`.
-
-        Raises:
-            ValueError: the store lies in an object store.
-        """
-        return self.files.local
-
-    @property
-    def errors_address(self) -> str:
-        """Where the failed cells lie whenever no run goes on, as people read it."""
-        return self.files.text(ERRORS_FILE)
 
     @property
     def quarantined(self) -> list[str]:
@@ -125,10 +106,6 @@ class Store:
         """
         manifest.admit(self.files, study, settings=settings, pins=pins)
 
-    def check_room(self, needed: int) -> None:
-        """Refuse a place that cannot be written, or a disk with fewer free bytes than `needed`."""
-        self.files.check_room(needed)
-
     def keys(self, *, verify: bool = False) -> set[str]:
         """The keys of all cells that are done; `quarantined` then tells of damaged shards.
 
@@ -139,8 +116,8 @@ class Store:
         for rows in self._scan(self._shards.listed, columns=["key"], whole=verify):
             found.update(rows["key"].to_pylist())
         if verify:
-            made = self._artifacts.keys()
-            found -= made - self._artifacts.sound(made)
+            made = self.artifact_files.keys()
+            found -= made - self.artifact_files.sound(made)
         return found
 
     def failed(self) -> set[str]:
@@ -240,7 +217,7 @@ class Store:
             if not free:
                 who = holder(self.files) or "another process of this machine"
                 raise ValueError(refusal(self.files, who))
-            lease = Lease(Files(self.where))
+            lease = Lease(Files(self.files.where))
             lease.acquire()
             self._lease, self.files.guard = lease, lease.check
             self._shards.owned = True
@@ -290,19 +267,11 @@ class Store:
 
     def write_artifact(self, key: str, data: bytes) -> None:
         """Keep a tensor file that others need, under the key of the cell that made it."""
-        self._artifacts.write(key, data)
+        self.artifact_files.write(key, data)
 
     def artifacts(self, keys: Iterable[str]) -> dict[str, bytes]:
         """Those of the keys that have an artifact."""
-        return self._artifacts.some(keys)
-
-    def sound_artifacts(self, keys: Iterable[str]) -> set[str]:
-        """Those of the keys that have an artifact whose bytes are those that were written."""
-        return self._artifacts.sound(keys)
-
-    def copy_in(self, folder: Path, *, to: str) -> None:
-        """Put a folder of this machine, such as a report, under a name in the store."""
-        self.files.copy_in(folder, to=to)
+        return self.artifact_files.some(keys)
 
     def _scan(
         self,

@@ -58,29 +58,26 @@ def _find(name: str) -> Adapter:
         if not weights.is_file():
             raise ValueError(f"adapter {name!r} has no weights: expected {WEIGHTS}{unread(path)}")
         tensors_in(weights)
-        return Adapter(
-            name=path.resolve().name,
-            folder=str(path.resolve()),
-            commit="",
-            weights=digest([file_hash(path / ADAPTER_CONFIG), file_hash(weights)]),
-            files=path,
-            has_tokenizer=_has_tokenizer(path, name=name),
-        )
-    identifier, _, revision = name.partition("@")
-    if identifier.count("/") != 1 or name.startswith((".", "/", "~")):
-        raise ValueError(
-            f"unknown adapter {name!r}: expected a folder that exists, or a hub id such as "
-            "'org/llama-lora', ID or ID@REVISION"
-        )
-    copy = _snapshot(identifier, revision or None)
-    _check(copy, name=name)
+        place, whole = str(path.resolve()), path.resolve().name
+        hashed, commit = digest([file_hash(path / ADAPTER_CONFIG), file_hash(weights)]), ""
+    else:
+        place, _, revision = name.partition("@")
+        if place.count("/") != 1 or name.startswith((".", "/", "~")):
+            raise ValueError(
+                f"unknown adapter {name!r}: expected a folder that exists, or a hub id such as "
+                "'org/llama-lora', ID or ID@REVISION"
+            )
+        path = _snapshot(place, revision or None)
+        _check(path, name=name)
+        commit, whole = path.name, name
+        hashed = f"commit:{commit}"
     return Adapter(
-        name=name,
-        folder=identifier,
-        commit=copy.name,
-        weights=f"commit:{copy.name}",
-        files=copy,
-        has_tokenizer=_has_tokenizer(copy, name=name),
+        name=whole,
+        folder=place,
+        commit=commit,
+        weights=hashed,
+        files=path,
+        has_tokenizer=_has_tokenizer(path, name=name),
     )
 
 

@@ -9,6 +9,7 @@ import os
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from studies import miniworld
 from studies.models.adapter import find_adapter
@@ -23,7 +24,13 @@ from studies.models.config import (
     shape,
 )
 from studies.models.files import GENERATION, choose, end_tokens
-from studies.models.folder import hashes, small_files, small_snapshot, tokenizer_hash
+from studies.models.folder import (
+    Hashes,
+    hashes,
+    small_files,
+    small_snapshot,
+    tokenizer_hash,
+)
 from studies.models.tokenizer import refuse_broken_tokenizer
 from studies.models.weights import (
     SINGLE,
@@ -156,26 +163,11 @@ def _refuse_settings(folder: Path) -> None:
 def _local_facts(model: Model, folder: Path, *, name: str) -> ModelFacts:
     """Facts from files on this machine."""
     _, sizes = _read(folder, model, where=str(folder))
-    size = _bytes(count_weights(folder), model)  # headers first: a damaged file is not hashed
+    numbers = count_weights(folder)  # headers first: a damaged file is not hashed
     _refuse_settings(folder)
     hashed = hashes(folder, weight_files(folder), model)
-    return ModelFacts(
-        name=name,
-        revision=model.revision or "main",
-        folder=str(folder.resolve()),
-        weights=hashed.weights,
-        tokenizer=hashed.tokenizer,
-        code=hashed.code,
-        ends=end_tokens(folder),
-        dtype=model.dtype,
-        layers=sizes.layers,
-        width=sizes.width,
-        neurons=sizes.neurons,
-        context=sizes.context,
-        bytes=size,
-        trust_remote_code=model.trust_remote_code,
-        allow_odd_weights=model.allow_odd_weights,
-    )
+    place = str(folder.resolve())
+    return _as_asked(model, folder, sizes, hashed, numbers, name=name, folder=place)
 
 
 def _hub_facts(model: Model) -> ModelFacts:
@@ -187,32 +179,39 @@ def _hub_facts(model: Model) -> ModelFacts:
     folder = small_snapshot(model.id, model.revision, trust_remote_code=trusted)
     config, sizes = _read(folder, model, where=model.id)
     _refuse_settings(folder)
-    chosen = choose(folder, trust_remote_code=trusted, where=model.id)
+    code = choose(folder, trust_remote_code=trusted, where=model.id).code
+    commit = f"commit:{folder.name}"
+    hashed = Hashes(commit, commit, commit if code else "")
+    numbers = _hub_numbers(folder, config, sizes, where=model.id)
+    place = {"folder": model.id, "commit": folder.name}
+    return _as_asked(model, folder, sizes, hashed, numbers, name=model.id, **place)
+
+
+def _as_asked(
+    model: Model,
+    files: Path,
+    sizes: Shape,
+    hashed: Hashes,
+    numbers: Numbers | int,
+    **known: Any,
+) -> ModelFacts:
+    """The facts of a model whose small `files` lie in a folder, opened as it is asked for."""
+    if isinstance(numbers, Numbers):
+        numbers = numbers.bytes(dtype=model.dtype, quantisation=model.quantisation)
     return ModelFacts(
-        name=model.id,
+        **known,
         revision=model.revision or "main",
-        folder=model.id,
-        commit=folder.name,
-        weights=f"commit:{folder.name}",
-        tokenizer=f"commit:{folder.name}",
-        code=f"commit:{folder.name}" if chosen.code else "",
-        ends=end_tokens(folder),
+        **hashed._asdict(),
+        ends=end_tokens(files),
         dtype=model.dtype,
         layers=sizes.layers,
         width=sizes.width,
         neurons=sizes.neurons,
         context=sizes.context,
-        bytes=_bytes(_hub_numbers(folder, config, sizes, where=model.id), model),
+        bytes=numbers,
         trust_remote_code=model.trust_remote_code,
         allow_odd_weights=model.allow_odd_weights,
     )
-
-
-def _bytes(weights: Numbers | int, model: Model) -> int:
-    """What the weights take in memory."""
-    if isinstance(weights, int):
-        return weights
-    return weights.bytes(dtype=model.dtype, quantisation=model.quantisation)
 
 
 def _hub_numbers(folder: Path, config: Config, sizes: Shape, *, where: str) -> Numbers | int:

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import Literal
 
 from studies import generation_items
-from studies.flags import WHERE, WRITING, flag, shown
+from studies.flags import flag, shown, where_flag, writing_flag
 from studies.kinds.generation import GenerationGrid
 from studies.options import Common, ParallelOptions
 from studies.spec import Engine
@@ -35,39 +35,31 @@ class Options(ParallelOptions, Common):
     prompts: str | None = flag(
         "Prompts of your own, such as --prompts mine.jsonl (id, prompt) or mine.txt."
     )
-    temperature: float = flag(
+    temperature: float = writing_flag(
         "How texts are drawn, such as --temperature 0.7; 0 takes the most probable token.",
         default=0.0,
-        panel=WRITING,
     )
-    top_p: float | None = flag(
+    top_p: float | None = writing_flag(
         "Draw from the most probable tokens that together reach this, such as --top-p 0.9.",
         shown="1",
-        panel=WRITING,
     )
-    n: int = flag("Texts drawn for every prompt, such as --n 4.", default=1, least=1, panel=WRITING)
-    seeds: tuple[int, ...] = flag(
-        "Seed of the draw, such as --seed 1.", "--seed", default=(), shown="0", panel=WRITING
+    n: int = writing_flag("Texts drawn for every prompt, such as --n 4.", default=1, least=1)
+    seeds: tuple[int, ...] = writing_flag(
+        "Seed of the draw, such as --seed 1.", "--seed", default=(), shown="0"
     )
-    max_new_tokens: int | None = flag(
-        "Tokens of a text at most, such as --max-new-tokens 64.",
-        shown="the prompt's",
-        least=1,
-        panel=WRITING,
+    max_new_tokens: int | None = writing_flag(
+        "Tokens of a text at most, such as --max-new-tokens 64.", shown="the prompt's", least=1
     )
-    stop: tuple[str, ...] = flag(
+    stop: tuple[str, ...] = writing_flag(
         "What ends a text, such as --stop newline: newline, none, or a text. Repeatable.",
         default=(),
         shown="the prompt's",
-        panel=WRITING,
         read=once,
         suggested=lambda: ("newline", "none"),
         verbatim=True,
     )
-    engine: Literal["auto"] | Engine = flag(
-        "What writes, such as --engine hf; auto is vllm where it can, else hf.",
-        default="auto",
-        panel=WHERE,
+    engine: Literal["auto"] | Engine = where_flag(
+        "What writes, such as --engine hf; auto is vllm where it can, else hf.", default="auto"
     )
 
 

@@ -78,7 +78,7 @@ def complete(store: Store) -> tuple[Plan, list[str]]:
 
 def check(store: Store) -> None:
     """Every taker's number is twice its maker's, and the vector's length is the maker's."""
-    table = read.table([store.where], name="alignment").set_index("key")
+    table = read.table([store.files.where], name="alignment").set_index("key")
     assert set(table.index) == {unit.cells[0].key for unit in UNITS}
     for unit in UNITS:
         for key in unit.needs:
@@ -229,4 +229,6 @@ def _inline(folder: Path) -> Store:
 
 
 def values(store: Store) -> pd.DataFrame:
-    return read.table([store.where], name="alignment").sort_values("key").reset_index(drop=True)
+    return (
+        read.table([store.files.where], name="alignment").sort_values("key").reset_index(drop=True)
+    )

@@ -286,7 +286,9 @@ def test_what_may_not_be_read_is_one_sentence_and_no_damage(
         locked.chmod(0)
         if os.getuid() == 0:  # who may read everything
             os.seteuid(65534)
-        status, text = command("status", str(store.root), monkeypatch=monkeypatch, capsys=capsys)
+        status, text = command(
+            "status", str(store.files.local), monkeypatch=monkeypatch, capsys=capsys
+        )
         if what == "status.json":
             assert status == 0, "nobody runs here, so nobody asks it"
         else:

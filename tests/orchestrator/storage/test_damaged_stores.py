@@ -160,7 +160,7 @@ def test_a_spoilt_artifact_counts_as_missing(tmp_path: Path, spoil: Callable[[Pa
     store.write_artifact("cd", b"tensors of cd")
     spoil(tmp_path / "artifacts" / "ab.safetensors")
     again = Store(tmp_path)
-    assert again.sound_artifacts(["ab", "cd", "ef"]) == {"cd"}
+    assert again.artifact_files.sound(["ab", "cd", "ef"]) == {"cd"}
     assert again.artifacts(["ab", "cd"]) == {"cd": b"tensors of cd"}
     cell = UNIT.cells[0].key
     keep(store, UNIT, rows(UNIT))

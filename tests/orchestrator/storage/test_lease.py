@@ -104,15 +104,15 @@ def test_of_two_that_see_each_other_the_smaller_goes_first(tmp_path: Path):
 def test_a_second_run_is_told_who_has_the_store_and_since_when(tmp_path: Path):
     store = Store(tmp_path / "run")
     with store.lock():
-        other = start(HOLD, str(store.root), "0")
+        other = start(HOLD, str(store.files.local), "0")
         _, problem = other.communicate(timeout=60)
         assert other.returncode != 0
-        expected = f"{store.root} is in use by {process.here().user} on "
+        expected = f"{store.files.local} is in use by {process.here().user} on "
         assert expected in problem
         assert f"process {os.getpid()}, since 20" in problem
         assert str(store.holder()) in problem
     assert store.holder() is None
-    free = start(HOLD, str(store.root), "0")
+    free = start(HOLD, str(store.files.local), "0")
     assert free.communicate(timeout=60) == ("held\n", "")
 
 

@@ -90,7 +90,7 @@ def test_a_store_there_is_a_store_here(bucket: str, tmp_path: Path):
     stores = [Store(f"{bucket}/runs/first"), Store(tmp_path / "first")]
     for store in stores:
         assert store.manifest() is None and store.keys() == store.failed() == set()
-        store.check_room(10)
+        store.files.check_room(10)
         assert names(store) == set()
         with store.lock():
             store.write_manifest({"study": "test", "settings": {}, "pins": {}, "cells": {}})
@@ -140,7 +140,7 @@ def test_the_address_says_where_or_the_environment_does(
             store = Store(address)
             assert len(store.keys()) == 2
             assert len(read.table([address], name="alignment")) == 2
-            assert len(read.table([store.where], name="alignment")) == 2
+            assert len(read.table([store.files.where], name="alignment")) == 2
             assert store.address == f"{bucket}/run", "no secret in what people read"
 
 
@@ -151,7 +151,7 @@ def test_a_place_that_does_not_answer_is_one_sentence(bucket: str):
     assert "s3://no-such-bucket/run cannot be used" in text and "bucket does not exist" in text
     assert "\n" not in text and "Request ID" not in text
     with pytest.raises(StorageError, match="check the address"):
-        Store("s3://no-such-bucket/run").check_room(1)
+        Store("s3://no-such-bucket/run").files.check_room(1)
     with pytest.raises(ValueError, match=r"no run at s3://no-such-bucket/run: expected run.json"):
         read.rows(["s3://no-such-bucket/run"])
     with pytest.raises(ValueError, match="names no bucket"):
@@ -256,7 +256,7 @@ def test_the_report_is_put_beside_the_rows(bucket: str, tmp_path: Path):
     (tmp_path / "report" / "index.html").write_text("<html>")
     (tmp_path / "report" / "tables" / "a.csv").write_text("a")
     store = Store(f"{bucket}/run")
-    store.copy_in(tmp_path / "report", to="report")
+    store.files.copy_in(tmp_path / "report", to="report")
     assert names(store) == {"report/index.html", "report/tables/a.csv"}
     assert json.loads(json.dumps(store.read_status())) is None
     assert os.environ["AWS_ENDPOINT_URL"]

@@ -20,7 +20,7 @@ UNIT = unit("deu_Latn", "fra_Latn")
 
 
 def shards(store: Store) -> list[Path]:
-    return sorted(store.root.glob("tables/*/*.parquet"))
+    return sorted(store.files.local.glob("tables/*/*.parquet"))
 
 
 def test_what_is_written_is_read_and_counted(tmp_path: Path):
@@ -307,10 +307,10 @@ def test_a_newer_store_is_refused_and_an_older_one_is_read(tmp_path: Path):
 
 def test_artifacts_are_kept_under_their_keys(tmp_path: Path):
     store = Store(tmp_path)
-    assert store.artifacts(["0ab1"]) == {} and store.sound_artifacts(["0ab1"]) == set()
+    assert store.artifacts(["0ab1"]) == {} and store.artifact_files.sound(["0ab1"]) == set()
     store.write_artifact("0ab1", b"tensors")
     assert store.artifacts(["0ab1"]) == {"0ab1": b"tensors"}
-    assert store.sound_artifacts(["0ab1"]) == {"0ab1"}
+    assert store.artifact_files.sound(["0ab1"]) == {"0ab1"}
     assert files(tmp_path) == {"artifacts/0ab1.safetensors", "artifacts/0ab1.safetensors.sha256"}
     for key in ("../x", "a/b", ".x", ""):
         with pytest.raises(ValueError, match="artifact key"):
@@ -329,12 +329,12 @@ def test_a_file_address_is_a_folder_of_this_machine(tmp_path: Path):
     for address in (f"file://{tmp_path}/run", Path(f"file://{tmp_path}/run")):
         store = Store(address)
         assert store.keys() == keys
-        assert store.address == str(store.root) == str(tmp_path / "run")
+        assert store.address == str(store.files.local) == str(tmp_path / "run")
 
 
 def test_room_is_checked_before_anything_is_written(tmp_path: Path):
     store = Store(tmp_path / "new" / "run")
-    store.check_room(1000)
+    store.files.check_room(1000)
     with pytest.raises(ValueError, match=r"MB free and the study needs about .*choose another"):
-        store.check_room(10**18)
+        store.files.check_room(10**18)
     assert not list(tmp_path.iterdir())

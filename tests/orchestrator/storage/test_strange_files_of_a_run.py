@@ -30,7 +30,7 @@ def run(tmp_path: Path) -> Path:
         store.write_manifest(RECORD)
         fill(store, 2)
         store.write_artifact("ab", b"tensors")
-    return store.root
+    return store.files.local
 
 
 def old(path: Path) -> None:
