@@ -44,7 +44,7 @@ def too_long(contents: Sequence[tuple[ModelFacts, Content]]) -> Iterator[TooLong
     for model, content in contents:
         if id(content) not in longest:
             longest[id(content)] = content.longest()
-        if not _may_exceed(longest[id(content)], _room(model, content)):
+        if not _may_exceed(longest[id(content)], model.context - content.written):
             continue
         same = (id(content), model.tokenizer, model.context)
         if same not in counted:
@@ -63,26 +63,18 @@ def too_long(contents: Sequence[tuple[ModelFacts, Content]]) -> Iterator[TooLong
 
 
 def _beyond(model: ModelFacts, content: Content) -> list[int]:
-    """The numbers of tokens of the texts that are longer than the context."""
-    room = _room(model, content)
-    found = {text for text in content.inputs() if _may_exceed(_size(text), room)}
-    doubtful = sorted(found)
+    """The numbers of tokens of the texts that are longer than the context.
+
+    What is to be written has to fit behind a text.
+    """
+    room = model.context - content.written
+    doubtful = sorted({text for text in content.inputs() if _may_exceed(len(text.encode()), room)})
     counts: list[int] = []
     for start in range(0, len(doubtful), TEXTS_AT_ONCE):
         counts += count_tokens(model, doubtful[start : start + TEXTS_AT_ONCE]) or []
     return [count for count in counts if count > room]
 
 
-def _room(model: ModelFacts, content: Content) -> int:
-    """The tokens that a text may have: what is to be written has to fit behind it."""
-    return model.context - content.written
-
-
-def _size(text: str) -> int:
-    """Bytes in UTF-8."""
-    return len(text.encode())
-
-
 def _may_exceed(size: int, context: int) -> bool:
-    """Whether the size alone leaves open that a text has more tokens than the context."""
+    """Whether so many bytes of UTF-8 leave open that a text has more tokens than the context."""
     return TOKENS_PER_BYTE * size + SPECIAL_TOKENS > context

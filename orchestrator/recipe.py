@@ -208,33 +208,28 @@ def _checked(made: object, *, name: str) -> Study:
         raise ValueError(f"{name} returned {what}: expected a studies.study.Study")
     if not isinstance(made.name, str) or not made.name.strip():
         raise ValueError(f"{name}: the study's name is {made.name!r}, expected a text")
-    for field, kinds in (("models", (Model,)), ("grids", (Grid,))):
+    for field, kind in (("models", Model), ("grids", Grid)):
         found = getattr(made, field)
-        named = " or ".join(kind.__name__ for kind in kinds)
         if not isinstance(found, tuple) or not found:
             raise ValueError(
                 f"{name}: the study's {field} are {_brief(found)}, expected a tuple of at least "
-                f"one {named}"
+                f"one {kind.__name__}"
             )
         for each in found:
-            if not isinstance(each, kinds):
-                raise ValueError(f"{name}: {_brief(each)} is among the study's {field}: "
-                                 f"expected {named}")  # fmt: skip
-    _check_settings(made.settings, name=name)
-    return made
-
-
-def _check_settings(settings: object, *, name: str) -> None:
-    """Refuse settings that run.json cannot hold."""
+            if not isinstance(each, kind):
+                raise ValueError(
+                    f"{name}: {_brief(each)} is among the study's {field}: expected {kind.__name__}"
+                )
     try:
-        if not isinstance(settings, Mapping):
-            raise TypeError(f"found {_brief(settings)}")
-        json.dumps(dict(settings))
+        if not isinstance(made.settings, Mapping):
+            raise TypeError(f"found {_brief(made.settings)}")
+        json.dumps(dict(made.settings))
     except (TypeError, ValueError) as error:
         raise ValueError(
             f"{name}: the study's settings cannot be kept as JSON ({error}): expected a dict of "
             "texts, numbers, lists and dicts"
         ) from error
+    return made
 
 
 def _brief(value: object) -> str:

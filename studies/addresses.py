@@ -26,7 +26,6 @@ class Address:
         revision: commit or branch; None is the default branch.
         config: the configuration of a language, from the data set's own code for it.
         absent: own codes that the table of languages has and this repository lacks.
-        column: the column a `wide` table's text arrives in.
         origin: where a `local` data set is published.
     """
 
@@ -36,7 +35,6 @@ class Address:
     config: str = "{code}"
     split: str = "test"
     absent: tuple[str, ...] = ()
-    column: str = "sentence"
     origin: str = ""
 
 

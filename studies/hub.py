@@ -39,7 +39,7 @@ def fetch(address: Address, *, code: str) -> Fetched:
         commit = _commit(address.id, address.revision)
         if address.kind == "wide":
             table = _load(address.id, None, address.split, commit or address.revision)
-            rows = _column(table, address=address, code=code)
+            rows = _column(table, code=code)
         else:
             table = _load(address.id, name, address.split, commit or address.revision)
             rows = table.to_list()
@@ -82,12 +82,10 @@ def _load(repository: str, config: str | None, split: str, revision: str | None)
     return load_dataset(repository, config, split=split, revision=revision)
 
 
-def _column(table: "Dataset", *, address: Address, code: str) -> list[Row]:
+def _column(table: "Dataset", *, code: str) -> list[Row]:
     if code not in table.column_names:
         raise ValueError(f"no column {code!r} among {len(table.column_names)}")
-    return [
-        {"id": number, address.column: text} for number, text in enumerate(table[code], start=1)
-    ]
+    return [{"id": number, "sentence": text} for number, text in enumerate(table[code], start=1)]
 
 
 def _from_files(address: Address, *, config: str) -> Fetched:

@@ -7,7 +7,7 @@ of any of these kinds, add an entry.
 """
 
 from dataclasses import dataclass, fields, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Literal
 
 from studies.spec import Switches
@@ -44,8 +44,12 @@ class Measure:
         return range(self.first_layer, last + 1)
 
 
+# Of the residual stream, from layer 1: the embedding of a last token that is always a period does
+# not vary.
+_hidden = partial(Measure, site="resid_post", state="raw", first_layer=1)
+
 MEASURES: dict[str, Measure] = {
-    "mexa": Measure(site="resid_post", state="raw", first_layer=0, switches=("tie_rule",)),
+    "mexa": _hidden(first_layer=0, switches=("tie_rule",)),
     "nasca": Measure(
         site="mlp_act",
         state="positive",
@@ -58,28 +62,11 @@ MEASURES: dict[str, Measure] = {
         first_layer=1,
         switches=("nav_site", "nas_order", "tie_rule"),
     ),
-    # From layer 1: the embedding of a last token that is always a period does not vary.
-    "cka": Measure(
-        site="resid_post", state="raw", first_layer=1, score="cka", switches=("sim_features", "cka")
-    ),
-    "svcca": Measure(
-        site="resid_post",
-        state="raw",
-        first_layer=1,
-        score="svcca",
-        switches=("sim_features", "svcca_keep"),
-    ),
-    "anc": Measure(
-        site="resid_post",
-        state="raw",
-        first_layer=1,
-        score="anc",
-        switches=("sim_features", "anc_abs"),
-    ),
-    "cosine": Measure(site="resid_post", state="raw", first_layer=1, score="cosine"),
-    "cosine_centred": Measure(
-        site="resid_post", state="raw", first_layer=1, score="cosine_centred"
-    ),
+    "cka": _hidden(score="cka", switches=("sim_features", "cka")),
+    "svcca": _hidden(score="svcca", switches=("sim_features", "svcca_keep")),
+    "anc": _hidden(score="anc", switches=("sim_features", "anc_abs")),
+    "cosine": _hidden(score="cosine"),
+    "cosine_centred": _hidden(score="cosine_centred"),
 }
 # Those of the NeuronXA paper.
 NEURONXA = ("mexa", "nasca", "navca", "cka", "svcca", "anc")

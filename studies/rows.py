@@ -85,7 +85,11 @@ def read(dataset: str, *, language: str, source: Source, columns: Sequence[str] 
     if not found.rows:
         raise ValueError(f"{found.origin} is empty: expected at least one row")
     for position, row in enumerate(found.rows):
-        _check_columns(row, columns=columns, where=found, position=position)
+        if lacking := [column for column in columns if column not in row]:
+            raise ValueError(
+                f"{found.where(position)}: no column {lacking[0]!r}; found {', '.join(row)}; "
+                f"expected {', '.join(columns)}"
+            )
     return found
 
 
@@ -124,15 +128,6 @@ def checked_id(row: Row, column: str, *, where: str) -> str:
     if isinstance(value, str | int | float) and str(value).strip():
         return str(value)
     raise ValueError(f"{where}: {column} is {value!r}, expected an id")
-
-
-def _check_columns(row: Row, *, columns: Sequence[str], where: Rows, position: int) -> None:
-    lacking = [column for column in columns if column not in row]
-    if lacking:
-        raise ValueError(
-            f"{where.where(position)}: no column {lacking[0]!r}; found {', '.join(row)}; "
-            f"expected {', '.join(columns)}"
-        )
 
 
 def _embedded(dataset: str, *, language: str) -> Rows:

@@ -12,16 +12,15 @@ MAX_NEW_TOKENS = 256
 STOP = ("\n",)
 
 
-def translations(
-    bitext: Bitext, *, shots: int = SHOTS, max_new_tokens: int | None = None
-) -> GenerationSet:
+def translations(bitext: Bitext, *, shots: int = SHOTS) -> GenerationSet:
     """Prompts that ask for a bitext's language, given its pivot's sentences.
+
+    A translation ends at a line's end, or where it has as many tokens as the longest reference has
+    bytes, 256 at most: no tokenizer makes more.
 
     Args:
         bitext: parallel sentences; the first `shots` pairs are examples, the others the task.
         shots: how many examples stand in every prompt.
-        max_new_tokens: where a translation is cut off at the latest; it ends at a line's end. None
-            is as many as the longest reference has bytes, 256 at most: no tokenizer makes more.
 
     Raises:
         ValueError: no pair is left to translate.
@@ -52,7 +51,7 @@ def translations(
         pivot=bitext.pivot,
         prompt=f"translate, {shots}-shot",
         items=items,
-        max_new_tokens=max_new_tokens or min(MAX_NEW_TOKENS, longest),
+        max_new_tokens=min(MAX_NEW_TOKENS, longest),
         stop=STOP,
         commit=bitext.commit,
     )

@@ -8,7 +8,7 @@ import difflib
 import os
 import re
 import unicodedata
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Hashable, Iterable
 from math import isfinite
 from typing import TypeVar
 
@@ -143,13 +143,6 @@ def once(values: Iterable[Value], what: str) -> tuple[Value, ...]:
             raise ValueError(f"{what} {shown(str(value))} is given twice: name it once")
         found[value] = None
     return tuple(found)
-
-
-def parsed(
-    values: Iterable[str] | None, what: str, read: Callable[[str], Value]
-) -> tuple[Value, ...]:
-    """The parts of a list, read one by one; two ways of writing one value are that value twice."""
-    return once([read(part) for part in listed(values, what)], what)
 
 
 def at_revision(name: str) -> tuple[str, str | None]:

@@ -6,7 +6,7 @@ show. It has no clock of its own.
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple
 
 from orchestrator.storage.typed import filled
@@ -47,9 +47,9 @@ class WorkerActivity:
     node: str
     gpus: float
     model: str
-    doing: Doing
-    seconds: float
-    units: int
+    doing: Doing = "loading"
+    seconds: float = 0.0
+    units: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,13 +72,9 @@ class Snapshot:
     usage: Mapping[str, str]
     notes: tuple[str, ...]
 
-    def as_json(self) -> dict[str, object]:
-        """The snapshot as JSON takes it."""
-        return asdict(self)
-
     @classmethod
     def of_json(cls, content: Mapping[str, Any]) -> "Snapshot":
-        """The snapshot that `as_json` wrote.
+        """The snapshot from its fields as JSON.
 
         Raises:
             ValueError: it was written by another version.
@@ -89,16 +85,6 @@ class Snapshot:
             raise ValueError(
                 f"status.json does not hold what this version writes ({error})"
             ) from error
-
-
-@dataclass(slots=True)
-class _Worker:
-    node: str
-    gpus: float
-    model: str
-    doing: Doing
-    since: float
-    units: int = 0
 
 
 @dataclass(slots=True)
@@ -120,12 +106,14 @@ class Progress:
     _failed: Counter[str] = field(default_factory=Counter)
     _worked: dict[str, float] = field(default_factory=dict)
     _first: dict[str, float] = field(default_factory=dict)
-    _workers: dict[int, _Worker] = field(default_factory=dict)
+    _workers: dict[int, WorkerActivity] = field(default_factory=dict)
+    _since: dict[int, float] = field(default_factory=dict)
     _units_done: int = 0
 
     def loading(self, worker: int, *, model: str, node: str, gpus: float, now: float) -> None:
         """A worker begins to load a model."""
-        self._workers[worker] = _Worker(node, gpus, model, "loading", now)
+        self._workers[worker] = WorkerActivity(worker=worker, node=node, gpus=gpus, model=model)
+        self._at(worker, "loading", now)
 
     def loaded(self, worker: int, *, now: float) -> None:
         """The model is loaded."""
@@ -161,7 +149,8 @@ class Progress:
         self._worked[label] = self._worked.get(label, 0.0) + work
         self._units_done += 1
         if worker in self._workers:
-            self._workers[worker].units += 1
+            held = self._workers[worker]
+            self._workers[worker] = replace(held, units=held.units + 1)
 
     def failed(self, model: str, cells: int) -> None:
         """Cells are given up."""
@@ -184,25 +173,17 @@ class Progress:
             seconds_left=self._seconds_left(now=now),
             models=models,
             workers=tuple(
-                WorkerActivity(
-                    worker=number,
-                    node=worker.node,
-                    gpus=worker.gpus,
-                    model=worker.model,
-                    doing=worker.doing,
-                    seconds=now - worker.since,
-                    units=worker.units,
-                )
-                for number, worker in sorted(self._workers.items())
+                replace(self._workers[number], seconds=now - self._since[number])
+                for number in sorted(self._workers)
             ),
             usage=dict(self.usage),
             notes=tuple(self.notes),
         )
 
     def _at(self, worker: int, doing: Doing, now: float) -> None:
-        held = self._workers.get(worker)
-        if held is not None:
-            held.doing, held.since = doing, now
+        if worker in self._workers:
+            self._workers[worker] = replace(self._workers[worker], doing=doing)
+            self._since[worker] = now
 
     def _work(self, label: str) -> tuple[float, float]:
         """A model's work in all, and how much of it is done or given up.

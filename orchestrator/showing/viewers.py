@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import asdict
 from typing import Protocol
 
 from rich.console import Console, Group
@@ -94,7 +95,7 @@ class FileViewer:
             page = status_page.render(snapshot, root=self._store.address)
             # Rows that cannot be written end the run with a sentence; a page never does.
             with suppress(OSError, ValueError):
-                self._store.write_status(snapshot.as_json())
+                self._store.write_status(asdict(snapshot))
                 self._store.files.put("status.html", page.encode(), durable=False)
 
 

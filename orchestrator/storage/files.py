@@ -32,10 +32,10 @@ HELD = (errno.EAGAIN, errno.EACCES)
 class Files(Folder):
     """A folder to write to. Names are relative to it, with `/` between their parts."""
 
-    def __init__(self, where: Path | str, *, guard: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, where: Path | str) -> None:
         """Take a path or a URI; `guard` is called before anything changes, and may forbid it."""
         super().__init__(where)
-        self.guard = guard
+        self.guard: Callable[[], None] = lambda: None
 
     def put(self, name: str, content: bytes | pa.Buffer, *, durable: bool = True) -> None:
         """Write a file, whole or not at all, in place of any other of that name.

@@ -20,7 +20,7 @@ from studies.options import Common, PaperOptions, ParallelOptions, known_languag
 from studies.spec import POOLINGS, Pooling
 from studies.study import Grid, Study
 from studies.texts import FineTuning
-from studies.values import parsed
+from studies.values import listed, once
 
 EXAMPLE = "--model ./llama --model ./qwen --benchmark belebele --language all --out runs/first"
 PIVOT = "eng_Latn"
@@ -52,7 +52,7 @@ def pairs_of_languages(texts: Sequence[str], flag: str) -> tuple[tuple[str, str]
         known_languages((first, second), flag)
         return first, second
 
-    return parsed(texts, flag, two)
+    return once([two(text) for text in listed(texts, flag)], flag)
 
 
 @dataclass(frozen=True, kw_only=True)

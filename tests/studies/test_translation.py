@@ -28,7 +28,7 @@ def test_all_that_changes_a_translation_changes_its_fingerprint():
     first = translations(BITEXT, shots=1)
     others = [
         translations(BITEXT, shots=2),
-        translations(BITEXT, shots=1, max_new_tokens=5),
+        replace(translations(BITEXT, shots=1), max_new_tokens=5),
         replace(first, stop=()),
         replace(first, pivot=None),
         replace(first, commit="abc"),

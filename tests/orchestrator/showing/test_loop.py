@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -186,7 +187,7 @@ def test_time_left_follows_the_work_and_not_the_count():
     assert [model.rate for model in shown.models] == [10.0, 0.0]
     assert shown.models[0].seconds_left == 0
     assert shown.models[1].seconds_left is None
-    assert Snapshot.of_json(json.loads(json.dumps(shown.as_json()))) == shown
+    assert Snapshot.of_json(json.loads(json.dumps(asdict(shown)))) == shown
     with pytest.raises(ValueError, match=r"status\.json does not hold"):
         Snapshot.of_json({"models": []})
 

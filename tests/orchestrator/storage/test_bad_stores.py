@@ -8,6 +8,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -318,7 +319,7 @@ def snapshot() -> dict[str, object]:
         units=1, started=0.0,
     )  # fmt: skip
     progress.loading(0, model="a", node="n", gpus=0.0, now=1.0)
-    return json.loads(json.dumps(progress.snapshot(now=2.0).as_json()))
+    return json.loads(json.dumps(asdict(progress.snapshot(now=2.0))))
 
 
 def spoilt_statuses() -> dict[str, bytes]:
