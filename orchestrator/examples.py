@@ -18,13 +18,13 @@ from studies.spec import ModelFacts
 from studies.texts import Content
 
 KEPT = 3
-Record = dict[str, Any]
+ExampleRecord = dict[str, Any]
 # Texts as a model is given them, under a chat template or, with None, without one; None where it
 # cannot be said.
 Wording = Callable[[Sequence[str], Chat | None], list[str] | None]
 
 
-def of_content(content: Content, name: str, *, most: int | None = KEPT) -> Record:
+def of_content(content: Content, name: str, *, most: int | None = KEPT) -> ExampleRecord:
     """The first items of a content, or all of them, before any chat template.
 
     `name` is what the content is called among the pins of run.json.
@@ -40,7 +40,9 @@ def of_content(content: Content, name: str, *, most: int | None = KEPT) -> Recor
     }
 
 
-def worded(records: Iterable[Record], *, wordings: Mapping[str, Wording]) -> list[Record]:
+def worded(
+    records: Iterable[ExampleRecord], *, wordings: Mapping[str, Wording]
+) -> list[ExampleRecord]:
     """The records with `given` in every item: what the model of each name was given."""
     found = []
     for record in records:
@@ -77,7 +79,7 @@ def wordings(models: Iterable[ModelFacts]) -> dict[str, Wording]:
     return found
 
 
-def keep(records: Sequence[Record], *, store: Store) -> None:
+def keep(records: Sequence[ExampleRecord], *, store: Store) -> None:
     """Write the records beside the rows, those of earlier launches with them."""
     before = read(store)
     kept = {record["name"]: record for record in before}
@@ -95,7 +97,7 @@ def unworded(models: Iterable[ModelFacts], *, store: Store) -> list[ModelFacts]:
     return [model for model in models if model.label not in given]
 
 
-def _joined(before: Record | None, now: Record) -> Record:
+def _joined(before: ExampleRecord | None, now: ExampleRecord) -> ExampleRecord:
     """A record with what other models were given of the same items by an earlier launch."""
     if before is None or any(before.get(name) != now[name] for name in ("prompt", "chat")):
         return now
@@ -104,7 +106,7 @@ def _joined(before: Record | None, now: Record) -> Record:
     return now | {"items": items}
 
 
-def read(store: Store) -> list[Record]:
+def read(store: Store) -> list[ExampleRecord]:
     """The records that a run has, none where an older version wrote it."""
     try:
         found = json.loads(store.files.read(EXAMPLES))
@@ -113,7 +115,7 @@ def read(store: Store) -> list[Record]:
     return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
 
 
-def _chat(record: Record | None) -> Chat | None:
+def _chat(record: ExampleRecord | None) -> Chat | None:
     """How texts are put in a chat template, from its plain values."""
     if record is None:
         return None

@@ -19,9 +19,9 @@ from typer.core import TyperCommand
 from orchestrator import recipe, study_file
 from orchestrator.options import Planning, Running, Where
 from orchestrator.recipe import Recipe
-from studies.flags import Given, Options, Setting, by_flag, read
+from studies.flags import BoundFlag, Given, Options, by_flag, read
 from studies.recipes import RECIPES
-from studies.values import blank, meant, once, shown
+from studies.values import blank, meant, once, quoted
 
 SUFFIX = ".toml"
 LONGEST_METAVAR = 30
@@ -98,7 +98,7 @@ class Strict(TyperCommand):
                 raise ValueError(str(error.format_message()).rstrip(".")) from error
             raise
         if extra:
-            raise ValueError(f"{self.name} takes no {shown(extra[0])}: leave it out")
+            raise ValueError(f"{self.name} takes no {quoted(extra[0])}: leave it out")
         found: dict[str, Given] = {}
         for parameter in dict.fromkeys(order):
             value = values.get(str(parameter.name))
@@ -151,11 +151,11 @@ class StudyCommand(Strict):
         self._become(recipe.find(name) if name is not None and opened else None)
         if name is None or self._recipe is None or ctx.resilient_parsing or "--help" in args:
             return TyperCommand.parse_args(self, ctx, args)
-        written = study_file.given(table, settings=self._settings, refuse=self.no_such_flag)
+        written = study_file.given(table, flags=self._bound, refuse=self.no_such_flag)
         # A flag of the command line takes the place of the study file's.
         given = {**written, **self.given(ctx, args)}
         self._refuse_other_names(given)
-        words = [str(self.name), name, *study_file.words(given, settings=self._settings)]
+        words = [str(self.name), name, *study_file.words(given, flags=self._bound)]
         ctx.obj = Request(
             recipe=self._recipe,
             options=read(self._recipe.options, given),
@@ -174,9 +174,9 @@ class StudyCommand(Strict):
             raise ValueError(
                 f"{found.name}: the option {min(taken)} is one that every study has: rename it"
             )
-        self._settings = {**own, **common}
-        self.verbatim = [name for name, (one, *_) in self._settings.items() if one.flag.verbatim]
-        self.params = [*self._argument(), *_params(map(_parameter, self._settings.values()))]
+        self._bound = {**own, **common}
+        self.verbatim = [name for name, (one, *_) in self._bound.items() if one.flag.verbatim]
+        self.params = [*self._argument(), *_params(map(_parameter, self._bound.values()))]
         if found and found.about:
             self.help = escape(found.about)
         if found and found.example:
@@ -198,7 +198,7 @@ class StudyCommand(Strict):
 
     def _refuse_other_names(self, given: Mapping[str, Given]) -> None:
         """Raise ValueError for a NAME=VALUE whose name only another study has."""
-        for flag, group in self._settings.items():
+        for flag, group in self._bound.items():
             texts = given.get(flag, ())
             for text in texts if group[0].is_record and not isinstance(texts, bool) else ():
                 name = text.partition("=")[0]
@@ -288,8 +288,8 @@ def _params(parameters: Iterable[inspect.Parameter]) -> list[Any]:
     return list(typer.main.get_command(app).params)
 
 
-def _parameter(group: Sequence[Setting]) -> inspect.Parameter:
-    """A flag as a parameter of a function; the settings that share it, if several, are records."""
+def _parameter(group: Sequence[BoundFlag]) -> inspect.Parameter:
+    """A flag as a parameter of a function; the fields that share it, if several, are records."""
     first = group[0]
     texts = [one.flag.help for one in group if one.flag.help]
     name = first.name.removeprefix("--")
@@ -317,7 +317,7 @@ def _parameter(group: Sequence[Setting]) -> inspect.Parameter:
     )
 
 
-def _metavar(one: Setting) -> str:
+def _metavar(one: BoundFlag) -> str:
     """What stands for a value in help."""
     if one.is_record:
         return "NAME=VALUE"
@@ -327,12 +327,12 @@ def _metavar(one: Setting) -> str:
     return {int: "NUMBER", float: "NUMBER", Path: "DIR"}.get(one.scalar, "TEXT")
 
 
-def _names(records: Sequence[Setting]) -> list[str]:
+def _names(records: Sequence[BoundFlag]) -> list[str]:
     """The names that a flag for NAME=VALUE takes."""
     return [each.rstrip("=") for each in _suggested(records)]
 
 
-def _suggested(group: Sequence[Setting]) -> list[str]:
+def _suggested(group: Sequence[BoundFlag]) -> list[str]:
     return [value for one in group for value in one.suggested]
 
 

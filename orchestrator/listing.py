@@ -17,7 +17,7 @@ from studies import languages as codes
 from studies import miniworld
 from studies.addresses import ADDRESSES, TRAIN
 from studies.benchmarks import BENCHMARKS
-from studies.flags import settings
+from studies.flags import bound_flags
 from studies.kinds.steering import CONTROLS
 from studies.measures import MEASURES
 from studies.open_prompts import OPEN
@@ -113,7 +113,7 @@ def _switches() -> Lines:
     """Readings that papers leave open: --switch NAME=VALUE; the default comes first."""
     seen = set()
     for name in RECIPES:
-        for one in settings(recipe.find(name).options):
+        for one in bound_flags(recipe.find(name).options):
             if one.name == "--switch" and one.kind not in seen:
                 seen.add(one.kind)
                 yield from _of_record(one.kind)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from orchestrator import context_length
-from orchestrator.examples import Record, of_content
+from orchestrator.examples import ExampleRecord, of_content
 from orchestrator.pack import Ledger, Missing, pack, possible
 from orchestrator.workers.gpus import visible_gpus
 from studies import miniworld
@@ -54,7 +54,7 @@ class Plan:
     too_long: tuple[context_length.TooLong, ...] = ()
     there: frozenset[str] = frozenset()
     failed_by_model: Mapping[str, int] = field(default_factory=dict)
-    examples: tuple[Record, ...] = ()
+    examples: tuple[ExampleRecord, ...] = ()
 
     @property
     def cells(self) -> int:
@@ -98,7 +98,7 @@ def build(
     Raises:
         ValueError: anything in the study that does not exist or does not fit together.
     """
-    kept: list[Record] = []
+    kept: list[ExampleRecord] = []
     ledger = Ledger(done, failed)
     inputs = Inputs(
         source=source,

@@ -18,7 +18,7 @@ from typing import Any
 
 from orchestrator.signals import Interrupted
 from orchestrator.workers import code
-from studies.flags import Options, settings
+from studies.flags import Options, bound_flags
 from studies.options import Common
 from studies.recipes import RECIPES
 from studies.spec import Model
@@ -153,7 +153,7 @@ def _options(function: Callable[..., Any], *, name: str, path: str) -> type[Opti
             "write @dataclass(frozen=True, kw_only=True) above the class"
         )
     try:
-        settings(kind)
+        bound_flags(kind)
         kind()
     except Exception as error:
         said = " ".join(str(error).split())

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from analysis import example_answers, read
 from orchestrator import examples, models
 from orchestrator import plan as plans
-from orchestrator.examples import Record
+from orchestrator.examples import ExampleRecord
 from orchestrator.flags import Request
 from orchestrator.storage.store import Store
 from studies.flags import Options
@@ -78,7 +78,7 @@ def _again(
     language: str,
     data_root: Path | None,
     recorded: Callable[[list[str]], Request],
-) -> list[Record]:
+) -> list[ExampleRecord]:
     """All items of a benchmark in a language, read by the run's command and held against it."""
     provenance = manifest.get("provenance")
     arguments = provenance.get("arguments") if isinstance(provenance, dict) else None
@@ -88,7 +88,7 @@ def _again(
     asked = recorded([str(word) for word in arguments])
     study = asked.recipe.study(_about(asked.options, benchmark))
     source = Source(data_root=data_root) if data_root else asked.where.source
-    found: list[Record] = []
+    found: list[ExampleRecord] = []
     grids = tuple(
         replace(grid, languages=(language,))
         for grid in study.grids
@@ -127,13 +127,13 @@ def _about(options: Options, benchmark: str) -> Options:
     return replace(options, **changes)
 
 
-def _is_of(record: Record, benchmark: str, language: str) -> bool:
+def _is_of(record: ExampleRecord, benchmark: str, language: str) -> bool:
     """Whether a record is of a benchmark, adapted or not, in a language."""
     names = {benchmark, benchmark.removeprefix("questions/"), benchmark.removeprefix("transfer/")}
     return record["benchmark"] in names and record["language"] == language
 
 
-def _with_item(records: list[Record], item: str | None) -> list[Record]:
+def _with_item(records: list[ExampleRecord], item: str | None) -> list[ExampleRecord]:
     """The records with that item alone, or their first items."""
     found = []
     for record in records:
@@ -181,7 +181,7 @@ def _of_key(store: Store, key: str) -> tuple[str, str]:
     return next(iter(found))
 
 
-def _text(record: Record, one: Record) -> Iterator[str]:
+def _text(record: ExampleRecord, one: ExampleRecord) -> Iterator[str]:
     """An item's heading, what was given, its options and right answers."""
     pivot = f" (pivot {record['pivot']})" if record["pivot"] else ""
     yield f"== {record['name']}{pivot}, prompt {record['prompt'] or '-'}, item {one['id']}"

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from analysis.storage.redact import redact
-from studies.flags import Given, Setting
+from studies.flags import BoundFlag, Given
 from studies.values import blank
 
 NAME = "study.toml"
@@ -48,14 +48,14 @@ def read(path: Path) -> tuple[str, dict[str, object]]:
 def given(
     table: Mapping[str, object],
     *,
-    settings: Mapping[str, tuple[Setting, ...]],
+    flags: Mapping[str, tuple[BoundFlag, ...]],
     refuse: Callable[[str], str],
 ) -> dict[str, Given]:
     """What a study file gives, by flag.
 
     Args:
         table: the file without its recipe.
-        settings: the flags there are.
+        flags: the flags there are.
         refuse: the sentence about a flag that there is not.
 
     Raises:
@@ -64,9 +64,9 @@ def given(
     found: dict[str, Given] = {}
     for key, value in table.items():
         name = f"--{key}"
-        if name not in settings:
+        if name not in flags:
             raise ValueError(f"study file: {refuse(name)}")
-        one = settings[name][0]
+        one = flags[name][0]
         if one.is_switch != isinstance(value, bool):
             expected = "true or false" if one.is_switch else "a text, a number or a list of them"
             raise ValueError(f"study file: {key} = {value!r}: expected {expected}")
@@ -103,7 +103,7 @@ def text(recipe: str, given: Mapping[str, Given]) -> str:
     return "".join(lines)
 
 
-def words(given: Mapping[str, Given], *, settings: Mapping[str, tuple[Setting, ...]]) -> list[str]:
+def words(given: Mapping[str, Given], *, flags: Mapping[str, tuple[BoundFlag, ...]]) -> list[str]:
     """What is given, as words of a command line."""
     found = []
     for name, value in given.items():
@@ -111,7 +111,7 @@ def words(given: Mapping[str, Given], *, settings: Mapping[str, tuple[Setting, .
             found += [f"{name}={text}" for text in value]
         elif value:
             found.append(name)
-        elif settings[name][0].default:
+        elif flags[name][0].default:
             found.append(name.replace("--", "--no-", 1))
     return found
 

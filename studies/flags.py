@@ -85,7 +85,7 @@ class Options:
 
     def __post_init__(self) -> None:
         """Refuse names that are none of those known."""
-        for one in settings(type(self)):
+        for one in bound_flags(type(self)):
             if one.known and one.inside is None:
                 value = getattr(self, one.field)
                 for name in value if isinstance(value, tuple) else (value,):
@@ -94,7 +94,7 @@ class Options:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Setting:
+class BoundFlag:
     """One field of an options dataclass, bound to its flag.
 
     `inside` is the field that holds the record which this is a field of, if it is one of those with
@@ -184,18 +184,18 @@ class Setting:
         return number(text, self.name) if scalar is float else Path(text)
 
 
-def settings(options: type[Options]) -> tuple[Setting, ...]:
-    """The settings of an options dataclass, in their order.
+def bound_flags(options: type[Options]) -> tuple[BoundFlag, ...]:
+    """The flags of an options dataclass, in their order.
 
     Raises:
         ValueError: a field has no default, or a type that no flag can be read as.
     """
-    found: tuple[Setting, ...] = _settings(options)  # type: ignore[arg-type]  # a class has a hash
+    found: tuple[BoundFlag, ...] = _bound_flags(options)  # type: ignore[arg-type]  # a class has a hash
     return found
 
 
 @cache
-def _settings(options: Any) -> tuple[Setting, ...]:
+def _bound_flags(options: Any) -> tuple[BoundFlag, ...]:
     hints = get_type_hints(options)
     found = []
     for item in fields(options):
@@ -206,9 +206,9 @@ def _settings(options: Any) -> tuple[Setting, ...]:
                 "expected bool, str, int, float, Path, a Literal, or a tuple of one of them"
             )
         shared = _flag_of(item.name, options)
-        found.append(Setting(field=item.name, flag=shared, kind=kind, default=default))
+        found.append(BoundFlag(field=item.name, flag=shared, kind=kind, default=default))
         found += [
-            Setting(
+            BoundFlag(
                 field=inner.name,
                 flag=inner.metadata["flag"],
                 kind=get_type_hints(kind)[inner.name],
@@ -221,10 +221,10 @@ def _settings(options: Any) -> tuple[Setting, ...]:
     return tuple(found)
 
 
-def by_flag(options: type[Options]) -> dict[str, tuple[Setting, ...]]:
-    """The settings by flag: several records may share one, each with names of its own."""
-    found: dict[str, tuple[Setting, ...]] = {}
-    for one in settings(options):
+def by_flag(options: type[Options]) -> dict[str, tuple[BoundFlag, ...]]:
+    """The fields by flag: several records may share one, each with names of its own."""
+    found: dict[str, tuple[BoundFlag, ...]] = {}
+    for one in bound_flags(options):
         found[one.name] = (*found.get(one.name, ()), one)
     return found
 
@@ -251,12 +251,12 @@ def read(options: type[Made], given: Mapping[str, Given]) -> Made:
     for record, name, value in inner:
         before = values.get(record)
         if before is None:
-            (before,) = (one.default for one in settings(options) if one.field == record)
+            (before,) = (one.default for one in bound_flags(options) if one.field == record)
         values[record] = replace(before, **{name: value})
     return options(**values)
 
 
-def _records(texts: Sequence[str], group: Sequence[Setting]) -> dict[str, Any]:
+def _records(texts: Sequence[str], group: Sequence[BoundFlag]) -> dict[str, Any]:
     """The records that share a flag, each with what NAME=VALUE texts set of it."""
     chosen = _chosen(texts, of=[one.kind for one in group], what=group[0].noun)
     made = {}

@@ -20,7 +20,7 @@ MOST = 2**31 - 1
 Value = TypeVar("Value", bound=Hashable)
 
 
-def shown(text: str) -> str:
+def quoted(text: str) -> str:
     """A value in a message: in quotes where it would otherwise be misread."""
     return text if text and all("!" <= one <= "~" for one in text) else repr(text)
 
@@ -34,7 +34,7 @@ def whole(text: str, what: str, *, least: int) -> int:
     digits = WHOLE.fullmatch(text) is not None
     if not digits or len(text) > len(str(MOST)) or not least <= int(text) <= MOST:
         most = f" to {MOST}" if digits and int(text[:20]) > MOST else ""
-        raise ValueError(f"{what} {shown(text)}: expected a whole number from {least}{most}")
+        raise ValueError(f"{what} {quoted(text)}: expected a whole number from {least}{most}")
     return int(text)
 
 
@@ -46,7 +46,7 @@ def number(text: str, what: str) -> float:
     """
     value = float(text) if NUMBER.fullmatch(text) else float("nan")
     if not isfinite(value):
-        raise ValueError(f"{what} {shown(text)}: expected a number such as 2 or -0.5")
+        raise ValueError(f"{what} {quoted(text)}: expected a number such as 2 or -0.5")
     return value + 0.0
 
 
@@ -85,7 +85,7 @@ def refuse_hidden(text: str, what: str) -> None:
         if not one.isprintable() or one.isspace():
             name = unicodedata.name(one, "a control character")
             raise ValueError(
-                f"{what} {shown(text)} holds U+{ord(one):04X} ({name}): expected a name without "
+                f"{what} {quoted(text)} holds U+{ord(one):04X} ({name}): expected a name without "
                 "spaces and characters that cannot be seen; type it again"
             )
 
@@ -140,7 +140,7 @@ def once(values: Iterable[Value], what: str) -> tuple[Value, ...]:
     found: dict[Value, None] = {}
     for value in values:
         if value in found:
-            raise ValueError(f"{what} {shown(str(value))} is given twice: name it once")
+            raise ValueError(f"{what} {quoted(str(value))} is given twice: name it once")
         found[value] = None
     return tuple(found)
 
@@ -180,5 +180,5 @@ def _is_place(text: str) -> bool:
 
 def _filled(value: str, parts: list[str], what: str) -> list[str]:
     if any(blank(part) for part in parts):
-        raise ValueError(f"{what} {shown(value)} has an empty part: expected a value, or a,b,c")
+        raise ValueError(f"{what} {quoted(value)} has an empty part: expected a value, or a,b,c")
     return parts

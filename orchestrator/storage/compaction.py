@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 from analysis.storage.folder import Entry, StorageError
 from analysis.storage.record import ERRORS_FILE, TABLES
 from orchestrator.storage.schema import Table
-from orchestrator.storage.shards import ERRORS, Damage, Found, Shards
+from orchestrator.storage.shards import ERRORS, Damage, Shards, SoundShard
 
 # Shards larger than this are left as they are.
 SMALL_BYTES = 8_000_000
@@ -71,7 +71,7 @@ def finish(shards: Shards) -> int:
     for name, left in merged_already(shards).items():
         entry = shards.files.entry(name)
         found = shards.load(entry) if entry else None
-        if isinstance(found, Found):
+        if isinstance(found, SoundShard):
             done |= left
         elif found:
             shards.meet(found)
@@ -99,16 +99,16 @@ def fold_errors(shards: Shards, *, forget: Collection[str] = ()) -> None:
         shards.files.delete_all(entry.name for entry in entries if entry.name != ERRORS_FILE)
 
 
-def _batches(shards: Shards, entries: Sequence[Entry]) -> Iterator[list[Found]]:
+def _batches(shards: Shards, entries: Sequence[Entry]) -> Iterator[list[SoundShard]]:
     """Sound shards, read in full, in lots that fit into memory."""
-    batch: list[Found] = []
+    batch: list[SoundShard] = []
     size = 0
     with ThreadPoolExecutor(2 if shards.files.is_local else 32) as threads:
         for part in _parts(entries):
             for found in threads.map(lambda entry: _load(shards, entry), part):
                 if isinstance(found, Damage):
                     shards.meet(found)
-                if not isinstance(found, Found):
+                if not isinstance(found, SoundShard):
                     continue
                 batch.append(found)
                 size += found.rows.nbytes
@@ -119,7 +119,7 @@ def _batches(shards: Shards, entries: Sequence[Entry]) -> Iterator[list[Found]]:
         yield batch
 
 
-def _load(shards: Shards, entry: Entry) -> Found | Damage | None:
+def _load(shards: Shards, entry: Entry) -> SoundShard | Damage | None:
     """All of a shard, None where somebody has removed it."""
     try:
         return shards.load(entry)
@@ -139,7 +139,7 @@ def _parts(entries: Sequence[Entry]) -> Iterator[list[Entry]]:
         yield part
 
 
-def _write_whole(shards: Shards, table: Table, batch: Sequence[Found]) -> None:
+def _write_whole(shards: Shards, table: Table, batch: Sequence[SoundShard]) -> None:
     """One large shard of many, read again before it counts."""
     rows = _once([found.rows for found in batch], table=table, keep="min")
     name = f"{TABLES}/{table.name}/{PREFIX}{uuid.uuid4().hex}.parquet"
@@ -147,7 +147,7 @@ def _write_whole(shards: Shards, table: Table, batch: Sequence[Found]) -> None:
     shards.write(name, rows, replaces=replaces, belongs=shards.record)
     entry = shards.files.entry(name)
     again = shards.load(entry, columns=["key"], whole=True) if entry else None
-    if not isinstance(again, Found):
+    if not isinstance(again, SoundShard):
         where = shards.files.text(name)
         raise StorageError(f"{where} is not what was written: look at the disk")
 

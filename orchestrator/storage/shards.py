@@ -26,7 +26,7 @@ ROW_GROUP = 100_000
 REPLACES = b"babelscope.replaces"
 
 
-class Found(NamedTuple):
+class SoundShard(NamedTuple):
     """The rows of a sound shard, in the columns asked for."""
 
     entry: Entry
@@ -132,7 +132,7 @@ class Shards:
 
     def load(
         self, entry: Entry, *, columns: Sequence[str] | None = None, whole: bool = False
-    ) -> Found | Damage:
+    ) -> SoundShard | Damage:
         """One shard: some columns, each combination of values once, or all of it.
 
         What is fetched whole is held against its seal, so that no flipped bit passes; of a large
@@ -147,7 +147,7 @@ class Shards:
         if entry.bytes > WHOLE_BYTES and columns is not None and not whole:
             try:
                 with self.files.opened(entry) as source:
-                    return Found(entry, _rows(source, table, columns, self.record))
+                    return SoundShard(entry, _rows(source, table, columns, self.record))
             except (FileNotFoundError, StorageError):
                 raise
             except _ForeignError as error:
@@ -162,7 +162,7 @@ class Shards:
         try:
             if whole and not sealed:
                 _rows(source, table, None, self.record)
-            return Found(entry, _rows(source, table, columns, self.record))
+            return SoundShard(entry, _rows(source, table, columns, self.record))
         except _ForeignError as error:
             return Damage(entry, str(error), foreign=True)
         except BROKEN as error:

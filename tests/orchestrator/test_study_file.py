@@ -31,18 +31,18 @@ def asked(*words: str) -> Request:
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_what_is_written_is_read_again(name: str, tmp_path: Path):
-    settings = {**by_flag(recipe.find(name).options), **by_flag(Where)}
+    flags = {**by_flag(recipe.find(name).options), **by_flag(Where)}
     for text in TEXTS:
         given = {
             flag: True if group[0].is_switch else [text, "b"] if group[0].several else [text]
-            for flag, group in settings.items()
+            for flag, group in flags.items()
         }
         file = tmp_path / "study.toml"
         written = study_file.text(name, given)
         file.write_bytes(written.encode("utf-8", "surrogateescape"))
         found, table = study_file.read(file)
         assert found == name
-        assert study_file.given(table, settings=settings, refuse=str) == given
+        assert study_file.given(table, flags=flags, refuse=str) == given
 
 
 def test_a_file_asks_for_what_the_command_line_asks_for(tmp_path: Path):
