@@ -14,20 +14,14 @@ from studies.texts import CHARACTERS_PER_TOKEN
 def plan(planned: Plan, *, cost: Cost) -> dict[str, object]:
     """What a run would do."""
     units = Counter(unit.model.label for unit in planned.units)
+    missing, failed = planned.missing_by_model, Counter(planned.failed_by_model)
     models = []
     for model in planned.models:
-        total, missing = planned.totals[model.label], planned.missing_by_model[model.label]
-        failed = planned.failed_by_model.get(model.label, 0)
-        models.append(
-            {
-                "model": model.label,
-                "layers": model.layers,
-                "bytes": model.bytes,
-                "dtype": model.dtype,
-                **_counts(total, total - missing - failed, failed),
-                "units": units[model.label],
-            }
-        )
+        label = model.label
+        done = planned.totals[label] - missing[label] - failed[label]
+        own = {"layers": model.layers, "bytes": model.bytes, "dtype": model.dtype}
+        counts = _counts(planned.totals[label], done, failed[label])
+        models.append({"model": label, **own, **counts, "units": units[label]})
     return {
         "study": planned.study.name,
         **_counts(planned.cells, planned.done, planned.failed),
@@ -38,17 +32,7 @@ def plan(planned: Plan, *, cost: Cost) -> dict[str, object]:
         "seconds": round(3600 * cost.hours(planned.units), 1) if planned.units else 0.0,
         "models": models,
         "notes": [redact(note) for note in planned.notes],
-        "too_long": [
-            {
-                "model": one.model,
-                "text": one.dataset,
-                "language": one.language,
-                "texts": one.texts,
-                "longest": one.longest,
-                "context": one.context,
-            }
-            for one in planned.too_long
-        ],
+        "too_long": [one._asdict() for one in planned.too_long],
     }
 
 

@@ -134,12 +134,6 @@ def _about(loaded: "LoadedModel") -> dict[str, object]:
     from actors.description import describe
 
     about = describe(loaded)
-    return {
-        "model": about.model,
-        "device": about.device_name,
-        "dtype": about.dtype,
-        "attention": about.attention,
-        "threads": about.threads,
-        "torch": about.torch,
-        "transformers": about.transformers,
-    }
+    names = ("dtype", "attention", "threads", "torch", "transformers")
+    own = {name: getattr(about, name) for name in names}
+    return {"model": about.model, "device": about.device_name, **own}

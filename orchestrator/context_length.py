@@ -21,10 +21,10 @@ TEXTS_AT_ONCE = 256
 
 
 class TooLong(NamedTuple):
-    """Texts of one data set and language that do not fit into a model's context."""
+    """Texts of one data set, the `text`, and language that do not fit into a model's context."""
 
     model: str
-    dataset: str
+    text: str
     language: str
     texts: int
     longest: int

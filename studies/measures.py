@@ -113,6 +113,6 @@ def _read_as(measure: Measure, features: Measure | None, switches: Switches) -> 
     return replace(measure, settings=settings)
 
 
-def normed(measure: Measure, *, layer: int, last: int, switches: Switches) -> bool:
+def normed(measure: Measure, layer: int, *, last: int, switches: Switches) -> bool:
     """Whether the residual is read after the final norm: the switch, at the last layer alone."""
     return measure.site == "resid_post" and layer == last and switches.last_layer == "normed"

@@ -78,69 +78,41 @@ def load(
     there = here
     if entry.pivot_text is None:
         there = rows.read(dataset, language=pivot, source=source, columns=columns)
-    return _align(
-        here,
-        there,
-        dataset=dataset,
-        languages=(language, pivot),
-        entry=entry,
-        chosen=_Choice(pairs=pairs, pair_ids=pair_ids, seed=seed),
-    )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Choice:
-    pairs: Pairs
-    pair_ids: Literal["first", "random"]
-    seed: int
-
-    def positions(self, count: int, *, dataset: str, language: str) -> list[int]:
-        """Which of `count` pairs to take, in their order."""
-        wanted = count if self.pairs in (None, "all") else int(self.pairs or 0)
-        if wanted < SMALLEST or count < SMALLEST:
-            raise ValueError(
-                f"{dataset} {language}: n = {min(wanted, count)} pairs; a score needs at least "
-                f"{SMALLEST}, because a sentence is compared with the others"
-            )
-        if wanted > count:
-            raise ValueError(
-                f"{dataset} {language} has {count} pairs, {wanted} were asked for: ask for at "
-                f"most {count}, or for all"
-            )
-        if self.pair_ids == "first":
-            return list(range(wanted))
-        return sorted(Random(self.seed).sample(range(count), wanted))
-
-
-def _align(
-    here: Rows,
-    there: Rows,
-    *,
-    dataset: str,
-    languages: tuple[str, str],
-    entry: ParallelText,
-    chosen: _Choice,
-) -> Bitext:
-    """Match both sides by id, in the pivot's order, and take the chosen pairs."""
-    language, pivot = languages
-    positions = _positions(here, column=entry.id)
-    pivot_positions = _positions(there, column=entry.id)
-    if positions.keys() != pivot_positions.keys():
-        raise ValueError(_not_parallel(dataset, languages, positions, pivot_positions))
-    ids = list(pivot_positions)
-    taken = [ids[k] for k in chosen.positions(len(ids), dataset=dataset, language=language)]
-    pivot_column = entry.pivot_text or entry.text
+    places = _positions(here, column=entry.id)
+    pivot_places = _positions(there, column=entry.id)
+    if places.keys() != pivot_places.keys():
+        raise ValueError(_not_parallel(dataset, (language, pivot), places, pivot_places))
+    count = _count(pairs, there=len(pivot_places), where=f"{dataset} {language}")
+    ids = list(pivot_places)
+    if pair_ids == "random":
+        ids = [ids[place] for place in sorted(Random(seed).sample(range(len(ids)), count))]
+    taken = tuple(ids[:count])
+    column = entry.pivot_text or entry.text
     return Bitext(
         dataset=dataset,
         language=language,
         pivot=pivot,
-        ids=tuple(taken),
-        pivot_texts=tuple(
-            _text(there, pivot_positions[id], id=id, column=pivot_column) for id in taken
-        ),
-        texts=tuple(_text(here, positions[id], id=id, column=entry.text) for id in taken),
+        ids=taken,
+        pivot_texts=tuple(_text(there, pivot_places[id], id=id, column=column) for id in taken),
+        texts=tuple(_text(here, places[id], id=id, column=entry.text) for id in taken),
         commit=here.commit,
     )
+
+
+def _count(pairs: Pairs, *, there: int, where: str) -> int:
+    """How many of the pairs there are to take."""
+    wanted = there if pairs in (None, "all") else int(pairs or 0)
+    if min(wanted, there) < SMALLEST:
+        raise ValueError(
+            f"{where}: n = {min(wanted, there)} pairs; a score needs at least {SMALLEST}, because "
+            "a sentence is compared with the others"
+        )
+    if wanted > there:
+        raise ValueError(
+            f"{where} has {there} pairs, {wanted} were asked for: ask for at most {there}, or for "
+            "all"
+        )
+    return wanted
 
 
 def _positions(found: Rows, *, column: str) -> dict[str, int]:

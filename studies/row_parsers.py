@@ -15,12 +15,7 @@ from studies.spec import Row
 
 MASK = "<mask>"
 READING = (
-    "flores_passage",
-    "question",
-    "mc_answer1",
-    "mc_answer2",
-    "mc_answer3",
-    "mc_answer4",
+    *("flores_passage", "question", "mc_answer1", "mc_answer2", "mc_answer3", "mc_answer4"),
     "correct_answer_num",
 )
 SCIENCE = ("instruction", "option_a", "option_b", "option_c", "answer")  # d and e may be null
@@ -29,13 +24,8 @@ QUESTION = ("question", "option_a", "option_b", "option_c", "option_d", "answer"
 EXAM = ("Question", "A", "B", "C", "D", "Answer")
 ENDING = ("ctx", "endings", "label")
 STORY = (
-    "input_sentence_1",
-    "input_sentence_2",
-    "input_sentence_3",
-    "input_sentence_4",
-    "sentence_quiz1",
-    "sentence_quiz2",
-    "answer_right_ending",
+    *("input_sentence_1", "input_sentence_2", "input_sentence_3", "input_sentence_4"),
+    *("sentence_quiz1", "sentence_quiz2", "answer_right_ending"),
 )
 CAUSE_OR_EFFECT = ("premise", "choice1", "choice2", "question", "label")
 INFERENCE = ("premise", "hypothesis", "label")

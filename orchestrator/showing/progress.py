@@ -44,7 +44,7 @@ def show_plan(plan: Plan, *, cost: Cost, console: Console) -> None:
         note(sentence, console=console)
     for item in plan.too_long:
         console.print(
-            f"too long: {item.texts:,} texts of {item.dataset}/{item.language} exceed the context "
+            f"too long: {item.texts:,} texts of {item.text}/{item.language} exceed the context "
             f"of {item.context:,} tokens of {item.model} (longest {item.longest:,})"
         )
 

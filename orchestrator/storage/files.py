@@ -77,16 +77,11 @@ class Files(Folder):
         for path in sorted(path for path in folder.rglob("*") if path.is_file()):
             self.put(f"{to}/{path.relative_to(folder).as_posix()}", path.read_bytes())
 
-    def clear_leftovers(self, folders: Iterable[str], *, shared: Iterable[str] = ()) -> None:
-        """Remove what killed writers left in some folders, and directly here.
-
-        In `shared` folders others may be writing now, so only what is old goes.
-        """
-        self.delete_all(self.leftovers(folders, shared=shared))
-
     def leftovers(self, folders: Iterable[str], *, shared: Iterable[str] = ()) -> list[str]:
-        """What `clear_leftovers` removes. Of a put that was cut off an object store lists nothing;
-        there only probes (`check_room`) are left."""
+        """What killed writers left in some folders, and directly here; in `shared` folders others
+        may be writing now, so only what is old. Of a put that was cut off an object store lists
+        nothing; there only probes (`check_room`) are left.
+        """
         here = [name for name in self.children() if self.is_local and LEFTOVER.match(name)]
         ours = [entry.name for folder in folders for entry in self.entries(folder, hidden=True)]
         left = [entry for folder in shared for entry in self.entries(folder, hidden=True)]

@@ -47,10 +47,6 @@ class Damage(NamedTuple):
         return f"is damaged ({self.reason}): its cells are computed again"
 
 
-class _WrongColumnsError(ValueError):
-    """A Parquet file of another table, or of none of ours."""
-
-
 class _ForeignError(ValueError):
     """A shard of another run."""
 
@@ -217,7 +213,7 @@ def _rows(
     """The rows of an open shard.
 
     Raises:
-        _WrongColumnsError: the columns are not those of the table.
+        ValueError: the columns are not those of the table.
         _ForeignError: it is of another run.
     """
     repeats = columns is not None and table.identity not in (("key",), ())
@@ -228,7 +224,7 @@ def _rows(
         page_checksum_verification=True,
     )
     if reason := table.mismatch(file.schema_arrow):
-        raise _WrongColumnsError(reason)
+        raise ValueError(reason)
     if foreign := stranger(file, record):
         raise _ForeignError(foreign)
     if not repeats:

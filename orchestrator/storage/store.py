@@ -221,7 +221,7 @@ class Store:
             self._lease, self.files.guard = lease, lease.check
             self._shards.owned = True
             try:
-                self.files.clear_leftovers(OWN, shared=(LEASES,))
+                self.files.delete_all(self.files.leftovers(OWN, shared=(LEASES,)))
                 self._shards.set_damaged_aside()
                 compaction.finish(self._shards)
                 yield

@@ -13,6 +13,7 @@ from orchestrator.workers.events import Cluster
 from orchestrator.workers.worker import METHODS
 from studies.models.facts import facts
 from studies.spec import Model
+from studies.values import at_revision
 
 # Weights take this much more on a GPU while they work.
 HEADROOM = 1.3
@@ -30,7 +31,10 @@ class Pinned:
 
     def __init__(self, model: str | Model, *, connect: Callable[[], AnsweringCluster]) -> None:
         """Read the model's facts, reach the cluster, wait until the model is loaded."""
-        found = facts(_model(model) if isinstance(model, str) else model)
+        if isinstance(model, str):
+            identifier, revision = at_revision(model)
+            model = Model(id=identifier, revision=revision)
+        found = facts(model)
         self._cluster = connect()
         try:
             gpus = _gpus(self._cluster.nodes(), weights=found.bytes)
@@ -78,12 +82,6 @@ class Pinned:
                 return event.about
             if event is not None and event.kind == "open_failed":
                 raise ValueError(event.error)
-
-
-def _model(name: str) -> Model:
-    """`ID` or `ID@REVISION`."""
-    model, _, revision = name.partition("@")
-    return Model(id=model, revision=revision or None)
 
 
 def _gpus(nodes: Sequence[Node], *, weights: int) -> float:

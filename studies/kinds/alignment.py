@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import groupby, product
 from typing import Literal
 
@@ -288,10 +288,7 @@ def _cells(grid: AlignmentGrid, content: Content, model: ModelFacts) -> Iterator
     for name in grid.measures:
         measure = resolve(name, switches=grid.switches)
         made = [*_reading(measure, grid.switches), *_made_of(grid)]
-
-        def is_normed(layer: int, measure: Measure = measure) -> bool:
-            return normed(measure, layer=layer, last=model.layers, switches=grid.switches)
-
+        is_normed = partial(normed, measure, last=model.layers, switches=grid.switches)
         there = _layers(grid, name=name, measure=measure, model=model)
         for norm, layers in groupby(there, key=is_normed):
             yield Cells(
