@@ -43,9 +43,10 @@ class Ledger:
 
     def missing(self, draft: Draft) -> tuple[Cell, ...]:
         """Enter all cells of a draft, and return those that are to be computed."""
-        missing = []
+        missing: list[Cell] = []
         new = done = 0
         for cells in draft.cells:
+            wanted = []
             for point, key in cells.keyed():
                 if key in self._seen:
                     continue
@@ -54,7 +55,8 @@ class Ledger:
                 if key in self._done:
                     done += 1
                 elif key not in self._failed:
-                    missing.append(cells.cell(point, key=key))
+                    wanted.append((point, key))
+            missing += cells.made(wanted)
         self.totals[draft.model.label] += new
         self.done[draft.model.label] += done
         return tuple(missing)

@@ -6,9 +6,8 @@ changes only where or how fast (batch size, device, workers, paths, dates) never
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import InitVar, asdict, dataclass, field, fields
-from functools import cached_property
 from typing import Any, Literal, NamedTuple
 
 Row = dict[str, object]
@@ -234,11 +233,12 @@ class Cell(_Coordinates):
 
     def __post_init__(self, hashed: str | None) -> None:
         """Fix the key once, so that a million comparisons cost no hashing."""
-        point = Point(self.layer, self.pooling, self.coefficient)
-        object.__setattr__(self, "key", hashed or _key(self.form(), point))
+        if hashed is None:
+            hashed = _key(self.form(), Point(self.layer, self.pooling, self.coefficient))
+        object.__setattr__(self, "key", hashed)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Cells(_Coordinates):
     """Cells that differ in layer, pooling and coefficient alone, before any of them is made.
 
@@ -253,26 +253,21 @@ class Cells(_Coordinates):
         form = self.form()
         return ((point, _key(form, point)) for point in self.points)
 
-    def cell(self, point: Point, *, key: str) -> Cell:
-        """The cell at a point, whose key was hashed before."""
-        layer, pooling, coefficient = point
-        return Cell(
-            **self._shared, layer=layer, pooling=pooling, coefficient=coefficient, hashed=key
-        )
+    def made(self, keyed: Iterable[tuple[Point, str]]) -> Iterator[Cell]:
+        """The cells at some points, whose keys were hashed before."""
+        shared: dict[str, Any] = {name: getattr(self, name) for name in _SHARED}
+        for (layer, pooling, coefficient), key in keyed:
+            yield Cell(**shared, layer=layer, pooling=pooling, coefficient=coefficient, hashed=key)
 
     def __iter__(self) -> Iterator[Cell]:
         """All of them."""
-        return (self.cell(point, key=key) for point, key in self.keyed())
+        return self.made(self.keyed())
 
     @property
     def key(self) -> str:
         """The key of the only one."""
         ((_, key),) = self.keyed()
         return key
-
-    @cached_property
-    def _shared(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in _SHARED}
 
 
 def _key(form: str, point: Point) -> str:
