@@ -6,7 +6,8 @@ stay apart; which of them a table shows is decided in analysis/results/condition
 
 from collections.abc import Callable, Hashable
 from functools import cached_property
-from typing import NamedTuple, TypeVar
+from operator import attrgetter
+from typing import Any, NamedTuple, TypeVar, overload
 
 import pandas as pd
 
@@ -19,6 +20,8 @@ from analysis.statistics import checkpoints, correlate, scores
 from studies.kinds import tables
 
 Value = TypeVar("Value")
+# What fills a table or figure: a frame of the material by its name, or a function of the material.
+Fill = str | Callable[["Material"], pd.DataFrame]
 SERIES = ["model", "revision", *scores.CONDITIONS]
 PAIR = ["model", "revision", "benchmark"]
 
@@ -51,14 +54,18 @@ class Material:
         """Material of some rows."""
         self.rows = rows
         self._tables: dict[str, pd.DataFrame] = {}
-        self._made: dict[Callable[[Material], object], object] = {}
+        self._made: dict[object, object] = {}
         self.__dict__.update(given)
 
-    def get(self, make: Callable[["Material"], Value]) -> Value:
-        """What a function makes of this material, computed once."""
+    @overload
+    def get(self, make: Fill) -> pd.DataFrame: ...
+    @overload
+    def get(self, make: Callable[["Material"], Value]) -> Value: ...
+    def get(self, make: str | Callable[["Material"], object]) -> object:
+        """What a function makes of this material, computed once; or a frame by its name."""
         if make not in self._made:
-            self._made[make] = make(self)
-        return self._made[make]  # type: ignore[return-value]
+            self._made[make] = (attrgetter(make) if isinstance(make, str) else make)(self)
+        return self._made[make]
 
     def table(self, name: str) -> pd.DataFrame:
         """The rows of any table, each once; that of a kind of cell of one's own among them."""
@@ -206,6 +213,11 @@ class Material:
     def written(self) -> pd.DataFrame:
         """Their metrics."""
         return written.summaries(self.texts)
+
+
+def derived(fill: Fill, make: Callable[[Any], pd.DataFrame]) -> Fill:
+    """What a function makes of a frame of the material."""
+    return lambda material: make(material.get(fill))
 
 
 def last(frame: pd.DataFrame) -> pd.DataFrame:

@@ -48,7 +48,7 @@ def by_series(material: Material) -> pd.DataFrame:
     rows = material.get(_rows)
     if rows.empty:
         return rows
-    conditions = [name for name in scores.CONDITIONS if rows[name].nunique() > 1]
+    conditions = tables.several(rows, scores.CONDITIONS)
     plain = rows[rows["check"] == "bootstrap"][[*KEY, "value"]].rename(columns={"value": "score"})
     found = []
     for names, group in rows.groupby([*SERIES, *conditions], sort=True):
@@ -150,8 +150,9 @@ in 97.5 % of the random draws (about 2.5 % of them would be if length did not he
     ),
     Table(
         name="robustness", fill=by_series,
-        caption="Checks of single scores, means over layers and languages. "
-        + "; ".join(f"{name}: {meaning}" for name, meaning in MEANINGS.items()),
-        heads={"label": "model"}, most=MOST_ROWS,
+        caption="Checks of single scores, means over layers and languages"
+        "{% for name, meaning in meanings.items() %}{{ '. ' if loop.first else '; ' }}{{ name }}: "
+        "{{ meaning }}{% endfor %}",
+        facts=lambda _: {"meanings": MEANINGS}, most=MOST_ROWS,
     ),
 )  # fmt: skip

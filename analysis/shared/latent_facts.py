@@ -8,10 +8,10 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from analysis.layout import prose, tables
+from analysis.layout import prose
 from analysis.layout.material import PAIR, Material
 from analysis.read import label
-from analysis.results import log_ratio, steering, steering_means
+from analysis.results import log_ratio, steering, steering_means, transfer
 from analysis.results.latent import LATENT
 from analysis.shared import latent_tables as frames
 
@@ -21,6 +21,15 @@ TIES = (
     "Exact ties of the most probable option text, which go to the first of them: {{ native }} "
     "native and {{ pivot }} pivot, of {{ every }} questions read at a layer."
 )
+REFUSED = """
+{% for row in refused %}
+{{ row | on }}: {{ row.pairs }} ordered pairs of languages are not compared, as items of one id
+differ in their options or right answer ({{ row.languages | listed(most=4) }}; up to
+{{ row.differing }} of {{ row.n }} items): expected the same questions in every language, so look at
+the benchmark's files.
+
+{% endfor %}
+"""
 Found = Mapping[str, object]
 
 
@@ -62,19 +71,21 @@ def output(material: Material) -> Found | None:
     }
 
 
-def crossing(material: Material) -> list[str]:
-    """From which layer native texts are the more probable."""
+def crossing(material: Material) -> list[Found]:
+    """From which layer native texts are the more probable, by model and benchmark."""
     cells = material.firm(material.latent)
     if cells.empty:
         return []
     deepest = cells.groupby(["model", "revision"])["layer"].max()
-    said = []
-    for row in tables.with_label(frames.crossing_of(cells)).to_dict("records"):
-        where = f"from layer {row['crossing']} of {deepest[row['model'], row['revision']]}"
-        if pd.isna(row["crossing"]):
-            where = "never" if row["last"] <= 0 and row["lowest_mean"] <= 0 else "not at the end"
-        said.append(f"{where} in {row['label']} on {row['benchmark']}")
-    return said
+    return [
+        {
+            "row": row,
+            "known": not pd.isna(row["crossing"]),
+            "never": row["last"] <= 0 and row["lowest_mean"] <= 0,
+            "of": deepest[row["model"], row["revision"]],
+        }
+        for row in frames.crossing_of(cells).to_dict("records")
+    ]
 
 
 def goes_with(material: Material) -> Found | None:
@@ -89,9 +100,7 @@ def goes_with(material: Material) -> Found | None:
         own = found[(found["outcome"] == outcome) & found["r"].notna()]
         if len(own):
             clear = int((own["p_holm"] < LEVEL).sum())
-            outcomes.append(
-                f"{shown} r = {prose.span(own['r'])} ({clear} of {len(own)} with p < .05)"
-            )
+            outcomes.append({"name": shown, "r": own["r"], "clear": clear, "of": len(own)})
     return {"outcomes": outcomes, "note": found["note"].iloc[0]}
 
 
@@ -154,6 +163,12 @@ def uneven(material: Material) -> Found | None:
     differ = ends[ends["min"] < ends["max"]].reset_index()
     where = [f"{prose.on(row)} {row['min']} to {row['max']}" for row in differ.to_dict("records")]
     return {"wrong": bool(where), "where": where}
+
+
+def refused(material: Material) -> Found:
+    """Pairs of languages that were not compared."""
+    found = transfer.refusals(material.pairs)
+    return {"wrong": bool(found), "refused": found}
 
 
 def ties(material: Material) -> Found | None:

@@ -5,13 +5,14 @@ the single languages are folded.
 """
 
 from functools import partial
+from typing import Any
 
 import pandas as pd
 from matplotlib.figure import Figure
 
 from analysis.figures import heat
 from analysis.layout import compared, tables
-from analysis.layout.exhibit import Exhibit, Folded, Note, Plot, Table
+from analysis.layout.exhibit import Exhibit, Note, Plot, Table
 from analysis.layout.material import Material
 from analysis.results import log_ratio
 from analysis.results.latent import LATENT, SIDES, UNITS
@@ -21,7 +22,6 @@ from analysis.shared import latent_tables as frames
 from analysis.shared import log_ratio_plots as ratios
 
 NOT_READ = "Empty: no option texts were read at layers (--part latent)."
-MODEL = {"label": "model"}
 
 
 def _curves(material: Material, *, column: str) -> pd.DataFrame:
@@ -31,18 +31,13 @@ def _curves(material: Material, *, column: str) -> pd.DataFrame:
     return tables.with_label(found)
 
 
-def _of_unit(unit: str, *, few: int = 4) -> Plot:
+def _of_unit(unit: str, **rest: Any) -> Plot:
     """The log ratio of one unit, a figure per benchmark."""
+    said = f"{{{{ said }}}}: log ratio per {unit} by layer"
     return Plot(
-        name=f"log_ratio-{unit}",
-        fill=partial(_curves, column=f"mean_of_logs_{unit}"),
-        by=ratios.by_place,
-        draw=ratios.draw_ratios,
-        heading=f"{{{{ said }}}}: log ratio per {unit} by layer",
-        caption=f"{{{{ said }}}}: log ratio per {unit} by layer",
-        few=few,
-        more="more benchmarks",
-    )
+        name=f"log_ratio-{unit}", fill=partial(_curves, column=f"mean_of_logs_{unit}"),
+        by=ratios.by_place, draw=ratios.draw_ratios, heading=said, caption=said, **rest,
+    )  # fmt: skip
 
 
 def _every_curve(material: Material) -> pd.DataFrame:
@@ -75,7 +70,7 @@ def _crossing(found: pd.DataFrame) -> pd.DataFrame:
     """The crossing table for people."""
     frame = tables.with_label(found)
     places = ["label", "benchmark"]
-    places += [name for name in ("prompt", "switches") if frame[name].nunique() > 1]
+    places += tables.several(frame, ("prompt", "switches"))
     shown = [*places, "n", "crossing", "surely", "lowest", "lowest_mean", "last"]
     shown += ["middle", "of_another_question"]
     frame = frame[[*shown, *(["paper"] if frame["paper"].any() else [])]]
@@ -101,17 +96,14 @@ FIGURE_2A = Exhibit(
             "from which its 95 % band does, its least mean, its mean at the last layer and over "
             "the middle half of the layers, there beside that of the options of another question",
             heads={
-                **MODEL, "n": "languages", "crossing": "above 0 from", "lowest": "least at",
+                "n": "languages", "crossing": "above 0 from", "lowest": "least at",
                 "surely": "band above 0 from", "lowest_mean": "least", "last": "last layer",
                 "middle": "middle half", "of_another_question": "shuffled there",
                 "paper": "paper: above 0",
             },
             decimals=2, most=24,
         ),
-        Folded(
-            caption="The same per character and per byte",
-            parts=[_of_unit(unit, few=10**9) for unit in list(UNITS)[1:]],
-        ),
+        *(_of_unit(unit, few=0, fold=f"The same per {unit}") for unit in list(UNITS)[1:]),
         Plot(
             name="log_ratio_languages", fill=_by_language, by=ratios.by_model, draw=_draw_map,
             caption="{{ said }}: log ratio per token by language and layer.", size=layers.crowded,
@@ -137,9 +129,8 @@ def _sides(material: Material) -> pd.DataFrame:
 
 FIGURE_2B = Exhibit(
     name="Figure 2b", title="latent accuracy by layer, of native and pivot texts", empty=NOT_READ,
-    lacking=lambda material: (
-        "" if len(material.by_language) else "Without output: no item was answered."
-    ),
+    lacking="{% if not answered %}Without output: no item was answered.{% endif %}",
+    facts=lambda material: {"answered": len(material.by_language)},
     parts=(
         Note(
             text="Share of questions whose right option is the most probable text, among native "
@@ -150,10 +141,10 @@ FIGURE_2B = Exhibit(
         Plot(
             name="latent_accuracy", fill=_sides, by=ratios.by_place, draw=ratios.draw_accuracies,
             heading="{{ said }}: latent accuracy by layer",
-            caption="{{ said }}: latent accuracy by layer", more="more benchmarks",
+            caption="{{ said }}: latent accuracy by layer",
         ),
     ),
-    files={"latent_accuracy_curves": _sides, "latent_cells": lambda material: material.latent},
+    files={"latent_accuracy_curves": _sides, "latent_cells": "latent"},
 )  # fmt: skip
 
 
@@ -179,19 +170,20 @@ def _counted(material: Material) -> dict[str, object] | None:
 
 def _wide(found: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """A row per model, benchmark and choice of layers; what qualifies a value below it."""
-    return frames.wide(
-        frames.correlation_cells(found), places=frames.correlation_places(found),
-        columns=log_ratio.OUTCOMES,
-    )  # fmt: skip
+    places = frames.correlation_places(found)
+    cells = found.rename(columns={"outcome": "column"}).merge(
+        frames.correlations_beside(found), how="left", on=[*places, "column"]
+    )
+    return compared.wide(
+        cells, places=places, columns=log_ratio.OUTCOMES, value="r", under=frames.under
+    )
 
 
 TABLE_2 = Exhibit(
     name="Table 2", title="the log ratio against accuracy, consistency and incoming transfer",
-    empty=lambda material: (
-        "Empty: no answers of the same models to the same benchmarks (--part output)."
-        if len(material.latent)
-        else NOT_READ
-    ),
+    empty="{% if read %}Empty: no answers of the same models to the same benchmarks (--part "
+    "output).{% else %}" + NOT_READ + "{% endif %}",
+    facts=lambda material: {"read": len(material.latent)},
     parts=(
         Note(
             text="Answers not above chance, so nothing is to be concluded: "
@@ -206,7 +198,7 @@ TABLE_2 = Exhibit(
             "*** .001, not corrected), the 95 % interval (Fisher's), and the printed value with "
             "its stars. Spearman's rho, Holm's adjusted p and partial r are in "
             "log_ratio_correlations.csv.",
-            heads=MODEL, decimals=2, most=40,
+            decimals=2, most=40,
         ),
         Note(
             text="{{ counted }}\n\n{% if fertility %}With the tokens per character of each "
@@ -231,7 +223,6 @@ SHUFFLED = Exhibit(
             caption="Mean log ratio per token over languages and layers, of a question's own "
             "options and of another question's; r is over languages and layers. Where both are "
             "alike, the ratio measures which script and length a layer favours, and not the answer",
-            heads=MODEL,
         ),
     ),
 )  # fmt: skip

@@ -4,7 +4,7 @@ A mean over languages is drawn with its 95 % band, and what it is compared with 
 another question, chance, the model's own answers) stands in the same panel.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from analysis.figures import curves, heat, points
 from analysis.figures.drawing import BLUE, GREY, INK, ORANGE
 from analysis.layout import tables
+from analysis.layout.exhibit import Series
 from analysis.layout.material import Material, split
 from analysis.results import log_ratio
 from analysis.results.latent import LATENT, SHUFFLED
@@ -27,14 +28,14 @@ OPTIONS = {
 TEXTS = {"native": curves.Look("native text", BLUE), "pivot": curves.Look("pivot text", ORANGE)}
 
 
-def by_place(_: Material, frame: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
+def by_place(_: Material, frame: pd.DataFrame) -> Series:
     """The rows of each benchmark, prompt and reading, named by what varies."""
     return split(
         frame, fixed=("benchmark",), conditions=("prompt", "switches"), within=("benchmark",)
     )
 
 
-def by_model(material: Material, frame: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+def by_model(material: Material, frame: pd.DataFrame) -> Series:
     """The same, model by model."""
     for said, place in by_place(material, frame):
         for label, group in place.groupby("label", sort=True):

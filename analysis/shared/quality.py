@@ -9,9 +9,9 @@ from typing import NamedTuple
 import pandas as pd
 
 from analysis.layout import prose
-from analysis.layout.exhibit import Facts, Note, Show, Table
+from analysis.layout.exhibit import Facts, Note, Show, Table, Template
 from analysis.layout.material import Material
-from analysis.layout.page import Kept, Part, Sheet, Text
+from analysis.layout.page import Part, Text
 from analysis.statistics.scores import LEVEL
 
 COORDINATES = ["table", "model", "revision", "dataset", "benchmark", "language", "error"]
@@ -27,15 +27,14 @@ class Check(NamedTuple):
     """
 
     facts: Facts
-    weak: str
-    fine: str = ""
+    weak: Template
+    fine: Template = ""
 
 
-def checked(checks: Sequence[Check], *, more: Show = lambda _: ()) -> Show:
-    """Failures, notes on the rows and what is weak, then the checks that found nothing."""
+def checked(checks: Sequence[Check]) -> Show:
+    """Notes on the rows and what is weak, then the checks that found nothing."""
 
-    def show(material: Material) -> Iterator[Part | Kept]:
-        yield from failures(material)
+    def show(material: Material) -> Iterator[Part]:
         weak: list[str] = list(material.rows.notes)
         fine: list[str] = []
         for check in checks:
@@ -44,9 +43,6 @@ def checked(checks: Sequence[Check], *, more: Show = lambda _: ()) -> Show:
                 weak += prose.say(check.weak, **facts)
             elif facts is not None:
                 fine += prose.say(check.fine, **facts)
-        for part in more(material):
-            if isinstance(part, Text):
-                weak += part.lines
         if weak:
             yield Text(lines=tuple(weak), warning=True)
         if fine:
@@ -55,23 +51,29 @@ def checked(checks: Sequence[Check], *, more: Show = lambda _: ()) -> Show:
     return show
 
 
-def failures(material: Material) -> Iterator[Part | Kept]:
+def _failed(material: Material) -> pd.DataFrame:
     """Every failed cell, cells with the same error on one line."""
-    errors = material.rows.errors
-    if errors.empty:
-        yield Text(lines=("No cell failed.",))
-        return
-    grouped = errors.groupby(COORDINATES, dropna=False, sort=True)
+    grouped = material.rows.errors.groupby(COORDINATES, dropna=False, sort=True)
     counts = grouped.agg(cells=("key", "size"), attempts=("attempts", "max")).reset_index()
-    failed = "1 cell failed and is" if len(errors) == 1 else f"{len(errors)} cells failed and are"
-    line = f"{failed} missing from everything above. The same command, run again, tries again."
-    yield Text(lines=(line,), warning=True)
-    yield Sheet(
-        name="failures",
-        caption=f"Failed cells: {len(errors)}",
-        frame=counts.dropna(axis="columns", how="all"),
-        collapsed=len(counts) > MOST_FAILURES,
-    )
+    return counts.dropna(axis="columns", how="all")
+
+
+def _failures(material: Material) -> Found | None:
+    """How many cells failed, where any did."""
+    return {"count": len(material.rows.errors)} if len(material.rows.errors) else None
+
+
+FAILURES: tuple[Show, ...] = (
+    Note(text=prose.shared("failures"), facts=_failures, warning=True),
+    Note(
+        text=prose.shared("no_failures"),
+        facts=lambda material: {} if material.rows.errors.empty else None,
+    ),
+    Table(
+        name="failures", fill=_failed, caption="Failed cells: {{ count }}", facts=_failures,
+        most=MOST_FAILURES,
+    ),
+)  # fmt: skip
 
 
 def near_chance(material: Material) -> pd.DataFrame:
@@ -260,6 +262,7 @@ def _no_ties(material: Material) -> Found | None:
 
 
 PARTS: tuple[Show, ...] = (
+    *FAILURES,
     checked(CHECKS),
     Table(
         name="near_chance", fill=near_chance,

@@ -21,6 +21,16 @@ NO_MARGINS = (
     "Margins were not recorded in these runs, so only the shares of aligned pairs are shown."
 )
 NO_TOKENS = "Tokens were not recorded in these runs, so nothing is corrected for fertility."
+SECOND = """
+{% if empty %}
+{{ lacking }}
+{% elif means %}
+{{ what }}: {% for measure, r, other in means %}{{ measure }} {{ r | form(".2f") }} becomes
+{{ other | form(".2f") }}{{ ", " if not loop.last }}{% endfor %} (mean r over {{ n }} coefficients).
+{% else %}
+{{ what }}: not defined here.
+{% endif %}
+"""
 PAIRS = (("nasca", "mexa"), ("navca", "mexa"), ("nasca", "navca"))
 Found = Mapping[str, object]
 Second = Callable[..., correlate.Correlation]
@@ -109,20 +119,6 @@ def _without_empty_notes(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.drop(columns="note") if len(frame) and frame["note"].eq("").all() else frame
 
 
-def _compared(material: Material, *, fill: Callable[[Material], pd.DataFrame], name: str) -> Found:
-    """The means of r and of the second coefficient by measure; None where nothing was compared."""
-    frame = material.get(fill)
-    if frame.empty:
-        return {"means": None}
-    known = frame.dropna(subset=["r", name])
-    means = known.groupby("measure", sort=False)[["r", name]].mean()
-    said = [
-        f"{str(measure).upper()} {row['r']:.2f} becomes {row[name]:.2f}"
-        for measure, row in means.iterrows()
-    ]
-    return {"means": said, "count": len(known)}
-
-
 def _tested(material: Material) -> Found | None:
     """How many differences of two scores are clear."""
     frame = material.get(differences)
@@ -141,20 +137,18 @@ def _question(
     """A sentence on how a second coefficient compares, and the table of both."""
 
     def facts(material: Material) -> Found | None:
-        if material.get(points).empty:
+        frame = material.get(fill)
+        if material.get(points).empty or (frame.empty and not none):
             return None
-        found = _compared(material, fill=fill, name=column)
-        return found if found["means"] is not None or none else None
+        known = frame.dropna(subset=["r", column]) if len(frame) else frame
+        means = known.groupby("measure", sort=False)[["r", column]].mean() if len(known) else known
+        rows = [(str(measure).upper(), *pair) for measure, *pair in means.itertuples()]
+        return {"what": what, "lacking": none, "empty": frame.empty, "means": rows, "n": len(known)}
 
     return (
-        Note(
-            text="{% if means is none %}" + none + "{% elif means %}" + what + ": {{ means | join("
-            "', ') }} (mean r over {{ count }} coefficients).{% else %}" + what
-            + ": not defined here.{% endif %}",
-            facts=facts,
-        ),
-        Table(name=name, fill=fill, caption=caption, heads={"label": "model"}, most=LONG),
-    )  # fmt: skip
+        Note(text=SECOND, facts=facts),
+        Table(name=name, fill=fill, caption=caption, most=LONG),
+    )
 
 
 PARTS: tuple[Show, ...] = (
@@ -173,7 +167,7 @@ PARTS: tuple[Show, ...] = (
         name="differences", fill=differences,
         caption="Differences between correlations with the same accuracies; intervals by Zou "
         "(2007)",
-        heads={"label": "model"}, most=LONG,
+        most=LONG,
     ),
     *_question(
         "margins",

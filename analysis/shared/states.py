@@ -4,12 +4,10 @@ The plane is principal components, fitted for each layer alone; similarity has a
 can be set beside accuracy and consistency.
 """
 
-from collections.abc import Iterator
-
 import pandas as pd
 
-from analysis.layout import tables
-from analysis.layout.exhibit import Exhibit, Note, Plot, Table
+from analysis.layout import compared, tables
+from analysis.layout.exhibit import Exhibit, Note, Plot, Series, Table
 from analysis.layout.material import Material
 from analysis.read import label
 from analysis.shared import latent_tables as frames
@@ -23,7 +21,7 @@ def _planes(material: Material) -> pd.DataFrame:
     return found[found["language"] == "all"]
 
 
-def _plane_names(_: Material, frame: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+def _plane_names(_: Material, frame: pd.DataFrame) -> Series:
     """The points of each model and benchmark."""
     for (model, revision, benchmark, *_rest), group in frame.groupby(
         [*frames.SIMILAR, "measure"], sort=True
@@ -33,7 +31,7 @@ def _plane_names(_: Material, frame: pd.DataFrame) -> Iterator[tuple[str, pd.Dat
         yield f"{shown}, {benchmark}: {count} questions in {languages} languages", group
 
 
-def _similar_names(_: Material, frame: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+def _similar_names(_: Material, frame: pd.DataFrame) -> Series:
     """The similarities of each model and benchmark."""
     for _names, group in frame.groupby(frames.SIMILAR, sort=True):
         row = group.iloc[0].to_dict()
@@ -47,9 +45,10 @@ def _similarity(found: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """A row per model, benchmark and similarity: r over all layers and in the middle."""
     own = tables.with_label(found[found["layers"] != "last quarter"])
     places = ["label", "benchmark", "measure", "layers"]
-    places += [name for name in ("output_prompt", "switches") if own[name].nunique() > 1]
+    places += tables.several(own, ("output_prompt", "switches"))
     columns = {name: name for name in frames.SIMILAR_OUTCOMES}
-    return frames.wide(own.rename(columns={"outcome": "column"}), places=places, columns=columns)
+    cells = own.rename(columns={"outcome": "column"})
+    return compared.wide(cells, places=places, columns=columns, value="r", under=frames.under)
 
 
 PLANE = Exhibit(
@@ -68,16 +67,15 @@ PLANE = Exhibit(
                 label(rows["model"].iloc[0], revision=rows["revision"].iloc[0]),
                 rows["benchmark"].iloc[0], str(number),
             ),
-            more="more models in the plane",
         ),
     ),
 )  # fmt: skip
 SIMILARITY = Exhibit(
     name="Similarity", title="of every language's states with the pivot's (added in version 3)",
     empty="Empty: the states of languages were not compared with the pivot's (--part states).",
-    lacking=lambda material: ""
-    if len(material.get(frames.similarity_correlations))
-    else "Without answers to the same benchmark, its correlations are missing.",
+    lacking="{% if not found %}Without answers to the same benchmark, its correlations are missing."
+    "{% endif %}",
+    facts=lambda material: {"found": len(material.get(frames.similarity_correlations))},
     parts=(
         Note(
             text="States of the same questions at the last prompt token, against the pivot's. CKA "
@@ -91,7 +89,6 @@ SIMILARITY = Exhibit(
                 rows["model"].iloc[0], rows["revision"].iloc[0], rows["benchmark"].iloc[0],
                 str(number),
             ),
-            more="more models by layer",
         ),
         Table(
             name="similarity", fill=frames.similarity_correlations, shown=_similarity,
@@ -99,7 +96,7 @@ SIMILARITY = Exhibit(
             caption="Pearson's r over languages between similarity with the pivot, averaged over "
             "layers, and what the model answers; below, two-sided p (not corrected), n and the "
             "95 % interval. Spearman's rho is in similarity_correlations.csv",
-            heads={"label": "model"}, decimals=2, most=24,
+            decimals=2, most=24,
         ),
     ),
 )  # fmt: skip

@@ -4,7 +4,7 @@ The layer and the coefficient of a figure are all that were run, or the paper's;
 how well it does.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -12,8 +12,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from analysis.layout import tables
-from analysis.layout.exhibit import Exhibit, Fill, Note, Plot, Table
-from analysis.layout.material import Material, split
+from analysis.layout.exhibit import Exhibit, Note, Plot, Series, Table
+from analysis.layout.material import Fill, Material, split
 from analysis.results import steering, steering_means
 from analysis.results.steering import SERIES, STEER
 from analysis.shared import latent_tables as frames
@@ -34,11 +34,10 @@ TREND = (
     "in the plain answers alone makes it fall, so steering_trends.csv also has the slope across "
     "two halves of the items"
 )
-HEADS = {"label": "model", "of": "of (language x draw)", "norm": "length"}
-HEADS |= {"share": "share of the state's length"}
+HEADS = {"of": "of (language x draw)", "norm": "length", "share": "share of the state's length"}
 
 
-def named(_: Material, frame: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
+def named(_: Material, frame: pd.DataFrame) -> Series:
     """The rows of each model, benchmark and condition."""
     return split(frame, conditions=CONDITIONS)
 
@@ -72,15 +71,10 @@ def _both_ends(material: Material) -> pd.DataFrame:
     return pd.concat(kept[1:] or kept)
 
 
-def _lacking_ends(material: Material) -> str:
-    """The direction or the layers that were not run."""
+def _ends(material: Material) -> Mapping[str, object]:
+    """Which directions and how many layers were run."""
     both = material.get(_both_ends)
-    missing = []
-    if len(set(both["coefficient"] > 0)) < 2:
-        missing.append("One direction alone was run (--coefficient=-2,2).")
-    if both["layer"].nunique() == 1:
-        missing.append("One layer alone was run (--layer).")
-    return " ".join(missing)
+    return {"ways": len(set(both["coefficient"] > 0)), "layers": both["layer"].nunique()}
 
 
 def _controls(material: Material) -> pd.DataFrame:
@@ -126,7 +120,7 @@ def _at_shown(material: Material, *, outcome: str) -> pd.DataFrame:
     return pd.concat(kept[1:] or kept)
 
 
-def _by_said(_: Material, frame: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+def _by_said(_: Material, frame: pd.DataFrame) -> Series:
     """The rows of each series."""
     for said, group in frame.groupby("said", sort=True):
         yield str(said), group
@@ -142,9 +136,7 @@ def _other_coefficient(material: Material, *, fill: Fill) -> Mapping[str, object
     """The series in which 2 was not run."""
     found = material.get(fill)
     other = found[found["coefficient"] != SHOWN].drop_duplicates("said").sort_values("said")
-    lines = [f"{row['said']}: coefficient {row['coefficient']:+g}"
-             for row in other.to_dict("records")]  # fmt: skip
-    return {"lines": lines} if lines else None
+    return {"rows": other.to_dict("records")} if len(other) else None
 
 
 def _of_languages(name: str, outcome: str, *, title: str) -> Exhibit:
@@ -153,12 +145,11 @@ def _of_languages(name: str, outcome: str, *, title: str) -> Exhibit:
     return Exhibit(
         name=name,
         title=title,
-        empty=lambda material: (
-            NOT_STEERED
-            if material.get(frames.steered).empty
-            else "Empty: the pivot's own answers, or positive coefficients, are missing "
-            "(--language with the pivot among them, --coefficient 2)."
-        ),
+        empty="{% if steered %}Empty: the pivot's own answers, or positive coefficients, are "
+        "missing (--language with the pivot among them, --coefficient 2).{% else %}"
+        + NOT_STEERED
+        + "{% endif %}",
+        facts=lambda material: {"steered": len(material.get(frames.steered))},
         parts=(
             Plot(
                 name=f"{outcome}_by_language",
@@ -171,7 +162,8 @@ def _of_languages(name: str, outcome: str, *, title: str) -> Exhibit:
                 facts=lambda rows: {"coefficient": f"{rows['coefficient'].iloc[0]:+g}"},
             ),
             Note(
-                text="{% for line in lines %}{{ line }}, as 2 was not run (--coefficient).\n\n"
+                text="{% for row in rows %}{{ row.said }}: coefficient "
+                "{{ row.coefficient | form('+g') }}, as 2 was not run (--coefficient).\n\n"
                 "{% endfor %}",
                 facts=partial(_other_coefficient, fill=fill),
             ),
@@ -196,11 +188,10 @@ def _accuracy_controls(found: pd.DataFrame) -> pd.DataFrame:
     return _for_people(shown[[*columns, "difference", "low", "high", "p", "p_holm"]])
 
 
-def _lacking_controls(material: Material) -> str:
+def _not_run(material: Material) -> Mapping[str, object]:
     """The kinds of control that were not run."""
     ran = set(material.get(frames.against_controls)["intervention"])
-    lacking = [kind for kind in steering.CONTROLS if kind not in ran]
-    return f"Not run: {', '.join(lacking)} (--control)." if lacking else ""
+    return {"kinds": [kind for kind in steering.CONTROLS if kind not in ran]}
 
 
 def _chosen(found: pd.DataFrame) -> pd.DataFrame:
@@ -215,21 +206,14 @@ def _drawn(found: pd.DataFrame) -> pd.DataFrame:
     return _for_people(shown.drop(columns=["outcome", "intervention"]))
 
 
-def _agreement(material: Material) -> Mapping[str, object] | None:
-    """How many predictions of coefficient 0 are the plain run's."""
+def _agreement(material: Material, *, unlike: bool) -> Mapping[str, object] | None:
+    """How many predictions of coefficient 0 are the plain run's, where any is another or none."""
     found = material.get(frames.against_plain)
-    if found.empty:
+    if found.empty or unlike != bool((found["agree"] < found["n"]).any()):
         return None
     grouped = found.groupby(["model", "revision", "benchmark", "prompt"], sort=True)
     sums = grouped.agg(agree=("agree", "sum"), n=("n", "sum"), pairs=("n", "size")).reset_index()
     return {"lines": sums.to_dict("records")}
-
-
-def _unlike(material: Material, *, wanted: bool) -> Mapping[str, object] | None:
-    """The same, where any prediction is another, or where none is."""
-    found = material.get(frames.against_plain)
-    unlike = bool((found["agree"] < found["n"]).any()) if len(found) else False
-    return _agreement(material) if unlike == wanted else None
 
 
 def _vectors(found: pd.DataFrame) -> pd.DataFrame:
@@ -255,14 +239,12 @@ AGREEMENT = (
     "{% for row in lines %}{{ row | on }}: {{ row.agree }} of {{ row.n }} predictions agree, over "
     "{{ row.pairs }} pairs of language and draw.\n\n{% endfor %}"
 )
-EXHIBITS = (
+FIGURES = (
     Exhibit(
         name="Figures 4 and 7", title="accuracy, consistency and transfer by coefficient",
-        empty=lambda material: (
-            f"Empty: no layer was steered by more than two coefficients ({SWEEP_FLAGS})."
-            if len(material.get(_doses))
-            else NOT_STEERED
-        ),
+        empty="{% if steered %}Empty: no layer was steered by more than two coefficients "
+        f"({SWEEP_FLAGS}).{{% else %}}{NOT_STEERED}{{% endif %}}",
+        facts=lambda material: {"steered": len(material.get(_doses))},
         parts=(
             _over_languages(
                 "sweep", _swept, plots.draw_doses,
@@ -274,7 +256,9 @@ EXHIBITS = (
     _of_languages("Figures 5 and 9", "accuracy", title="change of accuracy by language"),
     Exhibit(
         name="Figure 8", title="change by layer, toward the pivot and away from it",
-        empty=NOT_STEERED, lacking=_lacking_ends,
+        empty=NOT_STEERED, facts=_ends,
+        lacking="{% if ways < 2 %}One direction alone was run (--coefficient=-2,2).{% endif %} "
+        "{% if layers == 1 %}One layer alone was run (--layer).{% endif %}",
         parts=(
             _over_languages(
                 "layers", _both_ends, plots.draw_by_layer,
@@ -288,6 +272,8 @@ EXHIBITS = (
     _of_languages(
         "Figure 11", "consistency", title="change of consistency with the pivot by language"
     ),
+)  # fmt: skip
+CONTROLS = (
     Exhibit(
         name="Controls by layer", title="the real vector beside random and wrong ones",
         empty=NO_CONTROLS,
@@ -308,7 +294,8 @@ EXHIBITS = (
         "two halves of the pivot's own questions. Change of accuracy in points; difference: real "
         "less control over languages, with its 95 % interval (Student's t) and p, and p by Holm's "
         "method over the model's controls.",
-        empty=NO_CONTROLS, lacking=_lacking_controls,
+        empty=NO_CONTROLS, facts=_not_run,
+        lacking="{% if kinds %}Not run: {{ kinds | join(', ') }} (--control).{% endif %}",
     ),
     _table(
         "Chosen coefficients", "chosen on one half of the items, tested on the other",
@@ -344,8 +331,8 @@ EXHIBITS = (
                 text="Coefficient 0 answers the items that steered answers are given to without a "
                 "vector; its predictions should all be those of the plain run."
             ),
-            Note(text=AGREEMENT, facts=partial(_unlike, wanted=False)),
-            Note(text=AGREEMENT, facts=partial(_unlike, wanted=True), warning=True),
+            Note(text=AGREEMENT, facts=partial(_agreement, unlike=False)),
+            Note(text=AGREEMENT, facts=partial(_agreement, unlike=True), warning=True),
         ),
         files={"coefficient_0": frames.against_plain},
     ),
@@ -358,6 +345,6 @@ EXHIBITS = (
         "reliability: cosine of the vectors of two halves of the questions, with its range over "
         "languages.",
         empty="Empty: no steering vectors were made (--part steering).",
-        files={"vectors": lambda material: material.rows.vectors},
+        files={"vectors": "rows.vectors"},
     ),
 )  # fmt: skip

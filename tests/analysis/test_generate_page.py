@@ -275,7 +275,7 @@ def test_a_cell_of_a_table_is_written_by_one_engine_and_says_which(page: Page):
     captions = {sheet.name: sheet.caption for sheet in page.sheets}
     assert f"Written by {HF} (m/one, m/two); {VLLM} (m/one)." in captions["xquad-span-f1"]
     assert "no language is in all columns" in captions["xquad-span-f1"]
-    assert f"All was written by {HF}." in captions["flores200-translation-BLEU"]
+    assert f"All texts were written by {HF}." in captions["flores200-translation-BLEU"]
     assert "tokenizer 13a: deu_Latn" in captions["flores200-translation-BLEU"]
     names = {sheet.name for sheet in page.sheets}
     assert {"xquad-span-exact", "xquad-span-f1_any", "mgsm-number-answered"} <= names

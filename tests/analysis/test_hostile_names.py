@@ -228,17 +228,19 @@ def figures(name: str) -> dict[str, Figure]:
         [{"layer": 1, "side": code, "x": i, "y": i} for i, code in enumerate(codes)]
     )
     held = Material(None, alignment=grid.assign(pooling=name))  # type: ignore[arg-type]
+    held.main_scores = bars.assign(pivot=codes[0])
+    held.accuracies = bars.assign(main=True)
     held.main_alignment = held.alignment.assign(model=name, revision="main")
     return {
         "heat_map": layers.draw_heat_map(held, grid, name),
         "profiles": layers.draw_profiles(held, grid, name),
-        "bars": languages.draw_bars(bars, name=name, pivot=codes[0]),
-        "map": languages.draw_map(bars, name=name, scale=(0, 1)),
+        "bars": languages.draw_bars(held, bars, name),
+        "map": languages.draw_map(held, bars, name),
         "scatter": coefficients.draw_scatter(
             [(name, cloud)], name="", score=name, accuracy=name
         ),
         "panels": coefficients.draw_scatter([(name, cloud)] * 4, name=name, score=name),
-        "forest": coefficients.draw_forest(found, name),
+        "forest": coefficients.draw_forest(held, found, name),
         "pairs": heat.pairs(pairs, value="v", name=name, bar=name, scale=(0, 1)),
         "ratios": log_ratio_plots.draw_ratios(held, curve, name),
         "latent": log_ratio_plots.draw_sides(

@@ -305,7 +305,7 @@ def with_answers(held: Material, found: list[Answers]) -> Material:
 
 def shown(held: Material) -> list[Shown]:
     """All exhibits of steering."""
-    return [one.show(held) for one in exhibits.EXHIBITS]
+    return [one.show(held) for one in (*exhibits.FIGURES, *exhibits.CONTROLS)]
 
 
 def exhibit(held: Material, name: str) -> Shown:

@@ -8,8 +8,10 @@ import pytest
 from scipy import stats
 from statsmodels.stats.proportion import proportion_confint
 
+from analysis.layout import prose
 from analysis.results import agreement, item_draws, transfer
 from analysis.results.answers import Answers
+from analysis.shared.latent_facts import REFUSED
 from tests.makers.answered import LANGUAGES, World, group, record
 
 
@@ -139,7 +141,7 @@ def test_questions_that_differ_between_languages_are_refused_and_said() -> None:
     assert found.loc[strange, "differing"].eq(3).all() and strange.sum() == 8
     assert found.loc[strange, ["consistency", "tr_plus"]].isna().all(axis=None)
     assert found.loc[~strange, ["consistency", "tr_plus"]].notna().all(axis=None)
-    (said,) = transfer.refusals(found)
+    said = prose.line(REFUSED, refused=transfer.refusals(found))
     assert "m/one on belebele: 8 ordered pairs" in said and "(deu_Latn; up to 3 of 30" in said
     with pytest.raises(ValueError, match="3 of 30 common items differ"):
         agreement.consistency(answers[0], answers[1])
