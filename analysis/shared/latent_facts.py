@@ -11,12 +11,12 @@ import pandas as pd
 from analysis.layout import prose
 from analysis.layout.material import PAIR, Material
 from analysis.read import label
-from analysis.results import log_ratio, steering, steering_means, transfer
+from analysis.results import log_ratio, steering_means, transfer
+from analysis.results.answers import SERIES
 from analysis.results.latent import LATENT
 from analysis.shared import latent_tables as frames
+from analysis.statistics.scores import FEW_LANGUAGES, LEVEL
 
-FEW_LANGUAGES = 10
-LEVEL = 0.05
 TIES = (
     "Exact ties of the most probable option text, which go to the first of them: {{ native }} "
     "native and {{ pivot }} pivot, of {{ every }} questions read at a layer."
@@ -113,11 +113,11 @@ def steered(material: Material) -> Found | None:
     controls = steering_means.against_controls(effects)
     controls = controls[controls["outcome"] == "accuracy"]
     changes, above, judged, better = [], 0, 0, 0
-    for _, group in means.groupby(list(steering.SERIES), dropna=False, sort=True):
+    for _, group in means.groupby(SERIES, dropna=False, sort=True):
         best = group.iloc[int(group["development_change"].to_numpy(float).argmax())]
         changes.append(best["held_change"])
         above += bool(best["low"] > 0)
-        same = [*steering.SERIES, "layer"]
+        same = [*SERIES, "layer"]
         beside = controls[(controls[same] == best[same]).all(axis="columns")]
         judged += len(beside) > 0
         better += len(beside) > 0 and bool((beside["real"] > beside["control"]).all())

@@ -10,7 +10,8 @@ from analysis.layout.material import Material, derived
 from analysis.layout.prose import short
 from analysis.read import label
 from analysis.results import log_ratio, steering, steering_means
-from analysis.results.latent import LATENT, SERIES, SERIES_OF_MEASURE, SHUFFLED
+from analysis.results.answers import SERIES
+from analysis.results.latent import LATENT, SERIES_OF_MEASURE, SHUFFLED
 from analysis.results.log_ratio import FERTILITY, USUAL
 from analysis.results.steering import STEER
 from analysis.statistics.correlate import p_in_words
@@ -282,7 +283,7 @@ def option_prior(material: Material) -> pd.DataFrame:
     found = material.get(steered)
     if found.empty:
         return found
-    places = [*steering.SERIES, "layer", "coefficient"]
+    places = [*SERIES, "layer", "coefficient"]
     shift = (
         found.groupby(places)["prior_shift"]
         .agg(shift="mean", most="max", languages="size")

@@ -15,7 +15,8 @@ from analysis.layout import tables
 from analysis.layout.exhibit import Exhibit, Note, Plot, Series, Table
 from analysis.layout.material import Fill, Material, split
 from analysis.results import steering, steering_means
-from analysis.results.steering import SERIES, STEER
+from analysis.results.answers import SERIES
+from analysis.results.steering import STEER
 from analysis.shared import latent_tables as frames
 from analysis.shared import steering as plots
 
@@ -65,7 +66,7 @@ def _doses(material: Material) -> pd.DataFrame:
 def _both_ends(material: Material) -> pd.DataFrame:
     """The two coefficients nearest to 2 and -2."""
     kept = [material.get(_doses).iloc[:0]]
-    for _, group in material.get(_doses).groupby(list(SERIES), sort=True):
+    for _, group in material.get(_doses).groupby(SERIES, sort=True):
         ends = [plots.nearest(group["coefficient"], wanted=wanted) for wanted in (SHOWN, -SHOWN)]
         kept.append(group[group["coefficient"].isin([end for end in ends if end is not None])])
     return pd.concat(kept[1:] or kept)
@@ -87,7 +88,7 @@ def _controls(material: Material) -> pd.DataFrame:
     real = means[means["intervention"] == STEER]
     beside = pd.concat([held, real.merge(held[places].drop_duplicates(), on=places)])
     kept = []
-    for _, group in beside.groupby(list(SERIES), sort=True):
+    for _, group in beside.groupby(SERIES, sort=True):
         wanted = plots.nearest(group["coefficient"], wanted=SHOWN)
         kept.append(group[group["coefficient"] == wanted])
     return pd.concat(kept)

@@ -13,12 +13,20 @@ from statsmodels.stats.contingency_tables import mcnemar
 from analysis.layout.material import Material
 from analysis.layout.page import Picture, Sheet, Shown, Text
 from analysis.read import rows
-from analysis.results import agreement, steering, steering_means
-from analysis.results.answers import Answers, answers
+from analysis.results import steering, steering_means
+from analysis.results.answers import SERIES, Answers, answers
 from analysis.shared import steered as exhibits
 from analysis.shared.latent_tables import vectors_by_layer
 from analysis.shared.steering import nearest
-from tests.makers.answered import World, frame_of, plain_rows, steered_rows, vector_rows, write_run
+from tests.makers.answered import (
+    World,
+    agree,
+    frame_of,
+    plain_rows,
+    steered_rows,
+    vector_rows,
+    write_run,
+)
 
 SKILLS = {"eng_Latn": 2.2, "deu_Latn": 1.5, "fra_Latn": 1.0, "swh_Latn": 0.6, "yor_Latn": 0.2}
 GAINS = {"steer": 0.4, "random": 0.0, "halves": 0.1}
@@ -76,12 +84,12 @@ def test_an_effect_is_the_steered_cell_less_the_plain_one_of_its_draw(
     assert row["accuracy_change"] == pytest.approx(
         100 * (steered.correct.mean() - plain.correct.mean())
     )
-    assert row["transfer"] == pytest.approx(agreement.positive(english, steered))
-    assert row["plain_transfer"] == pytest.approx(agreement.positive(english, plain))
+    assert row["transfer"] == pytest.approx(agree(english, steered)["tr_plus"])
+    assert row["plain_transfer"] == pytest.approx(agree(english, plain)["tr_plus"])
     assert row["transfer_change"] == pytest.approx(100 * (row["transfer"] - row["plain_transfer"]))
-    assert row["consistency"] == pytest.approx(agreement.consistency(english, steered))
+    assert row["consistency"] == pytest.approx(agree(english, steered)["consistency"])
     assert row["consistency_change"] == pytest.approx(
-        row["consistency"] - agreement.consistency(english, plain)
+        row["consistency"] - agree(english, plain)["consistency"]
     )
     table = [[0, int((~plain.correct & steered.correct).sum())], [0, 0]]
     table[1][0] = int((plain.correct & ~steered.correct).sum())
@@ -265,7 +273,7 @@ def test_choosing_among_noise_claims_a_gain_on_itself_and_none_on_the_other_half
 
 
 def test_of_equal_coefficients_none_is_preferred_to_any() -> None:
-    names = [*steering.SERIES, "intervention", "language", "layer", "coefficient", "seed"]
+    names = [*SERIES, "intervention", "language", "layer", "coefficient", "seed"]
     place = ["m", "main", "b", "p", "eng_Latn", "", "steer", "deu_Latn", 2]
     frame = pd.DataFrame([[*place, c, 0] for c in (-2.0, 1.0, -1.0)], columns=names)
     numbers = ["held_change", "held_low", "held_high", "held_p", "accuracy_change"]
@@ -278,7 +286,7 @@ def test_of_equal_coefficients_none_is_preferred_to_any() -> None:
 def test_a_trend_is_the_least_squares_line_and_chance_alone_bends_it() -> None:
     random = np.random.default_rng(3)
     count, items = 150, 200
-    names = [*steering.SERIES, "intervention", "layer", "coefficient", "seed"]
+    names = [*SERIES, "intervention", "layer", "coefficient", "seed"]
     place = ["m", "main", "b", "p", "eng_Latn", "", "steer", 2, 2.0, 0]
     draws = random.binomial(items // 2, 0.5, size=(4, count)) / (items // 2)
     frame = pd.DataFrame([place] * count, columns=names).assign(

@@ -13,6 +13,7 @@ from analysis.figures import scatter, theme
 from analysis.layout.material import Material
 from analysis.layout.page import Page
 from analysis.results import steering_means
+from analysis.results.answers import SERIES
 from analysis.shared import coefficients, languages, log_ratio_plots, steering
 from analysis.statistics import correlate
 from tests.makers import latent_rows
@@ -23,7 +24,7 @@ STEEP = pd.DataFrame(
      "accuracy": [0.3, 0.5, 0.9, 0.95, 1.0, 1.0], "chance": 0.25}
 )  # fmt: skip
 NOTHING = Material(None)  # type: ignore[arg-type]
-PLACE = dict.fromkeys(steering_means.SERIES, "x") | {"intervention": "steer"}
+PLACE = dict.fromkeys(SERIES, "x") | {"intervention": "steer"}
 
 
 def test_fits_and_bands_stay_within_the_data_and_within_0_and_1() -> None:
