@@ -94,7 +94,7 @@ TOPICS = (
         parts=(states.PLANE, states.SIMILARITY),
     ),
     Topic(title="Steering toward the pivot", parts=steered.FIGURES),
-    Topic(title="Controls", parts=(ratios.SHUFFLED, *steered.CONTROLS)),
+    Topic(title="Controls", parts=(ratios.SHUFFLED_OPTIONS, *steered.CONTROLS)),
     Topic(title="How it was asked", parts=(TABLE_3,)),
     Topic(
         title="Material and checks",

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, TypeVar, overload
 import pandas as pd
 
 from analysis import read
-from analysis.layout.tables import with_label
+from analysis.layout.tables import several, with_label
 from analysis.read import Rows, label
 from analysis.results import conditions, latent, steering, transfer, written
 from analysis.results.answers import Answers, answers
@@ -231,23 +231,25 @@ def main_metric(frame: pd.DataFrame, accuracies: pd.DataFrame) -> pd.DataFrame:
     return frame.merge(shown.drop_duplicates())
 
 
-def split(
-    frame: pd.DataFrame, *, fixed: tuple[str, ...] = ("label", "benchmark"),
-    conditions: tuple[str, ...] = (), within: tuple[str, ...] = (),
-) -> list[tuple[str, pd.DataFrame]]:  # fmt: skip
-    """The rows of every series by what it is called: `fixed` columns and the conditions that vary.
+def named_by(
+    *fixed: str, varying: tuple[str, ...] = (), within: tuple[str, ...] = ()
+) -> Callable[[Material, pd.DataFrame], list[tuple[str, pd.DataFrame]]]:
+    """What divides a frame into series, called by the `fixed` columns and what varies.
 
-    Conditions vary where one group of `within` has several of their values; `label` is added.
+    A condition of `varying` is part of the name where one group of `within` has several of its
+    values; `label`, the model, is added to the frame.
     """
-    held = with_label(frame)
-    if held.empty:
-        return []
-    found = []
-    for names, group in held.groupby([*fixed, *conditions], sort=True, dropna=False):
-        place = dict(zip([*fixed, *conditions], names, strict=True))
-        alike = held
-        for name in within:
-            alike = alike[alike[name] == place[name]]
-        shown = [*fixed, *(name for name in conditions if alike[name].nunique() > 1)]
-        found.append((", ".join(str(place[name]) for name in shown), group))
-    return found
+
+    def divide(_: Material, frame: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
+        held = with_label(frame)
+        found = []
+        for names, group in held.groupby([*fixed, *varying], sort=True, dropna=False):
+            place = dict(zip([*fixed, *varying], names, strict=True))
+            alike = held
+            for name in within:
+                alike = alike[alike[name] == place[name]]
+            shown = [*fixed, *several(alike, varying)]
+            found.append((", ".join(str(place[name]) for name in shown), group))
+        return found
+
+    return divide

@@ -1,26 +1,40 @@
 """Log ratio and latent accuracy by layer, and what they go with: Figure 2 and Table 2.
 
-The token unit comes first; the other units, which tell the tokenizer's part from the content's, and
-the single languages are folded.
+A mean over languages is drawn with its 95 % band, and what it is compared with (the options of
+another question, chance, the model's own answers) stands in the same panel. The token unit comes
+first; the other units, which tell the tokenizer's part from the content's, and the single languages
+are folded.
 """
 
 from functools import partial
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from analysis.figures import heat
+from analysis.figures import curves, heat
+from analysis.figures.drawing import BLUE, GREY, INK, ORANGE
 from analysis.layout import compared, tables
-from analysis.layout.exhibit import Exhibit, Note, Plot, Table
-from analysis.layout.material import Material
+from analysis.layout.exhibit import Exhibit, Note, Plot, Series, Table
+from analysis.layout.material import Material, named_by
 from analysis.results import log_ratio
-from analysis.results.latent import LATENT, SIDES, UNITS
+from analysis.results.latent import LATENT, SHUFFLED, SIDES, UNITS
 from analysis.results.log_ratio import USUAL
 from analysis.shared import latent_facts, layers
 from analysis.shared import latent_tables as frames
-from analysis.shared import log_ratio_plots as ratios
 
+PLACE = ["benchmark", "prompt", "switches"]
+# What each figure of this study has a row of panels for.
+PANELS: dict[str, Any] = {
+    "share": True, "key": "below", "inches": (3.5, 2.5), "above": 1.0, "least": 5.6,
+}  # fmt: skip
+OPTIONS = {
+    SHUFFLED: curves.Look("options of another question", GREY, "--"),
+    LATENT: curves.Look("own options", BLUE),
+}
+TEXTS = {"native": curves.Look("native text", BLUE), "pivot": curves.Look("pivot text", ORANGE)}
+BY_PLACE = named_by("benchmark", varying=("prompt", "switches"), within=("benchmark",))
 NOT_READ = "Empty: no option texts were read at layers (--part latent)."
 
 
@@ -36,8 +50,24 @@ def _of_unit(unit: str, **rest: Any) -> Plot:
     said = f"{{{{ said }}}}: log ratio per {unit} by layer"
     return Plot(
         name=f"log_ratio-{unit}", fill=partial(_curves, column=f"mean_of_logs_{unit}"),
-        by=ratios.by_place, draw=ratios.draw_ratios, heading=said, caption=said, **rest,
+        by=BY_PLACE, draw=draw_ratios, heading=said, caption=said, **rest,
     )  # fmt: skip
+
+
+def draw_ratios(_: Material, rows: pd.DataFrame, said: str) -> Figure:
+    """Log ratio by layer, a panel per model: own options as a line, another question's dashed.
+
+    Rows need label, measure, layer, mean, low and high (`analysis.results.log_ratio.curves`).
+    """
+    panels = [
+        curves.Panel(
+            title=str(label), x="layer", y="" if number else "log ratio, native : pivot", zero=True,
+            lines=curves.lines_of(own, line="measure", looks=OPTIONS, y="mean"),
+            corners=("above 0: native", "below 0: pivot"),
+        )
+        for number, (label, own) in enumerate(rows.groupby("label", sort=True))
+    ]  # fmt: skip
+    return curves.curves(panels, name=said, **PANELS)
 
 
 def _every_curve(material: Material) -> pd.DataFrame:
@@ -60,10 +90,21 @@ def _by_language(material: Material) -> pd.DataFrame:
     )
 
 
-def _draw_map(material: Material, rows: pd.DataFrame, said: str) -> Figure:
-    """Every language by layer, on one scale."""
-    scale = heat.around_zero(material.get(_by_language)["value"])
-    return ratios.draw_map(rows, said, scale=scale)
+def draw_map(material: Material, rows: pd.DataFrame, said: str) -> Figure:
+    """Language by layer of a log ratio: blue above 0 (native), red below; rows need `value`."""
+    grid = heat.best_first(rows, columns="layer", values="value")
+    return heat.heat(
+        grid, name=said, seen=f"{len(grid)} languages, the most native on top",
+        x="layer (block output)", bar="log ratio, native : pivot",
+        scale=heat.around_zero(material.get(_by_language)["value"]),
+    )  # fmt: skip
+
+
+def _by_model(material: Material, frame: pd.DataFrame) -> Series:
+    """The rows of each benchmark, prompt and reading, model by model."""
+    for said, place in BY_PLACE(material, frame):
+        for label, group in place.groupby("label", sort=True):
+            yield f"{label}, {said}", group
 
 
 def _crossing(found: pd.DataFrame) -> pd.DataFrame:
@@ -105,7 +146,7 @@ FIGURE_2A = Exhibit(
         ),
         *(_of_unit(unit, few=0, fold=f"The same per {unit}") for unit in list(UNITS)[1:]),
         Plot(
-            name="log_ratio_languages", fill=_by_language, by=ratios.by_model, draw=_draw_map,
+            name="log_ratio_languages", fill=_by_language, by=_by_model, draw=draw_map,
             caption="{{ said }}: log ratio per token by language and layer.", size=layers.crowded,
             few=0, fold="Every language by layer, {{ count }} heat maps",
         ),
@@ -127,6 +168,50 @@ def _sides(material: Material) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
+def draw_accuracies(material: Material, rows: pd.DataFrame, said: str) -> Figure:
+    """Latent accuracy by layer, a panel per model, of both sides; a mark for the output's.
+
+    Rows need label, side, layer, mean, low and high; the material has what is answered.
+    """
+    answered = outputs(rows, material.by_language)
+    cells = material.get(frames.others)
+    if len(cells):
+        at = (cells[PLACE] == rows[PLACE].iloc[0]).all(axis="columns")
+        cells = cells[at & (cells["measure"] == LATENT)]
+    panels = []
+    for number, (label, own) in enumerate(rows.groupby("label", sort=True)):
+        lines = curves.lines_of(own, line="side", looks=TEXTS, y="mean", most=(0, 1))
+        mean, low, high = (np.array([one]) for one in answered[str(label)])
+        lines.append(
+            curves.Line(
+                x=np.array([1.06 * own["layer"].max()]), y=mean, low=low, high=high, colour=INK,
+                marker="s", style="none", label="output",
+            )
+        )  # fmt: skip
+        chance = cells.loc[cells["label"] == label, "chance"]
+        panels.append(
+            curves.Panel(
+                title=str(label), lines=lines, x="layer", y="" if number else "accuracy", bottom=0,
+                levels={"chance": float(chance.mean())} if len(chance) else {},
+            )
+        )  # fmt: skip
+    return curves.curves(panels, name=said, **PANELS)
+
+
+def outputs(rows: pd.DataFrame, by_language: pd.DataFrame) -> dict[str, tuple[float, float, float]]:
+    """Accuracy over other languages with its interval, by model; of several prompts the lens's."""
+    found = {}
+    for label, group in rows.groupby("label", sort=True):
+        place = group.iloc[0]
+        same = [by_language[name] == place[name] for name in log_ratio.POINT[:3]]
+        own = by_language[same[0] & same[1] & same[2]]
+        asked = own[own["prompt"] == place["prompt"]]
+        own = asked if len(asked) else own[own["prompt"] == own["prompt"].min()]
+        own = own[own["language"] != place["pivot"]]
+        found[str(label)] = log_ratio.t_interval(own["accuracy"].to_numpy(float))
+    return found
+
+
 FIGURE_2B = Exhibit(
     name="Figure 2b", title="latent accuracy by layer, of native and pivot texts", empty=NOT_READ,
     lacking="{% if not answered %}Without output: no item was answered.{% endif %}",
@@ -139,7 +224,7 @@ FIGURE_2B = Exhibit(
             "square is what it answers when asked as in Table 1."
         ),
         Plot(
-            name="latent_accuracy", fill=_sides, by=ratios.by_place, draw=ratios.draw_accuracies,
+            name="latent_accuracy", fill=_sides, by=BY_PLACE, draw=draw_accuracies,
             heading="{{ said }}: latent accuracy by layer",
             caption="{{ said }}: latent accuracy by layer",
         ),
@@ -214,7 +299,7 @@ TABLE_2 = Exhibit(
 )  # fmt: skip
 
 
-SHUFFLED = Exhibit(
+SHUFFLED_OPTIONS = Exhibit(
     name="Shuffled options", title="what the log ratio is with the options of another question",
     empty="Empty: no options of another question were read (--part latent).",
     parts=(

@@ -5,14 +5,17 @@ can be set beside accuracy and consistency.
 """
 
 import pandas as pd
+from matplotlib.figure import Figure
 
+from analysis.figures import points
 from analysis.layout import compared, tables
 from analysis.layout.exhibit import Exhibit, Note, Plot, Series, Table
 from analysis.layout.material import Material
 from analysis.read import label
 from analysis.shared import latent_tables as frames
 from analysis.shared import layers
-from analysis.shared import log_ratio_plots as ratios
+
+ACROSS = 4
 
 
 def _planes(material: Material) -> pd.DataFrame:
@@ -41,6 +44,30 @@ def _similar_names(_: Material, frame: pd.DataFrame) -> Series:
             yield f"{shown}, {row['benchmark']}: similarity with {row['pivot']}", own
 
 
+def draw_states(_: Material, rows: pd.DataFrame, said: str) -> Figure:
+    """A panel per layer, one point per question and language; with many languages their centres.
+
+    Rows need layer, side (the language), pivot, x and y. The pivot is black.
+    """
+    pivot = str(rows["pivot"].iloc[0])
+    codes = sorted(set(rows["side"]))
+    kinds, key = points.languages(codes, pivot=pivot)
+    layers = sorted(set(rows["layer"]))
+    down = -(-len(layers) // ACROSS)
+    panels = []
+    for layer in layers:
+        own = rows[rows["layer"] == layer]
+        places = {str(side): of[["x", "y"]].to_numpy(float) for side, of in own.groupby("side")}
+        centres = {side: of.mean(axis=0) for side, of in places.items()}
+        panels.append(
+            points.Panel(
+                title=f"layer {layer}", places=places,
+                centres=centres if len(codes) > points.FEW else {},
+            )
+        )  # fmt: skip
+    return points.plane(panels, name=said, kinds=kinds, key=key, across=-(-len(layers) // down))
+
+
 def _similarity(found: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """A row per model, benchmark and similarity: r over all layers and in the middle."""
     own = tables.with_label(found[found["layers"] != "last quarter"])
@@ -61,7 +88,7 @@ PLANE = Exhibit(
             "black."
         ),
         Plot(
-            name="states", fill=_planes, by=_plane_names, draw=ratios.draw_states,
+            name="states", fill=_planes, by=_plane_names, draw=draw_states,
             caption="{{ said }}",
             words=lambda rows, number: (
                 label(rows["model"].iloc[0], revision=rows["revision"].iloc[0]),

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from analysis.layout import tables
 from analysis.layout.exhibit import Exhibit, Note, Plot, Series, Table
-from analysis.layout.material import Fill, Material, split
+from analysis.layout.material import Fill, Material, named_by
 from analysis.results import steering, steering_means
 from analysis.results.answers import SERIES
 from analysis.results.steering import STEER
@@ -25,6 +25,7 @@ MOST_ROWS = 40
 NOT_STEERED = "Empty: no steered answers (--part steering)."
 NO_CONTROLS = "Empty: no controls were run (--part controls, --control random and so on)."
 CONDITIONS = ("prompt", "pivot", "switches")
+BY_MODEL = named_by("label", "benchmark", varying=CONDITIONS)
 PAIRED = (
     "Every language is compared with itself, plain and steered, on the same items: those that no "
     "vector was made from. "
@@ -36,11 +37,6 @@ TREND = (
     "two halves of the items"
 )
 HEADS = {"of": "of (language x draw)", "norm": "length", "share": "share of the state's length"}
-
-
-def named(_: Material, frame: pd.DataFrame) -> Series:
-    """The rows of each model, benchmark and condition."""
-    return split(frame, conditions=CONDITIONS)
 
 
 def _languages(rows: pd.DataFrame) -> Mapping[str, object]:
@@ -102,7 +98,7 @@ def _over_languages(
     return Plot(
         name=name,
         fill=fill,
-        by=named,
+        by=BY_MODEL,
         draw=draw,
         heading=heading,
         caption=f"{{{{ said }}}}, {{{{ many }}}}. {PAIRED}{caption}",
@@ -114,7 +110,7 @@ def _at_shown(material: Material, *, outcome: str) -> pd.DataFrame:
     """The steered cells with a change of an outcome, at the coefficient nearest to 2."""
     found = material.get(frames.steered)
     kept = [found.iloc[:0].assign(said="")]
-    for said, group in named(material, found[found[f"{outcome}_change"].notna()]):
+    for said, group in BY_MODEL(material, found[found[f"{outcome}_change"].notna()]):
         coefficient = plots.nearest(group["coefficient"], wanted=SHOWN)
         if coefficient is not None:
             kept.append(group[group["coefficient"] == coefficient].assign(said=said))

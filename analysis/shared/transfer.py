@@ -11,7 +11,7 @@ from analysis import published_latent
 from analysis.figures import heat
 from analysis.layout import prose
 from analysis.layout.exhibit import Beside, Exhibit, Note, folded
-from analysis.layout.material import Material, split
+from analysis.layout.material import Material, named_by
 from analysis.layout.page import Part, Picture, file_name
 from analysis.results import transfer as answered
 from analysis.shared import latent_facts
@@ -22,6 +22,7 @@ MAPS = (
     ("tr_plus", "tr+ (share of items)", "transfer of right answers", heat.ends),
     ("excess_plus", "tr+ less the target's accuracy", "excess transfer", heat.around_zero),
 )
+BY_MODEL = named_by("label", "benchmark", varying=("prompt",), within=("label", "benchmark"))
 CAPTION = """
 {{ said }}: {{ what }} from source (row) to target (column). Languages by script, then by code
 (language families are not used). The diagonal and pairs without a value are grey.
@@ -34,8 +35,7 @@ def _maps(material: Material) -> Iterator[Part]:
     pictures: list[Part] = []
     several = material.get(frames.several)
     pairs = material.pairs if len(several) else material.pairs.iloc[:0]
-    series = split(pairs, conditions=("prompt",), within=("label", "benchmark"))
-    for said, group in series:
+    for said, group in BY_MODEL(material, pairs):
         crowded = group["target"].nunique() > heat.MOST_NUMBERED
         for value, bar, what, scale in MAPS:
             pictures.append(

@@ -16,7 +16,7 @@ from analysis import pages, read, report, terminal
 from analysis.exhibits import page_of
 from analysis.layout import material, prose
 from analysis.layout.exhibit import Beside, Exhibit, Note, Plot, StudyPage, Table, Topic
-from analysis.layout.material import Material, split
+from analysis.layout.material import Material, named_by
 from analysis.layout.page import Fold, Heading, Main, Picture, Sheet, Text
 from analysis.results import latent, steering, transfer, written
 from analysis.statistics import correlate
@@ -203,10 +203,12 @@ def test_series_are_named_by_what_varies() -> None:
     frame = pd.DataFrame(
         {"model": "m", "revision": "main", "benchmark": ["b", "b", "c"], "prompt": ["p", "q", "p"]}
     )
-    named = split(frame, conditions=("prompt",), within=("benchmark",))
-    assert [said for said, _ in named] == ["m, b, p", "m, b, q", "m, c"]
-    assert [said for said, _ in split(frame, conditions=("prompt",))][-1] == "m, c, p"
-    assert split(frame.iloc[:0], conditions=("prompt",)) == []
+    columns = ("label", "benchmark")
+    within = named_by(*columns, varying=("prompt",), within=("benchmark",))
+    assert [said for said, _ in within(NOTHING, frame)] == ["m, b, p", "m, b, q", "m, c"]
+    everywhere = named_by(*columns, varying=("prompt",))
+    assert [said for said, _ in everywhere(NOTHING, frame)][-1] == "m, c, p"
+    assert everywhere(NOTHING, frame.iloc[:0]) == []
 
 
 def runs_of(folder: Path) -> list[Path]:

@@ -18,7 +18,7 @@ from analysis.exhibits import generate
 from analysis.figures import drawing, heat
 from analysis.layout.material import Material
 from analysis.layout.page import Sheet
-from analysis.shared import coefficients, languages, layers, log_ratio_plots, steering, training
+from analysis.shared import coefficients, languages, layers, log_ratio, states, steering, training
 from tests.analysis.test_generate_page import rows_of, store
 from tests.makers import latent_rows
 from tests.makers.analysis_rows import (
@@ -228,6 +228,12 @@ def figures(name: str) -> dict[str, Figure]:
         [{"layer": 1, "side": code, "x": i, "y": i} for i, code in enumerate(codes)]
     )
     held = Material(None, alignment=grid.assign(pooling=name))  # type: ignore[arg-type]
+    place = dict.fromkeys(("model", "benchmark", "prompt", "switches"), name)
+    place |= {"revision": "main", "pivot": codes[0]}
+    held.latent = grid.rename(columns={"value": "mean_of_logs_token"}).assign(
+        measure="latent", chance=0.25, **place
+    )
+    held.by_language = bars.assign(**place)
     held.main_scores = bars.assign(pivot=codes[0])
     held.accuracies = bars.assign(main=True)
     held.main_alignment = held.alignment.assign(model=name, revision="main")
@@ -242,13 +248,11 @@ def figures(name: str) -> dict[str, Figure]:
         "panels": coefficients.draw_scatter([(name, cloud)] * 4, name=name, score=name),
         "forest": coefficients.draw_forest(held, found, name),
         "pairs": heat.pairs(pairs, value="v", name=name, bar=name, scale=(0, 1)),
-        "ratios": log_ratio_plots.draw_ratios(held, curve, name),
-        "latent": log_ratio_plots.draw_sides(
-            curve, name, answered={name: (0.5, 0.4, 0.6)}, chances={name: 0.25}
-        ),
-        "latent_map": log_ratio_plots.draw_map(grid, name, scale=(-1, 1)),
+        "ratios": log_ratio.draw_ratios(held, curve, name),
+        "latent": log_ratio.draw_accuracies(held, curve.assign(**place), name),
+        "latent_map": log_ratio.draw_map(held, grid, name),
         "points": layers.draw_pairs(held, dots, name),
-        "states": log_ratio_plots.draw_states(held, sides.assign(pivot=codes[0]), name),
+        "states": states.draw_states(held, sides.assign(pivot=codes[0]), name),
         "curves": training.draw_training(held, steps, name),
         "translation": training.draw_quality(held, steps, name),
         "doses": steering.draw_doses(held, dose, name),

@@ -12,7 +12,7 @@ from analysis.figures import points as drawn
 from analysis.layout.material import Material
 from analysis.layout.page import Page, Text
 from analysis.shared import latent_tables
-from analysis.shared.log_ratio_plots import draw_states
+from analysis.shared.states import draw_states
 from tests.makers import analysis_rows
 from tests.makers.latent_rows import (
     PIVOT,

@@ -12,9 +12,9 @@ from analysis import pages, read, report
 from analysis.figures import scatter, theme
 from analysis.layout.material import Material
 from analysis.layout.page import Page
-from analysis.results import steering_means
+from analysis.results import latent, steering_means, transfer
 from analysis.results.answers import SERIES
-from analysis.shared import coefficients, languages, log_ratio_plots, steering
+from analysis.shared import coefficients, languages, log_ratio, steering
 from analysis.statistics import correlate
 from tests.makers import latent_rows
 from tests.makers.analysis_rows import alignment_rows, follow, item_rows, planted, write_run
@@ -44,8 +44,11 @@ def test_fits_and_bands_stay_within_the_data_and_within_0_and_1() -> None:
 
 def test_bands_of_shares_stay_within_0_and_1() -> None:
     rows = pd.DataFrame({"label": "m", "side": "native", "layer": [1, 2], "mean": [0.02, 0.98]})
-    rows = rows.assign(low=rows["mean"] - 0.2, high=rows["mean"] + 0.2)
-    axes = log_ratio_plots.draw_sides(rows, "m", answered={}, chances={}).axes[0]
+    held = Material(
+        None, latent=pd.DataFrame(columns=latent.COLUMNS), by_language=transfer.by_language([])
+    )  # type: ignore[arg-type]
+    rows = rows.assign(low=rows["mean"] - 0.2, high=rows["mean"] + 0.2, **PLACE)
+    axes = log_ratio.draw_accuracies(held, rows, "m").axes[0]
     band = axes.collections[0].get_paths()[0].vertices
     assert band[:, 1].min() >= 0 and band[:, 1].max() <= 1
     dose = pd.DataFrame({"outcome": "accuracy", "layer": 1, "coefficient": [-1.0, 1.0]})
