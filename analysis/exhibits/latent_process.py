@@ -16,49 +16,37 @@ from analysis.results.log_ratio import USUAL
 from analysis.shared import latent_facts, quality, states, steered, transfer
 from analysis.shared import latent_tables as frames
 from analysis.shared import log_ratio as ratios
+from analysis.shared.latent_facts import text
 
 MOST_ROWS = 12
-MAIN = (
-    "means over languages (± standard deviation) and ordered pairs; log ratio per token over the "
-    "middle half of the layers, above 0: native{% if near %}; * not above chance in half of the "
-    "languages or more: no conclusions{% endif %}"
-)
 TABLE_3 = Exhibit(
     name="Table 3", title="the prompts", empty="Empty: nothing was asked.",
     parts=(
         Table(
             name="prompts", fill=frames.prompts,
-            caption="Names of the prompts, with every switch that is not the usual one. `latent` "
-            "is the paper's: its instruction, the fields with English labels, and the options by "
-            "letter; `cloze` ranks the texts of the options instead",
+            caption=text("prompts"),
         ),
     ),
 )  # fmt: skip
 CHECKS = (
     quality.Check(
         facts=latent_facts.not_above_chance,
-        weak="{{ near }} of {{ tested }} accuracies (by model, benchmark and language) are not "
-        "above chance (exact binomial test, one-sided, 5 %, not corrected for their number).",
-        fine="{% if tested %}0 of {{ tested }} accuracies (by model, benchmark and language) are "
-        "not above chance (exact binomial test, one-sided, 5 %, not corrected for their number)."
-        "{% else %}No plain answers, so none was tested against chance.{% endif %}",
+        weak=text("not_above_chance"),
+        fine=text("not_above_chance_fine"),
     ),
     quality.Check(
         facts=latent_facts.cut,
-        weak="Cut to fit a model's context: {{ plain }} plain and {{ steered }} steered answers, "
-        "{{ read }} questions read at a layer, {{ texts }} parallel questions.",
+        weak=text("cut"),
         fine=quality.NOT_CUT,
     ),
     quality.Check(
         facts=latent_facts.dropped,
-        weak="{{ lost }} of {{ every }} questions read at a layer have an option without a finite "
-        "log-probability and are left out there.",
+        weak=text("dropped"),
         fine="Every option text that was read has a finite log-probability.",
     ),
     quality.Check(
         facts=latent_facts.uneven,
-        weak="Languages differ in how many items they have, and pairs are compared on those they "
-        "share: {{ where | listed }}.",
+        weak=text("uneven"),
         fine="Every language of a benchmark has the same number of items.",
     ),
     quality.Check(facts=latent_facts.ties, weak=latent_facts.TIES, fine=latent_facts.TIES),
@@ -103,8 +91,7 @@ TOPICS = (
             quality.checked(CHECKS),
             Table(
                 name="near_chance", fill="overall", shown=_near_chance,
-                caption="Languages not above chance, by model and benchmark (n: items of a "
-                "language)",
+                caption=text("near_chance"),
                 heads={"near": "not above chance"}, most=MOST_ROWS,
             ),
             Table(
@@ -145,7 +132,9 @@ def main(material: Material) -> Main | None:
         frame[head] = rows[name].map(number)
     frame["log ratio"] = [number(float(middle.get(place, float("nan")))) for place in places]
     title = "Answers over languages, and the log ratio of native and pivot texts"
-    return Main(title=title, caption=line(MAIN, near=near.any()), frame=frame, texts=texts)
+    return Main(
+        title=title, caption=line(text("terminal"), near=near.any()), frame=frame, texts=texts
+    )
 
 
 PAGE = StudyPage(

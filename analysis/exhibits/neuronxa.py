@@ -4,14 +4,16 @@ Source: "From Neurons to Semantics" (ACL 2025, arXiv 2507.14900).
 """
 
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Any
 
 import pandas as pd
 
 from analysis import published
 from analysis.layout import compared
-from analysis.layout.exhibit import Beside, Exhibit, StudyPage, Topic
+from analysis.layout.exhibit import Beside, Exhibit, StudyPage, Template, Topic
 from analysis.layout.material import Fill, Material, last
+from analysis.layout.prose import Block
 from analysis.read import label
 from analysis.results import retrieval as retrieving
 from analysis.shared import checks, coefficients, headline, languages, layers, quality, robustness
@@ -19,31 +21,12 @@ from analysis.shared import neuronxa_pivots as other
 from analysis.shared import neuronxa_tables as ours
 from analysis.shared.training import FIGURE_3, FIGURE_4
 
+text = partial(Block, "neuronxa.jinja")
 RETRIEVAL = "--part retrieval"
 PIVOT_FLAGS = "--pivot eng_Latn,deu_Latn,fra_Latn,ita_Latn --parallel flores200 --benchmark "
 PAIR_FLAGS = "--part pairs --pair deu_Latn:fra_Latn ..., or all of them with --paper"
-CORRELATION = """
-Pearson's r over languages, means over layers; under each value our 95 % interval (Fisher's; AVG:
-languages resampled), the paper's value, and ours minus it, which is in or out of the interval.
-{% if in_paper %}
-{{ counted }} AVG is the mean over the models that the paper has too, and the paper's own mean
-beside it is over the same ones.
-{% if repeated %}{{ repeated }}{% endif %}
-{% endif %}
-"""
-FOUND = """
-A sentence is found where it is more similar to its translation than to any other sentence;
-position-weighted, all sentence pairs, in percent. The layer: the best one of each language and
-direction (our reading of the paper's max-pooling), or one for all languages. Under each value its
-95 % interval over resampled languages, and the paper's value. Head languages are the paper's lists:
-68 of FLORES-200 (the paper counts 213 languages, its own split makes 204 with English), and of
-Tatoeba the 42 codes printed, English among them (the paper says 36 head and 76 long-tail).
-Languages here: {{ sizes | listed }}. {{ counted }}
-"""
-OTHER_PIVOT = """
-Pearson's r over languages (the pivot left out), position-weighted, mean over layers; intervals of
-averages: languages resampled. The paper prints Llama-3.1-8B. {{ counted }}
-"""
+FOUND = text("retrieval")
+OTHER_PIVOT = text("other_pivot")
 NOT_HERE = "{% if left %}Not here: {{ what }}{{ left | listed }} ({{ flags }}).{% endif %}"
 NO_TASKS = "no model has scores and accuracies for these tasks ({})."
 RANKS = (published.DETAILED, *retrieving.REPRESENTATIONS.values(), *retrieving.DIRECTIONS.values())
@@ -71,7 +54,7 @@ def _correlations(table: ours.Table) -> Exhibit:
                 name=f"table_{table.number}",
                 fill=table.fill,
                 published=table.printed,
-                caption=CORRELATION,
+                caption=text("correlation"),
                 facts=lambda material: {
                     "in_paper": bool(set(material.get(table.ours).models) & set(published.COLUMNS)),
                     "repeated": published.REPEATED if table.number == 9 else "",
@@ -82,8 +65,7 @@ def _correlations(table: ours.Table) -> Exhibit:
             Beside(
                 name=f"table_{table.number}_plain_accuracy",
                 fill=table.plain_accuracy,
-                caption="m-ARC by plain accuracy; above it is acc_norm, the log-probability per "
-                "character (the paper does not say which it took)",
+                caption=text("plain_accuracy"),
                 collapsed=True,
             ),
         ),
@@ -103,7 +85,7 @@ def _averages(material: Material) -> dict[str, object]:
 
 
 def _printed(
-    number: int, title: str, fill: Fill, printed: Fill, *, caption: str, empty: str, flags: str,
+    number: int, title: str, fill: Fill, printed: Fill, *, caption: Template, empty: str, flags: str,
     wanted: Iterable[str], within: str = "column", what: str = "",
     files: Mapping[str, Fill] | None = None, **shown: Any,
 ) -> Exhibit:  # fmt: skip
@@ -133,9 +115,7 @@ TABLES[1] = _printed(
 )  # fmt: skip
 TABLES[2] = _printed(
     2, "NASCA between pairs of languages", other.language_pairs, other.pairs_beside,
-    caption="NASCA, position-weighted, mean over layers: the share of sentence pairs that are each "
-    "other's nearest neighbours. Under each value Wilson's 95 % interval for its number of pairs, "
-    "and the paper's value (Llama-3.1-8B). {{ counted }}",
+    caption=text("table_2"),
     wanted=other.printed_pairs()["pair"], within="pair", flags=PAIR_FLAGS,
     empty=f"none of its pairs of languages was compared ({PAIR_FLAGS}).",
     order=other.pairs_in_order,

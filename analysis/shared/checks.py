@@ -13,7 +13,7 @@ import pandas as pd
 from analysis.layout import tables
 from analysis.layout.exhibit import Note, Show, Table
 from analysis.layout.material import Material, last
-from analysis.layout.prose import span
+from analysis.layout.prose import shared, span
 from analysis.statistics import correlate, scores
 from analysis.statistics.intervals import wilson
 
@@ -130,29 +130,12 @@ def _found(material: Material) -> Mapping[str, object] | None:
 PARTS: tuple[Show, ...] = (
     Note(text=NONE, facts=lambda material: {} if material.get(_rows).empty else None),
     Note(
-        text="""
-{% if scores %}
-{{ clear }} of {{ scores }} scores (one per layer and language) are above those of sentences paired
-at random (permutation, p < .05, uncorrected; {{ draws }} draws).
-{% endif %}
-
-{% if halves %}
-Two disjoint halves of the sentences order languages alike: r = {{ halves }}.
-{% endif %}
-
-{% if cells %}
-Do sentences find their translations by length? Among sentences of like length scores differ by
-{{ gap }} on average from those among as many random ones; {{ lower }} of {{ cells }} are lower than
-in 97.5 % of the random draws (about 2.5 % of them would be if length did not help).
-{% endif %}
-""",
+        text=shared("check_findings"),
         facts=_found,
     ),
     Table(
         name="robustness", fill=by_series,
-        caption="Checks of single scores, means over layers and languages"
-        "{% for name, meaning in meanings.items() %}{{ '. ' if loop.first else '; ' }}{{ name }}: "
-        "{{ meaning }}{% endfor %}",
+        caption=shared("robustness"),
         facts=lambda _: {"meanings": MEANINGS}, most=MOST_ROWS,
     ),
 )  # fmt: skip

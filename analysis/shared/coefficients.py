@@ -24,19 +24,6 @@ from analysis.statistics import correlate
 from analysis.statistics.correlate import Correlation
 
 NO_MAIN = "no correlation: no --benchmark has accuracies in the languages compared"
-CROSS_MODEL = (
-    "Pearson's r over languages (the pivot left out) between score and accuracy, with its 95 % "
-    "interval; scores are means over layers; AVG is the plain mean of the models' r"
-)
-EVERY = (
-    "Every correlation: Pearson, Fisher's interval and that of resampled languages, Spearman with "
-    "Bonett and Wright's; scores are means over layers (maxima, other pivots and numbers of pairs "
-    "are in correlations.csv)"
-)
-MAIN = (
-    "{{ counts }} languages, the pivot left out{% for note in notes %}; {{ note }}{% endfor %}"
-    "{% if cut %}; other poolings are in the report{% endif %}"
-)
 COEFFICIENT = ["label", "benchmark", "pooling", "measure", "n", "r", "low", "high", "p"]
 COEFFICIENT += ["boot_low", "boot_high"]
 COEFFICIENT += ["spearman_r", "spearman_low", "spearman_high", "spearman_p"]
@@ -96,7 +83,11 @@ def _table(material: Material, *, collapsed: bool) -> Iterator[Part]:
     if len(wide):
         small = _intervals(material.on_terms, wide, "[{:.2f}, {:.2f}]".format)
         yield Sheet(
-            name="cross_model", caption=CROSS_MODEL, frame=wide, small=small, collapsed=collapsed
+            name="cross_model",
+            caption=line(shared("cross_model")),
+            frame=wide,
+            small=small,
+            collapsed=collapsed,
         )
 
 
@@ -236,8 +227,7 @@ def parts(*, collapsed: bool) -> tuple[Show, ...]:
         ),
         partial(_table, collapsed=collapsed),
         Note(
-            text="{% for note, count in notes %}No coefficient ({{ count }} times): {{ note }}.\n\n"
-            "{% endfor %}",
+            text=shared("undefined_coefficients"),
             facts=_undefined,
         ),
         Plot(
@@ -256,7 +246,7 @@ def parts(*, collapsed: bool) -> tuple[Show, ...]:
             fold="Score against accuracy, a figure per benchmark",
         ),
         Table(
-            name="correlations_mean_over_layers", caption=EVERY, fill=_every, heads=HEADS, most=12
+            name="correlations_mean_over_layers", caption=shared("every_coefficient"), fill=_every, heads=HEADS, most=12
         ),
     )  # fmt: skip
 
@@ -285,7 +275,7 @@ def main(material: Material) -> Main | None:
              "notes": list(found.loc[found["r"].isna(), "note"].unique())}  # fmt: skip
     return Main(
         title="Pearson's r between score and accuracy over languages, 95 % intervals",
-        caption=line(MAIN, **facts), frame=frame, texts=tuple(frame.columns[: len(heads)]),
+        caption=line(shared("correlations_in_terminal"), **facts), frame=frame, texts=tuple(frame.columns[: len(heads)]),
     )  # fmt: skip
 
 

@@ -5,6 +5,7 @@ such pairs of model and benchmark give no numbers here, only a warning.
 """
 
 from collections.abc import Mapping
+from functools import partial
 
 import pandas as pd
 
@@ -17,19 +18,9 @@ from analysis.results.latent import LATENT
 from analysis.shared import latent_tables as frames
 from analysis.statistics.scores import FEW_LANGUAGES, LEVEL
 
-TIES = (
-    "Exact ties of the most probable option text, which go to the first of them: {{ native }} "
-    "native and {{ pivot }} pivot, of {{ every }} questions read at a layer."
-)
-REFUSED = """
-{% for row in refused %}
-{{ row | on }}: {{ row.pairs }} ordered pairs of languages are not compared, as items of one id
-differ in their options or right answer ({{ row.languages | listed(most=4) }}; up to
-{{ row.differing }} of {{ row.n }} items): expected the same questions in every language, so look at
-the benchmark's files.
-
-{% endfor %}
-"""
+text = partial(prose.Block, "latent_process.jinja")
+TIES = text("ties")
+REFUSED = text("refused")
 Found = Mapping[str, object]
 
 

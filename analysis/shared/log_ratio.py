@@ -23,6 +23,7 @@ from analysis.results.latent import LATENT, SHUFFLED, SIDES, UNITS
 from analysis.results.log_ratio import USUAL
 from analysis.shared import latent_facts, layers
 from analysis.shared import latent_tables as frames
+from analysis.shared.latent_facts import text
 
 PLACE = ["benchmark", "prompt", "switches"]
 # What each figure of this study has a row of panels for.
@@ -122,20 +123,12 @@ FIGURE_2A = Exhibit(
     name="Figure 2a", title="log ratio of native and pivot texts by layer", empty=NOT_READ,
     parts=(
         Note(
-            text="The log of the mean probability per token (geometric, over an option's text) of "
-            "native options less that of the pivot's, after the native question; mean over "
-            "languages without the pivot, 95 % t band over languages. The dashed line has the "
-            "options of another question: what it shares with the line is the prior of script and "
-            "length, and only the rest is about the content. At the last layer the lens is the "
-            "model's own answer."
+            text=text("figure_2a_note")
         ),
         _of_unit("token"),
         Table(
             name="crossing", fill=frames.crossings, shown=_crossing, keep="crossings",
-            caption="Where the log ratio per token crosses 0: the first layer from which its mean "
-            "over languages stays above 0 (a dash: it is not above 0 at the last layer), the first "
-            "from which its 95 % band does, its least mean, its mean at the last layer and over "
-            "the middle half of the layers, there beside that of the options of another question",
+            caption=text("crossing"),
             heads={
                 "n": "languages", "crossing": "above 0 from", "lowest": "least at",
                 "surely": "band above 0 from", "lowest_mean": "least", "last": "last layer",
@@ -218,10 +211,7 @@ FIGURE_2B = Exhibit(
     facts=lambda material: {"answered": len(material.by_language)},
     parts=(
         Note(
-            text="Share of questions whose right option is the most probable text, among native "
-            "texts and among the pivot's, after the native question; 95 % t bands over languages "
-            "without the pivot. At the last layer that is the model's own ranking of texts; the "
-            "square is what it answers when asked as in Table 1."
+            text=text("figure_2b_note")
         ),
         Plot(
             name="latent_accuracy", fill=_sides, by=BY_PLACE, draw=draw_accuracies,
@@ -271,28 +261,17 @@ TABLE_2 = Exhibit(
     facts=lambda material: {"read": len(material.latent)},
     parts=(
         Note(
-            text="Answers not above chance, so nothing is to be concluded: "
-            "{{ weak | listed(most=8) }}.",
+            text=text("weak_answers"),
             facts=_weak, warning=True,
         ),
         Table(
             name="log_ratio_table", fill=frames.correlations, shown=_wide,
             keep="log_ratio_correlations",
-            caption="Pearson's r over languages, the pivot left out, between the mean log ratio "
-            "per token and what the model answers. Below: two-sided p, n and stars (* .05, ** .01, "
-            "*** .001, not corrected), the 95 % interval (Fisher's), and the printed value with "
-            "its stars. Spearman's rho, Holm's adjusted p and partial r are in "
-            "log_ratio_correlations.csv.",
+            caption=text("log_ratio_table"),
             decimals=2, most=40,
         ),
         Note(
-            text="{{ counted }}\n\n{% if fertility %}With the tokens per character of each "
-            "language taken out of both sides (partial correlation), r over all analysed layers "
-            "changes by {{ fertility.mean | form('.2f') }} on average and at most "
-            "{{ fertility.most | form('.2f') }}; {{ fertility.before }} of {{ fertility.count }} "
-            "coefficients have p < .05 without and {{ fertility.after }} with that"
-            "{% if fertility.turned %}, and {{ fertility.turned }} turn their sign{% endif %}."
-            "{% endif %}",
+            text=text("counted"),
             facts=_counted,
         ),
     ),
@@ -305,9 +284,7 @@ SHUFFLED_OPTIONS = Exhibit(
     parts=(
         Table(
             name="shuffled", fill=frames.shuffled,
-            caption="Mean log ratio per token over languages and layers, of a question's own "
-            "options and of another question's; r is over languages and layers. Where both are "
-            "alike, the ratio measures which script and length a layer favours, and not the answer",
+            caption=text("shuffled"),
         ),
     ),
 )  # fmt: skip

@@ -12,6 +12,7 @@ import pandas as pd
 from analysis.layout import tables
 from analysis.layout.exhibit import Note, Show, Table
 from analysis.layout.material import Material, last
+from analysis.layout.prose import shared
 from analysis.results import conditions
 from analysis.statistics import correlate, dependent, scores
 
@@ -21,16 +22,6 @@ NO_MARGINS = (
     "Margins were not recorded in these runs, so only the shares of aligned pairs are shown."
 )
 NO_TOKENS = "Tokens were not recorded in these runs, so nothing is corrected for fertility."
-SECOND = """
-{% if empty %}
-{{ lacking }}
-{% elif means %}
-{{ what }}: {% for measure, r, other in means %}{{ measure }} {{ r | form(".2f") }} becomes
-{{ other | form(".2f") }}{{ ", " if not loop.last }}{% endfor %} (mean r over {{ n }} coefficients).
-{% else %}
-{{ what }}: not defined here.
-{% endif %}
-"""
 PAIRS = (("nasca", "mexa"), ("navca", "mexa"), ("nasca", "navca"))
 Found = Mapping[str, object]
 Second = Callable[..., correlate.Correlation]
@@ -146,7 +137,7 @@ def _question(
         return {"what": what, "lacking": none, "empty": frame.empty, "means": rows, "n": len(known)}
 
     return (
-        Note(text=SECOND, facts=facts),
+        Note(text=shared("second_coefficient"), facts=facts),
         Table(name=name, fill=fill, caption=caption, most=LONG),
     )
 
@@ -157,37 +148,30 @@ PARTS: tuple[Show, ...] = (
         facts=lambda material: {} if material.get(points).empty else None,
     ),
     Note(
-        text="{% if known %}Does one score correlate with accuracy more closely than another? Of "
-        "{{ known }} comparisons the first named is higher in {{ above }} and lower in {{ below }} "
-        "(Williams' test for correlations that share the accuracies, 5 %, not corrected for their "
-        "number).{% else %}No two scores can be compared with each other here.{% endif %}",
+        text=shared("differences_tested"),
         facts=_tested,
     ),
     Table(
         name="differences", fill=differences,
-        caption="Differences between correlations with the same accuracies; intervals by Zou "
-        "(2007)",
+        caption=shared("differences"),
         most=LONG,
     ),
     *_question(
         "margins",
         margins, column="margin",
         what="The continuous margin in place of the share of aligned pairs",
-        caption="r of the share of aligned pairs, and of the mean margin (own similarity minus the "
-        "best competitor's), which has no threshold",
+        caption=shared("margins"),
         none=NO_MARGINS,
     ),
     *_question(
         "given_fertility",
         given_fertility, column="partial", what="Given fertility, the same correlations",
-        caption="r, and the partial correlation given log fertility (tokens of the language's "
-        "texts per token of the pivot's), which follows how well a tokenizer knows a language",
+        caption=shared("given_fertility"),
         none=NO_TOKENS,
     ),
     *_question(
         "mexa_layers",
         without_embeddings, column="blocks", what="MEXA without layer 0",
-        caption="MEXA over layers 0 to L, as in its code and everywhere above, and over blocks 1 "
-        "to L",
+        caption=shared("mexa_layers"),
     ),
 )  # fmt: skip

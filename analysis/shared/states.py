@@ -14,6 +14,7 @@ from analysis.layout.material import Material
 from analysis.read import label
 from analysis.shared import latent_tables as frames
 from analysis.shared import layers
+from analysis.shared.latent_facts import text
 
 ACROSS = 4
 
@@ -83,9 +84,7 @@ PLANE = Exhibit(
     empty="Empty: no parallel questions were laid out in the plane (--part states).",
     parts=(
         Note(
-            text="Two principal components of the states at the last prompt token, one point per "
-            "question and language, fitted for each layer alone; axes have no scale. The pivot is "
-            "black."
+            text=text("figures_3_and_6_note")
         ),
         Plot(
             name="states", fill=_planes, by=_plane_names, draw=draw_states,
@@ -100,14 +99,11 @@ PLANE = Exhibit(
 SIMILARITY = Exhibit(
     name="Similarity", title="of every language's states with the pivot's (added in version 3)",
     empty="Empty: the states of languages were not compared with the pivot's (--part states).",
-    lacking="{% if not found %}Without answers to the same benchmark, its correlations are missing."
-    "{% endif %}",
+    lacking=text("similarity_lacking"),
     facts=lambda material: {"found": len(material.get(frames.similarity_correlations))},
     parts=(
         Note(
-            text="States of the same questions at the last prompt token, against the pivot's. CKA "
-            "and the centred cosine compare how questions differ from one another; the plain "
-            "cosine holds what all questions share as well, which is most of it."
+            text=text("similarity_note")
         ),
         Plot(
             name="similarity", fill=frames.similarities, by=_similar_names,
@@ -120,9 +116,7 @@ SIMILARITY = Exhibit(
         Table(
             name="similarity", fill=frames.similarity_correlations, shown=_similarity,
             keep="similarity_correlations",
-            caption="Pearson's r over languages between similarity with the pivot, averaged over "
-            "layers, and what the model answers; below, two-sided p (not corrected), n and the "
-            "95 % interval. Spearman's rho is in similarity_correlations.csv",
+            caption=text("similarity"),
             decimals=2, most=24,
         ),
     ),

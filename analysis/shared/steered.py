@@ -12,13 +12,14 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from analysis.layout import tables
-from analysis.layout.exhibit import Exhibit, Note, Plot, Series, Table
+from analysis.layout.exhibit import Exhibit, Note, Plot, Series, Table, Template
 from analysis.layout.material import Fill, Material, named_by
 from analysis.results import steering, steering_means
 from analysis.results.answers import SERIES
 from analysis.results.steering import STEER
 from analysis.shared import latent_tables as frames
 from analysis.shared import steering as plots
+from analysis.shared.latent_facts import text
 
 SHOWN = 2.0
 MOST_ROWS = 40
@@ -159,9 +160,7 @@ def _of_languages(name: str, outcome: str, *, title: str) -> Exhibit:
                 facts=lambda rows: {"coefficient": f"{rows['coefficient'].iloc[0]:+g}"},
             ),
             Note(
-                text="{% for row in rows %}{{ row.said }}: coefficient "
-                "{{ row.coefficient | form('+g') }}, as 2 was not run (--coefficient).\n\n"
-                "{% endfor %}",
+                text=text("other_coefficient"),
                 facts=partial(_other_coefficient, fill=fill),
             ),
         ),
@@ -221,7 +220,7 @@ def _vectors(found: pd.DataFrame) -> pd.DataFrame:
 
 def _table(
     name: str, title: str, file: str, *, fill: Fill, shown: Callable[[pd.DataFrame], pd.DataFrame],
-    caption: str, empty: str, keep: str = "", **rest: Any,
+    caption: Template, empty: str, keep: str = "", **rest: Any,
 ) -> Exhibit:  # fmt: skip
     """A table of what qualifies steering: accuracy is shown, all outcomes are kept."""
     table = Table(
@@ -232,10 +231,7 @@ def _table(
 
 
 SWEEP_FLAGS = "--part steering --layer 6 --layer 10 --coefficient=-4,-3,-2,-1,-0.5,0.5,1,2,3,4"
-AGREEMENT = (
-    "{% for row in lines %}{{ row | on }}: {{ row.agree }} of {{ row.n }} predictions agree, over "
-    "{{ row.pairs }} pairs of language and draw.\n\n{% endfor %}"
-)
+AGREEMENT = text("agreement")
 FIGURES = (
     Exhibit(
         name="Figures 4 and 7", title="accuracy, consistency and transfer by coefficient",
@@ -254,8 +250,7 @@ FIGURES = (
     Exhibit(
         name="Figure 8", title="change by layer, toward the pivot and away from it",
         empty=NOT_STEERED, facts=_ends,
-        lacking="{% if ways < 2 %}One direction alone was run (--coefficient=-2,2).{% endif %} "
-        "{% if layers == 1 %}One layer alone was run (--layer).{% endif %}",
+        lacking=text("figure_8_lacking"),
         parts=(
             _over_languages(
                 "layers", _both_ends, plots.draw_by_layer,
@@ -285,39 +280,26 @@ CONTROLS = (
     _table(
         "Controls", "does the real vector do more than others?", "steering_controls",
         fill=frames.against_controls, shown=_accuracy_controls, keep="steering_controls_all",
-        caption="The same language, layer, coefficient and draw with the real vector and with a "
-        "control: a random direction of equal length; another language's vector; another "
-        "benchmark's; the vector without the directions that write the letters; the difference of "
-        "two halves of the pivot's own questions. Change of accuracy in points; difference: real "
-        "less control over languages, with its 95 % interval (Student's t) and p, and p by Holm's "
-        "method over the model's controls.",
+        caption=text("steering_controls"),
         empty=NO_CONTROLS, facts=_not_run,
         lacking="{% if kinds %}Not run: {{ kinds | join(', ') }} (--control).{% endif %}",
     ),
     _table(
         "Chosen coefficients", "chosen on one half of the items, tested on the other",
         "steering_choices", fill=frames.choices, shown=_chosen, keep="steering_choices_by_language",
-        caption="For every language and layer the coefficient with the best accuracy on one half "
-        "of the items (by a hash of their ids; 0 is allowed), and its change on the other half, in "
-        "points with a 95 % interval over languages. Chosen on itself: what the best coefficient "
-        "on all items would have claimed. Better, worse: p < .05 on the other half (McNemar, "
-        "uncorrected).",
+        caption=text("steering_choices"),
         empty="Empty: there was no choice, as no layer had two coefficients (--coefficient).",
     ),
     _table(
         "Draws of the questions", "does the draw that vectors are made from matter?",
         "steering_draws", fill=frames.draws, shown=_drawn, keep="steering_draws_all",
-        caption="How the mean change of accuracy over languages (points) varies with the draw of "
-        "the questions that vectors are made from; the items answered differ with it.",
+        caption=text("steering_draws"),
         empty="Empty: one draw alone was made (--seed 0,1,2 shows the spread).",
     ),
     _table(
         "Option prior", "does steering move all answers to one option?", "steering_option_prior",
         fill=frames.option_prior, shown=_for_people,
-        caption="Which option is taken: half the sum of absolute differences between the shares of "
-        "the options before and after (0: as before, 1: all moved), mean and maximum over "
-        "languages; below, the share of each option among all predictions, plain to steered, and "
-        "among the right answers.",
+        caption=text("steering_option_prior"),
         empty=NOT_STEERED, files={"steering_option_shares": frames.option_shares},
     ),
     Exhibit(
@@ -325,8 +307,7 @@ CONTROLS = (
         empty="Empty: no plain answers to the same items (--part output,steering).",
         parts=(
             Note(
-                text="Coefficient 0 answers the items that steered answers are given to without a "
-                "vector; its predictions should all be those of the plain run."
+                text=text("coefficient_0_note")
             ),
             Note(text=AGREEMENT, facts=partial(_agreement, unlike=False)),
             Note(text=AGREEMENT, facts=partial(_agreement, unlike=True), warning=True),
@@ -336,11 +317,7 @@ CONTROLS = (
     _table(
         "Vectors", "length and reliability of the steering vectors by layer", "steering_vectors",
         fill=frames.vectors, shown=_vectors,
-        caption="Means over languages and draws. Length in the model's own units; share: of the "
-        "mean length of the states it is added to, at the last prompt token; halves: the length of "
-        "the same for two halves of the pivot's own questions, which is sampling alone; "
-        "reliability: cosine of the vectors of two halves of the questions, with its range over "
-        "languages.",
+        caption=text("steering_vectors"),
         empty="Empty: no steering vectors were made (--part steering).",
         files={"vectors": "rows.vectors"},
     ),

@@ -17,6 +17,7 @@ from analysis.figures.drawing import COLOURS, short
 from analysis.layout import tables
 from analysis.layout.exhibit import Exhibit, Note, Plot, Series, Table
 from analysis.layout.material import Material
+from analysis.layout.prose import shared
 from analysis.results import conditions
 from analysis.shared.coefficients import statement
 from analysis.shared.layers import mean_line
@@ -205,10 +206,7 @@ FIGURE_4 = Exhibit(
     parts=(
         Table(
             name="figure_4", fill=coefficients,
-            caption="Pearson's r over training steps, between score and corpus quality (BLEU's "
-            "tokenizer: {{ tokenizers | listed }}). The paper prints {{ paper | listed }} for its "
-            "Icelandic run; these judges are trained models that are not computed here, so the "
-            "numbers are for reading and not a test.",
+            caption=shared("figure_4"),
             facts=_printed, heads={"n": "steps"},
         ),
         Plot(

@@ -16,6 +16,7 @@ from analysis.layout.page import Part, Picture, file_name
 from analysis.results import transfer as answered
 from analysis.shared import latent_facts
 from analysis.shared import latent_tables as frames
+from analysis.shared.latent_facts import text
 
 NOT_ANSWERED = "Empty: no answers of the plain model in two languages or more (--part output)."
 MAPS = (
@@ -23,11 +24,6 @@ MAPS = (
     ("excess_plus", "tr+ less the target's accuracy", "excess transfer", heat.around_zero),
 )
 BY_MODEL = named_by("label", "benchmark", varying=("prompt",), within=("label", "benchmark"))
-CAPTION = """
-{{ said }}: {{ what }} from source (row) to target (column). Languages by script, then by code
-(language families are not used). The diagonal and pairs without a value are grey.
-{% if not crowded %}Numbers are hundredths.{% endif %}
-"""
 
 
 def _maps(material: Material) -> Iterator[Part]:
@@ -41,7 +37,7 @@ def _maps(material: Material) -> Iterator[Part]:
             pictures.append(
                 Picture(
                     name=file_name(value, said),
-                    caption=prose.line(CAPTION, said=said, what=what, crowded=crowded),
+                    caption=prose.line(text("transfer_maps"), said=said, what=what, crowded=crowded),
                     draw=partial(
                         heat.pairs, group, value=value, name=f"{said}: {what}", bar=bar,
                         scale=scale(pairs[value]),
@@ -71,32 +67,21 @@ def _printed(material: Material) -> dict[str, object]:
 
 TABLE_1 = Exhibit(
     name="Table 1", title="accuracy, consistency and transfer over languages", empty=NOT_ANSWERED,
-    lacking="{% if not printed %}No value of the paper stands here, as it has none of these models "
-    "on these benchmarks: its models are {{ models | join(', ') }} (--model google/gemma-2-2b-it "
-    "and so on), its benchmarks {{ benchmarks | join(', ') }} (--benchmark).{% endif %}",
+    lacking=text("table_1_lacking"),
     facts=_printed,
     parts=(
         Beside(
             name="table_1", fill=frames.transfer, published=frames.transfer_beside,
-            caption="Means over languages (accuracy, with its standard deviation, ddof 1) and over "
-            "all ordered pairs of different languages. Consistency: Spearman's rho of the options' "
-            "ranks; tr+: share of the items right in the source that are right in the target; tr-: "
-            "share of the wrong ones with the same wrong answer. Excess: less what independent "
-            "answers of the same accuracy would give. Under each value its 95 % interval over "
-            "items, the printed value, and ours minus it. {{ counted }}",
+            caption=text("table_1"),
             columns=lambda *_: list(frames.COLUMNS.values()),
         ),
         Note(
-            text="{% for row in weak %}{{ row | on }}: nothing can be concluded from its rankings, "
-            "as accuracy is {{ row.accuracy | form('.3f') }} on average where chance is "
-            "{{ row.chance | form('.3f') }}, above it (one-sided binomial p < .05) in "
-            "{{ row.above }} of {{ row.languages }} languages.\n\n{% endfor %}",
+            text=text("table_1_note"),
             facts=lambda material: {"weak": material.weak.to_dict("records")}, warning=True,
         ),
+        Note(text=latent_facts.REFUSED, facts=_refused),
         Note(
-            text=latent_facts.REFUSED + "{% if plus + minus %}Left out of the means: {{ plus }} "
-            "ordered pairs whose source has no right answer (tr+), {{ minus }} whose source has "
-            "no wrong one (tr-).{% endif %}",
+            text=text("left_out"),
             facts=_refused,
         ),
     ),
