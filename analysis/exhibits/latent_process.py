@@ -5,6 +5,9 @@ Source: "Language-specific latent process hinders cross-lingual performance" (ar
 
 import pandas as pd
 
+from analysis.latent import facts, frames, states, steered, transfer
+from analysis.latent import log_ratio as ratios
+from analysis.latent.facts import text
 from analysis.layout import tables
 from analysis.layout.exhibit import Exhibit, StudyPage, Table, Topic
 from analysis.layout.material import PAIR, Material
@@ -13,10 +16,7 @@ from analysis.layout.prose import line, number
 from analysis.results import log_ratio
 from analysis.results.latent import LATENT, SERIES_OF_MEASURE
 from analysis.results.log_ratio import USUAL
-from analysis.shared import latent_facts, quality, states, steered, transfer
-from analysis.shared import latent_tables as frames
-from analysis.shared import log_ratio as ratios
-from analysis.shared.latent_facts import text
+from analysis.shared import quality
 
 MOST_ROWS = 12
 TABLE_3 = Exhibit(
@@ -30,28 +30,28 @@ TABLE_3 = Exhibit(
 )  # fmt: skip
 CHECKS = (
     quality.Check(
-        facts=latent_facts.not_above_chance,
+        facts=facts.not_above_chance,
         weak=text("not_above_chance"),
         fine=text("not_above_chance_fine"),
     ),
     quality.Check(
-        facts=latent_facts.cut,
+        facts=facts.cut,
         weak=text("cut"),
         fine=quality.NOT_CUT,
     ),
     quality.Check(
-        facts=latent_facts.dropped,
+        facts=facts.dropped,
         weak=text("dropped"),
         fine="Every option text that was read has a finite log-probability.",
     ),
     quality.Check(
-        facts=latent_facts.uneven,
+        facts=facts.uneven,
         weak=text("uneven"),
         fine="Every language of a benchmark has the same number of items.",
     ),
-    quality.Check(facts=latent_facts.ties, weak=latent_facts.TIES, fine=latent_facts.TIES),
+    quality.Check(facts=facts.ties, weak=facts.TIES, fine=facts.TIES),
     quality.OPTION_MASS,
-    quality.Check(facts=latent_facts.refused, weak=latent_facts.REFUSED),
+    quality.Check(facts=facts.refused, weak=facts.REFUSED),
 )
 
 
@@ -140,7 +140,7 @@ def main(material: Material) -> Main | None:
 PAGE = StudyPage(
     study="latent-process",
     title="Latent process: where do languages part inside a model, and what does it cost?",
-    prose="latent_process.jinja", facts=latent_facts.facts, topics=TOPICS,
+    prose="latent_process.jinja", facts=facts.facts, topics=TOPICS,
     files={"by_language": "by_language", "overall": "overall", "pairs": "pairs"},
     main=main, no_main="no answers of the plain model: --part output computes them",
     paper=(

@@ -14,11 +14,11 @@ from analysis.layout import compared
 from analysis.layout.exhibit import Beside, Exhibit, StudyPage, Template, Topic
 from analysis.layout.material import Fill, Material, last
 from analysis.layout.prose import Block
+from analysis.neuronxa import pivots as other
+from analysis.neuronxa import tables as ours
 from analysis.read import label
 from analysis.results import retrieval as retrieving
 from analysis.shared import checks, coefficients, headline, languages, layers, quality, robustness
-from analysis.shared import neuronxa_pivots as other
-from analysis.shared import neuronxa_tables as ours
 from analysis.shared.training import FIGURE_3, FIGURE_4
 
 text = partial(Block, "neuronxa.jinja")
@@ -85,8 +85,8 @@ def _averages(material: Material) -> dict[str, object]:
 
 
 def _printed(
-    number: int, title: str, fill: Fill, printed: Fill, *, caption: Template, empty: str, flags: str,
-    wanted: Iterable[str], within: str = "column", what: str = "",
+    number: int, title: str, fill: Fill, printed: Fill, *, caption: Template, empty: str,
+    flags: str, wanted: Iterable[str], within: str = "column", what: str = "",
     files: Mapping[str, Fill] | None = None, **shown: Any,
 ) -> Exhibit:  # fmt: skip
     """A printed table of something else; the `wanted` values of the column `within` are its own."""

@@ -246,7 +246,8 @@ def parts(*, collapsed: bool) -> tuple[Show, ...]:
             fold="Score against accuracy, a figure per benchmark",
         ),
         Table(
-            name="correlations_mean_over_layers", caption=shared("every_coefficient"), fill=_every, heads=HEADS, most=12
+            name="correlations_mean_over_layers", fill=_every, heads=HEADS, most=12,
+            caption=shared("every_coefficient"),
         ),
     )  # fmt: skip
 
@@ -275,7 +276,8 @@ def main(material: Material) -> Main | None:
              "notes": list(found.loc[found["r"].isna(), "note"].unique())}  # fmt: skip
     return Main(
         title="Pearson's r between score and accuracy over languages, 95 % intervals",
-        caption=line(shared("correlations_in_terminal"), **facts), frame=frame, texts=tuple(frame.columns[: len(heads)]),
+        caption=line(shared("correlations_in_terminal"), **facts), frame=frame,
+        texts=tuple(frame.columns[: len(heads)]),
     )  # fmt: skip
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.layout import tables
-from analysis.layout.exhibit import Note, Show, Table
+from analysis.layout.exhibit import Note, Show, Table, Template
 from analysis.layout.material import Material, last
 from analysis.layout.prose import shared
 from analysis.results import conditions
@@ -122,8 +122,8 @@ def _tested(material: Material) -> Found | None:
 
 
 def _question(
-    name: str, fill: Callable[[Material], pd.DataFrame], *, column: str, what: str, caption: str,
-    none: str = "",
+    name: str, fill: Callable[[Material], pd.DataFrame], *, column: str, what: str,
+    caption: Template, none: str = "",
 ) -> tuple[Show, ...]:  # fmt: skip
     """A sentence on how a second coefficient compares, and the table of both."""
 

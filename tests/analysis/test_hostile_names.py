@@ -16,9 +16,10 @@ from matplotlib.text import Text
 from analysis import report
 from analysis.exhibits import generate
 from analysis.figures import drawing, heat
+from analysis.latent import log_ratio, states, steered_figures
 from analysis.layout.material import Material
 from analysis.layout.page import Sheet
-from analysis.shared import coefficients, languages, layers, log_ratio, states, steering, training
+from analysis.shared import coefficients, languages, layers, training
 from tests.analysis.test_generate_page import rows_of, store
 from tests.makers import latent_rows
 from tests.makers.analysis_rows import (
@@ -255,10 +256,10 @@ def figures(name: str) -> dict[str, Figure]:
         "states": states.draw_states(held, sides.assign(pivot=codes[0]), name),
         "curves": training.draw_training(held, steps, name),
         "translation": training.draw_quality(held, steps, name),
-        "doses": steering.draw_doses(held, dose, name),
-        "by_layer": steering.draw_by_layer(held, dose, name),
-        "controls": steering.draw_controls(held, dose, name),
-        "sweep_languages": steering.draw_languages(moved, name, outcome="accuracy",
+        "doses": steered_figures.draw_doses(held, dose, name),
+        "by_layer": steered_figures.draw_by_layer(held, dose, name),
+        "controls": steered_figures.draw_controls(held, dose, name),
+        "sweep_languages": steered_figures.draw_languages(moved, name, outcome="accuracy",
                                                    notes={1: name}),
         "written": generate.draw_scores(series, name=name, metric=name, most=1.0),
     }  # fmt: skip

@@ -9,10 +9,10 @@ from rich.console import Console
 from analysis import read, report, terminal
 from analysis.exhibits import latent_process
 from analysis.figures import points as drawn
+from analysis.latent import frames
+from analysis.latent.states import draw_states
 from analysis.layout.material import Material
 from analysis.layout.page import Page, Text
-from analysis.shared import latent_tables
-from analysis.shared.states import draw_states
 from tests.makers import analysis_rows
 from tests.makers.latent_rows import (
     PIVOT,
@@ -195,9 +195,9 @@ def read_middle(run: Path) -> pd.Series:
 
 
 def test_similarity_goes_with_what_is_answered(run: Path) -> None:
-    found = latent_tables.similarity_correlations(Material(read.rows([run])))
+    found = frames.similarity_correlations(Material(read.rows([run])))
     good = found[(found["model"] == GOOD.model) & (found["outcome"] == "accuracy")]
-    assert set(good["measure"]) == set(latent_tables.SIMILARITIES) and set(good["n"]) == {5}
+    assert set(good["measure"]) == set(frames.SIMILARITIES) and set(good["n"]) == {5}
     assert (good["r"] > 0.8).all()
 
 

@@ -10,14 +10,14 @@ import pytest
 from scipy import stats
 from statsmodels.stats.contingency_tables import mcnemar
 
+from analysis.latent import steered as exhibits
+from analysis.latent.frames import vectors_by_layer
+from analysis.latent.steered_figures import nearest
 from analysis.layout.material import Material
 from analysis.layout.page import Picture, Sheet, Shown, Text
 from analysis.read import rows
 from analysis.results import steering, steering_means
 from analysis.results.answers import SERIES, Answers, answers
-from analysis.shared import steered as exhibits
-from analysis.shared.latent_tables import vectors_by_layer
-from analysis.shared.steering import nearest
 from tests.makers.answered import (
     World,
     agree,

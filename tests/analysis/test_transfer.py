@@ -8,10 +8,10 @@ import pytest
 from scipy import stats
 from statsmodels.stats.proportion import proportion_confint
 
+from analysis.latent.facts import REFUSED
 from analysis.layout import prose
 from analysis.results import agreement, item_draws, transfer
 from analysis.results.answers import Answers
-from analysis.shared.latent_facts import REFUSED
 from tests.makers.answered import LANGUAGES, World, agree, group, record
 
 

@@ -10,11 +10,12 @@ from matplotlib.colors import to_rgb
 
 from analysis import pages, read, report
 from analysis.figures import scatter, theme
+from analysis.latent import log_ratio, steered_figures
 from analysis.layout.material import Material
 from analysis.layout.page import Page
 from analysis.results import latent, steering_means, transfer
 from analysis.results.answers import SERIES
-from analysis.shared import coefficients, languages, log_ratio, steering
+from analysis.shared import coefficients, languages
 from analysis.statistics import correlate
 from tests.makers import latent_rows
 from tests.makers.analysis_rows import alignment_rows, follow, item_rows, planted, write_run
@@ -53,7 +54,7 @@ def test_bands_of_shares_stay_within_0_and_1() -> None:
     assert band[:, 1].min() >= 0 and band[:, 1].max() <= 1
     dose = pd.DataFrame({"outcome": "accuracy", "layer": 1, "coefficient": [-1.0, 1.0]})
     dose = dose.assign(plain=0.95, level=0.97, low=-99.0, high=30.0)
-    axes = steering.draw_doses(NOTHING, dose, "m").axes[0]
+    axes = steered_figures.draw_doses(NOTHING, dose, "m").axes[0]
     band = axes.collections[0].get_paths()[0].vertices
     assert band[:, 1].min() >= 0 and band[:, 1].max() <= 100
 
@@ -74,7 +75,7 @@ def test_a_slope_without_p_says_why(plain: list[float], change: list[float], sen
         plain_development=plain, held_change=change, seed=0,
     )  # fmt: skip
     trends = steering_means.trends(effects)
-    (said,) = steering.slopes(effects, trends).values()
+    (said,) = steered_figures.slopes(effects, trends).values()
     assert sentence in said and "nan" not in said
     missing = trends[["low", "high", "p"]].isna().any(axis=None)
     assert missing == bool(trends["note"].iloc[0])

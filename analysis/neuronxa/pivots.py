@@ -1,6 +1,6 @@
 """Our values in the NeuronXA paper's tables of retrieval, pairs of languages and other pivots.
 
-As in analysis/shared/neuronxa_tables.py, each function makes a frame of a table's places and
+As in analysis/neuronxa/tables.py, each function makes a frame of a table's places and
 `compared.OURS`, or the printed cells beside it.
 """
 
@@ -13,8 +13,8 @@ import pandas as pd
 from analysis import published
 from analysis.layout import compared, tables
 from analysis.layout.material import Material, last, main_metric
+from analysis.neuronxa.tables import BENCHMARKS, UNDERSTANDING, column_names, with_columns
 from analysis.results import conditions, retrieval
-from analysis.shared.neuronxa_tables import BENCHMARKS, UNDERSTANDING, column_names, with_columns
 from analysis.statistics import resample
 from analysis.statistics.intervals import wilson
 

@@ -8,13 +8,13 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from analysis.figures import points
+from analysis.latent import frames
+from analysis.latent.facts import text
 from analysis.layout import compared, tables
 from analysis.layout.exhibit import Exhibit, Note, Plot, Series, Table
 from analysis.layout.material import Material
 from analysis.read import label
-from analysis.shared import latent_tables as frames
 from analysis.shared import layers
-from analysis.shared.latent_facts import text
 
 ACROSS = 4
 

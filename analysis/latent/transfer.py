@@ -9,14 +9,13 @@ from functools import partial
 
 from analysis import published_latent
 from analysis.figures import heat
-from analysis.layout import prose
+from analysis.latent import facts, frames
+from analysis.latent.facts import text
 from analysis.layout.exhibit import Beside, Exhibit, Note, folded
 from analysis.layout.material import Material, named_by
 from analysis.layout.page import Part, Picture, file_name
+from analysis.layout.prose import line
 from analysis.results import transfer as answered
-from analysis.shared import latent_facts
-from analysis.shared import latent_tables as frames
-from analysis.shared.latent_facts import text
 
 NOT_ANSWERED = "Empty: no answers of the plain model in two languages or more (--part output)."
 MAPS = (
@@ -37,7 +36,7 @@ def _maps(material: Material) -> Iterator[Part]:
             pictures.append(
                 Picture(
                     name=file_name(value, said),
-                    caption=prose.line(text("transfer_maps"), said=said, what=what, crowded=crowded),
+                    caption=line(text("transfer_maps"), said=said, what=what, crowded=crowded),
                     draw=partial(
                         heat.pairs, group, value=value, name=f"{said}: {what}", bar=bar,
                         scale=scale(pairs[value]),
@@ -79,7 +78,7 @@ TABLE_1 = Exhibit(
             text=text("table_1_note"),
             facts=lambda material: {"weak": material.weak.to_dict("records")}, warning=True,
         ),
-        Note(text=latent_facts.REFUSED, facts=_refused),
+        Note(text=facts.REFUSED, facts=_refused),
         Note(
             text=text("left_out"),
             facts=_refused,

@@ -9,13 +9,13 @@ from functools import partial
 
 import pandas as pd
 
+from analysis.latent import frames
 from analysis.layout import prose
 from analysis.layout.material import PAIR, Material
 from analysis.read import label
 from analysis.results import log_ratio, steering_means, transfer
 from analysis.results.answers import SERIES
 from analysis.results.latent import LATENT
-from analysis.shared import latent_tables as frames
 from analysis.statistics.scores import FEW_LANGUAGES, LEVEL
 
 text = partial(prose.Block, "latent_process.jinja")

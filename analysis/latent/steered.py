@@ -11,15 +11,15 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
+from analysis.latent import frames
+from analysis.latent import steered_figures as plots
+from analysis.latent.facts import text
 from analysis.layout import tables
 from analysis.layout.exhibit import Exhibit, Note, Plot, Series, Table, Template
 from analysis.layout.material import Fill, Material, named_by
 from analysis.results import steering, steering_means
 from analysis.results.answers import SERIES
 from analysis.results.steering import STEER
-from analysis.shared import latent_tables as frames
-from analysis.shared import steering as plots
-from analysis.shared.latent_facts import text
 
 SHOWN = 2.0
 MOST_ROWS = 40
@@ -27,16 +27,6 @@ NOT_STEERED = "Empty: no steered answers (--part steering)."
 NO_CONTROLS = "Empty: no controls were run (--part controls, --control random and so on)."
 CONDITIONS = ("prompt", "pivot", "switches")
 BY_MODEL = named_by("label", "benchmark", varying=CONDITIONS)
-PAIRED = (
-    "Every language is compared with itself, plain and steered, on the same items: those that no "
-    "vector was made from. "
-)
-BARS = "Bars are 95 % intervals over items, blue where they lie above 0 and orange below"
-TREND = (
-    f"{BARS}; the line is least squares, its slope in points per point of plain accuracy. Chance "
-    "in the plain answers alone makes it fall, so steering_trends.csv also has the slope across "
-    "two halves of the items"
-)
 HEADS = {"of": "of (language x draw)", "norm": "length", "share": "share of the state's length"}
 
 
@@ -92,19 +82,15 @@ def _controls(material: Material) -> pd.DataFrame:
 
 
 def _over_languages(
-    name: str, fill: Fill, draw: Callable[[Material, pd.DataFrame, str], Figure], *, caption: str,
+    name: str, fill: Fill, draw: Callable[[Material, pd.DataFrame, str], Figure], *, more: str,
     heading: str = "{{ said }}",
 ) -> Plot:  # fmt: skip
     """A figure of means over languages, one per model, benchmark and condition."""
     return Plot(
-        name=name,
-        fill=fill,
-        by=BY_MODEL,
-        draw=draw,
-        heading=heading,
-        caption=f"{{{{ said }}}}, {{{{ many }}}}. {PAIRED}{caption}",
-        facts=_languages,
-    )
+        name=name, fill=fill, by=BY_MODEL, draw=draw, heading=heading,
+        caption=text("steered_means"),
+        facts=lambda rows: {**_languages(rows), "more": more},
+    )  # fmt: skip
 
 
 def _at_shown(material: Material, *, outcome: str) -> pd.DataFrame:
@@ -143,10 +129,7 @@ def _of_languages(name: str, outcome: str, *, title: str) -> Exhibit:
     return Exhibit(
         name=name,
         title=title,
-        empty="{% if steered %}Empty: the pivot's own answers, or positive coefficients, are "
-        "missing (--language with the pivot among them, --coefficient 2).{% else %}"
-        + NOT_STEERED
-        + "{% endif %}",
+        empty=text("no_change_by_language"),
         facts=lambda material: {"steered": len(material.get(frames.steered))},
         parts=(
             Plot(
@@ -155,9 +138,11 @@ def _of_languages(name: str, outcome: str, *, title: str) -> Exhibit:
                 by=_by_said,
                 draw=partial(_draw_languages, outcome=outcome),
                 heading="{{ said }}, coefficient {{ coefficient }}",
-                caption="{{ said }}, coefficient {{ coefficient }}. "
-                f"{PAIRED}{TREND if outcome == 'accuracy' else BARS}.",
-                facts=lambda rows: {"coefficient": f"{rows['coefficient'].iloc[0]:+g}"},
+                caption=text("steered_languages"),
+                facts=lambda rows: {
+                    "coefficient": f"{rows['coefficient'].iloc[0]:+g}",
+                    "outcome": outcome,
+                },
             ),
             Note(
                 text=text("other_coefficient"),
@@ -230,18 +215,16 @@ def _table(
     return Exhibit(name=name, title=title, empty=empty, parts=(table,), **rest)
 
 
-SWEEP_FLAGS = "--part steering --layer 6 --layer 10 --coefficient=-4,-3,-2,-1,-0.5,0.5,1,2,3,4"
 AGREEMENT = text("agreement")
 FIGURES = (
     Exhibit(
         name="Figures 4 and 7", title="accuracy, consistency and transfer by coefficient",
-        empty="{% if steered %}Empty: no layer was steered by more than two coefficients "
-        f"({SWEEP_FLAGS}).{{% else %}}{NOT_STEERED}{{% endif %}}",
+        empty=text("no_sweep"),
         facts=lambda material: {"steered": len(material.get(_doses))},
         parts=(
             _over_languages(
                 "sweep", _swept, plots.draw_doses,
-                caption="Means over languages; coefficient 0 is the plain model.",
+                more="Means over languages; coefficient 0 is the plain model.",
             ),
         ),
         files={"steering_by_dose": _doses},
@@ -254,7 +237,7 @@ FIGURES = (
         parts=(
             _over_languages(
                 "layers", _both_ends, plots.draw_by_layer,
-                caption="Coefficients above 0 push toward the pivot.",
+                more="Coefficients above 0 push toward the pivot.",
             ),
         ),
     ),
@@ -272,7 +255,7 @@ CONTROLS = (
         parts=(
             _over_languages(
                 "controls", _controls, plots.draw_controls,
-                caption="All at one coefficient; what each control is, the table below says.",
+                more="All at one coefficient. The table below says what each control is.",
                 heading="{{ said }}, coefficient {{ coefficient }}",
             ),
         ),

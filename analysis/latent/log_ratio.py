@@ -15,15 +15,15 @@ from matplotlib.figure import Figure
 
 from analysis.figures import curves, heat
 from analysis.figures.drawing import BLUE, GREY, INK, ORANGE
+from analysis.latent import facts, frames
+from analysis.latent.facts import text
 from analysis.layout import compared, tables
 from analysis.layout.exhibit import Exhibit, Note, Plot, Series, Table
 from analysis.layout.material import Material, named_by
 from analysis.results import log_ratio
 from analysis.results.latent import LATENT, SHUFFLED, SIDES, UNITS
 from analysis.results.log_ratio import USUAL
-from analysis.shared import latent_facts, layers
-from analysis.shared import latent_tables as frames
-from analysis.shared.latent_facts import text
+from analysis.shared import layers
 
 PLACE = ["benchmark", "prompt", "switches"]
 # What each figure of this study has a row of panels for.
@@ -240,7 +240,7 @@ def _counted(material: Material) -> dict[str, object] | None:
         frames.correlations_beside(found), places=frames.correlation_places(found),
     )  # fmt: skip
     counted = compared.counted(joined[joined["value"].notna() | joined["n"].notna()])
-    return {"counted": counted, "fertility": latent_facts.fertility(material)}
+    return {"counted": counted, "fertility": facts.fertility(material)}
 
 
 def _wide(found: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
