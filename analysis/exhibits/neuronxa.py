@@ -57,7 +57,7 @@ def _correlations(table: ours.Table) -> Exhibit:
                 caption=text("correlation"),
                 facts=lambda material: {
                     "in_paper": bool(set(material.get(table.ours).models) & set(published.COLUMNS)),
-                    "repeated": published.REPEATED if table.number == 9 else "",
+                    "repeated": table.number == 9,
                 },
                 order=table.in_order,
                 columns=table.columns,

@@ -18,18 +18,8 @@ from analysis.statistics import correlate, scores
 from analysis.statistics.intervals import wilson
 
 NONE = "The scores themselves were not checked (--part robustness)."
-MEANINGS = {
-    "permutation": "score with sentences paired at random; share of cells with p < .05",
-    "bootstrap": "score; mean width of the 95 % interval over resampled sentence pairs",
-    "halves": "mean difference of two disjoint halves; r of the halves over languages",
-    "distinct": "score without repeated texts",
-    "hubness": "skewness of how often a sentence is among the 10 nearest (0: no hubs)",
-    "csls": "score with similarities corrected for hubs; r with the plain score over languages",
-    "length_matched": "score where a sentence competes only with about 20 of like length; that "
-    "less the score among as many drawn at random (below 0: length helps to find a translation)",
-    "length_random": "score where a sentence competes only with about 20 drawn at random; share of "
-    "cells that are lower with sentences of like length than in 97.5 % of the draws",
-}
+CHECKS = ("permutation", "bootstrap", "halves", "distinct", "hubness", "csls", "length_matched",
+          "length_random")  # fmt: skip
 # What stands beside the value of the two checks of length, as `lengths` calls it.
 LENGTH = {"length_matched": "gap", "length_random": "lower"}
 SERIES = ["label", "measure", "pooling"]
@@ -54,7 +44,7 @@ def by_series(material: Material) -> pd.DataFrame:
     for names, group in rows.groupby([*SERIES, *conditions], sort=True):
         place = dict(zip([*SERIES, *conditions], names, strict=True))
         joined = group.merge(plain, how="left", on=KEY)
-        for check in MEANINGS:
+        for check in CHECKS:
             row = _check(check, joined)
             if row is not None:
                 found.append({**place, **row})
@@ -136,6 +126,6 @@ PARTS: tuple[Show, ...] = (
     Table(
         name="robustness", fill=by_series,
         caption=shared("robustness"),
-        facts=lambda _: {"meanings": MEANINGS}, most=MOST_ROWS,
+        most=MOST_ROWS,
     ),
 )  # fmt: skip
