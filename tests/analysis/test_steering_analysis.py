@@ -138,7 +138,7 @@ def test_coefficient_0_is_the_plain_model_and_one_that_is_not_is_said(held: Mate
     changed = [*others, replace(plain, prediction=wrong)]
     found = steering.against_plain(changed)
     assert found.loc[found["language"] == "swh_Latn", "agree"].eq(0).all()
-    shown = exhibit(with_answers(held, changed), "Coefficient 0")
+    shown = exhibit(Material(held.rows, answers=changed), "Coefficient 0")
     last = shown.parts[-1]
     assert isinstance(last, Text) and last.warning
     assert last.lines == ("m/one on belebele: 1600 of 2000 predictions agree, over 10 pairs of "
@@ -306,11 +306,6 @@ def test_a_trend_is_the_least_squares_line_and_chance_alone_bends_it() -> None:
     assert row["low_split"] < 0 < row["high_split"]
 
 
-def with_answers(held: Material, found: list[Answers]) -> Material:
-    """The same material of other answers."""
-    return Material(held.rows, answers=found)
-
-
 def shown(held: Material) -> list[Shown]:
     """All exhibits of steering."""
     return [one.show(held) for one in (*exhibits.FIGURES, *exhibits.CONTROLS)]
@@ -345,7 +340,7 @@ def test_what_one_run_lacks_is_named_with_its_flag(held: Material) -> None:
         if one.coefficient in (None, 0.0, 3.0) and one.seed in (None, 0)
         and one.intervention in (None, "steer")
     ]  # fmt: skip
-    found = {one.name: one for one in shown(with_answers(held, few))}
+    found = {one.name: one for one in shown(Material(held.rows, answers=few))}
     assert "--coefficient=-4" in found["Figures 4 and 7"].missing
     assert found["Figure 8"].missing == "One direction alone was run (--coefficient=-2,2)."
     assert "--control" in found["Controls"].missing and not found["Controls"].parts
@@ -397,7 +392,7 @@ def test_vectors_are_set_beside_the_states_and_the_halves() -> None:
 
 def test_a_run_without_english_among_the_steered_says_so(held: Material, tmp_path: Path) -> None:
     left = [one for one in held.answers if one.language != "eng_Latn"]
-    found = {one.name: one for one in shown(with_answers(held, left))}
+    found = {one.name: one for one in shown(Material(held.rows, answers=left))}
     assert found["Figure 10"].state == "empty" and "--language" in found["Figure 10"].missing
     assert found["Figures 5 and 9"].state == "filled"
     assert answers([write_run(tmp_path / "run", items=[])]) == []
