@@ -106,13 +106,11 @@ def shared(name: str) -> Block:
 
 
 def say(template: str | Block, **facts: object) -> tuple[str, ...]:
-    """The paragraphs of a template; none where its file has no such block."""
+    """The paragraphs of a template."""
     held = _plain(facts)
     if isinstance(template, str):
         return _paragraphs(_compiled(template).render(**held))
     file = ENVIRONMENT.get_template(template.file)
-    if template.name not in file.blocks:
-        return ()
     return _paragraphs("".join(file.blocks[template.name](file.new_context(held))))
 
 

@@ -184,6 +184,8 @@ def test_paragraphs_are_the_templates_and_never_a_names() -> None:
     said = prose.say(text, name=hostile, no=False, rows=[{"x": hostile}])
     assert said == ("One and a b {{ 7 * 7 }} {% raw %} c.", "Two a b {{ 7 * 7 }} {% raw %} c.")
     assert prose.say("{{ row.items }} {{ row.clear }}", row={"items": 3, "clear": 2}) == ("3 2",)
+    with pytest.raises(KeyError, match="no_such_block"):
+        prose.say(prose.shared("no_such_block"))
     with pytest.raises(UndefinedError):
         prose.say("{{ lacking }}")
 
