@@ -14,7 +14,8 @@ import numpy as np
 import pandas as pd
 
 from analysis.statistics.intervals import of_draws
-from analysis.statistics.translation import DRAWS, SEED, SET, plain
+from analysis.statistics.resample import DRAWS, SEED
+from analysis.statistics.translation import SET, plain
 
 FOLDER = "translations"
 SCORES = "comet.json"

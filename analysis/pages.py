@@ -13,6 +13,7 @@ from analysis.exhibits import demo, generate, latent_process, page_of
 from analysis.layout.exhibit import StudyPage
 from analysis.layout.material import Material
 from analysis.layout.page import Fold, Page, Part, Picture, Section, Sheet
+from analysis.layout.prose import line, shared
 from analysis.read import Rows
 from studies.kinds import tables
 
@@ -71,7 +72,7 @@ def _other(material: Material, name: str) -> Section | None:
     numbers = [one for one in found.select_dtypes("number") if one not in places]
     frame = found.groupby(places, sort=True, dropna=False)[numbers].mean()
     frame.insert(0, "rows", found.groupby(places, sort=True, dropna=False).size())
-    caption = f"Means of the table `{name}`, one row of which is {tables()[name].row}"
+    caption = line(shared("table_of_a_kind"), name=name, row=tables()[name].row)
     sheet = Sheet(
         name=name, caption=caption, frame=frame.reset_index(), collapsed=len(frame) > MOST
     )

@@ -48,10 +48,6 @@ DATASETS = {
     "tatoeba": "Tatoeba",
 }
 BASELINES = ("CKA", "SVCCA", "ANC")
-REPEATED = (
-    "The paper's Llama-3.1 cells of CKA, SVCCA and ANC for BMLAMA repeat its XNLI cells and are no "
-    "targets, nor are the averages built on them."
-)
 
 
 def column(model: str, *, revision: str) -> str | None:

@@ -14,16 +14,12 @@ PAGE = replace(
     neuronxa.PAGE, study="demo",
     title="The demo: do languages that agree inside a model also score alike?",
     facts=headline.facts,
-    exhibits=(
-        neuronxa.FIGURE_2, neuronxa.FIGURE_1, training.FIGURE_3, training.FIGURE_4,
-        neuronxa.TABLES[1], neuronxa.TABLES[5],
-    ),
-    topics=lambda _: (
+    topics=(
         Topic(title="Scores against accuracy", parts=coefficients.parts(collapsed=False)),
-        Topic(title="Inside the models", exhibits=("Figure 2", "Figure 1")),
-        Topic(title="Over training", exhibits=("Figure 3", "Figure 4")),
-        Topic(title="Retrieval", exhibits=("Table 1", "Table 5")),
+        Topic(title="Inside the models", parts=(neuronxa.FIGURE_2, neuronxa.FIGURE_1)),
+        Topic(title="Over training", parts=(training.FIGURE_3, training.FIGURE_4)),
+        Topic(title="Retrieval", parts=(neuronxa.TABLES[1], neuronxa.TABLES[5])),
         *neuronxa.COMMON,
     ),
-    index="",
+    paper=(),
 )  # fmt: skip

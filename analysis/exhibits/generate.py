@@ -5,7 +5,7 @@ it stand together, and every number says which engine wrote what it is of.
 """
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from hashlib import sha256
 from typing import NamedTuple
@@ -25,16 +25,14 @@ from analysis.figures.drawing import (
     SKY,
     YELLOW,
 )
-from analysis.layout.exhibit import Show, StudyPage, Table, Topic
+from analysis.layout.exhibit import Note, Show, StudyPage, Table, Topic
 from analysis.layout.material import Material
-from analysis.layout.page import Fold, Heading, Kept, Main, Part, Picture, Sheet, Text, file_name
-from analysis.layout.prose import many, span
+from analysis.layout.page import Heading, Main, Part, Picture, Sheet, file_name
+from analysis.layout.prose import Block, interval, line, number, say
 from analysis.layout.tables import with_label
-from analysis.read import listed
 from analysis.results import written
 from analysis.results.written import name
 from analysis.shared import quality
-from analysis.shared.coefficients import number
 from analysis.shared.written_facts import facts, writers
 
 EXAMPLES, EMPTY_EXAMPLES = 10, 2
@@ -42,11 +40,7 @@ LONGEST_EXAMPLE = 240
 MEAN = "mean"
 COLOURS = (BLUE, ORANGE, GREEN, PURPLE, YELLOW, SKY, GREY, INK)
 MARKERS = "osD^v"
-WRITING = (
-    "Beside the score: share of texts in the language asked for (of those whose language could be "
-    "told) and in its script, share of 4-grams that repeat earlier ones, share that ended by "
-    "itself, mean tokens, share of prompts that were cut, share of empty texts"
-)
+text = partial(Block, "generate.jinja")
 
 
 class Benchmark(NamedTuple):
@@ -86,52 +80,54 @@ def _topics(material: Material) -> Sequence[Topic]:
     found = [
         Topic(
             title=f"{one.name}, {one.task}" if names.count(one.name) > 1 else one.name,
-            parts=(partial(_parts, one),),
+            parts=_parts(one),
         )
         for one in every
     ]
-    checks: tuple[Show, ...] = (quality.failures, _notes, SAMPLING)
-    return (*found, Topic(title="How texts were drawn, and what failed", parts=checks))
+    checks = Topic(
+        title="How texts were drawn, and what failed",
+        parts=(*quality.FAILURES, quality.checked(()), SAMPLING),
+    )
+    return (*found, checks)
 
 
-def _notes(material: Material) -> Iterator[Part | Kept]:
-    """What is to be known of the runs."""
-    if material.rows.notes:
-        yield Text(lines=material.rows.notes, warning=True)
-
-
-def _parts(one: Benchmark, _: Material) -> Iterator[Part | Kept]:
+def _parts(one: Benchmark) -> tuple[Show, ...]:
     """Scores by language, their figure, how it is written, and examples."""
     metrics = written.METRICS[one.task]
     held = [metric for metric in metrics if one.found.query("metric == @metric")["value"].any()]
-    yield Text(lines=(_scope(one.texts),))
     nothing = [name(metric) for metric in metrics if metric not in held]
-    if nothing and one.task != "text":
-        line = f"{', '.join(nothing)}: 0 or missing in every language."
-        yield Text(lines=(line,), warning=True)
     there = set(one.found["metric"])
-    for metric in metrics:
-        yield _scores(one, metric)
-        if f"{metric}{written.ANY}" in there:
-            yield _scores(one, f"{metric}{written.ANY}")
     told = one.found[(one.found["metric"] == "in_language") & one.found["value"].notna()]
-    for metric in held[:1] or (["in_language"] if len(told) and not metrics else []):
-        yield _picture(one, metric)
-    yield Heading(text="How it is written")
-    yield _writing(one)
-    yield _examples(one)
-
-
-def _scope(texts: pd.DataFrame) -> str:
-    """What was asked in one benchmark."""
-    items = texts.groupby("language")["item"].nunique()
-    pivots = sorted(set(texts["pivot"].dropna()))
-    source = f", translated from {listed(pivots)}" if pivots else ""
+    drawn = held[:1] or (["in_language"] if len(told) and not metrics else [])
+    scores = [
+        _scores(one, shown)
+        for metric in metrics
+        for shown in (metric, f"{metric}{written.ANY}")
+        if shown == metric or shown in there
+    ]
+    pictures = [_picture(one, metric) for metric in drawn]
+    heading = Heading(text=line(text("writing_title")))
+    parts: list[Part] = [*scores, *pictures, heading, _writing(one), _examples(one)]
     return (
-        f"{span(items, '.0f')} items in each of {many(len(items), 'language')}{source}; prompt: "
-        f"{listed(sorted(set(texts['prompt'])))}; drawn: "
-        f"{listed(sorted(set(texts['sampling'])), most=8)}. {writers(texts)}"
-    )
+        Note(text=text("scope"), facts=lambda _: _scope(one.texts)),
+        Note(
+            text=text("nothing"), warning=True,
+            facts=lambda _: {"metrics": nothing} if nothing and one.task != "text" else None,
+        ),
+        lambda _: parts,
+    )  # fmt: skip
+
+
+def _scope(texts: pd.DataFrame) -> dict[str, object]:
+    """What was asked in one benchmark."""
+    return {
+        "items": texts.groupby("language")["item"].nunique(),
+        "languages": texts["language"].nunique(),
+        "pivots": sorted(set(texts["pivot"].dropna())),
+        "prompts": sorted(set(texts["prompt"])),
+        "drawn": sorted(set(texts["sampling"])),
+        "writers": writers(texts),
+    }
 
 
 def _scores(one: Benchmark, metric: str) -> Sheet:
@@ -139,7 +135,7 @@ def _scores(one: Benchmark, metric: str) -> Sheet:
     decimals = 1 if metric in written.METRICS["translation"] else 3
     own = one.found[one.found["metric"] == metric]
     ends = [
-        f"{low:.{decimals}f} to {high:.{decimals}f}" if low == low else ""
+        interval(low, high, f".{decimals}f")
         for low, high in zip(own["low"], own["high"], strict=True)
     ]
     wide = own.pivot(index="place", columns="series", values="value")
@@ -148,25 +144,17 @@ def _scores(one: Benchmark, metric: str) -> Sheet:
     means = means.reindex(wide.columns)
     below = means["languages"].map(lambda of: f"over {int(of)}" if of == of else "")
     frame = pd.concat([means["value"].astype(float).to_frame(MEAN).T, wide])
+    kinds = own.groupby("tokenizer")["language"].agg(lambda codes: sorted(set(codes)))
     return Sheet(
         name=one.file(metric),
-        caption=_scores_caption(own, metric, common=bool(means["common"].all())),
+        caption=line(
+            text("scores"), metric=name(metric), common=bool(means["common"].all()),
+            tokenizers=kinds.to_dict() if metric == "BLEU" else {}, writers=writers(own),
+        ),
         frame=frame.rename_axis(columns=None).reset_index(names="language"),
         small=pd.concat([below.to_frame(MEAN).T, small]).reset_index(drop=True),
         decimals=decimals,
-    )
-
-
-def _scores_caption(found: pd.DataFrame, metric: str, *, common: bool) -> str:
-    """What a table of scores shows, and what wrote the texts."""
-    said = f"By language: {name(metric)}, with its 95 % interval over items"
-    if metric == "BLEU":
-        kinds = found.groupby("tokenizer")["language"].agg(lambda own: sorted(set(own)))
-        tokenizers = (f"{kind}: {listed(own, most=4)}" for kind, own in kinds.items())
-        said += f"; tokenizer {'; '.join(tokenizers)}"
-    if not common:
-        said += "; no language is in all columns, so their means are over different languages"
-    return f"{said}. {writers(found)}"
+    )  # fmt: skip
 
 
 def _picture(one: Benchmark, metric: str) -> Picture:
@@ -175,7 +163,7 @@ def _picture(one: Benchmark, metric: str) -> Picture:
     most = 100.0 if metric in written.METRICS["translation"] else 1.0
     return Picture(
         name=one.file("figure"),
-        caption=f"{name(metric)} by language, {one.name}",
+        caption=line(text("figure"), metric=name(metric), benchmark=one.name),
         draw=partial(
             draw_scores, own, name=f"{one.name}: {name(metric)}", metric=name(metric), most=most
         ),
@@ -232,7 +220,7 @@ def _writing(one: Benchmark) -> Sheet:
     frame = frame.rename_axis(columns=None).reset_index().rename(columns={"place": "language"})
     return Sheet(
         name=one.file("writing"),
-        caption=WRITING,
+        caption=line(text("writing")),
         frame=frame.dropna(axis="columns", how="all"),
         heads={"series": "model", "truncated": "prompts cut", "stopped": "ended by itself"}
         | {metric: name(metric) for metric in written.NAMES},
@@ -240,7 +228,7 @@ def _writing(one: Benchmark) -> Sheet:
     )
 
 
-def _examples(one: Benchmark) -> Fold:
+def _examples(one: Benchmark) -> Sheet:
     """Ten texts: empty ones, then best and worst in turn; equals in an order drawn by their ids."""
     place = one.texts[["model", "revision", "engine", "language", "item", "sample"]].astype(str)
     drawn = place.agg("/".join, axis="columns").map(lambda ids: sha256(ids.encode()).hexdigest())
@@ -271,22 +259,12 @@ def _examples(one: Benchmark) -> Fold:
             "source": shown["source"].map(_cut, na_action="ignore"),
         }
     ).reset_index(drop=True)
-    sheet = Sheet(
+    score = written.OF_ONE.get(one.task)
+    return Sheet(
         name=one.file("examples"),
-        caption=_examples_caption(one.task),
+        caption=line(text("examples"), count=len(frame), score=score),
         frame=frame.dropna(axis="columns", how="all"),
-    )
-    return Fold(caption=f"Examples: {len(frame)} texts", parts=(sheet,))
-
-
-def _examples_caption(task: str) -> str:
-    """The rule that examples are chosen by."""
-    column = written.OF_ONE.get(task)
-    if column is None:
-        return "Up to two empty texts, and others in an order drawn by a hash of their ids"
-    return (
-        f"Up to two empty texts, and of the others the best and the worst by {column} of the text, "
-        "in equal number; equals in an order drawn by a hash of their ids"
+        collapsed=True,
     )
 
 
@@ -330,9 +308,8 @@ def _settings(material: Material) -> pd.DataFrame:
 SAMPLING = Table(
     name="sampling",
     fill=_settings,
-    caption="How tokens are drawn and where a text ends: after so many tokens (the fewest and the "
-    "most over languages), or before one of the stops",
-    heads={"fewest": "most tokens, fewest", "most": "most tokens, most"},
+    caption=text("sampling"),
+    heads={"fewest": "token limit, lowest", "most": "token limit, highest"},
 )
 
 
@@ -363,13 +340,8 @@ def main(material: Material) -> Main | None:
     if texts["sampling"].nunique() < 2:
         shown = shown.drop(columns="sampling")
     shown = shown.rename(columns={"label": "model", "sampling": "drawn"})
-    caption = "over the languages that all models of a column have; intervals: the report"
-    if apart:
-        caption = "no language is in all rows of a column, so its means are not comparable"
-    return Main(
-        title="What was written: means over languages (their number)", caption=caption,
-        frame=shown, texts=("model", "engine", "drawn"),
-    )  # fmt: skip
+    title, caption = say(text("terminal"), apart=apart)
+    return Main(title=title, caption=caption, frame=shown, texts=("model", "engine", "drawn"))
 
 
 PAGE = StudyPage(
@@ -378,7 +350,7 @@ PAGE = StudyPage(
     prose="generate.jinja",
     facts=facts,
     topics=_topics,
-    files={"written": lambda material: material.written},
+    files={"written": "written"},
     main=main,
     no_main="no texts were written",
 )

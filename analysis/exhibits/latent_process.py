@@ -5,70 +5,54 @@ Source: "Language-specific latent process hinders cross-lingual performance" (ar
 
 import pandas as pd
 
+from analysis.latent import facts, frames, states, steered, transfer
+from analysis.latent import log_ratio as ratios
+from analysis.latent.facts import text
 from analysis.layout import tables
 from analysis.layout.exhibit import Exhibit, StudyPage, Table, Topic
 from analysis.layout.material import PAIR, Material
-from analysis.layout.page import Main, Text
+from analysis.layout.page import Main
+from analysis.layout.prose import line, number
 from analysis.results import log_ratio
-from analysis.results import transfer as answered
 from analysis.results.latent import LATENT, SERIES_OF_MEASURE
 from analysis.results.log_ratio import USUAL
-from analysis.shared import latent_facts, quality, states, steered, transfer
-from analysis.shared import latent_tables as frames
-from analysis.shared import log_ratio as ratios
-from analysis.shared.coefficients import number
+from analysis.shared import quality
 
-MODEL = {"label": "model"}
 MOST_ROWS = 12
-CONTROLS = ("Controls by layer", "Controls", "Chosen coefficients", "Draws of the questions",
-            "Option prior", "Coefficient 0", "Vectors")  # fmt: skip
 TABLE_3 = Exhibit(
     name="Table 3", title="the prompts", empty="Empty: nothing was asked.",
     parts=(
         Table(
             name="prompts", fill=frames.prompts,
-            caption="Names of the prompts, with every switch that is not the usual one. `latent` "
-            "is the paper's: its instruction, the fields with English labels, and the options by "
-            "letter; `cloze` ranks the texts of the options instead",
+            caption=text("prompts"),
         ),
     ),
 )  # fmt: skip
 CHECKS = (
     quality.Check(
-        facts=latent_facts.not_above_chance,
-        weak="{{ near }} of {{ tested }} accuracies (by model, benchmark and language) are not "
-        "above chance (exact binomial test, one-sided, 5 %, not corrected for their number).",
-        fine="{% if tested %}0 of {{ tested }} accuracies (by model, benchmark and language) are "
-        "not above chance (exact binomial test, one-sided, 5 %, not corrected for their number)."
-        "{% else %}No plain answers, so none was tested against chance.{% endif %}",
+        facts=facts.not_above_chance,
+        weak=text("not_above_chance"),
+        fine=text("not_above_chance_fine"),
     ),
     quality.Check(
-        facts=latent_facts.cut,
-        weak="Cut to fit a model's context: {{ plain }} plain and {{ steered }} steered answers, "
-        "{{ read }} questions read at a layer, {{ texts }} parallel questions.",
+        facts=facts.cut,
+        weak=text("cut"),
         fine=quality.NOT_CUT,
     ),
     quality.Check(
-        facts=latent_facts.dropped,
-        weak="{{ lost }} of {{ every }} questions read at a layer have an option without a finite "
-        "log-probability and are left out there.",
+        facts=facts.dropped,
+        weak=text("dropped"),
         fine="Every option text that was read has a finite log-probability.",
     ),
     quality.Check(
-        facts=latent_facts.uneven,
-        weak="Languages differ in how many items they have, and pairs are compared on those they "
-        "share: {{ where | listed }}.",
+        facts=facts.uneven,
+        weak=text("uneven"),
         fine="Every language of a benchmark has the same number of items.",
     ),
-    quality.Check(facts=latent_facts.ties, weak=latent_facts.TIES, fine=latent_facts.TIES),
+    quality.Check(facts=facts.ties, weak=facts.TIES, fine=facts.TIES),
     quality.OPTION_MASS,
+    quality.Check(facts=facts.refused, weak=facts.REFUSED),
 )
-
-
-def _refusals(material: Material) -> tuple[Text, ...]:
-    """Pairs of languages that were not compared."""
-    lines = answered.refusals(material.pairs)
-    return (Text(lines=lines),) if lines else ()
 
 
 def _near_chance(overall: pd.DataFrame) -> pd.DataFrame:
@@ -86,35 +70,33 @@ def _every_language(found: pd.DataFrame) -> pd.DataFrame:
 
 
 TOPICS = (
-    Topic(title="Output: accuracy, consistency, transfer", exhibits=("Table 1", "Figure 1")),
+    Topic(
+        title="Output: accuracy, consistency, transfer", parts=(transfer.TABLE_1, transfer.FIGURE_1)
+    ),
     Topic(
         title="Latent: the answer's text at every layer",
-        exhibits=("Figure 2a", "Figure 2b", "Table 2"),
+        parts=(ratios.FIGURE_2A, ratios.FIGURE_2B, ratios.TABLE_2),
     ),
     Topic(
         title="States: the same questions in every language",
-        exhibits=("Figures 3 and 6", "Similarity"),
+        parts=(states.PLANE, states.SIMILARITY),
     ),
-    Topic(
-        title="Steering toward the pivot",
-        exhibits=("Figures 4 and 7", "Figures 5 and 9", "Figure 8", "Figure 10", "Figure 11"),
-    ),
-    Topic(title="Controls", exhibits=("Shuffled options", *CONTROLS)),
-    Topic(title="How it was asked", exhibits=("Table 3",)),
+    Topic(title="Steering toward the pivot", parts=steered.FIGURES),
+    Topic(title="Controls", parts=(ratios.SHUFFLED_OPTIONS, *steered.CONTROLS)),
+    Topic(title="How it was asked", parts=(TABLE_3,)),
     Topic(
         title="Material and checks",
         parts=(
-            quality.checked(CHECKS, more=_refusals),
+            *quality.FAILURES,
+            quality.checked(CHECKS),
             Table(
-                name="near_chance", fill=lambda material: material.overall, shown=_near_chance,
-                caption="Languages not above chance, by model and benchmark (n: items of a "
-                "language)",
-                heads=MODEL | {"near": "not above chance"}, most=MOST_ROWS,
+                name="near_chance", fill="overall", shown=_near_chance,
+                caption=text("near_chance"),
+                heads={"near": "not above chance"}, most=MOST_ROWS,
             ),
             Table(
-                name="every_language", fill=lambda material: material.by_language,
-                shown=_every_language, caption="Every language: {{ rows }} rows", heads=MODEL,
-                most=0,
+                name="every_language", fill="by_language", shown=_every_language,
+                caption="Every language: {{ rows }} rows", most=0,
             ),
         ),
     ),
@@ -149,28 +131,20 @@ def main(material: Material) -> Main | None:
                        ("tr+ excess", "excess_plus")):  # fmt: skip
         frame[head] = rows[name].map(number)
     frame["log ratio"] = [number(float(middle.get(place, float("nan")))) for place in places]
-    caption = (
-        "means over languages (± standard deviation) and ordered pairs; log ratio per token over "
-        "the middle half of the layers, above 0: native"
-    )
-    if near.any():
-        caption += "; * not above chance in half of the languages or more: no conclusions"
     title = "Answers over languages, and the log ratio of native and pivot texts"
-    return Main(title=title, caption=caption, frame=frame, texts=texts)
+    return Main(
+        title=title, caption=line(text("terminal"), near=near.any()), frame=frame, texts=texts
+    )
 
 
 PAGE = StudyPage(
     study="latent-process",
     title="Latent process: where do languages part inside a model, and what does it cost?",
-    prose="latent_process.jinja", facts=latent_facts.facts,
-    exhibits=(
+    prose="latent_process.jinja", facts=facts.facts, topics=TOPICS,
+    files={"by_language": "by_language", "overall": "overall", "pairs": "pairs"},
+    main=main, no_main="no answers of the plain model: --part output computes them",
+    paper=(
         transfer.TABLE_1, transfer.FIGURE_1, ratios.FIGURE_2A, ratios.FIGURE_2B, ratios.TABLE_2,
-        states.PLANE, states.SIMILARITY, *steered.EXHIBITS, TABLE_3, ratios.SHUFFLED,
+        states.PLANE, *steered.FIGURES, TABLE_3,
     ),
-    topics=lambda _: TOPICS,
-    files={
-        "by_language": lambda material: material.by_language,
-        "overall": lambda material: material.overall, "pairs": lambda material: material.pairs,
-    },
-    main=main, no_main="no answers of the plain model: --part output computes them", index=" ",
 )  # fmt: skip

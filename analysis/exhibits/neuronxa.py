@@ -4,55 +4,30 @@ Source: "From Neurons to Semantics" (ACL 2025, arXiv 2507.14900).
 """
 
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Any
 
 import pandas as pd
 
 from analysis import published
-from analysis.layout.exhibit import Beside, Exhibit, Fill, StudyPage, Topic
-from analysis.layout.material import Material, last
-from analysis.read import label, listed
+from analysis.layout import compared
+from analysis.layout.exhibit import Beside, Exhibit, StudyPage, Template, Topic
+from analysis.layout.material import Fill, Material, last
+from analysis.layout.prose import Block
+from analysis.neuronxa import pivots as other
+from analysis.neuronxa import tables as ours
+from analysis.read import label
 from analysis.results import retrieval as retrieving
 from analysis.shared import checks, coefficients, headline, languages, layers, quality, robustness
-from analysis.shared import neuronxa_pivots as other
-from analysis.shared import neuronxa_tables as ours
 from analysis.shared.training import FIGURE_3, FIGURE_4
 
+text = partial(Block, "neuronxa.jinja")
 RETRIEVAL = "--part retrieval"
 PIVOT_FLAGS = "--pivot eng_Latn,deu_Latn,fra_Latn,ita_Latn --parallel flores200 --benchmark "
 PAIR_FLAGS = "--part pairs --pair deu_Latn:fra_Latn ..., or all of them with --paper"
-CORRELATION = """
-Pearson's r over languages, means over layers; under each value our 95 % interval (Fisher's; AVG:
-languages resampled), the paper's value, and ours minus it, which is in or out of the interval.
-{% if in_paper %}
-{{ counted }} AVG is the mean over the models that the paper has too, and the paper's own mean
-beside it is over the same ones.
-{% if repeated %}{{ repeated }}{% endif %}
-{% endif %}
-"""
-FOUND = """
-A sentence is found where it is more similar to its translation than to any other sentence;
-position-weighted, all sentence pairs, in percent. The layer: the best one of each language and
-direction (our reading of the paper's max-pooling), or one for all languages. Under each value its
-95 % interval over resampled languages, and the paper's value. Head languages are the paper's lists:
-68 of FLORES-200 (the paper counts 213 languages, its own split makes 204 with English), and of
-Tatoeba the 42 codes printed, English among them (the paper says 36 head and 76 long-tail).
-Languages here: {{ sizes | listed }}. {{ counted }}
-"""
-OTHER_PIVOT = """
-Pearson's r over languages (the pivot left out), position-weighted, mean over layers; intervals of
-averages: languages resampled. The paper prints Llama-3.1-8B. {{ counted }}
-"""
-IN_THE_PAPER = """
-{% if known %}
-In the paper: {{ known | listed }}. {% if unknown %}Not in the paper, hence without a printed value:
-{{ unknown | listed }}. {% endif %}The paper asks m-ARC, m-MMLU and Belebele with five examples in
-the prompt through the harness, and XNLI after fine-tuning on English; where a run does otherwise,
-weigh a difference accordingly. Models that the paper has not have no printed value beside them.
-{% else %}
-None of these models is in the paper. Its tables below have our values alone.
-{% endif %}
-"""
+FOUND = text("retrieval")
+OTHER_PIVOT = text("other_pivot")
+NOT_HERE = "{% if left %}Not here: {{ what }}{{ left | listed }} ({{ flags }}).{% endif %}"
 NO_TASKS = "no model has scores and accuracies for these tasks ({})."
 RANKS = (published.DETAILED, *retrieving.REPRESENTATIONS.values(), *retrieving.DIRECTIONS.values())
 RANKS += other.OTHER_PIVOTS
@@ -68,16 +43,21 @@ def _correlations(table: ours.Table) -> Exhibit:
         name=f"Table {table.number}",
         title=table.title,
         empty=f"Empty: no model has both scores and accuracies here ({table.flags}).",
-        lacking=table.lacking,
+        lacking=NOT_HERE,
+        facts=lambda material: {
+            "what": "",
+            "left": table.lacking(material),
+            "flags": f"the whole table: {table.flags}",
+        },
         parts=(
             Beside(
                 name=f"table_{table.number}",
                 fill=table.fill,
                 published=table.printed,
-                caption=CORRELATION,
+                caption=text("correlation"),
                 facts=lambda material: {
                     "in_paper": bool(set(material.get(table.ours).models) & set(published.COLUMNS)),
-                    "repeated": published.REPEATED if table.number == 9 else "",
+                    "repeated": table.number == 9,
                 },
                 order=table.in_order,
                 columns=table.columns,
@@ -85,9 +65,7 @@ def _correlations(table: ours.Table) -> Exhibit:
             Beside(
                 name=f"table_{table.number}_plain_accuracy",
                 fill=table.plain_accuracy,
-                caption="m-ARC by plain accuracy; above it is acc_norm, the log-probability per "
-                "character (the paper does not say which it took)",
-                columns=lambda frame, _: sorted(set(frame["column"])),
+                caption=text("plain_accuracy"),
                 collapsed=True,
             ),
         ),
@@ -99,30 +77,29 @@ def _sizes(frame: pd.DataFrame, by: str) -> dict[str, object]:
     return {"sizes": [f"{count} {name}" for name, count in frame.groupby(by)["n"].max().items()]}
 
 
-def _whole_averages(material: Material) -> pd.DataFrame:
-    """Table 10 where any of its averages is there."""
-    found = material.get(ours.averages)
-    return found.iloc[:0] if found["value"].isna().all() else found
-
-
-def _lacking_averages(material: Material) -> str:
+def _averages(material: Material) -> dict[str, object]:
     """The scores of Table 10 without an average."""
     found = material.get(ours.averages)
-    left = sorted(found.loc[found["value"].isna(), "measure"], key=ours.COMPARED.index)
-    return f"Not here in full: {listed(left)}." if len(left) else ""
+    lacking = found.loc[found["value"].isna(), "measure"]
+    return {"left": sorted(lacking, key=ours.COMPARED.index)}
 
 
 def _printed(
-    number: int, title: str, fill: Fill, printed: Fill, *, caption: str, empty: str, flags: str,
-    wanted: Iterable[str], within: str = "column", what: str = "",
+    number: int, title: str, fill: Fill, printed: Fill, *, caption: Template, empty: str,
+    flags: str, wanted: Iterable[str], within: str = "column", what: str = "",
     files: Mapping[str, Fill] | None = None, **shown: Any,
 ) -> Exhibit:  # fmt: skip
     """A printed table of something else; the `wanted` values of the column `within` are its own."""
     table = Beside(name=f"table_{number}", fill=fill, published=printed, caption=caption, **shown)
+
+    def facts(material: Material) -> dict[str, object]:
+        there = set(material.get(fill)[within])
+        left = [one for one in dict.fromkeys(wanted) if one not in there]
+        return {"what": what, "left": left, "flags": flags}
+
     return Exhibit(
         name=f"Table {number}", title=title, parts=(table,), empty=f"Empty: {empty}",
-        lacking=lambda held: other.lacking(held.get(fill)[within], wanted, what=what, flags=flags),
-        files=files or {},
+        lacking=NOT_HERE, facts=facts, files=files or {},
     )  # fmt: skip
 
 
@@ -133,27 +110,23 @@ TABLES[1] = _printed(
     empty=f"no scores over all sentence pairs ({RETRIEVAL} --parallel flores200 or tatoeba).",
     flags=f"{RETRIEVAL} --parallel flores200, and again with tatoeba",
     facts=lambda material: _sizes(material.get(other.from_english), "column"),
-    order=lambda joined: other.ranked(joined, RANKS), files={"table_1_layers": other.from_english},
+    files={"table_1_layers": other.from_english},
+    order=lambda joined: compared.ranked(joined, RANKS),
 )  # fmt: skip
 TABLES[2] = _printed(
     2, "NASCA between pairs of languages", other.language_pairs, other.pairs_beside,
-    caption="NASCA, position-weighted, mean over layers: the share of sentence pairs that are each "
-    "other's nearest neighbours. Under each value Wilson's 95 % interval for its number of pairs, "
-    "and the paper's value (Llama-3.1-8B). {{ counted }}",
+    caption=text("table_2"),
     wanted=other.printed_pairs()["pair"], within="pair", flags=PAIR_FLAGS,
     empty=f"none of its pairs of languages was compared ({PAIR_FLAGS}).",
     order=other.pairs_in_order,
-    columns=lambda frame, printed: sorted(
-        dict.fromkeys([*frame["column"], *printed["column"]]),
-        key=lambda name: name != published.DETAILED,
-    ),
 )  # fmt: skip
 TABLES[5] = _printed(
     5, "retrieval with French, Italian and German as pivot", other.others_table,
     other.others_beside, caption=FOUND, wanted=other.OTHER_PIVOTS, within="pivot", what="pivot ",
     empty=f"no such pivot was run ({FIVE_FLAGS}).", flags=FIVE_FLAGS, decimals=1,
     facts=lambda material: _sizes(material.get(other.from_others), "group"),
-    order=lambda joined: other.ranked(joined, RANKS), files={"table_5_layers": other.from_others},
+    files={"table_5_layers": other.from_others},
+    order=lambda joined: compared.ranked(joined, RANKS),
     columns=lambda frame, printed: sorted(
         dict.fromkeys([*printed["column"], *frame["column"]]),
         key=lambda column: "long-tail" in column,
@@ -163,26 +136,23 @@ TABLES[6] = _printed(
     6, "other pivots: average of m-ARC, m-MMLU and Belebele", other.pivot_averages,
     other.pivot_averages_beside, caption=OTHER_PIVOT, empty=NO_TASKS.format(SIX_FLAGS),
     wanted=published.pivot_correlations().query("table == 6")["pivot"], what="pivot ",
-    flags=SIX_FLAGS, order=lambda joined: other.ranked(joined, PIVOT_RANKS),
+    flags=SIX_FLAGS, order=lambda joined: compared.ranked(joined, PIVOT_RANKS),
 )  # fmt: skip
 TABLES[7] = _printed(
     7, "other pivots: XNLI and BMLAMA-53", other.pivot_tasks, other.pivot_tasks_beside,
     caption=OTHER_PIVOT, empty=NO_TASKS.format(SEVEN_FLAGS), wanted=("eng_Latn", "deu_Latn"),
     within="pivot", what="pivot ", flags=SEVEN_FLAGS,
-    order=lambda joined: other.ranked(joined, PIVOT_RANKS),
+    order=lambda joined: compared.ranked(joined, PIVOT_RANKS),
 )  # fmt: skip
 TABLES[10] = Exhibit(
     name="Table 10", title="averages of Tables 8 and 9 over their tasks",
     empty="Empty: it averages Tables 8 and 9, and neither has all of its tasks.",
-    lacking=_lacking_averages,
+    lacking="{% if left %}Not here in full: {{ left | listed }}.{% endif %}", facts=_averages,
     parts=(
         Beside(
-            name="table_10", fill=_whole_averages, published=ours.printed_averages,
+            name="table_10", fill=ours.averages_if_any, published=ours.printed_averages,
             caption="Mean over tasks of the AVG of Tables 8 and 9; intervals: languages resampled.",
-            order=lambda joined: joined.sort_values(
-                "measure", key=lambda names: names.map(ours.COMPARED.index)
-            ),
-            columns=lambda *_: [", ".join(one) for one in (ours.BENCHMARKS, ours.UNDERSTANDING)],
+            order=lambda joined: compared.ranked(joined, ours.COMPARED),
         ),
     ),
 )  # fmt: skip
@@ -199,26 +169,21 @@ FIGURE_2 = Exhibit(
     parts=layers.BY_LAYER,
 )
 FILES = {
-    "correlations": lambda material: material.correlations,
-    "scores": lambda material: material.scores,
-    "accuracies": lambda material: material.accuracies,
-    "robustness_all": lambda material: material.rows.robustness,
-}
+    "correlations": "correlations", "scores": "scores", "accuracies": "accuracies",
+    "robustness_all": "rows.robustness",
+}  # fmt: skip
 # The sections that any page over these rows ends with.
 COMMON = (
     Topic(title="How much to trust it", parts=(*robustness.PARTS, *checks.PARTS)),
-    Topic(title="Every language", parts=(languages.parts,)),
+    Topic(title="Every language", parts=languages.PARTS),
     Topic(title="Data quality and failures", parts=quality.PARTS),
 )
 TOPICS = (
-    Topic(
-        title="Scores against accuracy",
-        exhibits=("Table 4", "Table 3", "Table 8", "Table 9", "Table 10"),
-    ),
-    Topic(title="Retrieval and pairs of languages", exhibits=("Table 1", "Table 5", "Table 2")),
-    Topic(title="Other pivots, other sentences", exhibits=("Table 6", "Table 7", "Table 11")),
-    Topic(title="Inside the models", exhibits=("Figure 2", "Figure 1")),
-    Topic(title="Over training", exhibits=("Figure 3", "Figure 4")),
+    Topic(title="Scores against accuracy", parts=[TABLES[number] for number in (4, 3, 8, 9, 10)]),
+    Topic(title="Retrieval and pairs of languages", parts=[TABLES[number] for number in (1, 5, 2)]),
+    Topic(title="Other pivots, other sentences", parts=[TABLES[number] for number in (6, 7, 11)]),
+    Topic(title="Inside the models", parts=(FIGURE_2, FIGURE_1)),
+    Topic(title="Over training", parts=(FIGURE_3, FIGURE_4)),
     Topic(title="Every coefficient", parts=coefficients.parts(collapsed=True)),
     *COMMON,
 )
@@ -238,11 +203,10 @@ def _facts(material: Material) -> dict[str, object]:
 
 PAGE = StudyPage(
     study="neuronxa", title="NeuronXA: do languages that agree inside a model also score alike?",
-    prose="neuronxa.jinja", facts=_facts,
-    exhibits=(
+    prose="neuronxa.jinja", facts=_facts, topics=TOPICS, files=FILES, main=coefficients.main,
+    no_main=coefficients.NO_MAIN,
+    paper=(
         *(TABLES[number] for number in sorted(TABLES)),
         FIGURE_1, FIGURE_2, FIGURE_3, FIGURE_4,
     ),
-    topics=lambda _: TOPICS, files=FILES, main=coefficients.main, no_main=coefficients.NO_MAIN,
-    index=IN_THE_PAPER,
 )  # fmt: skip

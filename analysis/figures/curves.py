@@ -80,7 +80,6 @@ def curves(
     *,
     name: str,
     seen: str = "",
-    across: int = 3,
     inches: tuple[float, float] = (3.5, 2.6),
     above: float = 0.5,
     least: float = 4.6,
@@ -89,13 +88,13 @@ def curves(
     key_title: str = "",
     size: float = 9,
 ) -> Figure:
-    """The panels, `across` in a row; `share` gives all the same y axis.
+    """The panels, three in a row; `share` gives all the same y axis.
 
     `seen` is the second line of the heading. Without a key the titles say which line is which.
     """
     with matplotlib.rc_context(STYLE):
         figure, found = panels(
-            len(drawn), across=across, inches=inches, above=above, least=least, sharey=share
+            len(drawn), across=3, inches=inches, above=above, least=least, sharey=share
         )
         for axes, panel in zip(found, drawn, strict=True):
             _panel(axes, panel, size=size, width=inches[0] - 0.5)

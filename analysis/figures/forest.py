@@ -19,8 +19,8 @@ from analysis.figures.drawing import (
     title,
 )
 
-# Inches: of a row, of a line of the key, below and left of the axes.
-ROW, KEY, AXIS = 0.19, 0.18, 0.65
+# Inches: of a row, of a line of the key, below the axes, and left of them.
+ROW, KEY, AXIS, LEFT = 0.19, 0.18, 0.65, 1.75
 
 
 class Interval(NamedTuple):
@@ -52,7 +52,6 @@ def forest(
     limits: tuple[float, float],
     key: Mapping[str, tuple[str, str]],
     codes: bool = False,
-    left: float = 1.75,
 ) -> Figure:
     """Values with their intervals; a row's height is counted down from 0.
 
@@ -65,7 +64,6 @@ def forest(
         limits: its ends.
         key: colour and marker by series; empty where rows say it all.
         codes: labels are codes of languages, in letters of one width.
-        left: inches for the labels.
     """
     deepest = max(row.height for row in rows)
     heading = title(name, seen, width=WIDTH - 0.3)
@@ -76,7 +74,7 @@ def forest(
         figure = Figure(figsize=(WIDTH, height))
         axes = figure.subplots()
         figure.subplots_adjust(
-            left=left / WIDTH, right=1 - 0.15 / WIDTH, top=1 - above / height, bottom=below / height
+            left=LEFT / WIDTH, right=1 - 0.15 / WIDTH, top=1 - above / height, bottom=below / height
         )
         for one in found:
             if one.value != one.value:
@@ -110,10 +108,10 @@ def forest(
                 handles, [short(text) for text in key], loc="lower left", frameon=False,
                 fontsize=8, bbox_to_anchor=(0.0, 0.0),
             )  # fmt: skip
-        axes.set_title(heading, x=-left / (WIDTH - left - 0.15))
+        axes.set_title(heading, x=-LEFT / (WIDTH - LEFT - 0.15))
     return figure
 
 
-def spread(count: int, *, over: float = 0.6) -> list[float]:
+def spread(count: int) -> list[float]:
     """How far each of several series stands from the middle of a row."""
-    return [over * ((number + 0.5) / count - 0.5) for number in range(count)]
+    return [0.6 * ((number + 0.5) / count - 0.5) for number in range(count)]

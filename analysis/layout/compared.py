@@ -4,17 +4,18 @@ Every table of a paper is rows of (places, column, value), ours and theirs alike
 stand our 95 % interval, the printed value, and the difference with `in` or `out` of the interval.
 """
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from math import isnan, nan
 from typing import Any
 
 import pandas as pd
 
 from analysis.layout import tables
-from analysis.layout.page import Sheet
+from analysis.layout.prose import short
 from analysis.published import AVERAGE
 from analysis.statistics.resample import interval_of_mean
 
+Record = Mapping[Hashable, Any]
 OURS = ["column", "value", "low", "high", "n"]
 BESIDE = ["published", "target", "difference", "inside"]
 
@@ -92,50 +93,48 @@ def printed_average(
     return pd.concat([cells, average], ignore_index=True)
 
 
-def sheet(
-    joined: pd.DataFrame,
+def wide(
+    cells: pd.DataFrame,
     *,
-    name: str,
-    caption: str,
     places: Sequence[str],
-    columns: Sequence[str],
-    decimals: int = 3,
-    collapsed: bool = False,
-) -> Sheet:
-    """The wide table of our values; the interval and the printed value stand under each."""
-    rows = [tuple(row) for row in joined[list(places)].drop_duplicates().itertuples(index=False)]
-    cells = {
+    columns: Mapping[str, str],
+    value: str,
+    under: Callable[[Record], str],
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Values by place and `column`, and the lines under each; `columns` gives their heads."""
+    found = {
         (tuple(record[place] for place in places), record["column"]): record
-        for record in joined.to_dict("records")
+        for record in cells.to_dict("records")
     }
+    rows = [tuple(row) for row in cells[list(places)].drop_duplicates().itertuples(index=False)]
     values, below = [], []
     for row in rows:
-        found = [cells.get((row, column)) for column in columns]
-        values.append([nan if cell is None else cell["value"] for cell in found])
-        below.append(["" if cell is None else under(cell, decimals=decimals) for cell in found])
-    frame = pd.DataFrame(rows, columns=list(places))
-    index, heads = frame.index, list(columns)
-    return Sheet(
-        name=name,
-        caption=caption,
-        frame=pd.concat([frame, pd.DataFrame(values, index=index, columns=heads)], axis="columns"),
-        small=pd.DataFrame(below, index=index, columns=heads),
-        collapsed=collapsed,
-        decimals=decimals,
-    )
+        own = [found.get((row, column)) for column in columns]
+        values.append([nan if record is None else record[value] for record in own])
+        below.append(["" if record is None else under(record) for record in own])
+    frame, heads = pd.DataFrame(rows, columns=list(places)), list(columns.values())
+    numbers = pd.DataFrame(values, index=frame.index, columns=heads)
+    small = pd.DataFrame(below, index=frame.index, columns=heads)
+    return pd.concat([frame, numbers], axis="columns"), small
 
 
-def under(cell: Mapping[Hashable, Any], *, decimals: int) -> str:
+def ranked(joined: pd.DataFrame, known: Iterable[str], *more: str) -> pd.DataFrame:
+    """Rows by their places and `more` columns, `known` values in their order before the others."""
+    places = [name for name in joined.columns if name not in (*OURS, *BESIDE)]
+    return tables.ranked(joined, [*places, *more], known)
+
+
+def under(cell: Record, *, decimals: int) -> str:
     """The lines under a value: its interval, the printed value, the difference."""
     lines = []
     if not isnan(cell["low"]):
-        lines.append(f"[{_short(cell['low'], decimals)}, {_short(cell['high'], decimals)}]")
+        lines.append(f"[{short(cell['low'], decimals)}, {short(cell['high'], decimals)}]")
     if not isnan(cell["published"]):
-        lines.append(f"paper {_short(cell['published'], decimals)}")
+        lines.append(f"paper {short(cell['published'], decimals)}")
     if not isnan(cell["difference"]):
         sign = "+" if cell["difference"] >= 0 else "−"
         word = {True: " in", False: " out"}.get(cell["inside"], "")
-        lines.append(f"{sign}{_short(abs(cell['difference']), decimals)}{word}")
+        lines.append(f"{sign}{short(abs(cell['difference']), decimals)}{word}")
     return "\n".join(lines)
 
 
@@ -146,9 +145,3 @@ def counted(joined: pd.DataFrame) -> str:
         return ""
     inside = int(judged["inside"].astype(bool).sum())
     return f"{inside} of {len(judged)} printed values lie in our 95 % interval."
-
-
-def _short(value: float, decimals: int) -> str:
-    """A number without the zero before its point, where it is a share or a correlation."""
-    text = f"{value:.{decimals}f}"
-    return text.replace("0.", ".", 1) if abs(value) < 1 and decimals > 1 else text

@@ -14,11 +14,10 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from analysis.layout import compared, prose
-from analysis.layout.material import Material
+from analysis.layout.material import Fill, Material
 from analysis.layout.page import (
     Fold,
     Heading,
-    Kept,
     Main,
     Page,
     Part,
@@ -29,12 +28,15 @@ from analysis.layout.page import (
     Size,
     Text,
     file_name,
+    unfolded,
 )
 
-Fill = Callable[[Material], pd.DataFrame]
+Template = str | prose.Block
 Facts = Callable[[Material], Mapping[str, object] | None]
 # A part of an exhibit: what it shows of some material.
-Show = Callable[[Material], Iterable[Part | Kept]]
+Show = Callable[[Material], Iterable[Part]]
+# The name of a series, and its rows.
+Series = Iterable[tuple[str, pd.DataFrame]]
 FEW = 4
 
 
@@ -47,11 +49,11 @@ def nothing(_: Material) -> Mapping[str, object]:
 class Note:
     """Paragraphs from a template, left out where the facts are None."""
 
-    text: str
+    text: Template
     facts: Facts = nothing
     warning: bool = False
 
-    def __call__(self, material: Material) -> Iterator[Part | Kept]:
+    def __call__(self, material: Material) -> Iterator[Part]:
         """Its paragraphs."""
         facts = self.facts(material)
         if facts is not None and (lines := prose.say(self.text, **facts)):
@@ -64,12 +66,12 @@ class Table:
 
     `shown` makes what people read of the filled frame, and second lines for some columns if it
     returns two frames; the frame is kept whole as `keep`.csv if that is a name. More rows than
-    `most` are folded.
+    `most` are folded. `heads` renames columns for people; `label` is the model in every table.
     """
 
     name: str
     fill: Fill
-    caption: str
+    caption: Template
     facts: Facts = nothing
     heads: Mapping[str, str] = field(default_factory=dict)
     shown: Callable[[pd.DataFrame], pd.DataFrame | tuple[pd.DataFrame, pd.DataFrame]] | None = None
@@ -77,7 +79,7 @@ class Table:
     decimals: int = 3
     most: float = float("inf")
 
-    def __call__(self, material: Material) -> Iterator[Part | Kept]:
+    def __call__(self, material: Material) -> Iterator[Part]:
         """The table and its file."""
         found = material.get(self.fill)
         if found.empty:
@@ -86,13 +88,15 @@ class Table:
         frame, small = shown if isinstance(shown, tuple) else (shown, None)
         facts = {"rows": len(frame), **(self.facts(material) or {})}
         yield Sheet(
-            name=self.name, caption=" ".join(prose.say(self.caption, **facts)),
-            frame=frame.reset_index(drop=True), heads=self.heads, decimals=self.decimals,
+            name=self.name,
+            caption=prose.line(self.caption, **facts),
+            frame=frame.reset_index(drop=True),
+            heads={"label": "model", **self.heads},
             small=small,
+            kept={self.keep: found} if self.keep else {},
             collapsed=len(frame) > self.most,
-        )  # fmt: skip
-        if self.keep:
-            yield Kept(name=self.keep, frame=found)
+            decimals=self.decimals,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,37 +111,45 @@ class Beside:
 
     name: str
     fill: Fill
-    caption: str
+    caption: Template
     published: Fill | None = None
     facts: Facts = nothing
     order: Callable[[pd.DataFrame], pd.DataFrame] = lambda joined: joined
-    columns: Callable[[pd.DataFrame, pd.DataFrame], Sequence[str]] | None = None
+    columns: Callable[[pd.DataFrame, pd.DataFrame], Sequence[str]] = lambda ours, printed: [
+        *printed["column"],
+        *ours["column"],
+    ]
     decimals: int = 3
     collapsed: bool = False
 
-    def __call__(self, material: Material) -> Iterator[Part | Kept]:
+    def __call__(self, material: Material) -> Iterator[Part]:
         """The table, and both values in one file."""
         ours = material.get(self.fill)
         if ours.empty:
             return
         places = [name for name in ours.columns if name not in compared.OURS]
-        printed = ours.iloc[:0] if self.published is None else self.published(material)
-        joined = (
-            compared.alone(ours)
-            if self.published is None
-            else compared.join(ours, printed, places=places)
-        )
-        joined = self.order(joined)
-        columns = list(dict.fromkeys([*printed["column"], *ours["column"]]))
-        if self.columns is not None:
-            columns = list(self.columns(ours, printed))
-        facts = {"counted": compared.counted(joined), **(self.facts(material) or {})}
-        yield compared.sheet(
-            joined, name=self.name, caption=" ".join(prose.say(self.caption, **facts)),
-            places=places, columns=columns, decimals=self.decimals, collapsed=self.collapsed,
-        )  # fmt: skip
+        printed = ours.iloc[:0]
+        joined = compared.alone(ours)
         if self.published is not None:
-            yield Kept(name=f"{self.name}_beside_the_paper", frame=joined)
+            printed = material.get(self.published)
+            joined = compared.join(ours, printed, places=places)
+        joined = self.order(joined)
+        columns = dict.fromkeys(self.columns(ours, printed))
+        facts = {"counted": compared.counted(joined), **(self.facts(material) or {})}
+        frame, small = compared.wide(
+            joined, places=places, columns={name: name for name in columns}, value="value",
+            under=partial(compared.under, decimals=self.decimals),
+        )  # fmt: skip
+        file = f"{self.name}_beside_the_paper"
+        yield Sheet(
+            name=self.name,
+            caption=prose.line(self.caption, **facts),
+            frame=frame,
+            small=small,
+            kept={} if self.published is None else {file: joined},
+            collapsed=self.collapsed,
+            decimals=self.decimals,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,79 +164,59 @@ class Plot:
 
     name: str
     fill: Fill
-    by: Callable[[Material, pd.DataFrame], Iterable[tuple[str, pd.DataFrame]]]
+    by: Callable[[Material, pd.DataFrame], Series]
     draw: Callable[[Material, pd.DataFrame, str], Figure]
-    caption: str
-    heading: str = "{{ said }}"
+    caption: Template
+    heading: Template = "{{ said }}"
     facts: Callable[[pd.DataFrame], Mapping[str, object]] = lambda _: {}
     words: Callable[[pd.DataFrame, int], Sequence[str]] | None = None
-    size: Callable[[pd.DataFrame], Size] = lambda _: "wide"
+    size: Size | Callable[[pd.DataFrame], Size] = "wide"
     few: int = FEW
-    more: str = "more models"
-    fold: str = ""
+    fold: Template = ""
 
-    def __call__(self, material: Material) -> Iterator[Part | Kept]:
+    def __call__(self, material: Material) -> Iterator[Part]:
         """The figures."""
         found = material.get(self.fill)
         pictures: list[Part] = []
         for said, rows in self.by(material, found) if len(found) else ():
             words = (said,) if self.words is None else self.words(rows, len(pictures))
             facts = {"said": said, **self.facts(rows)}
-            heading, caption = (
-                " ".join(prose.say(text, **facts)) for text in (self.heading, self.caption)
-            )
+            heading = prose.line(self.heading, **facts)
             pictures.append(
                 Picture(
                     name=file_name(self.name, *words),
-                    caption=caption,
+                    caption=prose.line(self.caption, **facts),
                     draw=partial(self.draw, material, rows, heading),
-                    size=self.size(rows),
+                    size=self.size(rows) if callable(self.size) else self.size,
                 )
             )
-        yield from folded(pictures, few=self.few, more=self.more, fold=self.fold)
+        yield from folded(pictures, few=self.few, fold=self.fold)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Folded:
-    """Parts behind a caption."""
-
-    caption: str
-    parts: Sequence[Show]
-
-    def __call__(self, material: Material) -> Iterator[Part | Kept]:
-        """The fold, where something is in it."""
-        held = tuple(one for part in self.parts for one in part(material))
-        if found := tuple(one for one in held if not isinstance(one, Kept)):
-            yield Fold(caption=self.caption, parts=found)
-        yield from (one for one in held if isinstance(one, Kept))
-
-
-def folded(
-    pictures: Sequence[Part], *, few: int = FEW, more: str, fold: str = ""
-) -> Iterator[Part]:
+def folded(pictures: Sequence[Part], *, few: int = FEW, fold: Template = "") -> Iterator[Part]:
     """The first few pictures and the others behind a fold; with `fold` all behind it or none."""
-    if fold and len(pictures) > few:
-        caption = " ".join(prose.say(fold, count=len(pictures)))
-        yield Fold(caption=caption, parts=tuple(pictures))
-        return
-    yield from pictures[:few]
-    if rest := tuple(pictures[few:]):
-        yield Fold(caption=f"{len(rest)} {more}", parts=rest)
+    first = 0 if fold and len(pictures) > few else few
+    yield from pictures[:first]
+    if rest := tuple(pictures[first:]):
+        caption = fold if first == 0 and fold else prose.shared("more")
+        yield Fold(caption=prose.line(caption, count=len(rest)), parts=rest)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Exhibit:
     """One table or figure of a paper, or of our own.
 
-    `empty` says why nothing is shown and what would fill it, `lacking` what is missing of it, empty
-    where nothing is. `files` are frames worth keeping that the page does not print.
+    `empty` is the template of why nothing is shown and what would fill it, `lacking` that of what
+    is missing of it, empty where nothing is; `facts` has the numbers of both. `files` are frames
+    worth keeping that the page does not print.
     """
 
     name: str
     title: str
     parts: Sequence[Show]
-    empty: str | Callable[[Material], str]
-    lacking: Callable[[Material], str] = lambda _: ""
+    empty: Template
+    lacking: Template = ""
+    facts: Facts = nothing
     files: Mapping[str, Fill] = field(default_factory=dict)
 
     def show(self, material: Material) -> Shown:
@@ -235,114 +227,112 @@ class Exhibit:
             found and not (isinstance(part, Note) and (solid or part.facts is nothing))
             for part, found in made
         )
+        missing = prose.line(self.lacking if filled else self.empty, **self.facts(material) or {})
         if not filled:
-            why = self.empty if isinstance(self.empty, str) else self.empty(material)
-            return Shown(name=self.name, title=self.title, missing=why)
-        every = [one for _, found in made for one in found]
-        kept = {one.name: one.frame for one in every if isinstance(one, Kept)}
+            return Shown(name=self.name, title=self.title, missing=missing)
+        parts = tuple(one for _, found in made for one in found)
+        files = {name: material.get(fill) for name, fill in self.files.items()}
         return Shown(
-            name=self.name, title=self.title, missing=self.lacking(material),
-            parts=tuple(one for one in every if not isinstance(one, Kept)),
-            files=kept | {name: material.get(fill) for name, fill in self.files.items()},
-        )  # fmt: skip
+            name=self.name,
+            title=self.title,
+            missing=missing,
+            parts=parts,
+            files=_kept(parts) | files,
+        )
+
+
+def _kept(parts: Iterable[Part]) -> dict[str, pd.DataFrame]:
+    """The frames that tables keep for files of their own."""
+    sheets = [part for part in unfolded(parts) if isinstance(part, Sheet)]
+    return {name: frame for sheet in sheets for name, frame in sheet.kept.items()}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Topic:
-    """A section: exhibits by name, then parts that are no exhibits."""
+    """A section: exhibits, and parts that are none."""
 
     title: str
-    exhibits: Sequence[str] = ()
-    parts: Sequence[Show] = ()
+    parts: Sequence[Exhibit | Show]
 
 
 @dataclass(frozen=True, kw_only=True)
 class StudyPage:
     """The page of one study.
 
-    `study` is its name in the rows. `exhibits` are its tables and figures, and `topics` its
-    sections, of some material where they depend on it; without any, there is one of all exhibits.
-    `prose` is a file beside it with the blocks `summary`, `warnings` and `methods`, for which
-    `facts` has the numbers. `main` makes what the terminal shows, `no_main` says why there is none.
-    With `index` the page begins with what of the paper is here; without, exhibits that nothing
-    fills are left out.
+    `study` is its name in the rows. `topics` are its sections, made of the material where they
+    depend on it. `prose` is a file beside it with the blocks `summary`, `warnings` and `methods`,
+    for which `facts` has the numbers. `main` makes what the terminal shows, `no_main` says why
+    there is none. `paper` are the tables and figures of its paper, in their order: the page begins
+    with the block `paper` and a list of what of them is here. Without a paper, exhibits that
+    nothing fills are left out.
     """
 
     study: str
     title: str
-    exhibits: Sequence[Exhibit] = ()
-    topics: Callable[[Material], Sequence[Topic]] | None = None
+    topics: Sequence[Topic] | Callable[[Material], Sequence[Topic]]
     prose: str = ""
     facts: Facts = nothing
     main: Callable[[Material], Main | None] = lambda _: None
     no_main: str = "this study has no main table; its report has all of them"
     files: Mapping[str, Fill] = field(default_factory=dict)
-    index: str = ""
+    paper: Sequence[Exhibit] = ()
 
     def build(self, material: Material) -> Page:
         """The page that the material fills."""
-        shown = {one.name: one.show(material) for one in self.exhibits}
         facts = self.facts(material) or {}
-        topics: Sequence[Topic] = (
-            (Topic(title="Results", exhibits=[one.name for one in self.exhibits]),)
-            if self.topics is None
-            else self.topics(material)
-        )
-        used = {name for topic in topics for name in topic.exhibits}
-        sections = [self._section(topic, shown, material) for topic in topics]
-        if self.index:
-            sections.insert(0, self._index(list(shown.values()), facts))
+        shown: dict[str, Shown] = {}
+        topics = self.topics(material) if callable(self.topics) else self.topics
+        sections = [self._section(topic, material, shown) for topic in topics]
+        blocks = ("summary", "warnings", "methods", *(("paper",) if self.paper else ()))
         said = {
-            name: prose.block(self.prose, name, **facts) if self.prose else ()
-            for name in ("summary", "warnings", "methods")
+            name: prose.say(prose.Block(self.prose, name), **facts) if self.prose else ()
+            for name in blocks
         }
+        if self.paper:
+            here = [shown[one.name] for one in self.paper]
+            sections.insert(0, _coverage(here, said["paper"]))
         if said["methods"]:
-            parts = (Text(lines=said["methods"]),)
-            sections.append(Section(title="What the numbers mean", parts=parts))
+            (title,) = prose.say(prose.shared("methods_title"))
+            sections.append(Section(title=title, parts=(Text(lines=said["methods"]),)))
         files = {name: material.get(fill) for name, fill in self.files.items()}
-        held = [one for one in shown.values() if one.name in used]
+        held = {name: frame for one in shown.values() for name, frame in one.files.items()}
         return Page(
             title=self.title,
             summary=said["summary"],
             warnings=said["warnings"],
             sections=tuple(section for section in sections if section.parts),
             files={name: frame for name, frame in files.items() if len(frame)}
-            | {name: frame for one in held for name, frame in one.files.items()},
+            | _kept(part for section in sections for part in section.parts)
+            | held,
             exhibits=shown,
             main=tuple(one for one in (self.main(material),) if one is not None),
             no_main=self.no_main,
         )
 
-    def _section(self, topic: Topic, shown: Mapping[str, Shown], material: Material) -> Section:
-        """Exhibits one after the other; an empty one is a heading and the sentence why."""
+    def _section(self, topic: Topic, material: Material, shown: dict[str, Shown]) -> Section:
+        """Its parts; an exhibit has a heading, an empty one the sentence why. Adds to `shown`."""
         parts: list[Part] = []
-        for name in topic.exhibits:
-            exhibit = shown[name]
-            if exhibit.parts or self.index:
-                parts += [Heading(text=f"{name}: {exhibit.title}"), *exhibit.parts]
-                if exhibit.missing:
-                    parts.append(Text(lines=(exhibit.missing,)))
         for part in topic.parts:
-            parts += [one for one in part(material) if not isinstance(one, Kept)]
+            if not isinstance(part, Exhibit):
+                parts += part(material)
+                continue
+            one = shown[part.name] = part.show(material)
+            if one.parts or self.paper:
+                parts += [Heading(text=f"{one.name}: {one.title}"), *one.parts]
+                parts += [Text(lines=(one.missing,))] if one.missing else []
         return Section(title=topic.title, parts=tuple(parts))
 
-    def _index(self, shown: Sequence[Shown], facts: Mapping[str, object]) -> Section:
-        """Every table and figure of the paper: filled, partly filled, or empty and why."""
-        frame = pd.DataFrame(
-            [
-                {"exhibit": one.name, "shows": one.title, "here": one.state}
-                | {"what is missing": one.missing}
-                for one in shown
-                if one.name.startswith(("Figure", "Table"))
-            ]
-        )
-        filled = int((frame["here"] != "empty").sum())
-        caption = f"{filled} of the paper's {len(frame)} tables and figures have values here"
-        lines = prose.say(self.index, **facts)
-        return Section(
-            title="What of the paper is here",
-            parts=(
-                *((Text(lines=lines),) if lines else ()),
-                Sheet(name="what_is_here", caption=caption, frame=frame),
-            ),
-        )
+
+def _coverage(shown: Sequence[Shown], lines: tuple[str, ...]) -> Section:
+    """Every table and figure of the paper: filled, partly filled, or empty and why."""
+    frame = pd.DataFrame(
+        [
+            {"exhibit": one.name, "shows": one.title, "here": one.state}
+            | {"what is missing": one.missing}
+            for one in shown
+        ]
+    )
+    filled = int((frame["here"] != "empty").sum())
+    title, caption = prose.say(prose.shared("coverage"), filled=filled, every=len(frame))
+    sheet = Sheet(name="what_is_here", caption=caption, frame=frame)
+    return Section(title=title, parts=(*((Text(lines=lines),) if lines else ()), sheet))

@@ -6,12 +6,13 @@ stay apart; which of them a table shows is decided in analysis/results/condition
 
 from collections.abc import Callable, Hashable
 from functools import cached_property
-from typing import NamedTuple, TypeVar
+from operator import attrgetter
+from typing import Any, NamedTuple, TypeVar, overload
 
 import pandas as pd
 
 from analysis import read
-from analysis.layout.tables import with_label
+from analysis.layout.tables import several, with_label
 from analysis.read import Rows, label
 from analysis.results import conditions, latent, steering, transfer, written
 from analysis.results.answers import Answers, answers
@@ -19,6 +20,8 @@ from analysis.statistics import checkpoints, correlate, scores
 from studies.kinds import tables
 
 Value = TypeVar("Value")
+# What fills a table or figure: a frame of the material by its name, or a function of the material.
+Fill = str | Callable[["Material"], pd.DataFrame]
 SERIES = ["model", "revision", *scores.CONDITIONS]
 PAIR = ["model", "revision", "benchmark"]
 
@@ -51,14 +54,18 @@ class Material:
         """Material of some rows."""
         self.rows = rows
         self._tables: dict[str, pd.DataFrame] = {}
-        self._made: dict[Callable[[Material], object], object] = {}
+        self._made: dict[object, object] = {}
         self.__dict__.update(given)
 
-    def get(self, make: Callable[["Material"], Value]) -> Value:
-        """What a function makes of this material, computed once."""
+    @overload
+    def get(self, make: Fill) -> pd.DataFrame: ...
+    @overload
+    def get(self, make: Callable[["Material"], Value]) -> Value: ...
+    def get(self, make: str | Callable[["Material"], object]) -> object:
+        """What a function makes of this material, computed once; or a frame by its name."""
         if make not in self._made:
-            self._made[make] = make(self)
-        return self._made[make]  # type: ignore[return-value]
+            self._made[make] = (attrgetter(make) if isinstance(make, str) else make)(self)
+        return self._made[make]
 
     def table(self, name: str) -> pd.DataFrame:
         """The rows of any table, each once; that of a kind of cell of one's own among them."""
@@ -208,6 +215,11 @@ class Material:
         return written.summaries(self.texts)
 
 
+def derived(fill: Fill, make: Callable[[Any], pd.DataFrame]) -> Fill:
+    """What a function makes of a frame of the material."""
+    return lambda material: make(material.get(fill))
+
+
 def last(frame: pd.DataFrame) -> pd.DataFrame:
     """The last state of every model; the others are for the figures over training."""
     return checkpoints.last_states(frame) if len(frame) else frame
@@ -219,23 +231,25 @@ def main_metric(frame: pd.DataFrame, accuracies: pd.DataFrame) -> pd.DataFrame:
     return frame.merge(shown.drop_duplicates())
 
 
-def split(
-    frame: pd.DataFrame, *, fixed: tuple[str, ...] = ("label", "benchmark"),
-    conditions: tuple[str, ...] = (), within: tuple[str, ...] = (),
-) -> list[tuple[str, pd.DataFrame]]:  # fmt: skip
-    """The rows of every series by what it is called: `fixed` columns and the conditions that vary.
+def named_by(
+    *fixed: str, varying: tuple[str, ...] = (), within: tuple[str, ...] = ()
+) -> Callable[[Material, pd.DataFrame], list[tuple[str, pd.DataFrame]]]:
+    """What divides a frame into series, called by the `fixed` columns and what varies.
 
-    Conditions vary where one group of `within` has several of their values; `label` is added.
+    A condition of `varying` is part of the name where one group of `within` has several of its
+    values; `label`, the model, is added to the frame.
     """
-    held = with_label(frame)
-    if held.empty:
-        return []
-    found = []
-    for names, group in held.groupby([*fixed, *conditions], sort=True, dropna=False):
-        place = dict(zip([*fixed, *conditions], names, strict=True))
-        alike = held
-        for name in within:
-            alike = alike[alike[name] == place[name]]
-        shown = [*fixed, *(name for name in conditions if alike[name].nunique() > 1)]
-        found.append((", ".join(str(place[name]) for name in shown), group))
-    return found
+
+    def divide(_: Material, frame: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
+        held = with_label(frame)
+        found = []
+        for names, group in held.groupby([*fixed, *varying], sort=True, dropna=False):
+            place = dict(zip([*fixed, *varying], names, strict=True))
+            alike = held
+            for name in within:
+                alike = alike[alike[name] == place[name]]
+            shown = [*fixed, *several(alike, varying)]
+            found.append((", ".join(str(place[name]) for name in shown), group))
+        return found
+
+    return divide

@@ -5,7 +5,7 @@ the report's and the terminal's.
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import ClassVar, Literal
@@ -30,8 +30,9 @@ class Text:
 class Sheet:
     """A table. `name` is its file; `heads` renames columns for people; `small` is a second line.
 
-    `small` has the frame's index and some of its columns, as lines of text. `collapsed` hides it
-    behind its caption; one that is not `on_page` is its caption and its file.
+    `small` has the frame's index and some of its columns, as lines of text. `kept` are frames for
+    files of their own that the page does not print. `collapsed` hides it behind its caption; one
+    that is not `on_page` is its caption and its file.
     """
 
     kind: ClassVar[str] = "sheet"
@@ -40,6 +41,7 @@ class Sheet:
     frame: pd.DataFrame
     heads: Mapping[str, str] = field(default_factory=dict)
     small: pd.DataFrame | None = None
+    kept: Mapping[str, pd.DataFrame] = field(default_factory=dict)
     collapsed: bool = False
     decimals: int = 3
     on_page: bool = True
@@ -79,14 +81,6 @@ class Fold:
 
 
 Part = Text | Sheet | Picture | Heading | Fold
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Kept:
-    """A table worth a file, `name`.csv, that the page does not print."""
-
-    name: str
-    frame: pd.DataFrame
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,12 +144,7 @@ class Page:
     @property
     def parts(self) -> list[Part]:
         """Every part in order, those inside a fold too."""
-        return [
-            part
-            for section in self.sections
-            for outer in section.parts
-            for part in (outer.parts if isinstance(outer, Fold) else (outer,))
-        ]
+        return unfolded(part for section in self.sections for part in section.parts)
 
     @property
     def sheets(self) -> list[Sheet]:
@@ -166,6 +155,11 @@ class Page:
     def pictures(self) -> list[Picture]:
         """Every figure, in order."""
         return [part for part in self.parts if isinstance(part, Picture)]
+
+
+def unfolded(parts: Iterable[Part]) -> list[Part]:
+    """The parts in order, those inside a fold in its place."""
+    return [one for part in parts for one in (part.parts if isinstance(part, Fold) else (part,))]
 
 
 def file_name(*words: str) -> str:

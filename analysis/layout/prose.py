@@ -7,7 +7,7 @@ sentence stands at all is the template's to say; every number in it is computed 
 from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
@@ -39,6 +39,17 @@ def interval(low: float, high: float, form: str = ".2f") -> str:
     return f"{low:{form}} to {high:{form}}" if low == low else ""
 
 
+def number(value: float) -> str:
+    """Two decimals, or a dash where there is no number."""
+    return f"{value:.2f}" if value == value else "-"
+
+
+def short(value: float, decimals: int = 2) -> str:
+    """A number without the zero before its point, where it is a share or a correlation."""
+    text = f"{value:.{decimals}f}"
+    return text.replace("0.", ".", 1) if abs(value) < 1 and decimals > 1 else text
+
+
 def model(row: Mapping[Any, Any]) -> str:
     """The model of a row as people read it."""
     return label(str(row["model"]), revision=str(row["revision"]))
@@ -65,22 +76,47 @@ class _Loader(FileSystemLoader):
         return _marked(source), path, fresh
 
 
-ENVIRONMENT = Environment(loader=_Loader(FOLDER), autoescape=False, undefined=StrictUndefined)
+class _Environment(Environment):
+    """Templates in which `row.items` is a row's own item of that name before it is a method."""
+
+    def getattr(self, obj: Any, attribute: str) -> Any:
+        """An item of a mapping, or an attribute."""
+        if isinstance(obj, Mapping) and attribute in obj:
+            return obj[attribute]
+        return super().getattr(obj, attribute)
+
+
+ENVIRONMENT = _Environment(loader=_Loader(FOLDER), autoescape=False, undefined=StrictUndefined)
 ENVIRONMENT.filters |= {
     "listed": listed, "many": many, "span": span, "form": format, "model": model, "on": on,
 }  # fmt: skip
 ENVIRONMENT.globals |= {"interval": interval}
 
 
-def say(template: str, **facts: object) -> tuple[str, ...]:
-    """The paragraphs of a template string."""
-    return _paragraphs(_compiled(template).render(**_plain(facts)))
+class Block(NamedTuple):
+    """A named block of a file in analysis/exhibits, to be used like a template string."""
+
+    file: str
+    name: str
 
 
-def block(file: str, name: str, **facts: object) -> tuple[str, ...]:
-    """The paragraphs of one block of a file."""
-    template = ENVIRONMENT.get_template(file)
-    return _paragraphs("".join(template.blocks[name](template.new_context(_plain(facts)))))
+def shared(name: str) -> Block:
+    """A block of the sentences that the pages of several studies share."""
+    return Block("shared.jinja", name)
+
+
+def say(template: str | Block, **facts: object) -> tuple[str, ...]:
+    """The paragraphs of a template."""
+    held = _plain(facts)
+    if isinstance(template, str):
+        return _paragraphs(_compiled(template).render(**held))
+    file = ENVIRONMENT.get_template(template.file)
+    return _paragraphs("".join(file.blocks[template.name](file.new_context(held))))
+
+
+def line(template: str | Block, **facts: object) -> str:
+    """The same in one line, such as a caption."""
+    return " ".join(say(template, **facts))
 
 
 @lru_cache(maxsize=1024)

@@ -4,7 +4,7 @@ The last column is the plain mean of the models' coefficients, as the paper prin
 Fisher's z), over the models that have one. A column that never varies is left out.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import pandas as pd
 
@@ -79,13 +79,21 @@ def models_of(frame: pd.DataFrame) -> list[str]:
 
 def in_order(frame: pd.DataFrame) -> pd.DataFrame:
     """Rows by benchmark, then pooling and measure in the paper's order, then the rest."""
-    ranks = {name: rank for rank, name in enumerate((*POOLINGS, *MEASURES))}
     places = [name for name in (*ROW, "label", *CONDITIONS) if name in frame.columns]
+    return ranked(frame, places, (*POOLINGS, *MEASURES))
+
+
+def ranked(frame: pd.DataFrame, places: Sequence[str], known: Iterable[str]) -> pd.DataFrame:
+    """Rows by some columns, known values in their order and the others after, by name."""
+    ranks = {name: rank for rank, name in enumerate(known)}
     return frame.sort_values(
-        places, key=lambda column: column.map(lambda value: _rank(value, ranks)), kind="stable"
-    ).reset_index(drop=True)
+        list(places),
+        key=lambda column: column.map(lambda value: f"{ranks.get(str(value), 99):02d}{value}"),
+        kind="stable",
+        ignore_index=True,
+    )
 
 
-def _rank(value: object, ranks: dict[str, int]) -> str:
-    """A text that sorts known words in their order and unknown ones after, by name."""
-    return f"{ranks.get(str(value), 99):02d}{value}"
+def several(frame: pd.DataFrame, names: Iterable[str]) -> list[str]:
+    """The columns among `names` that take several values."""
+    return [name for name in names if frame[name].nunique() > 1]

@@ -42,30 +42,6 @@ class Aligned(NamedTuple):
         )  # fmt: skip
 
 
-def consistency(one: Answers, other: Answers) -> float:
-    """Spearman's rho of the ranks of all options of all common items, one after the other.
-
-    NaN without common items, or where a language ranks all options alike.
-
-    Raises:
-        ValueError: a common item has other options or another right answer in the other language.
-    """
-    left, right = common(one, other)
-    return float(correlations(left, right)[0, 0])
-
-
-def positive(source: Answers, target: Answers) -> float:
-    """tr+: of the items right in `source`, the share that is right in `target`; NaN of none."""
-    left, right = common(source, target)
-    return float(directed(left, right).tr_plus[0, 0])
-
-
-def negative(source: Answers, target: Answers) -> float:
-    """tr-: of the items wrong in `source`, the share with the same wrong option in `target`."""
-    left, right = common(source, target)
-    return float(directed(left, right).tr_minus[0, 0])
-
-
 class Directed(NamedTuple):
     """What depends on the direction [source, target]."""
 
@@ -156,7 +132,11 @@ def blocks(group: Sequence[Answers]) -> Iterator[tuple[Aligned, Aligned]]:
 
 
 def common(one: Answers, other: Answers) -> tuple[Aligned, Aligned]:
-    """Two languages on the items they share, which must be the same questions."""
+    """Two languages on the items they share, which must be the same questions.
+
+    Raises:
+        ValueError: a common item has other options or another right answer in the other language.
+    """
     (first,), (second,) = aligned([one]), aligned([other])
     left, right = shared(one.items, other.items)
     pair = first.at(left), second.at(right)

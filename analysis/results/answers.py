@@ -21,6 +21,8 @@ Texts = npt.NDArray[np.str_]
 Bools = npt.NDArray[np.bool_]
 
 SUBJECT = ("model", "revision", "benchmark", "prompt", "language")
+# What sets one table of languages apart from another, steered or read at a layer.
+SERIES = ["model", "revision", "benchmark", "prompt", "pivot", "switches"]
 CHANGE = ("intervention", "layer", "coefficient", "seed", "pivot", "switches")
 COLUMNS = (*SUBJECT, *CHANGE, "key", "item", "gold", "prediction", "ranks", "truncated")
 

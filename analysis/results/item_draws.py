@@ -14,9 +14,8 @@ import numpy.typing as npt
 
 from analysis.results.agreement import Aligned, Reals, rankings, standardised
 from analysis.statistics.intervals import of_draws, of_share_draws, wilson
+from analysis.statistics.resample import DRAWS, SEED
 
-DRAWS = 1000
-SEED = 0
 # Draws of all options of all items in memory at once.
 SLICE = 100
 
@@ -94,9 +93,9 @@ def with_pivot(pivot: Aligned, one: Aligned) -> Intervals:
 
 
 @lru_cache(maxsize=2)
-def draws(items: int, *, seed: int = SEED) -> Reals:
+def draws(items: int) -> Reals:
     """How often each item counts [draw, item]."""
-    random = np.random.default_rng(seed)
+    random = np.random.default_rng(SEED)
     found = np.empty((DRAWS, items))
     for draw in range(DRAWS):
         found[draw] = np.bincount(random.integers(items, size=items), minlength=items)

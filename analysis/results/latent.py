@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from analysis import read
+from analysis.results.answers import SERIES
 
 Floats = npt.NDArray[np.float64]
 Whole = npt.NDArray[np.int64]
@@ -28,7 +29,6 @@ UNITS = {"token": "tokens", "character": "characters", "byte": "bytes"}
 RATIOS = ("mean_of_logs", "log_of_sums")
 LATENT, SHUFFLED = "latent", "latent_shuffled"
 SIDES = ("native", "pivot")
-SERIES = ["model", "revision", "benchmark", "prompt", "pivot", "switches"]
 SERIES_OF_MEASURE = [*SERIES, "measure"]
 CELL = [*SERIES, "language", "measure", "layer"]
 QUANTITIES = (

@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from analysis.results.latent import LATENT, RATIOS, SERIES, SHUFFLED, UNITS
+from analysis.results.answers import SERIES
+from analysis.results.latent import LATENT, RATIOS, SHUFFLED, UNITS
 from analysis.statistics import correlate, dependent
 from analysis.statistics.intervals import student
 
@@ -62,10 +63,8 @@ def t_interval(values: Floats) -> tuple[float, float, float]:
     mean = float(values.mean())
     if len(values) == 1:
         return mean, nan, nan
-    low, high, _ = student(
-        np.array([mean]), sd=values.std(ddof=1, keepdims=True), n=np.array([float(len(values))])
-    )
-    return mean, float(low[0]), float(high[0])
+    low, high, _ = student(mean, sd=values.std(ddof=1), n=len(values))
+    return mean, float(low), float(high)
 
 
 def crossings(curves: pd.DataFrame) -> pd.DataFrame:
@@ -155,7 +154,7 @@ def correlations(
     if not rows:
         return pd.DataFrame(columns=[*series, "layers", "output_prompt", "outcome", "r", "p", "n"])
     found = pd.DataFrame(rows)
-    found["p_holm"] = found.groupby("layers")["p"].transform(holm)
+    found["p_holm"] = found.groupby("layers")["p"].transform(correlate.holm)
     return found.drop(columns=["spearman_n", "partial_n"], errors="ignore")
 
 
@@ -169,13 +168,6 @@ def points_of(values: pd.DataFrame, *, outputs: pd.DataFrame) -> pd.DataFrame:
     same = joined["prompt"] == joined["output_prompt"]
     asked = same.groupby([joined[name] for name in POINT[:3]]).transform("any")
     return joined[same | ~asked]
-
-
-def holm(p: pd.Series) -> pd.Series:
-    """Holm's step-down adjustment of the p-values there are (Holm 1979)."""
-    known = p.dropna().sort_values(kind="stable")
-    steps = known * np.arange(len(known), 0, -1)
-    return steps.cummax().clip(upper=1.0).reindex(p.index)
 
 
 def stars(p: float) -> str:

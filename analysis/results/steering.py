@@ -17,15 +17,14 @@ import pandas as pd
 from scipy import stats
 
 from analysis.results.agreement import Reals, aligned, differing, rankings, shared, standardised
-from analysis.results.answers import Answers, Bools, Texts, Wholes
+from analysis.results.answers import SERIES, Answers, Bools, Texts, Wholes
+from analysis.statistics.correlate import Z_95
 from analysis.statistics.intervals import NO_SPREAD
 
 STEER = "steer"
 CONTROLS = ("random", "wrong_language", "wrong_dataset", "orthogonal", "halves")
-SERIES = ("model", "revision", "benchmark", "prompt", "pivot", "switches")
 CELL = (*SERIES, "intervention", "language", "layer", "coefficient", "seed")
 OUTCOMES = ("accuracy", "consistency", "transfer")
-Z_95 = float(stats.norm.ppf(0.975))
 NUMBERS = [
     f"{part}{outcome}{end}"
     for outcome in OUTCOMES

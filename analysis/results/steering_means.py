@@ -10,23 +10,15 @@ from math import nan
 import numpy as np
 import pandas as pd
 import statsmodels.api as sm
-from statsmodels.stats.multitest import multipletests
 
-from analysis.results.steering import OUTCOMES, SERIES, STEER
+from analysis.results.answers import SERIES
+from analysis.results.steering import OUTCOMES, STEER
 from analysis.statistics import intervals
+from analysis.statistics.correlate import holm
+from analysis.statistics.intervals import student
 from analysis.statistics.scores import LEVEL
 
 DOSE = [*SERIES, "intervention", "layer", "coefficient"]
-
-
-def student(centre: pd.Series, *, sd: pd.Series, n: pd.Series) -> pd.DataFrame:
-    """Student's 95 % interval and two-sided p of means: `low`, `high`, `p`.
-
-    NaN below two values, and where they are all alike.
-    """
-    held, spread, count = (column.to_numpy(float) for column in (centre, sd, n))
-    low, high, p = intervals.student(held, sd=spread, n=count)
-    return pd.DataFrame({"low": low, "high": high, "p": p}, index=centre.index)
 
 
 def over_languages(effects: pd.DataFrame) -> pd.DataFrame:
@@ -41,16 +33,7 @@ def over_languages(effects: pd.DataFrame) -> pd.DataFrame:
     values = ["plain", "level", "change"]
     each = long.groupby([*places, "language"])[values].mean().reset_index()
     seeds = long.groupby(places)["seed"].nunique().rename("seeds").reset_index()
-    grouped = each.groupby(places, sort=True)
-    found = grouped.agg(
-        languages=("change", "size"),
-        plain=("plain", "mean"),
-        level=("level", "mean"),
-        change=("change", "mean"),
-        sd=("change", "std"),
-    ).reset_index()
-    ends = student(found["change"], sd=found["sd"], n=found["languages"])
-    found = pd.concat([found.drop(columns="sd"), ends], axis="columns").merge(seeds, on=places)
+    found = _over(each, places, of="change", beside=["plain", "level"]).merge(seeds, on=places)
     columns = ["languages", "seeds", "plain", "level", "change", "low", "high", "p"]
     return found[[*places, *columns]]
 
@@ -96,20 +79,8 @@ def against_controls(effects: pd.DataFrame) -> pd.DataFrame:
     both = both.rename(columns={"change": "control"})
     each = both.groupby([*places, "language"])[["real", "control"]].mean()
     each = each.assign(difference=each["real"] - each["control"]).reset_index()
-    grouped = each.groupby(places, sort=True)
-    found = grouped.agg(
-        languages=("difference", "size"),
-        real=("real", "mean"),
-        control=("control", "mean"),
-        difference=("difference", "mean"),
-        sd=("difference", "std"),
-    ).reset_index()
-    ends = student(found["difference"], sd=found["sd"], n=found["languages"])
-    found = pd.concat([found.drop(columns="sd"), ends], axis="columns").assign(p_holm=nan)
-    tested = found[found["p"].notna()]
-    for _, group in tested.groupby([*SERIES, "outcome"]):
-        found.loc[group.index, "p_holm"] = multipletests(group["p"], method="holm")[1]
-    return found
+    found = _over(each, places, of="difference", beside=["real", "control"])
+    return found.assign(p_holm=found.groupby([*SERIES, "outcome"])["p"].transform(holm))
 
 
 def trends(effects: pd.DataFrame) -> pd.DataFrame:
@@ -181,20 +152,17 @@ def chosen_means(found: pd.DataFrame) -> pd.DataFrame:
     )
     names = ["best_change", "development_change", "held_change"]
     each = found.groupby([*places, "language"])[names].mean().reset_index()
-    means = (
-        each.groupby(places, sort=True)
-        .agg(
-            languages=("language", "size"),
-            best_change=("best_change", "mean"),
-            development_change=("development_change", "mean"),
-            held_change=("held_change", "mean"),
-            sd=("held_change", "std"),
-        )
-        .reset_index()
-    )
-    ends = student(means["held_change"], sd=means["sd"], n=means["languages"])
-    both = pd.concat([means.drop(columns="sd"), ends], axis="columns")
-    return both.merge(counts.reset_index(), on=places)
+    means = _over(each, places, of="held_change", beside=names[:2])
+    return means.merge(counts.reset_index(), on=places)
+
+
+def _over(each: pd.DataFrame, places: list[str], *, of: str, beside: list[str]) -> pd.DataFrame:
+    """Means over languages by place, with Student's interval and two-sided p of one of them."""
+    grouped = each.groupby(places, sort=True)
+    found = grouped[[*beside, of]].mean()
+    found.insert(0, "languages", grouped.size())
+    low, high, p = student(found[of], sd=grouped[of].std(), n=found["languages"])
+    return found.assign(low=low, high=high, p=p).reset_index()
 
 
 def _long(effects: pd.DataFrame) -> pd.DataFrame:

@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from analysis.read import label, listed
 from analysis.results import item_draws
 from analysis.results.agreement import (
     Aligned,
@@ -65,21 +64,19 @@ def pairs(answers: Sequence[Answers]) -> pd.DataFrame:
     return joined.sort_values([*SET, "source", "target"], ignore_index=True)
 
 
-def refusals(found: pd.DataFrame) -> tuple[str, ...]:
-    """One sentence per model and benchmark with pairs that were not compared."""
-    said = []
+def refusals(found: pd.DataFrame) -> list[dict[str, object]]:
+    """The models and benchmarks with pairs that were not compared, and the languages to blame."""
+    rows = []
     for place, group in found[found["differing"] > 0].groupby(list(SET), sort=True):
-        model, revision, benchmark, _ = (str(name) for name in place)
         worst = group.sort_values("differing").iloc[-1]
         counts = pd.concat([group["source"], group["target"]]).value_counts()
         names = [str(name) for name in counts.index if counts[name] > counts.iloc[0] / 2]
-        said.append(
-            f"{label(model, revision=revision)} on {benchmark}: {len(group)} ordered pairs of "
-            f"languages are not compared, as items of one id differ in their options or right "
-            f"answer ({listed(names, most=4)}; up to {worst['differing']} of {worst['n']} items): "
-            "expected the same questions in every language, so look at the benchmark's files."
+        rows.append(
+            dict(zip(SET, place, strict=True))
+            | {"pairs": len(group), "languages": names}
+            | {"differing": worst["differing"], "n": worst["n"]}
         )
-    return tuple(said)
+    return rows
 
 
 def sets(answers: Sequence[Answers]) -> dict[tuple[str, ...], list[Answers]]:

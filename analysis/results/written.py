@@ -13,7 +13,8 @@ import pandas as pd
 
 from analysis.read import label
 from analysis.statistics.intervals import NONE, Ends, of_draws, of_groups
-from analysis.statistics.translation import corpora, drawn
+from analysis.statistics.resample import drawn
+from analysis.statistics.translation import corpora
 
 # What is asked, and what wrote it and how.
 ASKED = ["benchmark", "task", "pivot", "language"]

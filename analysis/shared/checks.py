@@ -13,23 +13,13 @@ import pandas as pd
 from analysis.layout import tables
 from analysis.layout.exhibit import Note, Show, Table
 from analysis.layout.material import Material, last
-from analysis.layout.prose import span
+from analysis.layout.prose import shared, span
 from analysis.statistics import correlate, scores
 from analysis.statistics.intervals import wilson
 
 NONE = "The scores themselves were not checked (--part robustness)."
-MEANINGS = {
-    "permutation": "score with sentences paired at random; share of cells with p < .05",
-    "bootstrap": "score; mean width of the 95 % interval over resampled sentence pairs",
-    "halves": "mean difference of two disjoint halves; r of the halves over languages",
-    "distinct": "score without repeated texts",
-    "hubness": "skewness of how often a sentence is among the 10 nearest (0: no hubs)",
-    "csls": "score with similarities corrected for hubs; r with the plain score over languages",
-    "length_matched": "score where a sentence competes only with about 20 of like length; that "
-    "less the score among as many drawn at random (below 0: length helps to find a translation)",
-    "length_random": "score where a sentence competes only with about 20 drawn at random; share of "
-    "cells that are lower with sentences of like length than in 97.5 % of the draws",
-}
+CHECKS = ("permutation", "bootstrap", "halves", "distinct", "hubness", "csls", "length_matched",
+          "length_random")  # fmt: skip
 # What stands beside the value of the two checks of length, as `lengths` calls it.
 LENGTH = {"length_matched": "gap", "length_random": "lower"}
 SERIES = ["label", "measure", "pooling"]
@@ -48,13 +38,13 @@ def by_series(material: Material) -> pd.DataFrame:
     rows = material.get(_rows)
     if rows.empty:
         return rows
-    conditions = [name for name in scores.CONDITIONS if rows[name].nunique() > 1]
+    conditions = tables.several(rows, scores.CONDITIONS)
     plain = rows[rows["check"] == "bootstrap"][[*KEY, "value"]].rename(columns={"value": "score"})
     found = []
     for names, group in rows.groupby([*SERIES, *conditions], sort=True):
         place = dict(zip([*SERIES, *conditions], names, strict=True))
         joined = group.merge(plain, how="left", on=KEY)
-        for check in MEANINGS:
+        for check in CHECKS:
             row = _check(check, joined)
             if row is not None:
                 found.append({**place, **row})
@@ -130,28 +120,12 @@ def _found(material: Material) -> Mapping[str, object] | None:
 PARTS: tuple[Show, ...] = (
     Note(text=NONE, facts=lambda material: {} if material.get(_rows).empty else None),
     Note(
-        text="""
-{% if scores %}
-{{ clear }} of {{ scores }} scores (one per layer and language) are above those of sentences paired
-at random (permutation, p < .05, uncorrected; {{ draws }} draws).
-{% endif %}
-
-{% if halves %}
-Two disjoint halves of the sentences order languages alike: r = {{ halves }}.
-{% endif %}
-
-{% if cells %}
-Do sentences find their translations by length? Among sentences of like length scores differ by
-{{ gap }} on average from those among as many random ones; {{ lower }} of {{ cells }} are lower than
-in 97.5 % of the random draws (about 2.5 % of them would be if length did not help).
-{% endif %}
-""",
+        text=shared("check_findings"),
         facts=_found,
     ),
     Table(
         name="robustness", fill=by_series,
-        caption="Checks of single scores, means over layers and languages. "
-        + "; ".join(f"{name}: {meaning}" for name, meaning in MEANINGS.items()),
-        heads={"label": "model"}, most=MOST_ROWS,
+        caption=shared("robustness"),
+        most=MOST_ROWS,
     ),
 )  # fmt: skip

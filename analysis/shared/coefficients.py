@@ -4,9 +4,8 @@ Unlike the paper's tables these have whatever benchmarks and models were run. Wi
 figure shows them side by side and the pooling of the headline alone.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
-from math import isnan
 from typing import Any
 
 import pandas as pd
@@ -16,31 +15,19 @@ from analysis.figures import forest as forests
 from analysis.figures import scatter
 from analysis.figures.drawing import COLOURS, INK
 from analysis.layout import tables
-from analysis.layout.exhibit import Note, Show, Table, folded
+from analysis.layout.exhibit import Note, Plot, Series, Show, Table
 from analysis.layout.material import SERIES, Material, main_metric
-from analysis.layout.page import Kept, Main, Part, Picture, Sheet, file_name
+from analysis.layout.page import Main, Part, Sheet
+from analysis.layout.prose import line, number, shared, short, span
 from analysis.published import AVERAGE
 from analysis.statistics import correlate
 from analysis.statistics.correlate import Correlation
 
-NONE = (
-    "No correlation was computed: it needs alignment scores and accuracies of the same models in "
-    "the same languages. Give the run a benchmark, or report it together with a run that has one."
-)
 NO_MAIN = "no correlation: no --benchmark has accuracies in the languages compared"
-CROSS_MODEL = (
-    "Pearson's r over languages (the pivot left out) between score and accuracy, with its 95 % "
-    "interval; scores are means over layers; AVG is the plain mean of the models' r"
-)
-EVERY = (
-    "Every correlation: Pearson, Fisher's interval and that of resampled languages, Spearman with "
-    "Bonett and Wright's; scores are means over layers (maxima, other pivots and numbers of pairs "
-    "are in correlations.csv)"
-)
 COEFFICIENT = ["label", "benchmark", "pooling", "measure", "n", "r", "low", "high", "p"]
 COEFFICIENT += ["boot_low", "boot_high"]
 COEFFICIENT += ["spearman_r", "spearman_low", "spearman_high", "spearman_p"]
-HEADS = {"label": "model", "spearman_r": "rho", "spearman_p": "p (rho)"}
+HEADS = {"spearman_r": "rho", "spearman_p": "p (rho)"}
 HEADS |= {"spearman_low": "rho low", "spearman_high": "rho high"}
 HEADS |= {"boot_low": "resampled low", "boot_high": "resampled high"}
 FEW_MODELS = 2
@@ -76,32 +63,32 @@ def _places(wide: pd.DataFrame, correlations: pd.DataFrame) -> list[str]:
     return [name for name in wide.columns if name not in (*models, AVERAGE)]
 
 
-def _intervals(material: Material, wide: pd.DataFrame, form: str) -> pd.DataFrame:
-    """A text under each coefficient of the cross-model table, empty where there is no interval."""
-    found = material.on_terms
+def _intervals(
+    found: pd.DataFrame, wide: pd.DataFrame, said: Callable[[float, float], str]
+) -> pd.DataFrame:
+    """What is said of the interval of each coefficient in the cross-model table; empty of none."""
     places, models = _places(wide, found), tables.models_of(found)
     texts: dict[tuple[object, ...], str] = {}
     for row in tables.with_label(found).to_dict("records"):
-        known = row["low"] == row["low"]
         place = row["label"], *(row[name] for name in places)
-        texts[place] = form.format(row["low"], row["high"]) if known else ""
+        texts[place] = said(row["low"], row["high"]) if row["low"] == row["low"] else ""
     keys = [tuple(row) for row in wide[places].itertuples(index=False, name=None)]
     columns = {model: [texts.get((model, *key), "") for key in keys] for model in models}
     return pd.DataFrame(columns, index=wide.index)
 
 
-def _table(*, collapsed: bool) -> Show:
+def _table(material: Material, *, collapsed: bool) -> Iterator[Part]:
     """The cross-model table with its intervals."""
-
-    def show(material: Material) -> Iterator[Part | Kept]:
-        wide = material.get(cross_model)
-        if len(wide):
-            yield Sheet(
-                name="cross_model", caption=CROSS_MODEL, frame=wide,
-                small=_intervals(material, wide, "[{:.2f}, {:.2f}]"), collapsed=collapsed,
-            )  # fmt: skip
-
-    return show
+    wide = material.get(cross_model)
+    if len(wide):
+        small = _intervals(material.on_terms, wide, "[{:.2f}, {:.2f}]".format)
+        yield Sheet(
+            name="cross_model",
+            caption=line(shared("cross_model")),
+            frame=wide,
+            small=small,
+            collapsed=collapsed,
+        )
 
 
 def _undefined(material: Material) -> Mapping[str, object] | None:
@@ -121,31 +108,21 @@ def _every(material: Material) -> pd.DataFrame:
     return tables.in_order(tables.with_label(found))[columns]
 
 
-def _forests(material: Material) -> Iterator[Part]:
-    """One forest plot per benchmark, and per condition where conditions vary."""
-    if material.on_terms.empty:
-        return
+def _intervalled(material: Material) -> pd.DataFrame:
+    """Every coefficient with its model's label; of many models in the headline's pooling."""
     named = tables.in_order(tables.with_label(material.on_terms))
     if named["label"].nunique() > FEW_MODELS:
         named = named[named["pooling"] == material.headline.pooling]
-    pictures: list[Part] = []
+    return named
+
+
+def _by_benchmark(_: Material, named: pd.DataFrame) -> Series:
+    """The coefficients of each benchmark, and of each condition where conditions vary."""
     for names, group in named.groupby(["benchmark", *tables.varying(named)], sort=True):
-        name = ", ".join(str(part) for part in names)
-        rows = group.sort_values("label", kind="stable")
-        pictures.append(
-            Picture(
-                name=file_name("forest", name),
-                caption=f"{name}: every coefficient with its 95 % interval.",
-                draw=partial(draw_forest, rows, name),
-                size="half",
-            )
-        )
-    yield from folded(
-        pictures, few=FEW_PICTURES, more="more", fold="Every interval, {{ count }} figures"
-    )
+        yield ", ".join(map(str, names)), group.sort_values("label", kind="stable")
 
 
-def draw_forest(rows: pd.DataFrame, name: str) -> Figure:
+def draw_forest(_: Material, rows: pd.DataFrame, name: str) -> Figure:
     """Every coefficient of one benchmark with its interval, grouped by model."""
     found, ticks, line = [], [], 0.0
     for label, group in rows.groupby("label", sort=False):
@@ -171,52 +148,54 @@ def of_points(points: pd.DataFrame) -> Correlation:
     return correlate.pearson(points["score"].to_numpy(float), y=points["accuracy"].to_numpy(float))
 
 
-def _scatters(material: Material) -> Iterator[Part]:
-    """Score against accuracy of the headline series: a figure per model or, of many, a panel."""
+def _points(material: Material) -> pd.DataFrame:
+    """Score, accuracy and chance of every language in the headline series."""
     chosen = main_metric(material.of_headline(material.main_points), material.accuracies)
-    chance = material.accuracies[[*correlate.TASK, "model", "revision", "language", "chance"]]
-    joined = chosen.merge(chance, on=[*correlate.TASK, "model", "revision", "language"])
-    few = len(set(tables.models_of(joined))) <= FEW_MODELS
-    score = f"score ({material.headline.text}, mean over layers)"
-    found: list[Part] = []
-    panels: dict[tuple[str, str], list[tuple[str, pd.DataFrame]]] = {}
-    for names, group in joined.groupby([*SERIES, "benchmark", "prompt"], sort=True):
-        benchmark, prompt = str(names[-2]), names[-1]
-        several = joined.loc[joined["benchmark"] == benchmark, "prompt"].nunique() > 1
-        said = material.named(names) + (f" ({prompt})" if several else "")
-        panels.setdefault((benchmark, str(names[SERIES.index("dataset")])), []).append(
-            (said, group)
-        )
-        if few:
-            name = f"{said}, {benchmark}"
-            accuracy = f"{benchmark} accuracy (share of items correct)"
-            found.append(
-                Picture(
-                    name=file_name("scatter", name),
-                    caption=f"{name}: {statement(of_points(group))}.",
-                    draw=partial(
-                        draw_scatter, [(name, group)], name="", score=score, accuracy=accuracy
-                    ),
-                    size="half",
-                )
-            )
-    if few:
-        yield from found
-        return
-    for (benchmark, dataset), own in panels.items():
-        name = f"{benchmark}, {dataset}"
-        found.append(
-            Picture(
-                name=file_name("scatter", benchmark, dataset),
-                caption=f"{name}: {score} against accuracy, one panel per model.",
-                draw=partial(
-                    draw_scatter, own, name=f"{name}: one point per language", score=score
-                ),
-            )
-        )
-    yield from folded(
-        found, few=FEW_MODELS, more="more", fold="Score against accuracy, a figure per benchmark"
-    )
+    places = [*correlate.TASK, "model", "revision", "language"]
+    return chosen.merge(material.accuracies[[*places, "chance"]], on=places)
+
+
+def _named(material: Material, points: pd.DataFrame) -> Series:
+    """The points of every series, named by its model and the conditions that vary."""
+    prompts = material.get(_points).groupby("benchmark")["prompt"].nunique().to_dict()
+    for names, group in points.groupby([*SERIES, "benchmark", "prompt"], sort=True):
+        several = prompts[names[-2]] > 1
+        yield material.named(names) + (f" ({names[-1]})" if several else ""), group
+
+
+def _few(points: pd.DataFrame) -> bool:
+    """Whether every model has a figure of its own."""
+    return len(tables.models_of(points)) <= FEW_MODELS
+
+
+def _one_each(material: Material, points: pd.DataFrame) -> Series:
+    """The points of every series, where models are few."""
+    for said, group in _named(material, points) if _few(points) else ():
+        yield f"{said}, {group['benchmark'].iloc[0]}", group
+
+
+def _together(_: Material, points: pd.DataFrame) -> Series:
+    """The points of every benchmark and data set, where models are many."""
+    if not _few(points):
+        for (dataset, benchmark), group in points.groupby(["dataset", "benchmark"], sort=True):
+            yield f"{benchmark}, {dataset}", group
+
+
+def _score(material: Material) -> str:
+    """The axis of scores."""
+    return f"score ({material.headline.text}, mean over layers)"
+
+
+def _draw_one(material: Material, rows: pd.DataFrame, said: str) -> Figure:
+    """One series."""
+    accuracy = f"{rows['benchmark'].iloc[0]} accuracy (share of items correct)"
+    return draw_scatter([(said, rows)], name="", score=_score(material), accuracy=accuracy)
+
+
+def _draw_together(material: Material, rows: pd.DataFrame, said: str) -> Figure:
+    """A panel per series."""
+    name = f"{said}: one point per language"
+    return draw_scatter(_named(material, rows), name=name, score=_score(material))
 
 
 def draw_scatter(
@@ -242,19 +221,35 @@ def draw_scatter(
 def parts(*, collapsed: bool) -> tuple[Show, ...]:
     """The cross-model table, every coefficient, forests and scatters."""
     return (
-        Note(text=NONE, facts=lambda held: {} if held.on_terms.empty else None, warning=True),
-        _table(collapsed=collapsed),
         Note(
-            text="{% for note, count in notes %}No coefficient ({{ count }} times): {{ note }}.\n\n"
-            "{% endfor %}",
+            text=shared("no_correlation"), warning=True,
+            facts=lambda held: {} if held.on_terms.empty else None,
+        ),
+        partial(_table, collapsed=collapsed),
+        Note(
+            text=shared("undefined_coefficients"),
             facts=_undefined,
         ),
-        _forests,
-        _scatters,
-        Table(
-            name="correlations_mean_over_layers", caption=EVERY, fill=_every, heads=HEADS, most=12
+        Plot(
+            name="forest", fill=_intervalled, by=_by_benchmark, draw=draw_forest, size="half",
+            caption="{{ said }}: every coefficient with its 95 % interval.", few=FEW_PICTURES,
+            fold="Every interval, {{ count }} figures",
         ),
-    )
+        Plot(
+            name="scatter", fill=_points, by=_one_each, draw=_draw_one, size="half",
+            caption="{{ said }}: {{ r }}.", facts=lambda rows: {"r": statement(of_points(rows))},
+            few=10**9,
+        ),
+        Plot(
+            name="scatter", fill=_points, by=_together, draw=_draw_together, few=FEW_MODELS,
+            caption="{{ said }}: score against accuracy, one panel per model.",
+            fold="Score against accuracy, a figure per benchmark",
+        ),
+        Table(
+            name="correlations_mean_over_layers", fill=_every, heads=HEADS, most=12,
+            caption=shared("every_coefficient"),
+        ),
+    )  # fmt: skip
 
 
 def main(material: Material) -> Main | None:
@@ -265,52 +260,25 @@ def main(material: Material) -> Main | None:
     found = material.on_terms
     if found.empty:
         return None
-    caption = _main_caption(found)
-    wide = material.get(cross_model)
+    wide, cut = material.get(cross_model), False
     if len(found[["benchmark", "measure", "pooling"]].drop_duplicates()) > MOST_ROWS:
         first = next(name for name in tables.POOLINGS if (found["pooling"] == name).any())
-        found = found[found["pooling"] == first]
+        found, cut = found[found["pooling"] == first], True
         wide = tables.cross_model(found)
-        caption = f"{_main_caption(found)}; other poolings are in the report"
-    places, models = _places(wide, found), tables.models_of(found)
-    intervals = _intervals(material, wide, "{:.2f} {:.2f}")
+    intervals = _intervals(found, wide, lambda low, high: f" [{short(low)},{short(high)}]")
     heads = ["benchmark", "measure", "pooling"]
-    heads += [name for name in places if name not in heads]
+    heads += [name for name in _places(wide, found) if name not in heads]
     frame = pd.DataFrame({name.replace("_", " "): wide[name].map(_text) for name in heads})
-    for model in models:
-        pairs = zip(wide[model], intervals[model], strict=True)
-        frame[model] = [_cell(value, ends) for value, ends in pairs]
+    for model in tables.models_of(found):
+        frame[model] = wide[model].map(number) + intervals[model]
     frame[AVERAGE] = wide[AVERAGE].map(number)
+    facts = {"counts": span(found["n"], ".0f"), "cut": cut,
+             "notes": list(found.loc[found["r"].isna(), "note"].unique())}  # fmt: skip
     return Main(
         title="Pearson's r between score and accuracy over languages, 95 % intervals",
-        caption=caption, frame=frame, texts=tuple(frame.columns[: len(heads)]),
+        caption=line(shared("correlations_in_terminal"), **facts), frame=frame,
+        texts=tuple(frame.columns[: len(heads)]),
     )  # fmt: skip
-
-
-def _main_caption(found: pd.DataFrame) -> str:
-    """How many languages, and why a coefficient is missing."""
-    low, high = int(found["n"].min()), int(found["n"].max())
-    counts = f"{low} languages" if low == high else f"{low} to {high} languages"
-    missing = found.loc[found["r"].isna(), "note"].unique()
-    return "; ".join([f"{counts}, the pivot left out", *(str(note) for note in missing)])
-
-
-def _cell(value: float, ends: str) -> str:
-    """A coefficient with its interval."""
-    if not ends or isnan(value):
-        return number(value)
-    low, high = ends.split()
-    return f"{value:.2f} [{_end(low)},{_end(high)}]"
-
-
-def number(value: float) -> str:
-    """Two decimals, or a dash where there is no number."""
-    return "-" if isnan(value) else f"{value:.2f}"
-
-
-def _end(text: str) -> str:
-    """An end of an interval without its leading zero."""
-    return text.replace("0.", ".", 1)
 
 
 def _text(value: Any) -> str:

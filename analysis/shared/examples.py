@@ -12,31 +12,25 @@ import pandas as pd
 
 from analysis import example_answers
 from analysis.example_answers import Record
-from analysis.layout.page import Fold, Part, Section, Sheet, Text, file_name
-from analysis.read import Rows, label
+from analysis.layout.page import Part, Section, Sheet, Text, file_name
+from analysis.layout.prose import line, many, model, say, shared
+from analysis.read import Rows
 from analysis.storage.folder import Folder
 from analysis.storage.record import EXAMPLES
 from analysis.storage.runs import Run
 
 TITLE = "What was asked, word for word"
-HOW = (
-    "The first three items of every benchmark, parallel text and language as the models were given "
-    "them, with their chat template and the tokens that a tokenizer puts first where the tokenizer "
-    "was on the machine that planned the run. Answers are the plain model's to that very prompt. "
-    "Any other item: babelscope show RUN --benchmark B --language L --item ID."
-)
-NONE = (
-    "No texts were kept in these runs; any item can be printed: babelscope show RUN --benchmark B "
-    "--language L --item ID."
-)
+CAPTION = """
+{{ benchmark }}{% if kind %}, {{ kind }}{% endif %}{% if prompt %}, prompt {{ prompt }}{% endif %}
+"""
 Answer = Mapping[str, Any]
 
 
 def section(rows: Rows) -> Section:
-    """A fold per benchmark, a line per item and wording."""
+    """A table per benchmark, a line per item and wording."""
     runs = {run: records for run in rows.sources if (records := _kept(run))}
     if not runs:
-        return Section(title=TITLE, parts=(Text(lines=(NONE,)),))
+        return Section(title=TITLE, parts=(Text(lines=say(shared("no_examples"))),))
     answers = example_answers.answers(
         rows, [record for records in runs.values() for record in records]
     )
@@ -49,13 +43,13 @@ def section(rows: Rows) -> Section:
                 found = answers.get(example_answers.place(record, item), ())
                 theirs = [row for row in found if own is None or row["key"] in own]
                 lines.setdefault(_heading(record), []).extend(_lines(record, item, theirs))
-    parts: list[Part] = [Text(lines=(HOW,))]
+    parts: list[Part] = [Text(lines=say(shared("examples")))]
     for number, (heading, found) in enumerate(sorted(lines.items())):
         frame = pd.DataFrame(found).drop_duplicates(ignore_index=True)
         frame = frame.loc[:, [name for name in frame if frame[name].ne("").any()]]
         name = file_name("examples", str(number), heading.partition(",")[0])
-        sheet = Sheet(name=name, caption=f"{heading}: {len(frame)} examples", frame=frame)
-        parts.append(Fold(caption=f"{heading}: {len(frame)} examples", parts=(sheet,)))
+        caption = f"{heading}: {many(len(frame), 'example')}"
+        parts.append(Sheet(name=name, caption=caption, frame=frame, collapsed=True))
     return Section(title=TITLE, parts=tuple(parts))
 
 
@@ -72,9 +66,8 @@ def _kept(run: Run) -> list[Record]:
 
 def _heading(record: Record) -> str:
     """What a record is of."""
-    kind, prompt = example_answers.kind(record), record.get("prompt")
-    said = f"{record.get('benchmark')}, {kind}" if kind else str(record.get("benchmark"))
-    return f"{said}, prompt {prompt}" if prompt else said
+    kind, benchmark = example_answers.kind(record), str(record.get("benchmark"))
+    return line(CAPTION, benchmark=benchmark, kind=kind, prompt=record.get("prompt"))
 
 
 def _lines(record: Record, item: Record, answers: Sequence[Answer]) -> list[dict[str, str]]:
@@ -102,7 +95,6 @@ def _lines(record: Record, item: Record, answers: Sequence[Answer]) -> list[dict
 
 def _said(row: Answer) -> str:
     """What a model answered, in a line."""
-    shown = label(str(row["model"]), revision=str(row["revision"]))
     if "prediction" not in row:
-        return f"{shown}: {row['output']}"
-    return f"{shown}: option {row['prediction']:.0f}{'' if row['correct'] else ' (wrong)'}"
+        return f"{model(row)}: {row['output']}"
+    return f"{model(row)}: option {row['prediction']:.0f}{'' if row['correct'] else ' (wrong)'}"

@@ -9,9 +9,8 @@ from analysis.layout.material import Material, last, main_metric
 from analysis.results import conditions
 from analysis.shared.quality import near_chance
 from analysis.statistics import correlate, dependent, resample
+from analysis.statistics.scores import FEW_LANGUAGES, LEVEL
 
-FEW_LANGUAGES = 10
-LEVEL = 0.05
 BASELINE = "mexa"
 PLACE = [*correlate.SUBJECT, *correlate.TASK]
 Found = Mapping[str, object]

@@ -1,7 +1,6 @@
 """Every language of every model: accuracy, items, chance, scores, ties; bars, or maps of models."""
 
 from collections.abc import Iterator
-from functools import partial
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -9,10 +8,10 @@ from matplotlib.figure import Figure
 from analysis.figures import bars, heat
 from analysis.figures.drawing import CROWDED
 from analysis.layout import tables
-from analysis.layout.exhibit import folded
+from analysis.layout.exhibit import Note, Plot, Series, Show
 from analysis.layout.material import Headline, Material
-from analysis.layout.page import Kept, Part, Picture, Sheet, Text, file_name
-from analysis.layout.prose import many
+from analysis.layout.page import Part, Sheet, file_name
+from analysis.layout.prose import line, many
 from analysis.read import label
 from analysis.shared.layers import crowded
 from analysis.statistics.scores import CONDITIONS, LEVEL
@@ -20,43 +19,42 @@ from analysis.statistics.scores import CONDITIONS, LEVEL
 MODEL = ["model", "revision"]
 ONE_SCREEN = 16
 FEW_MODELS = 2
+LANGUAGES = "{{ name }}: {{ count | many('language') }}"
 
 
-def parts(material: Material) -> Iterator[Part | Kept]:
-    """A table per model, then accuracies: bars for a model or two, maps of models for more."""
-    shown = material.accuracies[material.accuracies["main"]]
-    sheets = list(_sheets(material, shown))
-    if len(sheets) <= FEW_MODELS:
-        yield from sheets
-        yield from _bars(material, shown)
-        return
-    yield Text(lines=("A table per model:",))
-    yield from sheets
-    maps = list(_maps(shown))
-    yield from folded(
-        maps, few=0, more="", fold="Accuracy by language and model, {{ count }} figures"
-    )
+def _shown(material: Material) -> pd.DataFrame:
+    """The accuracies to show."""
+    return material.accuracies[material.accuracies["main"]]
 
 
-def _sheets(material: Material, shown: pd.DataFrame) -> Iterator[Sheet]:
+def _models(material: Material) -> list[tuple[str, str]]:
+    """Every model and revision with scores or accuracies."""
+    both = pd.concat([material.main_scores[MODEL], material.get(_shown)[MODEL]])
+    return sorted(both.drop_duplicates().itertuples(index=False, name=None))
+
+
+def _few(material: Material) -> bool:
+    """Whether every model has its own figures."""
+    return len(material.get(_models)) <= FEW_MODELS
+
+
+def _sheets(material: Material) -> Iterator[Part]:
     """One table per model."""
-    scores = material.main_scores
-    models = pd.concat([scores[MODEL], shown[MODEL]]).drop_duplicates()
-    for model, revision in sorted(models.itertuples(index=False, name=None)):
+    for model, revision in material.get(_models):
         own, accuracies = (
             frame[(frame["model"] == model) & (frame["revision"] == revision)]
-            for frame in (scores, shown)
+            for frame in (material.main_scores, material.get(_shown))
         )
         frame, small = _of_model(own, accuracies)
         frame = frame.merge(_qualifiers(own, material.headline), on="language", how="left")
         name = label(model, revision=revision)
         yield Sheet(
             name=file_name("languages", name),
-            caption=f"{name}: {many(len(frame), 'language')}",
+            caption=line(LANGUAGES, name=name, count=len(frame)),
             frame=frame,
             small=small,
-            collapsed=len(frame) > ONE_SCREEN or len(models) > 1,
-            on_page=len(frame) <= CROWDED or len(models) <= FEW_MODELS,
+            collapsed=len(frame) > ONE_SCREEN or len(material.get(_models)) > 1,
+            on_page=len(frame) <= CROWDED or material.get(_few),
         )
 
 
@@ -74,7 +72,7 @@ def _of_model(scores: pd.DataFrame, accuracies: pd.DataFrame) -> tuple[pd.DataFr
             for low, high in zip(rows["low"], rows["high"], strict=True)
         ]
     over_layers = scores[scores["layer_pool"] == "mean"]
-    conditions = [name for name in CONDITIONS if over_layers[name].nunique() > 1]
+    conditions = tables.several(over_layers, CONDITIONS)
     over_layers = tables.in_order(over_layers.assign(benchmark=""))
     for names, group in over_layers.groupby(["measure", "pooling", *conditions], sort=False):
         measure, *rest = (str(name) for name in names)
@@ -104,26 +102,28 @@ def _by_benchmark(frame: pd.DataFrame, every: pd.DataFrame) -> Iterator[tuple[st
         yield f"{benchmark} ({prompt})" if several[benchmark] > 1 else benchmark, group
 
 
-def _bars(material: Material, shown: pd.DataFrame) -> Iterator[Part]:
-    """Accuracy by language, one figure per model, benchmark and prompt."""
-    pivots = set(material.main_scores["pivot"])
-    pivot = pivots.pop() if len(pivots) == 1 else None
-    for (model, revision), own in shown.groupby(MODEL, sort=True):
-        for benchmark, group in _by_benchmark(own, shown):
-            name = f"{label(str(model), revision=str(revision))}, {benchmark}"
-            yield Picture(
-                name=file_name("accuracy", name),
-                caption=f"{name}: accuracy by language.",
-                draw=partial(draw_bars, group, name=name, pivot=pivot),
-                size="tall" if len(group) > CROWDED else "half",
-            )
+def _by_model(material: Material, shown: pd.DataFrame) -> Series:
+    """Every model's accuracies by benchmark, where models are few."""
+    if material.get(_few):
+        for (model, revision), own in shown.groupby(MODEL, sort=True):
+            for benchmark, group in _by_benchmark(own, shown):
+                yield f"{label(str(model), revision=str(revision))}, {benchmark}", group
 
 
-def draw_bars(rows: pd.DataFrame, *, name: str, pivot: str | None = None) -> Figure:
+def _of_all(material: Material, shown: pd.DataFrame) -> Series:
+    """The accuracies of all models by benchmark, where models are many."""
+    if not material.get(_few):
+        yield from _by_benchmark(tables.with_label(shown), shown)
+
+
+def draw_bars(material: Material, rows: pd.DataFrame, name: str) -> Figure:
     """Accuracy by language with Wilson's interval and chance; grey where chance explains it.
 
-    Rows need language, accuracy, low, high, chance and p_chance.
+    Rows need language, accuracy, low, high, chance and p_chance. The pivot is named where all
+    scores have the same.
     """
+    pivots = set(material.main_scores["pivot"])
+    pivot = pivots.pop() if len(pivots) == 1 else None
     clear = (rows["p_chance"] < LEVEL) & (rows["accuracy"] > rows["chance"])
     labels = [f"{code} (pivot)" if code == pivot else code for code in rows["language"]]
     counted = f"{int(clear.sum())} of {many(len(rows), 'language')}"
@@ -135,22 +135,30 @@ def draw_bars(rows: pd.DataFrame, *, name: str, pivot: str | None = None) -> Fig
     )  # fmt: skip
 
 
-def _maps(shown: pd.DataFrame) -> Iterator[Part]:
-    """Accuracy by language and model, one figure per benchmark and prompt."""
-    scale = heat.ends(shown["accuracy"])
-    for name, group in _by_benchmark(tables.with_label(shown), shown):
-        yield Picture(
-            name=file_name("accuracy", name),
-            caption=f"{name}: accuracy by language and model.",
-            draw=partial(draw_map, group, name=name, scale=scale),
-            size=crowded(group),
-        )
-
-
-def draw_map(rows: pd.DataFrame, *, name: str, scale: tuple[float, float]) -> Figure:
+def draw_map(material: Material, rows: pd.DataFrame, name: str) -> Figure:
     """Language by model, the best language on top; rows need label, language and accuracy."""
+    scale = heat.ends(material.get(_shown)["accuracy"])
     grid = heat.best_first(rows, columns="label", values="accuracy")
     return heat.heat(
         grid, name=name, seen=f"{many(len(grid), 'language')}, best on top", x="",
         bar="accuracy (share of items correct)", scale=scale,
     )  # fmt: skip
+
+
+PARTS: tuple[Show, ...] = (
+    Note(
+        text="One table per model:",
+        facts=lambda material: None if material.get(_few) else {},
+    ),
+    _sheets,
+    Plot(
+        name="accuracy", fill=_shown, by=_by_model, draw=draw_bars, few=10**9,
+        caption="{{ said }}: accuracy by language.",
+        size=lambda rows: "tall" if len(rows) > CROWDED else "half",
+    ),
+    Plot(
+        name="accuracy", fill=_shown, by=_of_all, draw=draw_map, size=crowded, few=0,
+        caption="{{ said }}: accuracy by language and model.",
+        fold="Accuracy by language and model, {{ count }} figures",
+    ),
+)  # fmt: skip

@@ -1,6 +1,7 @@
 """Scores by layer, and sentence pairs in the plane: Figures 1 and 2 of NeuronXA."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -8,10 +9,12 @@ from matplotlib.figure import Figure
 
 from analysis.figures import curves, heat, points
 from analysis.figures.drawing import BLUE, COLOURS, CROWDED, INK, ORANGE
-from analysis.layout.exhibit import Note, Plot
+from analysis.layout import prose
+from analysis.layout.exhibit import Note, Plot, Series
 from analysis.layout.material import SERIES, Material, last
 from analysis.layout.page import Size
 from analysis.layout.prose import many
+from analysis.read import label
 from analysis.statistics import scores
 
 PLANE = ["model", "revision", "dataset", "language", "pivot", "pooling", "method", "switches"]
@@ -49,11 +52,11 @@ def _others(material: Material) -> dict[str, object] | None:
     return {"others": others} if others > 0 else None
 
 
-def _planes(_material: Material, frame: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+def _planes(_material: Material, frame: pd.DataFrame) -> Series:
     """The points of each series, and what they are."""
     for names, group in frame.groupby(PLANE, sort=True):
         model, revision, dataset, language, pivot, pooling, method, _ = (str(n) for n in names)
-        shown = _state(model, revision)
+        shown = label(model, revision=revision)
         count = group["item"].nunique()
         layout = METHODS.get(method, method)
         yield (
@@ -61,16 +64,10 @@ def _planes(_material: Material, frame: pd.DataFrame) -> Iterator[tuple[str, pd.
         )  # fmt: skip
 
 
-def _state(model: str, revision: str) -> str:
-    """A model and its revision, written out."""
-    return f"{model}@{revision}" if revision != "main" else model
-
-
 def _plane_words(rows: pd.DataFrame, number: int) -> tuple[str, ...]:
     """The words of a figure's file."""
-    first = rows.iloc[0]
-    shown = _state(first["model"], first["revision"])
-    return (shown, first["language"], first["method"], str(number))
+    first = rows.iloc[0].to_dict()
+    return (prose.model(first), first["language"], first["method"], str(number))
 
 
 def draw_pairs(_: Material, rows: pd.DataFrame, said: str) -> Figure:
@@ -122,7 +119,7 @@ IN_THE_PLANE = (
     Plot(
         name="points", fill=_pairs_in_the_plane, by=_planes, draw=draw_pairs,
         caption="{{ said }}. A line joins the two sides of a pair; axes have no scale.",
-        words=_plane_words, more="more pictures of pairs",
+        words=_plane_words,
     ),
 )  # fmt: skip
 
@@ -133,10 +130,11 @@ def _by_layer(material: Material) -> pd.DataFrame:
     return found[found["pooling"] == material.headline.pooling]
 
 
-def _series(material: Material, frame: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
-    """Every series with its pooling."""
+def _series(material: Material, frame: pd.DataFrame, *, headline: bool) -> Series:
+    """Every series with its pooling, or with the headline's measure as well."""
+    shown = material.headline.text if headline else f"{material.headline.pooling} pooling"
     for names, group in frame.groupby(SERIES, sort=True):
-        yield f"{material.named(names)}: {material.headline.pooling} pooling", group
+        yield f"{material.named(names)}: {shown}", group
 
 
 def draw_profiles(_: Material, rows: pd.DataFrame, said: str) -> Figure:
@@ -171,12 +169,6 @@ def _headline_by_layer(material: Material) -> pd.DataFrame:
     return material.of_headline(last(material.main_alignment))
 
 
-def _headline_series(material: Material, frame: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
-    """Every headline series."""
-    for names, group in frame.groupby(SERIES, sort=True):
-        yield f"{material.named(names)}: {material.headline.text}", group
-
-
 def draw_heat_map(material: Material, rows: pd.DataFrame, said: str) -> Figure:
     """Language by layer, the best language on top; colours run alike in all maps."""
     every = material.get(_headline_by_layer)["value"]
@@ -194,11 +186,12 @@ def draw_heat_map(material: Material, rows: pd.DataFrame, said: str) -> Figure:
 
 BY_LAYER = (
     Plot(
-        name="profile", fill=_by_layer, by=_series, draw=draw_profiles,
-        caption="{{ said }}. Score by layer, one line per language.", more="more models by layer",
+        name="profile", fill=_by_layer, by=partial(_series, headline=False), draw=draw_profiles,
+        caption="{{ said }}. Score by layer, one line per language.",
     ),
     Plot(
-        name="heat_map", fill=_headline_by_layer, by=_headline_series, draw=draw_heat_map,
+        name="heat_map", fill=_headline_by_layer, by=partial(_series, headline=True),
+        draw=draw_heat_map,
         caption="{{ said }}. Languages by mean score, best on top.", size=crowded,
         fold="Layer by language, {{ count }} heat maps",
     ),

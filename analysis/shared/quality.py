@@ -9,9 +9,10 @@ from typing import NamedTuple
 import pandas as pd
 
 from analysis.layout import prose
-from analysis.layout.exhibit import Facts, Note, Show, Table
+from analysis.layout.exhibit import Facts, Note, Show, Table, Template
 from analysis.layout.material import Material
-from analysis.layout.page import Kept, Part, Sheet, Text
+from analysis.layout.page import Part, Text
+from analysis.layout.prose import shared
 from analysis.statistics.scores import LEVEL
 
 COORDINATES = ["table", "model", "revision", "dataset", "benchmark", "language", "error"]
@@ -27,15 +28,14 @@ class Check(NamedTuple):
     """
 
     facts: Facts
-    weak: str
-    fine: str = ""
+    weak: Template
+    fine: Template = ""
 
 
-def checked(checks: Sequence[Check], *, more: Show = lambda _: ()) -> Show:
-    """Failures, notes on the rows and what is weak, then the checks that found nothing."""
+def checked(checks: Sequence[Check]) -> Show:
+    """Notes on the rows and what is weak, then the checks that found nothing."""
 
-    def show(material: Material) -> Iterator[Part | Kept]:
-        yield from failures(material)
+    def show(material: Material) -> Iterator[Part]:
         weak: list[str] = list(material.rows.notes)
         fine: list[str] = []
         for check in checks:
@@ -44,9 +44,6 @@ def checked(checks: Sequence[Check], *, more: Show = lambda _: ()) -> Show:
                 weak += prose.say(check.weak, **facts)
             elif facts is not None:
                 fine += prose.say(check.fine, **facts)
-        for part in more(material):
-            if isinstance(part, Text):
-                weak += part.lines
         if weak:
             yield Text(lines=tuple(weak), warning=True)
         if fine:
@@ -55,23 +52,29 @@ def checked(checks: Sequence[Check], *, more: Show = lambda _: ()) -> Show:
     return show
 
 
-def failures(material: Material) -> Iterator[Part | Kept]:
+def _failed(material: Material) -> pd.DataFrame:
     """Every failed cell, cells with the same error on one line."""
-    errors = material.rows.errors
-    if errors.empty:
-        yield Text(lines=("No cell failed.",))
-        return
-    grouped = errors.groupby(COORDINATES, dropna=False, sort=True)
+    grouped = material.rows.errors.groupby(COORDINATES, dropna=False, sort=True)
     counts = grouped.agg(cells=("key", "size"), attempts=("attempts", "max")).reset_index()
-    failed = "1 cell failed and is" if len(errors) == 1 else f"{len(errors)} cells failed and are"
-    line = f"{failed} missing from everything above. The same command, run again, tries again."
-    yield Text(lines=(line,), warning=True)
-    yield Sheet(
-        name="failures",
-        caption=f"Failed cells: {len(errors)}",
-        frame=counts.dropna(axis="columns", how="all"),
-        collapsed=len(counts) > MOST_FAILURES,
-    )
+    return counts.dropna(axis="columns", how="all")
+
+
+def _failures(material: Material) -> Found | None:
+    """How many cells failed, where any did."""
+    return {"count": len(material.rows.errors)} if len(material.rows.errors) else None
+
+
+FAILURES: tuple[Show, ...] = (
+    Note(text=shared("failures"), facts=_failures, warning=True),
+    Note(
+        text=shared("no_failures"),
+        facts=lambda material: {} if material.rows.errors.empty else None,
+    ),
+    Table(
+        name="failures", fill=_failed, caption="Failed cells: {{ count }}", facts=_failures,
+        most=MOST_FAILURES,
+    ),
+)  # fmt: skip
 
 
 def near_chance(material: Material) -> pd.DataFrame:
@@ -183,54 +186,37 @@ def option_mass(material: Material) -> Found | None:
 
 OPTION_MASS = Check(
     facts=option_mass,
-    weak="Mean probability of all options together, as they were asked against the other way to "
-    "begin them, is lower in {{ lower }} of {{ sets }} sets ({{ places | listed }}): these models "
-    "would have written something else; see letter_token and --template-argument.",
-    fine="Mean probability of all options together, as they were asked against the other way to "
-    "begin them (with a space, or without): {{ places | listed }}.",
+    weak=shared("option_mass"),
+    fine=shared("option_mass_fine"),
 )
 NOT_CUT = "No text was cut to fit a model's context."
-ALIGNED_SENTENCE = (
-    "{{ without }} of {{ of }} scores (by model, language, measure and pooling) have no layer "
-    "above uninformative similarities (exact p < 0.001, not corrected for layers)."
-)
-CHANCE_SENTENCE = (
-    "{{ near }} of {{ tested }} accuracies are not distinguishable from chance (exact binomial "
-    "test, two-sided, 5 %, not corrected for their number)."
-)
+ALIGNED_SENTENCE = shared("aligned_sentence")
+CHANCE_SENTENCE = shared("chance_sentence")
 CHECKS = (
     Check(
         facts=_chance,
-        weak=CHANCE_SENTENCE + "\n\n{% for row in worst %}{{ row | model }}, {{ row.benchmark }}: "
-        "accuracies are not distinguishable from chance in {{ row.near }} of {{ row.languages }} "
-        "languages: correlations with them say little.\n\n{% endfor %}",
+        weak=CHANCE_SENTENCE,
         fine=CHANCE_SENTENCE,
     ),
     Check(
         facts=_gaps,
-        weak="Layers are missing, so these languages are left out of the correlations (their layer "
-        "means would not be comparable): {{ where | listed }}.",
+        weak=shared("gaps"),
         fine="Every language has every layer of its series.",
     ),
     Check(
         facts=_undefined,
-        weak="A measure is undefined at some layers (vectors without variation), so these "
-        "languages are left out of its correlations: {{ where | listed }}.",
+        weak=shared("undefined"),
     ),
     Check(
         facts=_cut,
-        weak="Cut to fit a model's context: {{ texts }} parallel texts and {{ items }} of {{ of }} "
-        "benchmark items.",
+        weak=shared("cut"),
         fine=NOT_CUT,
     ),
     Check(facts=_aligned, weak=ALIGNED_SENTENCE, fine=ALIGNED_SENTENCE),
     Check(
         facts=_duplicates,
-        weak="{{ total }} of {{ pairs }} sentence pairs have a text that occurs more than once, in "
-        "{{ repeated }} of {{ sets }} sets of pairs; equal texts tie, and the strict rule counts a "
-        "tie as not aligned. Most: {{ worst | listed(most=6) }}.",
-        fine="{% if counted %}No text occurs twice among the sentence pairs of a language."
-        "{% else %}Repeated texts were not counted.{% endif %}",
+        weak=shared("duplicates"),
+        fine=shared("duplicates_fine"),
     ),
     OPTION_MASS,
 )
@@ -260,6 +246,7 @@ def _no_ties(material: Material) -> Found | None:
 
 
 PARTS: tuple[Show, ...] = (
+    *FAILURES,
     checked(CHECKS),
     Table(
         name="near_chance", fill=near_chance,
@@ -269,8 +256,7 @@ PARTS: tuple[Show, ...] = (
     Note(text="No pair was lost to an exact tie.", facts=_no_ties),
     Table(
         name="ties", fill=_ties,
-        caption="Exact ties: {{ total }} pairs (over all layers) failed only because a competitor "
-        "was exactly as similar; the strict rule counts them as not aligned",
+        caption=shared("ties"),
         facts=_tie_count, most=MOST_TIES,
     ),
 )  # fmt: skip

@@ -10,8 +10,9 @@ import numpy as np
 import pandas as pd
 
 from analysis.layout import tables
-from analysis.layout.exhibit import Note, Show, Table
+from analysis.layout.exhibit import Note, Show, Table, Template
 from analysis.layout.material import Material, last
+from analysis.layout.prose import shared
 from analysis.results import conditions
 from analysis.statistics import correlate, dependent, scores
 
@@ -109,20 +110,6 @@ def _without_empty_notes(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.drop(columns="note") if len(frame) and frame["note"].eq("").all() else frame
 
 
-def _compared(material: Material, *, fill: Callable[[Material], pd.DataFrame], name: str) -> Found:
-    """The means of r and of the second coefficient by measure; None where nothing was compared."""
-    frame = material.get(fill)
-    if frame.empty:
-        return {"means": None}
-    known = frame.dropna(subset=["r", name])
-    means = known.groupby("measure", sort=False)[["r", name]].mean()
-    said = [
-        f"{str(measure).upper()} {row['r']:.2f} becomes {row[name]:.2f}"
-        for measure, row in means.iterrows()
-    ]
-    return {"means": said, "count": len(known)}
-
-
 def _tested(material: Material) -> Found | None:
     """How many differences of two scores are clear."""
     frame = material.get(differences)
@@ -135,26 +122,24 @@ def _tested(material: Material) -> Found | None:
 
 
 def _question(
-    name: str, fill: Callable[[Material], pd.DataFrame], *, column: str, what: str, caption: str,
-    none: str = "",
+    name: str, fill: Callable[[Material], pd.DataFrame], *, column: str, what: str,
+    caption: Template, none: str = "",
 ) -> tuple[Show, ...]:  # fmt: skip
     """A sentence on how a second coefficient compares, and the table of both."""
 
     def facts(material: Material) -> Found | None:
-        if material.get(points).empty:
+        frame = material.get(fill)
+        if material.get(points).empty or (frame.empty and not none):
             return None
-        found = _compared(material, fill=fill, name=column)
-        return found if found["means"] is not None or none else None
+        known = frame.dropna(subset=["r", column]) if len(frame) else frame
+        means = known.groupby("measure", sort=False)[["r", column]].mean() if len(known) else known
+        rows = [(str(measure).upper(), *pair) for measure, *pair in means.itertuples()]
+        return {"what": what, "lacking": none, "empty": frame.empty, "means": rows, "n": len(known)}
 
     return (
-        Note(
-            text="{% if means is none %}" + none + "{% elif means %}" + what + ": {{ means | join("
-            "', ') }} (mean r over {{ count }} coefficients).{% else %}" + what
-            + ": not defined here.{% endif %}",
-            facts=facts,
-        ),
-        Table(name=name, fill=fill, caption=caption, heads={"label": "model"}, most=LONG),
-    )  # fmt: skip
+        Note(text=shared("second_coefficient"), facts=facts),
+        Table(name=name, fill=fill, caption=caption, most=LONG),
+    )
 
 
 PARTS: tuple[Show, ...] = (
@@ -163,37 +148,30 @@ PARTS: tuple[Show, ...] = (
         facts=lambda material: {} if material.get(points).empty else None,
     ),
     Note(
-        text="{% if known %}Does one score correlate with accuracy more closely than another? Of "
-        "{{ known }} comparisons the first named is higher in {{ above }} and lower in {{ below }} "
-        "(Williams' test for correlations that share the accuracies, 5 %, not corrected for their "
-        "number).{% else %}No two scores can be compared with each other here.{% endif %}",
+        text=shared("differences_tested"),
         facts=_tested,
     ),
     Table(
         name="differences", fill=differences,
-        caption="Differences between correlations with the same accuracies; intervals by Zou "
-        "(2007)",
-        heads={"label": "model"}, most=LONG,
+        caption=shared("differences"),
+        most=LONG,
     ),
     *_question(
         "margins",
         margins, column="margin",
         what="The continuous margin in place of the share of aligned pairs",
-        caption="r of the share of aligned pairs, and of the mean margin (own similarity minus the "
-        "best competitor's), which has no threshold",
+        caption=shared("margins"),
         none=NO_MARGINS,
     ),
     *_question(
         "given_fertility",
         given_fertility, column="partial", what="Given fertility, the same correlations",
-        caption="r, and the partial correlation given log fertility (tokens of the language's "
-        "texts per token of the pivot's), which follows how well a tokenizer knows a language",
+        caption=shared("given_fertility"),
         none=NO_TOKENS,
     ),
     *_question(
         "mexa_layers",
         without_embeddings, column="blocks", what="MEXA without layer 0",
-        caption="MEXA over layers 0 to L, as in its code and everywhere above, and over blocks 1 "
-        "to L",
+        caption=shared("mexa_layers"),
     ),
 )  # fmt: skip

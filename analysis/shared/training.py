@@ -5,7 +5,7 @@ The paper measures translations with COMET, a trained judge; chrF and BLEU need 
 its coefficients stand beside ours without a verdict.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
@@ -14,8 +14,10 @@ from matplotlib.figure import Figure
 from analysis import published
 from analysis.figures import curves, scatter
 from analysis.figures.drawing import COLOURS, short
-from analysis.layout.exhibit import Exhibit, Note, Plot, Table
+from analysis.layout import tables
+from analysis.layout.exhibit import Exhibit, Note, Plot, Series, Table
 from analysis.layout.material import Material
+from analysis.layout.prose import shared
 from analysis.results import conditions
 from analysis.shared.coefficients import statement
 from analysis.shared.layers import mean_line
@@ -35,9 +37,9 @@ def _curves(material: Material) -> pd.DataFrame:
     return scores[scores["model"].isin(checkpoints.trained(scores))]
 
 
-def _trained(material: Material, frame: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+def _trained(material: Material, frame: pd.DataFrame) -> Series:
     """The scores of each model that several states have, by the conditions that vary."""
-    varying = [name for name in CONDITIONS if material.main_scores[name].nunique() > 1]
+    varying = tables.several(material.main_scores, CONDITIONS)
     for names, group in frame.groupby(["model", *CONDITIONS], sort=True):
         if group.groupby("measure")["revision"].nunique().max() < 2:
             continue
@@ -132,7 +134,7 @@ def _printed(material: Material) -> Mapping[str, object]:
     }
 
 
-def _pictured(_material: Material, frame: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+def _pictured(_material: Material, frame: pd.DataFrame) -> Series:
     """The first few models and pairs of languages."""
     for number, (_, group) in enumerate(frame.groupby(PLACES, sort=True)):
         if number < MOST:
@@ -204,10 +206,7 @@ FIGURE_4 = Exhibit(
     parts=(
         Table(
             name="figure_4", fill=coefficients,
-            caption="Pearson's r over training steps, between score and corpus quality (BLEU's "
-            "tokenizer: {{ tokenizers | listed }}). The paper prints {{ paper | listed }} for its "
-            "Icelandic run; these judges are trained models that are not computed here, so the "
-            "numbers are for reading and not a test.",
+            caption=shared("figure_4"),
             facts=_printed, heads={"n": "steps"},
         ),
         Plot(
@@ -224,10 +223,7 @@ FIGURE_4 = Exhibit(
             caption="Quality of all translations, 95 % intervals: sentences resampled", most=0,
         ),
     ),
-    lacking=lambda material: (
-        ""
-        if len(material.get(coefficients))
-        else "No coefficient: it needs translations and scores of the same pair of languages at "
-        f"several training steps ({STEPS})."
-    ),
+    lacking="{% if not found %}No coefficient: it needs translations and scores of the same pair "
+    f"of languages at several training steps ({STEPS}).{{% endif %}}",
+    facts=lambda material: {"found": len(material.get(coefficients))},
 )  # fmt: skip

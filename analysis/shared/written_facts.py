@@ -5,13 +5,11 @@ from collections.abc import Mapping
 import pandas as pd
 
 from analysis.layout.material import Material
-from analysis.layout.prose import on
+from analysis.layout.prose import Block, line, on
 from analysis.layout.tables import with_label
-from analysis.read import listed
 from analysis.results import written
 from analysis.results.written import METRICS, name
 
-MOST = 8
 Found = Mapping[str, object]
 
 
@@ -53,12 +51,9 @@ def facts(material: Material) -> dict[str, object]:
 
 def writers(texts: pd.DataFrame) -> str:
     """Which engine and version wrote the texts of which models, as a sentence."""
-    engines = texts["engine"]
-    if engines.nunique() == 1:
-        return f"All was written by {engines.iloc[0]}."
-    named = with_label(texts).groupby(engines)["label"]
-    by = [f"{engine} ({listed(sorted(set(own)), most=MOST)})" for engine, own in named]
-    return f"Written by {'; '.join(by)}."
+    named = with_label(texts).groupby("engine")["label"]
+    by = [{"engine": engine, "models": sorted(set(own))} for engine, own in named]
+    return line(Block("generate.jinja", "writers"), by=by)
 
 
 def _score(benchmark: str, task: str, found: pd.DataFrame) -> Found | None:

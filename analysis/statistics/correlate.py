@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from scipy import stats
+from statsmodels.stats.multitest import multipletests
 
 from analysis.statistics.resample import interval_of_mean
 from analysis.statistics.scores import SERIES
@@ -96,6 +97,14 @@ def points(scores: pd.DataFrame, *, accuracies: pd.DataFrame) -> pd.DataFrame:
     return joined[joined["language"] != joined["pivot"]]
 
 
+def holm(p: pd.Series) -> pd.Series:
+    """The p-values there are, adjusted for their number by Holm's step-down method (1979)."""
+    known = p.dropna()
+    if known.empty:
+        return p
+    return pd.Series(multipletests(known, method="holm")[1], known.index).reindex(p.index)
+
+
 def p_in_words(p: float) -> str:
     """A p-value as text; there is none where nothing varies, or where too few values do."""
     if p != p:
@@ -121,15 +130,15 @@ def _undefined(x: Floats, y: Floats) -> Correlation | None:
     n = len(x)
     if n < FEWEST:
         named = "1 language" if n == 1 else f"{n} languages"
-        return _missing(n, f"undefined: {named}, at least {FEWEST} are needed")
+        return missing(n, f"undefined: {named}, at least {FEWEST} are needed")
     for values, name in ((x, "score"), (y, "accuracy")):
         spread = float(np.ptp(values))
         if not spread > 1e-12 * max(1.0, float(np.abs(values).max(initial=-inf))):
-            return _missing(n, f"undefined: the {name} is the same in all {n} languages")
+            return missing(n, f"undefined: the {name} is the same in all {n} languages")
     return None
 
 
-def _missing(n: int, note: str) -> Correlation:
+def missing(n: int, note: str) -> Correlation:
     """A correlation that does not exist, with its reason."""
     return Correlation(n=n, r=nan, low=nan, high=nan, p=nan, note=note)
 

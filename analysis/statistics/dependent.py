@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from analysis.statistics.correlate import Z_95, Correlation, pearson
+from analysis.statistics.correlate import Z_95, Correlation, missing, pearson
 
 Floats = npt.NDArray[np.float64]
 
@@ -58,16 +58,14 @@ def partial(x: Floats, *, y: Floats, given: Floats) -> Correlation:
     n = len(x)
     parts = [pearson(x, y=y), pearson(x, y=given), pearson(y, y=given)]
     if float(np.ptp(given)) == 0:
-        note = f"undefined: the covariate is the same in all {n} languages"
-        return Correlation(n=n, r=nan, low=nan, high=nan, p=nan, note=note)
+        return missing(n, f"undefined: the covariate is the same in all {n} languages")
     for found in parts:
         if found.r != found.r:
             return found
     a, b, c = (found.r for found in parts)
     left = (1 - b**2) * (1 - c**2)
     if n < 4 or left < 1e-12:
-        note = "undefined: the covariate leaves nothing to correlate"
-        return Correlation(n=n, r=nan, low=nan, high=nan, p=nan, note=note)
+        return missing(n, "undefined: the covariate leaves nothing to correlate")
     r = max(-1.0, min(1.0, (a - b * c) / sqrt(left)))
     if abs(r) > 1 - 1e-12:
         return Correlation(n=n, r=r, low=r, high=r, p=0.0, note="the rest lies on one line")

@@ -83,14 +83,17 @@ def of_share_draws(draws: Floats, *, n: float) -> Ends:
     return _of_share(min(1.0, max(0.0, float(known[0]))), n=n)
 
 
-def student(centre: Floats, *, sd: Floats, n: Floats) -> tuple[Floats, Floats, Floats]:
+def student(
+    means: npt.ArrayLike, *, sd: npt.ArrayLike, n: npt.ArrayLike
+) -> tuple[Floats, Floats, Floats]:
     """Student's intervals of means, both ends, and the two-sided p of a mean of 0.
 
     All are missing below two values, and where the values are all alike.
     """
-    free = np.maximum(n - 1, 1)
-    error = sd / np.sqrt(n)
-    known = (n > 1) & (sd > NO_SPREAD * np.maximum(1.0, np.abs(centre)))
+    centre, spread, count = (np.asarray(one, float) for one in (means, sd, n))
+    free = np.maximum(count - 1, 1)
+    error = spread / np.sqrt(count)
+    known = (count > 1) & (spread > NO_SPREAD * np.maximum(1.0, np.abs(centre)))
     error = np.where(known, error, nan)
     half = stats.t.ppf(0.975, free) * error
     return centre - half, centre + half, 2 * stats.t.sf(np.abs(centre / error), free)

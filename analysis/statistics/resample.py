@@ -22,7 +22,7 @@ SEED = 0
 FEWEST = 4
 
 
-def interval_of_mean(groups: Sequence[pd.DataFrame], *, seed: int = SEED) -> tuple[float, float]:
+def interval_of_mean(groups: Sequence[pd.DataFrame]) -> tuple[float, float]:
     """95 % percentile interval of the mean of Pearson's r over `groups`.
 
     Each group has language, score and accuracy, one row per language. A correlation of fewer than
@@ -30,19 +30,19 @@ def interval_of_mean(groups: Sequence[pd.DataFrame], *, seed: int = SEED) -> tup
     """
     if not groups or any(_hopeless(group) for group in groups):
         return nan, nan
-    drawn = correlations(groups, seed=seed)
-    defined = ~np.isnan(drawn).all(axis=0)
-    return of_draws(np.nanmean(drawn[:, defined], axis=0))
+    found = correlations(groups)
+    defined = ~np.isnan(found).all(axis=0)
+    return of_draws(np.nanmean(found[:, defined], axis=0))
 
 
-def correlations(groups: Sequence[pd.DataFrame], *, seed: int = SEED) -> Floats:
+def correlations(groups: Sequence[pd.DataFrame]) -> Floats:
     """Pearson's r [group, draw] over languages drawn once for all groups; undefined ones are NaN.
 
     A group that lacks a language is resampled over the ones it has.
     """
     languages = sorted({str(code) for group in groups for code in group["language"]})
     places = {code: place for place, code in enumerate(languages)}
-    counts = _counts(len(languages), seed=seed)
+    counts = drawn(len(languages))
     found = []
     for group in groups:
         weights = counts[:, [places[str(code)] for code in group["language"]]]
@@ -51,17 +51,17 @@ def correlations(groups: Sequence[pd.DataFrame], *, seed: int = SEED) -> Floats:
     return np.array(found)
 
 
-def mean_interval(values: Floats, *, seed: int = SEED) -> tuple[float, float]:
+def mean_interval(values: Floats) -> tuple[float, float]:
     """95 % percentile interval of a mean over languages; missing below 4, and of equal values."""
     if len(values) < FEWEST:
         return nan, nan
-    return of_draws(_counts(len(values), seed=seed) @ values / len(values))
+    return of_draws(drawn(len(values)) @ values / len(values))
 
 
 @lru_cache(maxsize=64)
-def _counts(size: int, *, seed: int) -> Floats:
+def drawn(size: int) -> Floats:
     """How often each of `size` things is drawn [draw, thing]."""
-    random = np.random.default_rng(seed)
+    random = np.random.default_rng(SEED)
     return random.multinomial(size, np.full(size, 1 / size), size=DRAWS).astype(float)
 
 

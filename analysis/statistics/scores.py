@@ -12,6 +12,8 @@ from analysis.statistics.intervals import wilson
 
 LAYER_POOLS = ("mean", "max")
 LEVEL = 0.05
+# A correlation over fewer languages may be of any size by chance.
+FEW_LANGUAGES = 10
 CONDITIONS = ["dataset", "pairs", "pivot", "switches"]
 SERIES = ["model", "revision", *CONDITIONS, "measure", "pooling"]
 SET = ["model", "revision", "benchmark", "prompt", "metric", "language"]

@@ -5,7 +5,7 @@ spaces depends on it. Intervals are over resampled sentences, from a fixed seed.
 """
 
 import csv
-from functools import cache, lru_cache
+from functools import cache
 from importlib.util import find_spec
 from itertools import zip_longest
 from pathlib import Path
@@ -18,11 +18,8 @@ from sacrebleu.metrics.bleu import BLEU
 from sacrebleu.metrics.chrf import CHRF
 
 from analysis.statistics.intervals import NONE, of_draws
+from analysis.statistics.resample import drawn
 
-Floats = npt.NDArray[np.float64]
-
-DRAWS = 1000
-SEED = 0
 SET = ["model", "revision", "benchmark", "language", "pivot", "prompt", "engine"]
 METRICS = ("chrF", "BLEU")
 # `sampling` of rows (read.py) whose tokens were not drawn.
@@ -105,14 +102,7 @@ def corpora(texts: pd.DataFrame, language: str, *, fewest: int = 2) -> list[dict
     return rows
 
 
-@lru_cache(maxsize=4)
-def drawn(size: int) -> Floats:
-    """How often each of `size` items is drawn [draw, item]."""
-    random = np.random.default_rng(SEED)
-    return random.multinomial(size, np.full(size, 1 / size), size=DRAWS).astype(float)
-
-
-def _score(scorer: Any, counts: Floats) -> float:
+def _score(scorer: Any, counts: npt.NDArray[np.float64]) -> float:
     """The corpus score of counts that are summed over texts."""
     return float(scorer._compute_score_from_stats(list(counts)).score)
 

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from analysis import read
-from analysis.layout.page import Fold, Sheet
+from analysis.layout.page import Sheet
 from analysis.shared import examples
 from orchestrator import show
 from orchestrator.__main__ import recorded
@@ -51,10 +51,8 @@ def on_page(*runs: Path) -> dict[str, str]:
     """The answers on the page, by what was given."""
     found: dict[str, str] = {}
     for part in examples.section(read.rows(runs)).parts:
-        for sheet in part.parts if isinstance(part, Fold) else ():
-            assert isinstance(sheet, Sheet)
-            for row in sheet.frame.to_dict("records"):
-                found[str(row["given"])] = str(row.get("answers", ""))
+        for row in part.frame.to_dict("records") if isinstance(part, Sheet) else ():
+            found[str(row["given"])] = str(row.get("answers", ""))
     return found
 
 

@@ -15,8 +15,8 @@ from rich.console import Console
 from analysis import pages, read, report, terminal
 from analysis.exhibits import page_of
 from analysis.layout import material, prose
-from analysis.layout.exhibit import Beside, Exhibit, Folded, Note, Plot, StudyPage, Table, Topic
-from analysis.layout.material import Material, split
+from analysis.layout.exhibit import Beside, Exhibit, Note, Plot, StudyPage, Table, Topic
+from analysis.layout.material import Material, named_by
 from analysis.layout.page import Fold, Heading, Main, Picture, Sheet, Text
 from analysis.results import latent, steering, transfer, written
 from analysis.statistics import correlate
@@ -99,7 +99,7 @@ def test_an_exhibit_is_filled_kept_and_drawn_when_asked() -> None:
     ]  # fmt: skip
     assert isinstance(picture, Picture) and picture.name == "tokens-deu"
     assert picture.caption == "deu: 4 tokens" and DRAWN == []
-    assert isinstance(fold, Fold) and fold.caption == "1 more models"
+    assert isinstance(fold, Fold) and fold.caption == "1 more figure"
     assert isinstance(picture.figure, Figure) and DRAWN == ["deu!: 1"]
 
 
@@ -108,12 +108,11 @@ def test_what_nothing_fills_says_why_whatever_notes_stand_in_it() -> None:
         Note(text="Always here."),
         Note(text="{{ n }}.", facts=lambda _: {"n": 1}),
         Table(name="t", fill=no_counts, caption="never"),
-        Folded(caption="never", parts=[Table(name="u", fill=no_counts, caption="never")]),
     )
     shown = replace(TOKENS, parts=parts).show(NOTHING)
     assert shown.state == "empty" and shown.parts == ()
     assert shown.missing == "Empty: no texts were counted (--part tokens)."
-    alone = replace(TOKENS, parts=parts[:2], lacking=lambda _: "Half of it.").show(NOTHING)
+    alone = replace(TOKENS, parts=parts[:2], lacking="Half of it.").show(NOTHING)
     assert alone.state == "partly" and alone.missing == "Half of it."
 
 
@@ -134,33 +133,33 @@ def facts(_: Material) -> Mapping[str, object]:
             "correlations": 0, "others": [], "few": None, "weak": [], "known": False}  # fmt: skip
 
 
+NO_TOKENS = replace(TOKENS, name="Figure 1", parts=(Table(name="v", fill=no_counts, caption=""),))
 PAGE = StudyPage(
     study="tokens",
     title="Tokens",
     prose="neuronxa.jinja",
     facts=facts,
-    exhibits=(TOKENS, replace(TOKENS, name="Figure 1", parts=(Table(
-        name="v", fill=no_counts, caption=""),))),
-    topics=lambda _: (Topic(title="Counts", exhibits=("Table 1", "Figure 1")),),
+    topics=(Topic(title="Counts", parts=(TOKENS, NO_TOKENS)),),
     files={"all": counts, "none": no_counts},
     main=lambda held: Main(title="t", caption="c", frame=counts(held), texts=()),
     no_main="no texts",
-    index="{% if known %}never{% endif %}",
-)  # fmt: skip
+    paper=(TOKENS, NO_TOKENS),
+)
 
 
 def test_a_study_is_a_list_and_its_page_says_what_of_it_is_here() -> None:
     page = PAGE.build(NOTHING)
     assert [section.title for section in page.sections] == [
-        "What of the paper is here", "Counts", "What the numbers mean",
+        "Coverage of the paper", "Counts", "How to read the numbers",
     ]  # fmt: skip
-    (index,) = page.sections[0].parts
+    lines, index = page.sections[0].parts
+    assert isinstance(lines, Text) and lines.lines[0].startswith("None of these models")
     assert isinstance(index, Sheet)
     assert index.frame["here"].tolist() == ["filled", "empty"]
     assert set(page.files) == {"all", "tokens_all"}
     headings = [part.text for part in page.sections[1].parts if isinstance(part, Heading)]
     assert headings == ["Table 1: tokens of a text", "Figure 1: tokens of a text"]
-    without = replace(PAGE, index="").build(NOTHING)
+    without = replace(PAGE, paper=()).build(NOTHING)
     headings = [part.text for part in without.parts if isinstance(part, Heading)]
     assert headings == ["Table 1: tokens of a text"]
 
@@ -184,6 +183,9 @@ def test_paragraphs_are_the_templates_and_never_a_names() -> None:
     hostile = "a\n\nb {{ 7 * 7 }} {% raw %} \x1e c"
     said = prose.say(text, name=hostile, no=False, rows=[{"x": hostile}])
     assert said == ("One and a b {{ 7 * 7 }} {% raw %} c.", "Two a b {{ 7 * 7 }} {% raw %} c.")
+    assert prose.say("{{ row.items }} {{ row.clear }}", row={"items": 3, "clear": 2}) == ("3 2",)
+    with pytest.raises(KeyError, match="no_such_block"):
+        prose.say(prose.shared("no_such_block"))
     with pytest.raises(UndefinedError):
         prose.say("{{ lacking }}")
 
@@ -203,10 +205,12 @@ def test_series_are_named_by_what_varies() -> None:
     frame = pd.DataFrame(
         {"model": "m", "revision": "main", "benchmark": ["b", "b", "c"], "prompt": ["p", "q", "p"]}
     )
-    named = split(frame, conditions=("prompt",), within=("benchmark",))
-    assert [said for said, _ in named] == ["m, b, p", "m, b, q", "m, c"]
-    assert [said for said, _ in split(frame, conditions=("prompt",))][-1] == "m, c, p"
-    assert split(frame.iloc[:0], conditions=("prompt",)) == []
+    columns = ("label", "benchmark")
+    within = named_by(*columns, varying=("prompt",), within=("benchmark",))
+    assert [said for said, _ in within(NOTHING, frame)] == ["m, b, p", "m, b, q", "m, c"]
+    everywhere = named_by(*columns, varying=("prompt",))
+    assert [said for said, _ in everywhere(NOTHING, frame)][-1] == "m, c, p"
+    assert everywhere(NOTHING, frame.iloc[:0]) == []
 
 
 def runs_of(folder: Path) -> list[Path]:

@@ -10,17 +10,17 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from rich.console import Console
 from sacrebleu import corpus_bleu, corpus_chrf
 
 from analysis import read, report, terminal
 from analysis.exhibits import generate
 from analysis.layout.material import Material
-from analysis.layout.page import Page, Text
+from analysis.layout.page import Page
 from analysis.results import written
 from analysis.statistics import translation
 from orchestrator.storage.tables import ALL_TABLES
 from studies.spec import Row
+from tests.makers.pages import all_said, in_terminal, sheets
 
 HF, VLLM = "hf 5.23.0", "vllm 0.32.0"
 GREEDY = {"temperature": 0.0, "top_p": 1.0, "seed": 0, "n": 1}
@@ -94,15 +94,6 @@ def build(rows: read.Rows) -> Page:
 
 def page_of(*runs: Path) -> Page:
     return build(read.rows(list(runs)))
-
-
-def said(page: Page) -> str:
-    lines = [line for part in page.parts if isinstance(part, Text) for line in part.lines]
-    return " ".join([*page.summary, *page.warnings, *lines])
-
-
-def sheet(page: Page, name: str) -> pd.DataFrame:
-    return next(sheet.frame for sheet in page.sheets if sheet.name == name)
 
 
 OLD = ("sample", "task", "settings", "exact", "f1", "f1_mixed", "chrf", "bleu", "answer",
@@ -201,7 +192,7 @@ def test_a_store_without_the_newer_columns_is_read(tmp_path: Path):
     }  # fmt: skip
     assert own.loc[own["metric"] == "chrF", "value"].item() > 0
     page = build(rows)
-    assert "The language could be told of 0 of 9 texts" in said(page)
+    assert "The language could be told of 0 of 9 texts" in all_said(page)
     assert report.write(report.build([run]), out=tmp_path / "report").html.exists()
 
 
@@ -227,7 +218,7 @@ def test_one_cell_by_two_engines_is_shown_once_and_said(tmp_path: Path):
     rows = read.rows([first, second])
     assert set(rows.generations["engine"]) == {HF}
     assert f"1 cells of texts were written by several engines ({HF}, {VLLM}" in rows.notes[0]
-    assert rows.notes[0] in said(build(rows))
+    assert rows.notes[0] in all_said(build(rows))
 
 
 @pytest.fixture(scope="module")
@@ -264,7 +255,7 @@ def page(run: Path) -> Page:
 
 
 def test_a_cell_of_a_table_is_written_by_one_engine_and_says_which(page: Page):
-    table = sheet(page, "xquad-span-f1_mixed").set_index("language")
+    table = sheets(page.sheets)["xquad-span-f1_mixed"].set_index("language")
     assert list(table.columns) == [
         f"m/one (greedy, {HF})", f"m/one (greedy, {VLLM})", f"m/two (greedy, {HF})",
         f"m/two (temperature 0.7, top_p 0.9, seed 3, 2 texts a prompt, {HF})",
@@ -275,7 +266,7 @@ def test_a_cell_of_a_table_is_written_by_one_engine_and_says_which(page: Page):
     captions = {sheet.name: sheet.caption for sheet in page.sheets}
     assert f"Written by {HF} (m/one, m/two); {VLLM} (m/one)." in captions["xquad-span-f1"]
     assert "no language is in all columns" in captions["xquad-span-f1"]
-    assert f"All was written by {HF}." in captions["flores200-translation-BLEU"]
+    assert f"All texts were written by {HF}." in captions["flores200-translation-BLEU"]
     assert "tokenizer 13a: deu_Latn" in captions["flores200-translation-BLEU"]
     names = {sheet.name for sheet in page.sheets}
     assert {"xquad-span-exact", "xquad-span-f1_any", "mgsm-number-answered"} <= names
@@ -298,8 +289,8 @@ def test_what_weakens_it_stands_first(page: Page):
     assert "on mgsm" not in warnings
     assert "not one is in the script asked for (m/two on xquad: tha_Thai)" in warnings
     assert "Empty: 1 of 43 texts are empty (m/two on xquad: 1)." in warnings
-    assert "1 cell failed and is missing" in said(page)
-    assert sheet(page, "failures")["language"].tolist() == ["hin_Deva"]
+    assert "1 cell failed and is missing" in all_said(page)
+    assert sheets(page.sheets)["failures"]["language"].tolist() == ["hin_Deva"]
 
 
 def test_texts_that_end_elsewhere_are_not_compared(tmp_path: Path):
@@ -319,31 +310,31 @@ def test_the_summary_has_scores_and_who_wrote(page: Page):
 
 
 def test_how_it_is_written_stands_beside_the_score(page: Page):
-    writing = sheet(page, "xquad-span-writing")
+    writing = sheets(page.sheets)["xquad-span-writing"]
     two = writing[(writing["series"] == f"m/two (greedy, {HF})")].iloc[0]
     assert two["f1_mixed"] == pytest.approx(0.25) and two["in_language"] == 0
     assert two["truncated"] == 1 and two["empty"] == pytest.approx(1 / 6)
     shown = next(sheet for sheet in page.sheets if sheet.name == "xquad-span-writing")
     assert shown.small is not None
     assert shown.small["in_language"].tolist() == ["of 6"] * len(writing)
-    assert "in_language" not in sheet(page, "prompts--mine-text-writing")
+    assert "in_language" not in sheets(page.sheets)["prompts--mine-text-writing"]
 
 
 def test_examples_follow_the_rule(run: Path, page: Page):
-    examples = sheet(page, "xquad-span-examples")
+    examples = sheets(page.sheets)["xquad-span-examples"]
     assert examples["example"].tolist() == ["best"] * 5 + ["worst"] * 4 + ["empty"]
     assert set(examples["score"].iloc[:5]) == {1.0} and set(examples["score"].iloc[5:9]) == {0.0}
     assert examples["text"].iloc[9] == ""
-    assert set(sheet(page, "flores200-translation-examples")["source"]) == {"Ein Schiff."}
-    assert set(sheet(page, "prompts--mine-text-examples")["example"]) == {"any"}
+    assert set(sheets(page.sheets)["flores200-translation-examples"]["source"]) == {"Ein Schiff."}
+    assert set(sheets(page.sheets)["prompts--mine-text-examples"]["example"]) == {"any"}
     turned = read.rows([run])
     turned = replace(turned, generations=turned.generations.iloc[::-1])
-    again = sheet(build(turned), "xquad-span-examples")
+    again = sheets(build(turned).sheets)["xquad-span-examples"]
     pd.testing.assert_frame_equal(again, examples)
 
 
 def test_settings_are_listed(page: Page):
-    drawn = sheet(page, "sampling").set_index("benchmark")
+    drawn = sheets(page.sheets)["sampling"].set_index("benchmark")
     assert drawn.loc["mgsm", ["sampling", "fewest", "most", "stop", "texts"]].tolist() == [
         "greedy", 32, 32, '["\\n"]', 4,
     ]  # fmt: skip
@@ -358,9 +349,7 @@ def test_the_page_is_written_and_texts_are_escaped(run: Path, tmp_path: Path):
 
 
 def test_the_terminal_shows_the_first_score_by_model_and_engine(run: Path, tmp_path: Path):
-    console = Console(width=200, record=True)
-    console.print(*terminal.main_tables(report.build([run])))
-    text = console.export_text()
+    text = in_terminal(run)
     assert "mgsm: exact match" in text and "xquad: F1 mixed" in text and "flores200: chrF" in text
     line = next(line for line in text.splitlines() if VLLM in line)
     assert "m/one" in line and "0.25 (1)" in line
@@ -377,9 +366,7 @@ def test_a_mean_is_over_the_languages_that_all_have(tmp_path: Path):
         rows_of(["x"] * 4, scores=[0.5] * 4, model="m/two"),
     ]
     run = store(tmp_path / "run", *cells)
-    console = Console(width=120, record=True)
-    console.print(*terminal.main_tables(report.build([run])))
-    text = console.export_text()
+    text = in_terminal(run)
     assert "1.00 (1)" in text and "0.50 (1)" in text and "not comparable" not in text
 
 

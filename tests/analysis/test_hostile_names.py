@@ -16,9 +16,10 @@ from matplotlib.text import Text
 from analysis import report
 from analysis.exhibits import generate
 from analysis.figures import drawing, heat
+from analysis.latent import log_ratio, states, steered_figures
 from analysis.layout.material import Material
 from analysis.layout.page import Sheet
-from analysis.shared import coefficients, languages, layers, log_ratio_plots, steering, training
+from analysis.shared import coefficients, languages, layers, training
 from tests.analysis.test_generate_page import rows_of, store
 from tests.makers import latent_rows
 from tests.makers.analysis_rows import (
@@ -228,31 +229,37 @@ def figures(name: str) -> dict[str, Figure]:
         [{"layer": 1, "side": code, "x": i, "y": i} for i, code in enumerate(codes)]
     )
     held = Material(None, alignment=grid.assign(pooling=name))  # type: ignore[arg-type]
+    place = dict.fromkeys(("model", "benchmark", "prompt", "switches"), name)
+    place |= {"revision": "main", "pivot": codes[0]}
+    held.latent = grid.rename(columns={"value": "mean_of_logs_token"}).assign(
+        measure="latent", chance=0.25, **place
+    )
+    held.by_language = bars.assign(**place)
+    held.main_scores = bars.assign(pivot=codes[0])
+    held.accuracies = bars.assign(main=True)
     held.main_alignment = held.alignment.assign(model=name, revision="main")
     return {
         "heat_map": layers.draw_heat_map(held, grid, name),
         "profiles": layers.draw_profiles(held, grid, name),
-        "bars": languages.draw_bars(bars, name=name, pivot=codes[0]),
-        "map": languages.draw_map(bars, name=name, scale=(0, 1)),
+        "bars": languages.draw_bars(held, bars, name),
+        "map": languages.draw_map(held, bars, name),
         "scatter": coefficients.draw_scatter(
             [(name, cloud)], name="", score=name, accuracy=name
         ),
         "panels": coefficients.draw_scatter([(name, cloud)] * 4, name=name, score=name),
-        "forest": coefficients.draw_forest(found, name),
+        "forest": coefficients.draw_forest(held, found, name),
         "pairs": heat.pairs(pairs, value="v", name=name, bar=name, scale=(0, 1)),
-        "ratios": log_ratio_plots.draw_ratios(held, curve, name),
-        "latent": log_ratio_plots.draw_sides(
-            curve, name, answered={name: (0.5, 0.4, 0.6)}, chances={name: 0.25}
-        ),
-        "latent_map": log_ratio_plots.draw_map(grid, name, scale=(-1, 1)),
+        "ratios": log_ratio.draw_ratios(held, curve, name),
+        "latent": log_ratio.draw_accuracies(held, curve.assign(**place), name),
+        "latent_map": log_ratio.draw_map(held, grid, name),
         "points": layers.draw_pairs(held, dots, name),
-        "states": log_ratio_plots.draw_states(held, sides.assign(pivot=codes[0]), name),
+        "states": states.draw_states(held, sides.assign(pivot=codes[0]), name),
         "curves": training.draw_training(held, steps, name),
         "translation": training.draw_quality(held, steps, name),
-        "doses": steering.draw_doses(held, dose, name),
-        "by_layer": steering.draw_by_layer(held, dose, name),
-        "controls": steering.draw_controls(held, dose, name),
-        "sweep_languages": steering.draw_languages(moved, name, outcome="accuracy",
+        "doses": steered_figures.draw_doses(held, dose, name),
+        "by_layer": steered_figures.draw_by_layer(held, dose, name),
+        "controls": steered_figures.draw_controls(held, dose, name),
+        "sweep_languages": steered_figures.draw_languages(moved, name, outcome="accuracy",
                                                    notes={1: name}),
         "written": generate.draw_scores(series, name=name, metric=name, most=1.0),
     }  # fmt: skip

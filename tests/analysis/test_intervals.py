@@ -12,7 +12,6 @@ from analysis.results import (
     item_draws,
     log_ratio,
     steering,
-    steering_means,
     transfer,
     written,
 )
@@ -113,9 +112,7 @@ def test_means_of_equal_values_have_no_interval(value: float, count: int) -> Non
     assert mean == pytest.approx(value) and np.isnan([low, high]).all()
     assert np.isnan(resample.mean_interval(values)).all()
     # As pandas computes it, which may leave a trace of rounding.
-    sd = pd.Series([pd.Series(values).std()])
-    ends = steering_means.student(pd.Series([value]), sd=sd, n=pd.Series([count]))
-    assert ends.isna().all(axis=None)
+    assert np.isnan(intervals.student(value, sd=pd.Series(values).std(), n=count)).all()
 
 
 def test_means_of_unlike_values_keep_theirs() -> None:

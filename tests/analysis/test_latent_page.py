@@ -4,15 +4,14 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from rich.console import Console
 
 from analysis import read, report, terminal
 from analysis.exhibits import latent_process
 from analysis.figures import points as drawn
+from analysis.latent import frames
+from analysis.latent.states import draw_states
 from analysis.layout.material import Material
-from analysis.layout.page import Page, Text
-from analysis.shared import latent_tables
-from analysis.shared.log_ratio_plots import draw_states
+from analysis.layout.page import Page
 from tests.makers import analysis_rows
 from tests.makers.latent_rows import (
     PIVOT,
@@ -25,6 +24,7 @@ from tests.makers.latent_rows import (
     write,
     write_shard,
 )
+from tests.makers.pages import all_said, in_terminal, sheets
 
 FEW = ("deu_Latn", "rus_Cyrl", "zho_Hans", "tur_Latn", "fin_Latn")
 GOOD = World(
@@ -49,15 +49,6 @@ def page_of(run: Path) -> Page:
     return latent_process.PAGE.build(Material(read.rows([run])))
 
 
-def texts(page: Page) -> str:
-    lines = [line for part in page.parts if isinstance(part, Text) for line in part.lines]
-    return " ".join([*page.summary, *page.warnings, *lines])
-
-
-def sheet(page: Page, name: str) -> pd.DataFrame:
-    return next(sheet.frame for sheet in page.sheets if sheet.name == name)
-
-
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("store") / "run"
@@ -70,7 +61,7 @@ def page(run: Path) -> Page:
 
 
 def test_every_table_and_figure_of_the_paper_is_there_or_says_why(page: Page) -> None:
-    index = sheet(page, "what_is_here").set_index("exhibit")
+    index = sheets(page.sheets)["what_is_here"].set_index("exhibit")
     named = " ".join(index.index)
     for number in ("1", "2", "3"):
         assert f"Table {number}" in named
@@ -102,9 +93,9 @@ def test_the_summary_has_the_numbers_of_what_is_above_chance_alone(page: Page) -
 def test_what_weakens_it_stands_first_and_failures_are_listed(page: Page) -> None:
     assert page.warnings[0].startswith("Chance: in 1 of 2 pairs") and "m/weak" in page.warnings[0]
     assert any("Few languages" in line and "over 5 languages" in line for line in page.warnings)
-    said = texts(page)
+    said = all_said(page)
     assert "1 cell failed and is missing" in said
-    failures = sheet(page, "failures")
+    failures = sheets(page.sheets)["failures"]
     assert failures[["table", "language"]].to_numpy().tolist() == [["lens", "tam_Taml"]]
     # One item in each of 6 languages is cut at layer 2, for both measures and models.
     assert f"{6 * 2 * 2} questions read at a layer" in said
@@ -120,7 +111,7 @@ def test_printed_values_stand_beside_ours_for_models_of_the_paper_alone(page: Pa
     assert "n = 5" in first["accuracy"].item() and "[" in first["accuracy"].item()
     rest = below.drop(first.index)
     assert not rest["accuracy"].str.contains("paper").any()
-    crossing = sheet(page, "crossing").set_index("label")
+    crossing = sheets(page.sheets)["crossing"].set_index("label")
     assert crossing.loc["google/gemma-2-2b-it", "paper"] == "below in the middle"
     assert crossing.loc["m/weak", "paper"] in ("", None)
 
@@ -138,7 +129,7 @@ def test_every_part_alone_and_nothing_at_all_make_pages(tmp_path: Path) -> None:
     }.items():  # fmt: skip
         write_shard(tmp_path / name, name, rows, name="a")
         page = page_of(tmp_path / name)
-        index = sheet(page, "what_is_here").set_index("exhibit")["here"]
+        index = sheets(page.sheets)["what_is_here"].set_index("exhibit")["here"]
         filled = {
             "items": "Table 1", "lens": "Figure 2a", "points": "Figures 3 and 6", "alignment": "",
         }[name]  # fmt: skip
@@ -166,7 +157,7 @@ def test_the_report_chooses_this_page_and_writes_its_figures(tmp_path: Path) -> 
 
 
 def test_the_terminal_shows_the_table_of_the_runs_study(run: Path, tmp_path: Path) -> None:
-    lines = shown(run)
+    lines = in_terminal(run).splitlines()
     first = next(line for line in lines if "gemma" in line)
     means = read_middle(run)
     assert first.split("│")[-2].strip() == f"{means['google/gemma-2-2b-it']:.2f}"
@@ -176,14 +167,7 @@ def test_the_terminal_shows_the_table_of_the_runs_study(run: Path, tmp_path: Pat
         tmp_path / "other", alignment=analysis_rows.alignment_rows("m/one", scores=score),
         items=analysis_rows.item_rows("m/one", accuracies=score), record={"study": "neuronxa"},
     )  # fmt: skip
-    assert "Pearson's r between score and accuracy" in " ".join(shown(other))
-
-
-def shown(run: Path) -> list[str]:
-    """The terminal's table as lines of text."""
-    console = Console(width=160, record=True)
-    console.print(*terminal.main_tables(report.build([run])))
-    return console.export_text().splitlines()
+    assert "Pearson's r between score and accuracy" in in_terminal(other)
 
 
 def read_middle(run: Path) -> pd.Series:
@@ -195,9 +179,9 @@ def read_middle(run: Path) -> pd.Series:
 
 
 def test_similarity_goes_with_what_is_answered(run: Path) -> None:
-    found = latent_tables.similarity_correlations(Material(read.rows([run])))
+    found = frames.similarity_correlations(Material(read.rows([run])))
     good = found[(found["model"] == GOOD.model) & (found["outcome"] == "accuracy")]
-    assert set(good["measure"]) == set(latent_tables.SIMILARITIES) and set(good["n"]) == {5}
+    assert set(good["measure"]) == set(frames.SIMILARITIES) and set(good["n"]) == {5}
     assert (good["r"] > 0.8).all()
 
 

@@ -6,19 +6,14 @@ import pandas as pd
 
 from analysis import pages, read
 from analysis.layout.material import Material
-from analysis.layout.page import Page, Text
+from analysis.layout.page import Page
 from analysis.shared import coefficients
 from tests.makers.analysis_rows import alignment_rows, follow, item_rows, planted, write_run
+from tests.makers.pages import all_said
 
 
 def page_of(run: Path) -> Page:
     return pages.build(read.rows([run]))
-
-
-def texts(page: Page) -> str:
-    parts = [part for section in page.sections for part in section.parts]
-    lines = [line for part in parts if isinstance(part, Text) for line in part.lines]
-    return " ".join([*page.summary, *lines, *(sheet.caption for sheet in page.sheets)])
 
 
 def full_run(folder: Path) -> Path:
@@ -43,7 +38,7 @@ def full_run(folder: Path) -> Path:
 
 def test_the_page_holds_every_table_and_figure_and_hides_no_weakness(tmp_path: Path) -> None:
     page = page_of(full_run(tmp_path / "run"))
-    said = texts(page)
+    said = all_said(page)
     names = {sheet.name for sheet in page.sheets}
     assert {"cross_model", "languages-m--one", "failures", "near_chance", "ties"} <= names
     kinds = [picture.name.split("-")[0] for picture in page.pictures]
@@ -77,7 +72,7 @@ def test_alignment_alone_makes_a_page_that_says_what_is_missing(tmp_path: Path) 
     run = write_run(tmp_path / "run", alignment=alignment_rows("m/one", scores=planted(1)))
     page = page_of(run)
     assert "no accuracies" in " ".join(page.summary)
-    assert coefficients.NONE in texts(page)
+    assert "No correlation was computed" in all_said(page)
     assert {picture.name.split("-")[0] for picture in page.pictures} == {"heat_map", "profile"}
     assert page.main == ()
 
@@ -87,7 +82,7 @@ def test_accuracies_alone_and_nothing_at_all_make_pages_too(tmp_path: Path) -> N
     page = page_of(write_run(tmp_path / "items", items=items))
     assert "no alignment scores" in " ".join(page.summary)
     empty = page_of(write_run(tmp_path / "empty", record={"study": "neuronxa"}))
-    assert "0 models" in empty.summary[0] and "No cell failed." in texts(empty)
+    assert "0 models" in empty.summary[0] and "No cell failed." in all_said(empty)
 
 
 def test_two_languages_have_no_correlation_and_are_told_so(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from analysis import published, read
 from analysis.exhibits import neuronxa
 from analysis.layout.material import Material
 from analysis.layout.page import Sheet, Shown
-from analysis.shared import neuronxa_tables
+from analysis.neuronxa import tables
 from analysis.statistics import correlate, resample, scores
 from tests.makers.analysis_rows import (
     alignment_rows,
@@ -101,7 +101,7 @@ def test_the_two_headline_numbers_and_table_10_come_out_of_the_tables(tmp_path: 
     # The correlations are given, not made of points: only the values are asked here.
     averages = []
     for number in (8, 9):
-        (one,) = (one for one in neuronxa_tables.TABLES if one.number == number)
+        (one,) = (one for one in tables.TABLES if one.number == number)
         ours = one.fill(eight_nine)
         cells = ours[ours["column"] == "AVG"]
         averages.append(cells.groupby("measure")["value"].mean())

@@ -5,12 +5,12 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from rich.console import Console
 from rich.table import Table
 
 from analysis import pages, read, report, terminal
 from tests.analysis.test_generate_page import rows_of, store
 from tests.makers.analysis_rows import alignment_rows, follow, item_rows, planted, write_run
+from tests.makers.pages import in_terminal
 
 
 def scores_of(folder: Path, *, study: str = "neuronxa", model: str = "m/one", **record: object):
@@ -32,13 +32,6 @@ def empty(folder: Path, *, study: str = "neuronxa") -> Path:
     folder.mkdir(parents=True)
     (folder / "run.json").write_text(json.dumps({"study": study, "version": 2}))
     return folder
-
-
-def shown(runs: list[Path]) -> str:
-    console = Console(width=200, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
-    for one in terminal.main_tables(report.build(runs)):
-        console.print(one, markup=False)
-    return console.export_text()
 
 
 class Links(HTMLParser):
@@ -63,7 +56,7 @@ def test_two_studies_are_two_pages_with_an_index_and_two_tables(tmp_path: Path, 
     assert "Run b" not in (out / "neuronxa/index.html").read_text()
     assert "Run a" not in (out / "generate/index.html").read_text()
     assert all(path.exists() for path in (*files.tables, *files.figures)) and len(files.tables) > 4
-    said = shown(runs)
+    said = in_terminal(*runs)
     for word in ("study neuronxa:", "study generate:", "Pearson's r", "What was written"):
         assert word in said
 
@@ -87,13 +80,13 @@ def test_runs_of_one_study_are_one_page_and_say_what_they_differ_in(tmp_path: Pa
     page = report.write(report.build(runs), out=tmp_path / "out").html.read_text(encoding="utf-8")
     assert "pairs: 100 (a), 200 (b)" in page and "Run a" in page and "Run b" in page
     assert not (tmp_path / "out" / "neuronxa").exists()
-    assert "pairs: 100 (a), 200 (b)" in shown(runs)
+    assert "pairs: 100 (a), 200 (b)" in in_terminal(*runs)
 
 
 def test_runs_that_are_alike_say_nothing(tmp_path: Path) -> None:
     runs = [scores_of(tmp_path / name, model=f"m/{name}", settings={"a": 1}) for name in "ab"]
     assert read.rows(runs).notes == ()
-    assert "note" not in shown(runs)
+    assert "note" not in in_terminal(*runs)
 
 
 @pytest.mark.parametrize("again", ["same", "dots", "link"])
@@ -107,13 +100,13 @@ def test_a_run_named_twice_is_read_once_and_this_is_said(tmp_path: Path, again: 
     assert len(rows.runs) == len(rows.sources) == 1
     assert len(rows.items) == len(read.rows([run]).items)
     assert any("more than once: it is read once" in note for note in rows.notes)
-    assert "read once" in shown([run, other])
+    assert "read once" in in_terminal(*[run, other])
 
 
 def test_a_run_without_rows_is_named(tmp_path: Path) -> None:
     runs = [scores_of(tmp_path / "a"), empty(tmp_path / "b")]
     assert "b holds no rows: nothing of it is shown." in read.rows(runs).notes
-    assert "b holds no rows" in shown(runs)
+    assert "b holds no rows" in in_terminal(*runs)
     page = report.write(report.build(runs), out=tmp_path / "out").html.read_text(encoding="utf-8")
     assert "b holds no rows" in page
 
@@ -135,7 +128,7 @@ def test_an_empty_run_alone_has_a_page_and_a_sentence(
         "a holds no rows"
         in report.write(report.build([run]), out=tmp_path / "out").html.read_text()
     )
-    assert sentence in shown([run])
+    assert sentence in in_terminal(*[run])
 
 
 def test_studies_whose_names_make_one_folder_name_keep_their_own(tmp_path: Path) -> None:

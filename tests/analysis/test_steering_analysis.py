@@ -10,15 +10,23 @@ import pytest
 from scipy import stats
 from statsmodels.stats.contingency_tables import mcnemar
 
+from analysis.latent import steered as exhibits
+from analysis.latent.frames import vectors_by_layer
+from analysis.latent.steered_figures import nearest
 from analysis.layout.material import Material
 from analysis.layout.page import Picture, Sheet, Shown, Text
 from analysis.read import rows
-from analysis.results import agreement, steering, steering_means
-from analysis.results.answers import Answers, answers
-from analysis.shared import steered as exhibits
-from analysis.shared.latent_tables import vectors_by_layer
-from analysis.shared.steering import nearest
-from tests.makers.answered import World, frame_of, plain_rows, steered_rows, vector_rows, write_run
+from analysis.results import steering, steering_means
+from analysis.results.answers import SERIES, Answers, answers
+from tests.makers.answered import (
+    World,
+    agree,
+    frame_of,
+    plain_rows,
+    steered_rows,
+    vector_rows,
+    write_run,
+)
 
 SKILLS = {"eng_Latn": 2.2, "deu_Latn": 1.5, "fra_Latn": 1.0, "swh_Latn": 0.6, "yor_Latn": 0.2}
 GAINS = {"steer": 0.4, "random": 0.0, "halves": 0.1}
@@ -76,12 +84,12 @@ def test_an_effect_is_the_steered_cell_less_the_plain_one_of_its_draw(
     assert row["accuracy_change"] == pytest.approx(
         100 * (steered.correct.mean() - plain.correct.mean())
     )
-    assert row["transfer"] == pytest.approx(agreement.positive(english, steered))
-    assert row["plain_transfer"] == pytest.approx(agreement.positive(english, plain))
+    assert row["transfer"] == pytest.approx(agree(english, steered)["tr_plus"])
+    assert row["plain_transfer"] == pytest.approx(agree(english, plain)["tr_plus"])
     assert row["transfer_change"] == pytest.approx(100 * (row["transfer"] - row["plain_transfer"]))
-    assert row["consistency"] == pytest.approx(agreement.consistency(english, steered))
+    assert row["consistency"] == pytest.approx(agree(english, steered)["consistency"])
     assert row["consistency_change"] == pytest.approx(
-        row["consistency"] - agreement.consistency(english, plain)
+        row["consistency"] - agree(english, plain)["consistency"]
     )
     table = [[0, int((~plain.correct & steered.correct).sum())], [0, 0]]
     table[1][0] = int((plain.correct & ~steered.correct).sum())
@@ -130,7 +138,7 @@ def test_coefficient_0_is_the_plain_model_and_one_that_is_not_is_said(held: Mate
     changed = [*others, replace(plain, prediction=wrong)]
     found = steering.against_plain(changed)
     assert found.loc[found["language"] == "swh_Latn", "agree"].eq(0).all()
-    shown = exhibit(with_answers(held, changed), "Coefficient 0")
+    shown = exhibit(Material(held.rows, answers=changed), "Coefficient 0")
     last = shown.parts[-1]
     assert isinstance(last, Text) and last.warning
     assert last.lines == ("m/one on belebele: 1600 of 2000 predictions agree, over 10 pairs of "
@@ -265,7 +273,7 @@ def test_choosing_among_noise_claims_a_gain_on_itself_and_none_on_the_other_half
 
 
 def test_of_equal_coefficients_none_is_preferred_to_any() -> None:
-    names = [*steering.SERIES, "intervention", "language", "layer", "coefficient", "seed"]
+    names = [*SERIES, "intervention", "language", "layer", "coefficient", "seed"]
     place = ["m", "main", "b", "p", "eng_Latn", "", "steer", "deu_Latn", 2]
     frame = pd.DataFrame([[*place, c, 0] for c in (-2.0, 1.0, -1.0)], columns=names)
     numbers = ["held_change", "held_low", "held_high", "held_p", "accuracy_change"]
@@ -278,7 +286,7 @@ def test_of_equal_coefficients_none_is_preferred_to_any() -> None:
 def test_a_trend_is_the_least_squares_line_and_chance_alone_bends_it() -> None:
     random = np.random.default_rng(3)
     count, items = 150, 200
-    names = [*steering.SERIES, "intervention", "layer", "coefficient", "seed"]
+    names = [*SERIES, "intervention", "layer", "coefficient", "seed"]
     place = ["m", "main", "b", "p", "eng_Latn", "", "steer", 2, 2.0, 0]
     draws = random.binomial(items // 2, 0.5, size=(4, count)) / (items // 2)
     frame = pd.DataFrame([place] * count, columns=names).assign(
@@ -298,14 +306,9 @@ def test_a_trend_is_the_least_squares_line_and_chance_alone_bends_it() -> None:
     assert row["low_split"] < 0 < row["high_split"]
 
 
-def with_answers(held: Material, found: list[Answers]) -> Material:
-    """The same material of other answers."""
-    return Material(held.rows, answers=found)
-
-
 def shown(held: Material) -> list[Shown]:
     """All exhibits of steering."""
-    return [one.show(held) for one in exhibits.EXHIBITS]
+    return [one.show(held) for one in (*exhibits.FIGURES, *exhibits.CONTROLS)]
 
 
 def exhibit(held: Material, name: str) -> Shown:
@@ -337,7 +340,7 @@ def test_what_one_run_lacks_is_named_with_its_flag(held: Material) -> None:
         if one.coefficient in (None, 0.0, 3.0) and one.seed in (None, 0)
         and one.intervention in (None, "steer")
     ]  # fmt: skip
-    found = {one.name: one for one in shown(with_answers(held, few))}
+    found = {one.name: one for one in shown(Material(held.rows, answers=few))}
     assert "--coefficient=-4" in found["Figures 4 and 7"].missing
     assert found["Figure 8"].missing == "One direction alone was run (--coefficient=-2,2)."
     assert "--control" in found["Controls"].missing and not found["Controls"].parts
@@ -389,7 +392,7 @@ def test_vectors_are_set_beside_the_states_and_the_halves() -> None:
 
 def test_a_run_without_english_among_the_steered_says_so(held: Material, tmp_path: Path) -> None:
     left = [one for one in held.answers if one.language != "eng_Latn"]
-    found = {one.name: one for one in shown(with_answers(held, left))}
+    found = {one.name: one for one in shown(Material(held.rows, answers=left))}
     assert found["Figure 10"].state == "empty" and "--language" in found["Figure 10"].missing
     assert found["Figures 5 and 9"].state == "filled"
     assert answers([write_run(tmp_path / "run", items=[])]) == []

@@ -8,9 +8,11 @@ import pytest
 from scipy import stats
 from statsmodels.stats.proportion import proportion_confint
 
+from analysis.latent.facts import REFUSED
+from analysis.layout import prose
 from analysis.results import agreement, item_draws, transfer
 from analysis.results.answers import Answers
-from tests.makers.answered import LANGUAGES, World, group, record
+from tests.makers.answered import LANGUAGES, World, agree, group, record
 
 
 def untidy() -> list[Answers]:
@@ -75,24 +77,24 @@ def test_all_pairs_are_the_slow_definitions(answers: list[Answers]) -> None:
             row = found.loc[(source.language, target.language)]
             for name, value in expected.items():
                 assert row[name] == pytest.approx(value, abs=1e-6), (name, source, target)
-            assert agreement.consistency(source, target) == pytest.approx(row["consistency"])
-            assert agreement.positive(source, target) == pytest.approx(row["tr_plus"])
-            assert agreement.negative(source, target) == pytest.approx(row["tr_minus"])
+            assert agree(source, target)["consistency"] == pytest.approx(row["consistency"])
+            assert agree(source, target)["tr_plus"] == pytest.approx(row["tr_plus"])
+            assert agree(source, target)["tr_minus"] == pytest.approx(row["tr_minus"])
 
 
 def test_consistency_is_the_mean_over_items_where_options_are_equal_and_untied() -> None:
     one, other = group(World(items=50))[:2]
     apart = (one.ranks - other.ranks).astype(float)
     expected = 1 - 6 * (apart**2).sum(axis=1).mean() / (4 * 15)
-    assert agreement.consistency(one, other) == pytest.approx(expected, abs=1e-6)
+    assert agree(one, other)["consistency"] == pytest.approx(expected, abs=1e-6)
 
 
 def test_a_language_agrees_with_itself_and_its_reverse_disagrees() -> None:
     one = group(World(items=50))[1]
     turned = replace(one, ranks=5 - one.ranks)
-    assert agreement.consistency(one, one) == pytest.approx(1)
-    assert agreement.consistency(one, turned) == pytest.approx(-1)
-    assert agreement.positive(one, one) == 1 and agreement.negative(one, one) == 1
+    assert agree(one, one)["consistency"] == pytest.approx(1)
+    assert agree(one, turned)["consistency"] == pytest.approx(-1)
+    assert agree(one, one)["tr_plus"] == 1 and agree(one, one)["tr_minus"] == 1
 
 
 def test_copies_of_english_agree_in_everything_and_a_shuffle_in_nothing() -> None:
@@ -139,10 +141,10 @@ def test_questions_that_differ_between_languages_are_refused_and_said() -> None:
     assert found.loc[strange, "differing"].eq(3).all() and strange.sum() == 8
     assert found.loc[strange, ["consistency", "tr_plus"]].isna().all(axis=None)
     assert found.loc[~strange, ["consistency", "tr_plus"]].notna().all(axis=None)
-    (said,) = transfer.refusals(found)
+    said = prose.line(REFUSED, refused=transfer.refusals(found))
     assert "m/one on belebele: 8 ordered pairs" in said and "(deu_Latn; up to 3 of 30" in said
     with pytest.raises(ValueError, match="3 of 30 common items differ"):
-        agreement.consistency(answers[0], answers[1])
+        agree(answers[0], answers[1])["consistency"]
     assert transfer.overall(answers)["differing"].item() == 8
     rows = transfer.by_language(answers).set_index("language")
     assert isnan(rows.loc["deu_Latn", "consistency"])
@@ -186,7 +188,7 @@ def test_the_pivot_is_the_one_steered_toward() -> None:
     assert set(rows["pivot"]) == {"deu_Latn"}
     assert isnan(rows.loc["deu_Latn", "consistency_pivot"])
     assert rows.loc["eng_Latn", "consistency_pivot"] == pytest.approx(
-        agreement.consistency(answers[1], answers[2])
+        agree(answers[1], answers[2])["consistency"]
     )
 
 

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 from analysis import published_latent
+from analysis.latent.transfer import FIGURE_1, TABLE_1
 from analysis.layout.material import Material
 from analysis.layout.page import Picture, Sheet, Shown, Text
 from analysis.results import transfer
 from analysis.results.answers import Answers
-from analysis.shared.transfer import FIGURE_1, TABLE_1
 from tests.makers.answered import LANGUAGES, World, group
 
 

@@ -11,7 +11,7 @@ from analysis import read
 from analysis.layout.material import Material
 from analysis.layout.page import Shown
 from analysis.shared.training import FIGURE_3, FIGURE_4
-from analysis.statistics import checkpoints, translation
+from analysis.statistics import checkpoints, resample, translation
 from tests.makers.analysis_rows import alignment_rows, generation_rows, write_run
 
 TEXT = "a small ship sails past green hills while seven birds sing of rain and home"
@@ -79,7 +79,7 @@ def test_the_interval_is_that_of_corpora_drawn_again_and_zero_is_a_score() -> No
     )
     found = translation.quality(rows).set_index("metric")
     low, high = found.loc["BLEU", ["low", "high"]]
-    draws = np.random.default_rng(0).multinomial(8, np.full(8, 1 / 8), size=translation.DRAWS)
+    draws = np.random.default_rng(0).multinomial(8, np.full(8, 1 / 8), size=resample.DRAWS)
     slow = []
     for draw in draws:
         places = np.repeat(np.arange(8), draw)

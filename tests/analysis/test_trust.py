@@ -10,7 +10,7 @@ from analysis import pages, read
 from analysis.exhibits import demo
 from analysis.layout.exhibit import Show
 from analysis.layout.material import Material
-from analysis.layout.page import Page, Sheet, Text
+from analysis.layout.page import Page
 from analysis.shared import checks, robustness
 from analysis.statistics import correlate, dependent
 from tests.makers.analysis_rows import (
@@ -23,6 +23,7 @@ from tests.makers.analysis_rows import (
     robustness_rows,
     write_run,
 )
+from tests.makers.pages import said, sheets
 
 NEW = ["pairs", "forward", "backward", "margin", "duplicates", "tokens", "pivot_tokens", "constant"]
 
@@ -33,14 +34,6 @@ def rows_of(folder: Path, **tables: pd.DataFrame) -> Material:
 
 def of(parts: tuple[Show, ...], held: Material) -> tuple[object, ...]:
     return tuple(one for part in parts for one in part(held))
-
-
-def sheets(parts: tuple[object, ...]) -> dict[str, pd.DataFrame]:
-    return {part.name: part.frame for part in parts if isinstance(part, Sheet)}
-
-
-def said(parts: tuple[object, ...]) -> str:
-    return " ".join(line for part in parts if isinstance(part, Text) for line in part.lines)
 
 
 @pytest.fixture(scope="module")
@@ -121,7 +114,7 @@ def test_checks_become_one_row_per_series(held: Material) -> None:
 
 def test_the_page_counts_duplicates_and_warns_of_few_languages(held: Material) -> None:
     page = pages.build(held.rows)
-    text = " ".join(said((part,)) for part in page.parts)
+    text = said(page.parts)
     assert "7 of 1200 sentence pairs have a text that occurs more than once" in text
     assert page.warnings == ()
     assert "Williams' test" in " ".join(page.summary) and len(page.summary) == 3
@@ -168,7 +161,7 @@ def test_an_old_run_reads_and_says_what_it_lacks(tmp_path: Path) -> None:
     held = rows_of(tmp_path, alignment=old, items=items)
     assert set(held.alignment["pairs"]) == {"not recorded"}
     page = pages.build(held.rows)
-    text = " ".join(said((part,)) for part in page.parts)
+    text = said(page.parts)
     for sentence in (robustness.NO_MARGINS, robustness.NO_TOKENS, checks.NONE):
         assert sentence in text
     assert "Repeated texts were not counted." in text

@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from scipy import stats
 
+from analysis.results import agreement
 from analysis.results.answers import Answers
 from orchestrator.storage.tables import ALL_TABLES
 
@@ -242,3 +243,11 @@ def write_run(folder: Path, *, shards: int = 2, **tables: list[dict[str, object]
 def frame_of(rows: list[dict[str, object]], *, table: str = "vectors") -> pd.DataFrame:
     """Rows as the frame that reading makes of them."""
     return pa.Table.from_pylist(rows, schema=ALL_TABLES[table].schema).to_pandas()
+
+
+def agree(source: Answers, target: Answers) -> dict[str, float]:
+    """What two languages share, by name: consistency, and transfer from the source."""
+    left, right = agreement.common(source, target)
+    found = agreement.directed(left, right)._asdict()
+    found["consistency"] = agreement.correlations(left, right)
+    return {name: float(value[0, 0]) for name, value in found.items()}

@@ -10,10 +10,12 @@ from matplotlib.colors import to_rgb
 
 from analysis import pages, read, report
 from analysis.figures import scatter, theme
+from analysis.latent import log_ratio, steered_figures
 from analysis.layout.material import Material
 from analysis.layout.page import Page
-from analysis.results import steering_means
-from analysis.shared import coefficients, languages, log_ratio_plots, steering
+from analysis.results import latent, steering_means, transfer
+from analysis.results.answers import SERIES
+from analysis.shared import coefficients, languages
 from analysis.statistics import correlate
 from tests.makers import latent_rows
 from tests.makers.analysis_rows import alignment_rows, follow, item_rows, planted, write_run
@@ -23,7 +25,7 @@ STEEP = pd.DataFrame(
      "accuracy": [0.3, 0.5, 0.9, 0.95, 1.0, 1.0], "chance": 0.25}
 )  # fmt: skip
 NOTHING = Material(None)  # type: ignore[arg-type]
-PLACE = dict.fromkeys(steering_means.SERIES, "x") | {"intervention": "steer"}
+PLACE = dict.fromkeys(SERIES, "x") | {"intervention": "steer"}
 
 
 def test_fits_and_bands_stay_within_the_data_and_within_0_and_1() -> None:
@@ -43,13 +45,16 @@ def test_fits_and_bands_stay_within_the_data_and_within_0_and_1() -> None:
 
 def test_bands_of_shares_stay_within_0_and_1() -> None:
     rows = pd.DataFrame({"label": "m", "side": "native", "layer": [1, 2], "mean": [0.02, 0.98]})
-    rows = rows.assign(low=rows["mean"] - 0.2, high=rows["mean"] + 0.2)
-    axes = log_ratio_plots.draw_sides(rows, "m", answered={}, chances={}).axes[0]
+    held = Material(
+        None, latent=pd.DataFrame(columns=latent.COLUMNS), by_language=transfer.by_language([])
+    )  # type: ignore[arg-type]
+    rows = rows.assign(low=rows["mean"] - 0.2, high=rows["mean"] + 0.2, **PLACE)
+    axes = log_ratio.draw_accuracies(held, rows, "m").axes[0]
     band = axes.collections[0].get_paths()[0].vertices
     assert band[:, 1].min() >= 0 and band[:, 1].max() <= 1
     dose = pd.DataFrame({"outcome": "accuracy", "layer": 1, "coefficient": [-1.0, 1.0]})
     dose = dose.assign(plain=0.95, level=0.97, low=-99.0, high=30.0)
-    axes = steering.draw_doses(NOTHING, dose, "m").axes[0]
+    axes = steered_figures.draw_doses(NOTHING, dose, "m").axes[0]
     band = axes.collections[0].get_paths()[0].vertices
     assert band[:, 1].min() >= 0 and band[:, 1].max() <= 100
 
@@ -70,7 +75,7 @@ def test_a_slope_without_p_says_why(plain: list[float], change: list[float], sen
         plain_development=plain, held_change=change, seed=0,
     )  # fmt: skip
     trends = steering_means.trends(effects)
-    (said,) = steering.slopes(effects, trends).values()
+    (said,) = steered_figures.slopes(effects, trends).values()
     assert sentence in said and "nan" not in said
     missing = trends[["low", "high", "p"]].isna().any(axis=None)
     assert missing == bool(trends["note"].iloc[0])

@@ -104,7 +104,8 @@ def test_a_scatter_without_a_correlation_says_why() -> None:
 def test_bars_are_blue_only_above_chance() -> None:
     rows = pd.DataFrame({"language": ["eng_Latn", "deu_Latn"], "accuracy": [0.6, 0.26]})
     rows = rows.assign(low=[0.5, 0.2], high=[0.7, 0.33], chance=0.25, p_chance=[0.001, 0.8])
-    axes = languages.draw_bars(rows, name="m", pivot="eng_Latn").axes[0]
+    held = Material(None, main_scores=pd.DataFrame({"pivot": ["eng_Latn"]}))  # type: ignore[arg-type]
+    axes = languages.draw_bars(held, rows, "m").axes[0]
     colours = [bar.get_facecolor()[:3] for bar in axes.patches]
     assert colours[0] != colours[1]
     assert [label.get_text() for label in axes.get_yticklabels()] == [
@@ -117,7 +118,7 @@ def test_bars_are_blue_only_above_chance() -> None:
 def test_a_forest_plot_has_a_line_per_coefficient_and_names_the_undefined() -> None:
     rows = pd.DataFrame({"label": "m", "measure": ["mexa", "nasca"], "pooling": "weighted"})
     rows = rows.assign(r=[0.8, np.nan], low=[0.5, np.nan], high=[0.9, np.nan])
-    axes = draw_forest(rows, "b").axes[0]
+    axes = draw_forest(NOTHING, rows, "b").axes[0]
     assert [text.get_text() for text in axes.texts] == ["undefined"]
     assert "1 of 1 intervals lie above zero" in axes.get_title(loc="left")
     assert any(np.asarray(line.get_xdata()).tolist() == [0.8] for line in axes.lines)

@@ -1,21 +1,20 @@
 """Our values in the NeuronXA paper's tables of retrieval, pairs of languages and other pivots.
 
-As in analysis/shared/neuronxa_tables.py, each function makes a frame of a table's places and
+As in analysis/neuronxa/tables.py, each function makes a frame of a table's places and
 `compared.OURS`, or the printed cells beside it.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from math import nan
 
 import numpy as np
 import pandas as pd
 
 from analysis import published
-from analysis.layout import compared
+from analysis.layout import compared, tables
 from analysis.layout.material import Material, last, main_metric
-from analysis.read import listed
+from analysis.neuronxa.tables import BENCHMARKS, UNDERSTANDING, column_names, with_columns
 from analysis.results import conditions, retrieval
-from analysis.shared.neuronxa_tables import BENCHMARKS, UNDERSTANDING, column_names, with_columns
 from analysis.statistics import resample
 from analysis.statistics.intervals import wilson
 
@@ -55,18 +54,13 @@ def language_pairs(material: Material) -> pd.DataFrame:
     chosen = pairs_in_order(chosen.sort_values("column", kind="stable"))
     counts = chosen["n"].to_numpy(float)
     low, high = wilson(chosen["value"].to_numpy(float) * counts, n=np.maximum(counts, 1))
-    switches = ["switches"] if chosen["switches"].nunique() > 1 else []
+    switches = tables.several(chosen, ["switches"])
     return chosen.assign(low=low, high=high)[["group", "pair", *switches, *compared.OURS]]
-
-
-def _printed_order(pairs: pd.Series) -> pd.Series:
-    """Where pairs of languages stand in print."""
-    return pairs.map(list(printed_pairs()["pair"]).index)
 
 
 def pairs_in_order(joined: pd.DataFrame) -> pd.DataFrame:
     """Pairs of languages in the printed order."""
-    return joined.sort_values("pair", key=_printed_order, kind="stable")
+    return tables.ranked(joined, ["pair"], printed_pairs()["pair"])
 
 
 def printed_pairs() -> pd.DataFrame:
@@ -141,8 +135,8 @@ def others_beside(material: Material) -> pd.DataFrame:
 
 def _retrieved(found: pd.DataFrame, *places: str) -> pd.DataFrame:
     """A table of retrieval in its own columns; switches where they vary."""
-    conditions = ["switches"] if found["switches"].nunique() > 1 else []
-    return found[[*places, *conditions, "rule", *compared.OURS]]
+    switches = tables.several(found, ["switches"])
+    return found[[*places, *switches, "rule", *compared.OURS]]
 
 
 def _under_both_rules(ours: pd.DataFrame, printed: pd.DataFrame) -> pd.DataFrame:
@@ -152,16 +146,6 @@ def _under_both_rules(ours: pd.DataFrame, printed: pd.DataFrame) -> pd.DataFrame
         printed = printed.merge(ours[["switches"]].drop_duplicates(), how="cross")
     rules = pd.DataFrame({"rule": [retrieval.EACH, retrieval.ONE]})
     return printed.merge(rules, how="cross")
-
-
-def ranked(joined: pd.DataFrame, known: Sequence[str]) -> pd.DataFrame:
-    """Rows by their places, known values in their order and the others after, by name."""
-    places = [name for name in joined.columns if name not in (*compared.OURS, *compared.BESIDE)]
-    ranks = {name: rank for rank, name in enumerate(known)}
-    return joined.sort_values(
-        places, key=lambda column: column.map(lambda value: f"{ranks.get(value, 99):02d}{value}"),
-        kind="stable",
-    )  # fmt: skip
 
 
 def _of_all_pivots(material: Material) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -243,10 +227,3 @@ def pivot_tasks_beside(material: Material) -> pd.DataFrame:
     means = printed.groupby(["model", "pivot", "measure"], sort=False)["published"].mean()
     printed = pd.concat([printed, means.reset_index().assign(column=MEAN)], ignore_index=True)
     return only_detailed(material.get(pivot_tasks)["model"], printed)
-
-
-def lacking(found: Iterable[str], wanted: Iterable[str], *, what: str, flags: str) -> str:
-    """What of a table was not run, in one sentence."""
-    there = set(found)
-    left = [one for one in dict.fromkeys(wanted) if one not in there]
-    return f"Not here: {what}{listed(left)} ({flags})." if left else ""

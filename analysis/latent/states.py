@@ -4,17 +4,19 @@ The plane is principal components, fitted for each layer alone; similarity has a
 can be set beside accuracy and consistency.
 """
 
-from collections.abc import Iterator
-
 import pandas as pd
+from matplotlib.figure import Figure
 
-from analysis.layout import tables
-from analysis.layout.exhibit import Exhibit, Note, Plot, Table
+from analysis.figures import points
+from analysis.latent import frames
+from analysis.latent.facts import text
+from analysis.layout import compared, tables
+from analysis.layout.exhibit import Exhibit, Note, Plot, Series, Table
 from analysis.layout.material import Material
 from analysis.read import label
-from analysis.shared import latent_tables as frames
 from analysis.shared import layers
-from analysis.shared import log_ratio_plots as ratios
+
+ACROSS = 4
 
 
 def _planes(material: Material) -> pd.DataFrame:
@@ -23,7 +25,7 @@ def _planes(material: Material) -> pd.DataFrame:
     return found[found["language"] == "all"]
 
 
-def _plane_names(_: Material, frame: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+def _plane_names(_: Material, frame: pd.DataFrame) -> Series:
     """The points of each model and benchmark."""
     for (model, revision, benchmark, *_rest), group in frame.groupby(
         [*frames.SIMILAR, "measure"], sort=True
@@ -33,7 +35,7 @@ def _plane_names(_: Material, frame: pd.DataFrame) -> Iterator[tuple[str, pd.Dat
         yield f"{shown}, {benchmark}: {count} questions in {languages} languages", group
 
 
-def _similar_names(_: Material, frame: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+def _similar_names(_: Material, frame: pd.DataFrame) -> Series:
     """The similarities of each model and benchmark."""
     for _names, group in frame.groupby(frames.SIMILAR, sort=True):
         row = group.iloc[0].to_dict()
@@ -43,13 +45,38 @@ def _similar_names(_: Material, frame: pd.DataFrame) -> Iterator[tuple[str, pd.D
             yield f"{shown}, {row['benchmark']}: similarity with {row['pivot']}", own
 
 
+def draw_states(_: Material, rows: pd.DataFrame, said: str) -> Figure:
+    """A panel per layer, one point per question and language; with many languages their centres.
+
+    Rows need layer, side (the language), pivot, x and y. The pivot is black.
+    """
+    pivot = str(rows["pivot"].iloc[0])
+    codes = sorted(set(rows["side"]))
+    kinds, key = points.languages(codes, pivot=pivot)
+    layers = sorted(set(rows["layer"]))
+    down = -(-len(layers) // ACROSS)
+    panels = []
+    for layer in layers:
+        own = rows[rows["layer"] == layer]
+        places = {str(side): of[["x", "y"]].to_numpy(float) for side, of in own.groupby("side")}
+        centres = {side: of.mean(axis=0) for side, of in places.items()}
+        panels.append(
+            points.Panel(
+                title=f"layer {layer}", places=places,
+                centres=centres if len(codes) > points.FEW else {},
+            )
+        )  # fmt: skip
+    return points.plane(panels, name=said, kinds=kinds, key=key, across=-(-len(layers) // down))
+
+
 def _similarity(found: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """A row per model, benchmark and similarity: r over all layers and in the middle."""
     own = tables.with_label(found[found["layers"] != "last quarter"])
     places = ["label", "benchmark", "measure", "layers"]
-    places += [name for name in ("output_prompt", "switches") if own[name].nunique() > 1]
+    places += tables.several(own, ("output_prompt", "switches"))
     columns = {name: name for name in frames.SIMILAR_OUTCOMES}
-    return frames.wide(own.rename(columns={"outcome": "column"}), places=places, columns=columns)
+    cells = own.rename(columns={"outcome": "column"})
+    return compared.wide(cells, places=places, columns=columns, value="r", under=frames.under)
 
 
 PLANE = Exhibit(
@@ -57,32 +84,26 @@ PLANE = Exhibit(
     empty="Empty: no parallel questions were laid out in the plane (--part states).",
     parts=(
         Note(
-            text="Two principal components of the states at the last prompt token, one point per "
-            "question and language, fitted for each layer alone; axes have no scale. The pivot is "
-            "black."
+            text=text("figures_3_and_6_note")
         ),
         Plot(
-            name="states", fill=_planes, by=_plane_names, draw=ratios.draw_states,
+            name="states", fill=_planes, by=_plane_names, draw=draw_states,
             caption="{{ said }}",
             words=lambda rows, number: (
                 label(rows["model"].iloc[0], revision=rows["revision"].iloc[0]),
                 rows["benchmark"].iloc[0], str(number),
             ),
-            more="more models in the plane",
         ),
     ),
 )  # fmt: skip
 SIMILARITY = Exhibit(
     name="Similarity", title="of every language's states with the pivot's (added in version 3)",
     empty="Empty: the states of languages were not compared with the pivot's (--part states).",
-    lacking=lambda material: ""
-    if len(material.get(frames.similarity_correlations))
-    else "Without answers to the same benchmark, its correlations are missing.",
+    lacking=text("similarity_lacking"),
+    facts=lambda material: {"found": len(material.get(frames.similarity_correlations))},
     parts=(
         Note(
-            text="States of the same questions at the last prompt token, against the pivot's. CKA "
-            "and the centred cosine compare how questions differ from one another; the plain "
-            "cosine holds what all questions share as well, which is most of it."
+            text=text("similarity_note")
         ),
         Plot(
             name="similarity", fill=frames.similarities, by=_similar_names,
@@ -91,15 +112,12 @@ SIMILARITY = Exhibit(
                 rows["model"].iloc[0], rows["revision"].iloc[0], rows["benchmark"].iloc[0],
                 str(number),
             ),
-            more="more models by layer",
         ),
         Table(
             name="similarity", fill=frames.similarity_correlations, shown=_similarity,
             keep="similarity_correlations",
-            caption="Pearson's r over languages between similarity with the pivot, averaged over "
-            "layers, and what the model answers; below, two-sided p (not corrected), n and the "
-            "95 % interval. Spearman's rho is in similarity_correlations.csv",
-            heads={"label": "model"}, decimals=2, most=24,
+            caption=text("similarity"),
+            decimals=2, most=24,
         ),
     ),
 )  # fmt: skip

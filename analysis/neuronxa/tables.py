@@ -13,7 +13,7 @@ from analysis import published
 from analysis.layout import compared, tables
 from analysis.layout.material import Material, last, main_metric
 from analysis.published import AVERAGE
-from analysis.read import label, listed
+from analysis.read import label
 from analysis.statistics import resample
 
 Groups = dict[tuple[object, ...], pd.DataFrame]
@@ -108,31 +108,18 @@ class Table(NamedTuple):
 
     def in_order(self, joined: pd.DataFrame) -> pd.DataFrame:
         """Rows in the printed order."""
-        orders = {"task": self.tasks, "pooling": self.poolings, "measure": self.measures}
-        places = [name for name in joined.columns if name not in (*compared.OURS, *compared.BESIDE)]
-        return joined.sort_values(
-            [*places, "column"],
-            key=lambda column: column.map(
-                lambda value: (
-                    f"{orders[column.name].index(value):02d}"
-                    if column.name in orders
-                    else str(value)
-                )
-            ),
-            kind="stable",
-        ).reset_index(drop=True)
+        known = (*self.tasks, *self.poolings, *self.measures)
+        return compared.ranked(joined, known, "column")
 
-    def lacking(self, material: Material) -> str:
-        """Tasks, scores or poolings of it that were not run, in one sentence."""
+    def lacking(self, material: Material) -> list[str]:
+        """Tasks, scores or poolings of it that were not run."""
         ours = material.get(self.fill)
         there = ours[ours["value"].notna()]
         lacking = [task for task in self.tasks if task not in set(there["task"])]
         lacking += [name for name in self.measures if name not in set(there["measure"])]
-        lacking += [
+        return lacking + [
             f"{name} pooling" for name in self.poolings if name not in set(there["pooling"])
         ]
-        whole = f" (the whole table: {self.flags})"
-        return f"Not here: {listed(lacking)}{whole}." if lacking else ""
 
     def plain_accuracy(self, material: Material) -> pd.DataFrame:
         """m-ARC by plain accuracy too, where the table shows the normalised one."""
@@ -141,8 +128,9 @@ class Table(NamedTuple):
         if not (material.accuracies["metric"] == "acc_norm").any():
             chosen = chosen.iloc[:0]
         places = ["task", "pooling", "measure"]
-        places += ["switches"] if chosen["switches"].nunique() > 1 else []
-        return chosen.assign(value=chosen["r"])[[*places, *compared.OURS]]
+        places += tables.several(chosen, ["switches"])
+        ordered = chosen.assign(value=chosen["r"]).sort_values("column", kind="stable")
+        return ordered[[*places, *compared.OURS]]
 
 
 TABLES = (
@@ -210,6 +198,12 @@ def averages(material: Material) -> pd.DataFrame:
                 found["n"] = max((len(group) for group in groups), default=0)
             rows.append(found)
     return pd.DataFrame(rows)
+
+
+def averages_if_any(material: Material) -> pd.DataFrame:
+    """The same, without rows where none of them could be taken."""
+    found = material.get(averages)
+    return found.iloc[:0] if found["value"].isna().all() else found
 
 
 def printed_averages(material: Material) -> pd.DataFrame:

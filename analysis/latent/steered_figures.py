@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from analysis.figures import curves, scatter
 from analysis.figures.drawing import BLUE, GREEN, GREY, ORANGE, PURPLE, YELLOW
 from analysis.layout.material import Material
-from analysis.results.steering import SERIES
+from analysis.results.answers import SERIES
 from analysis.statistics.correlate import p_in_words
 
 LEVELS = {

@@ -9,38 +9,34 @@ from functools import partial
 
 from analysis import published_latent
 from analysis.figures import heat
+from analysis.latent import facts, frames
+from analysis.latent.facts import text
 from analysis.layout.exhibit import Beside, Exhibit, Note, folded
-from analysis.layout.material import Material, split
-from analysis.layout.page import Kept, Part, Picture, file_name
+from analysis.layout.material import Material, named_by
+from analysis.layout.page import Part, Picture, file_name
+from analysis.layout.prose import line
 from analysis.results import transfer as answered
-from analysis.shared import latent_tables as frames
 
 NOT_ANSWERED = "Empty: no answers of the plain model in two languages or more (--part output)."
 MAPS = (
     ("tr_plus", "tr+ (share of items)", "transfer of right answers", heat.ends),
     ("excess_plus", "tr+ less the target's accuracy", "excess transfer", heat.around_zero),
 )
-ORDER = (
-    "Languages by script, then by code (language families are not used). The diagonal and pairs "
-    "without a value are grey."
-)
+BY_MODEL = named_by("label", "benchmark", varying=("prompt",), within=("label", "benchmark"))
 
 
-def _maps(material: Material) -> Iterator[Part | Kept]:
+def _maps(material: Material) -> Iterator[Part]:
     """Two maps per model and benchmark: the raw transfer, and its excess."""
     pictures: list[Part] = []
     several = material.get(frames.several)
     pairs = material.pairs if len(several) else material.pairs.iloc[:0]
-    series = split(pairs, conditions=("prompt",), within=("label", "benchmark"))
-    for said, group in series:
+    for said, group in BY_MODEL(material, pairs):
         crowded = group["target"].nunique() > heat.MOST_NUMBERED
-        numbers = "" if crowded else " Numbers are hundredths."
         for value, bar, what, scale in MAPS:
             pictures.append(
                 Picture(
                     name=file_name(value, said),
-                    caption=f"{said}: {what} from source (row) to target (column). {ORDER}"
-                    f"{numbers}",
+                    caption=line(text("transfer_maps"), said=said, what=what, crowded=crowded),
                     draw=partial(
                         heat.pairs, group, value=value, name=f"{said}: {what}", bar=bar,
                         scale=scale(pairs[value]),
@@ -48,7 +44,7 @@ def _maps(material: Material) -> Iterator[Part | Kept]:
                     size="tall" if crowded else "half",
                 )
             )  # fmt: skip
-    yield from folded(pictures, more="more maps")
+    yield from folded(pictures)
 
 
 def _refused(material: Material) -> dict[str, object] | None:
@@ -59,42 +55,32 @@ def _refused(material: Material) -> dict[str, object] | None:
     return {"refused": refused, "plus": plus, "minus": minus} if refused or plus + minus else None
 
 
-def _not_printed(material: Material) -> str:
-    """Why there is no printed value in Table 1, empty where there is one."""
-    if material.get(frames.transfer_beside)["published"].notna().any():
-        return ""
-    return (
-        "No value of the paper stands here, as it has none of these models on these benchmarks: "
-        f"its models are {', '.join(published_latent.COLUMNS)} (--model google/gemma-2-2b-it and "
-        f"so on), its benchmarks {', '.join(published_latent.BENCHMARKS)} (--benchmark)."
-    )
+def _printed(material: Material) -> dict[str, object]:
+    """Whether any value is printed, and what would be."""
+    found = material.get(frames.transfer_beside) if len(material.get(frames.transfer)) else ()
+    return {
+        "printed": len(found), "models": published_latent.COLUMNS,
+        "benchmarks": list(published_latent.BENCHMARKS),
+    }  # fmt: skip
 
 
 TABLE_1 = Exhibit(
     name="Table 1", title="accuracy, consistency and transfer over languages", empty=NOT_ANSWERED,
-    lacking=_not_printed,
+    lacking=text("table_1_lacking"),
+    facts=_printed,
     parts=(
         Beside(
             name="table_1", fill=frames.transfer, published=frames.transfer_beside,
-            caption="Means over languages (accuracy, with its standard deviation, ddof 1) and over "
-            "all ordered pairs of different languages. Consistency: Spearman's rho of the options' "
-            "ranks; tr+: share of the items right in the source that are right in the target; tr-: "
-            "share of the wrong ones with the same wrong answer. Excess: less what independent "
-            "answers of the same accuracy would give. Under each value its 95 % interval over "
-            "items, the printed value, and ours minus it. {{ counted }}",
+            caption=text("table_1"),
             columns=lambda *_: list(frames.COLUMNS.values()),
         ),
         Note(
-            text="{% for row in weak %}{{ row | on }}: nothing can be concluded from its rankings, "
-            "as accuracy is {{ row.accuracy | form('.3f') }} on average where chance is "
-            "{{ row.chance | form('.3f') }}, above it (one-sided binomial p < .05) in "
-            "{{ row.above }} of {{ row.languages }} languages.\n\n{% endfor %}",
+            text=text("table_1_note"),
             facts=lambda material: {"weak": material.weak.to_dict("records")}, warning=True,
         ),
+        Note(text=facts.REFUSED, facts=_refused),
         Note(
-            text="{% for line in refused %}{{ line }}\n\n{% endfor %}{% if plus + minus %}Left out "
-            "of the means: {{ plus }} ordered pairs whose source has no right answer (tr+), "
-            "{{ minus }} whose source has no wrong one (tr-).{% endif %}",
+            text=text("left_out"),
             facts=_refused,
         ),
     ),

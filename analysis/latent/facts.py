@@ -5,22 +5,22 @@ such pairs of model and benchmark give no numbers here, only a warning.
 """
 
 from collections.abc import Mapping
+from functools import partial
 
 import pandas as pd
 
-from analysis.layout import prose, tables
+from analysis.latent import frames
+from analysis.layout import prose
 from analysis.layout.material import PAIR, Material
 from analysis.read import label
-from analysis.results import log_ratio, steering, steering_means
+from analysis.results import log_ratio, steering_means, transfer
+from analysis.results.answers import SERIES
 from analysis.results.latent import LATENT
-from analysis.shared import latent_tables as frames
+from analysis.statistics.scores import FEW_LANGUAGES, LEVEL
 
-FEW_LANGUAGES = 10
-LEVEL = 0.05
-TIES = (
-    "Exact ties of the most probable option text, which go to the first of them: {{ native }} "
-    "native and {{ pivot }} pivot, of {{ every }} questions read at a layer."
-)
+text = partial(prose.Block, "latent_process.jinja")
+TIES = text("ties")
+REFUSED = text("refused")
 Found = Mapping[str, object]
 
 
@@ -62,19 +62,21 @@ def output(material: Material) -> Found | None:
     }
 
 
-def crossing(material: Material) -> list[str]:
-    """From which layer native texts are the more probable."""
+def crossing(material: Material) -> list[Found]:
+    """From which layer native texts are the more probable, by model and benchmark."""
     cells = material.firm(material.latent)
     if cells.empty:
         return []
     deepest = cells.groupby(["model", "revision"])["layer"].max()
-    said = []
-    for row in tables.with_label(frames.crossing_of(cells)).to_dict("records"):
-        where = f"from layer {row['crossing']} of {deepest[row['model'], row['revision']]}"
-        if pd.isna(row["crossing"]):
-            where = "never" if row["last"] <= 0 and row["lowest_mean"] <= 0 else "not at the end"
-        said.append(f"{where} in {row['label']} on {row['benchmark']}")
-    return said
+    return [
+        {
+            "row": row,
+            "known": not pd.isna(row["crossing"]),
+            "never": row["last"] <= 0 and row["lowest_mean"] <= 0,
+            "of": deepest[row["model"], row["revision"]],
+        }
+        for row in frames.crossing_of(cells).to_dict("records")
+    ]
 
 
 def goes_with(material: Material) -> Found | None:
@@ -89,9 +91,7 @@ def goes_with(material: Material) -> Found | None:
         own = found[(found["outcome"] == outcome) & found["r"].notna()]
         if len(own):
             clear = int((own["p_holm"] < LEVEL).sum())
-            outcomes.append(
-                f"{shown} r = {prose.span(own['r'])} ({clear} of {len(own)} with p < .05)"
-            )
+            outcomes.append({"name": shown, "r": own["r"], "clear": clear, "of": len(own)})
     return {"outcomes": outcomes, "note": found["note"].iloc[0]}
 
 
@@ -104,11 +104,11 @@ def steered(material: Material) -> Found | None:
     controls = steering_means.against_controls(effects)
     controls = controls[controls["outcome"] == "accuracy"]
     changes, above, judged, better = [], 0, 0, 0
-    for _, group in means.groupby(list(steering.SERIES), dropna=False, sort=True):
+    for _, group in means.groupby(SERIES, dropna=False, sort=True):
         best = group.iloc[int(group["development_change"].to_numpy(float).argmax())]
         changes.append(best["held_change"])
         above += bool(best["low"] > 0)
-        same = [*steering.SERIES, "layer"]
+        same = [*SERIES, "layer"]
         beside = controls[(controls[same] == best[same]).all(axis="columns")]
         judged += len(beside) > 0
         better += len(beside) > 0 and bool((beside["real"] > beside["control"]).all())
@@ -154,6 +154,12 @@ def uneven(material: Material) -> Found | None:
     differ = ends[ends["min"] < ends["max"]].reset_index()
     where = [f"{prose.on(row)} {row['min']} to {row['max']}" for row in differ.to_dict("records")]
     return {"wrong": bool(where), "where": where}
+
+
+def refused(material: Material) -> Found:
+    """Pairs of languages that were not compared."""
+    found = transfer.refusals(material.pairs)
+    return {"wrong": bool(found), "refused": found}
 
 
 def ties(material: Material) -> Found | None:

@@ -1,17 +1,17 @@
 """The tables of the latent-process study, one frame each (arXiv 2505.13141)."""
 
-from collections.abc import Hashable, Mapping, Sequence
 from math import isnan, nan
-from typing import Any
 
 import pandas as pd
 
 from analysis import published_latent
 from analysis.layout import compared, tables
-from analysis.layout.material import Material
+from analysis.layout.material import Material, derived
+from analysis.layout.prose import short
 from analysis.read import label
 from analysis.results import log_ratio, steering, steering_means
-from analysis.results.latent import LATENT, SERIES, SERIES_OF_MEASURE, SHUFFLED
+from analysis.results.answers import SERIES
+from analysis.results.latent import LATENT, SERIES_OF_MEASURE, SHUFFLED
 from analysis.results.log_ratio import FERTILITY, USUAL
 from analysis.results.steering import STEER
 from analysis.statistics.correlate import p_in_words
@@ -121,8 +121,7 @@ def correlations(material: Material) -> pd.DataFrame:
 
 def correlation_places(found: pd.DataFrame) -> list[str]:
     """What sets a row of Table 2 apart, conditions where they vary."""
-    conditions = ("prompt", "output_prompt", "pivot", "switches")
-    varying = [name for name in conditions if found[name].nunique() > 1]
+    varying = tables.several(found, ("prompt", "output_prompt", "pivot", "switches"))
     if found.groupby("benchmark")[["prompt", "output_prompt"]].nunique().max().max() < 2:
         varying = [name for name in varying if name not in ("prompt", "output_prompt")]
     return ["label", "benchmark", *varying, "layers"]
@@ -141,32 +140,7 @@ def correlations_beside(found: pd.DataFrame) -> pd.DataFrame:
     return joined.rename(columns={"outcome": "column"})[[*places, "column", "published", "stars"]]
 
 
-def correlation_cells(found: pd.DataFrame) -> pd.DataFrame:
-    """Table 2 with the printed values: one row per place and outcome."""
-    return found.rename(columns={"outcome": "column"}).merge(
-        correlations_beside(found), how="left", on=[*correlation_places(found), "column"]
-    )
-
-
-def wide(
-    cells: pd.DataFrame, *, places: Sequence[str], columns: Mapping[str, str]
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Coefficients by place and outcome, and the lines under each; `columns` names outcomes."""
-    by_place = {
-        (tuple(record[place] for place in places), record["column"]): record
-        for record in cells.to_dict("records")
-    }
-    rows = [tuple(row) for row in cells[list(places)].drop_duplicates().itertuples(index=False)]
-    frame = pd.DataFrame(rows, columns=list(places))
-    below = pd.DataFrame(index=frame.index)
-    for outcome, head in columns.items():
-        own = [by_place[row, outcome] for row in rows]
-        frame[head] = [float(record["r"]) for record in own]
-        below[head] = [under(record) for record in own]
-    return frame, below
-
-
-def under(record: Mapping[Hashable, Any]) -> str:
+def under(record: compared.Record) -> str:
     """The lines under a coefficient, or why there is none."""
     lines = []
     if isnan(record["r"]):
@@ -175,8 +149,7 @@ def under(record: Mapping[Hashable, Any]) -> str:
         p = p_in_words(record["p"]).replace("0.", ".")
         lines.append(f"{log_ratio.stars(record['p'])} {p}, n = {record['n']}".strip())
         if not isnan(record["low"]):
-            low, high = (f"{record[end]:.2f}".replace("0.", ".", 1) for end in ("low", "high"))
-            lines.append(f"[{low}, {high}]")
+            lines.append(f"[{short(record['low'])}, {short(record['high'])}]")
     printed = record.get("published", nan)
     if printed == printed:
         lines.append(f"paper {printed:.1f}{'*' * int(record['stars'])}".replace("0.", "."))
@@ -287,21 +260,6 @@ def steered(material: Material) -> pd.DataFrame:
     return material.effects[material.effects["intervention"] == STEER]
 
 
-def doses(material: Material) -> pd.DataFrame:
-    """Means over languages of every dose and outcome."""
-    return steering_means.over_languages(material.effects)
-
-
-def trends(material: Material) -> pd.DataFrame:
-    """How the change of accuracy goes with plain accuracy."""
-    return steering_means.trends(material.get(steered))
-
-
-def against_controls(material: Material) -> pd.DataFrame:
-    """The real vector less every control."""
-    return steering_means.against_controls(material.effects)
-
-
 def choices(material: Material) -> pd.DataFrame:
     """Coefficients chosen on one half of the items, and their effect on the other."""
     found = steering_means.choices(material.get(steered))
@@ -325,7 +283,7 @@ def option_prior(material: Material) -> pd.DataFrame:
     found = material.get(steered)
     if found.empty:
         return found
-    places = [*steering.SERIES, "layer", "coefficient"]
+    places = [*SERIES, "layer", "coefficient"]
     shift = (
         found.groupby(places)["prior_shift"]
         .agg(shift="mean", most="max", languages="size")
@@ -341,18 +299,8 @@ def option_prior(material: Material) -> pd.DataFrame:
     return shift.merge(by_option, on=places).rename(columns={"languages": "language x draw"})
 
 
-def against_plain(material: Material) -> pd.DataFrame:
-    """Whether coefficient 0 answers as the plain run did."""
-    return steering.against_plain(material.answers)
-
-
-def vectors(material: Material) -> pd.DataFrame:
-    """Means of what qualifies the vectors, one row per model, benchmark, prompt and layer."""
-    return vectors_by_layer(material.rows.vectors)
-
-
 def vectors_by_layer(rows: pd.DataFrame) -> pd.DataFrame:
-    """The same of some rows.
+    """Means of what qualifies the vectors, one row per model, benchmark, prompt and layer.
 
     A vector is weighed against the states it is added to, and against the difference of two halves
     of the pivot's own questions, which is what a vector of no content would be.
@@ -379,3 +327,14 @@ def vectors_by_layer(rows: pd.DataFrame) -> pd.DataFrame:
     )
     halves = held[control].groupby(VECTORS)["norm"].mean().rename("halves").reset_index()
     return found.merge(halves, on=VECTORS, how="left")
+
+
+# Means over languages of every dose and outcome, of the real vector and of controls.
+doses = derived("effects", steering_means.over_languages)
+# How the change of accuracy goes with plain accuracy.
+trends = derived(steered, steering_means.trends)
+# The real vector less every control.
+against_controls = derived("effects", steering_means.against_controls)
+# Whether coefficient 0 answers as the plain run did.
+against_plain = derived("answers", steering.against_plain)
+vectors = derived("rows.vectors", vectors_by_layer)

@@ -4,43 +4,30 @@ The layer and the coefficient of a figure are all that were run, or the paper's;
 how well it does.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
 import pandas as pd
 from matplotlib.figure import Figure
 
+from analysis.latent import frames
+from analysis.latent import steered_figures as plots
+from analysis.latent.facts import text
 from analysis.layout import tables
-from analysis.layout.exhibit import Exhibit, Fill, Note, Plot, Table
-from analysis.layout.material import Material, split
+from analysis.layout.exhibit import Exhibit, Note, Plot, Series, Table, Template
+from analysis.layout.material import Fill, Material, named_by
 from analysis.results import steering, steering_means
-from analysis.results.steering import SERIES, STEER
-from analysis.shared import latent_tables as frames
-from analysis.shared import steering as plots
+from analysis.results.answers import SERIES
+from analysis.results.steering import STEER
 
 SHOWN = 2.0
 MOST_ROWS = 40
 NOT_STEERED = "Empty: no steered answers (--part steering)."
 NO_CONTROLS = "Empty: no controls were run (--part controls, --control random and so on)."
 CONDITIONS = ("prompt", "pivot", "switches")
-PAIRED = (
-    "Every language is compared with itself, plain and steered, on the same items: those that no "
-    "vector was made from. "
-)
-BARS = "Bars are 95 % intervals over items, blue where they lie above 0 and orange below"
-TREND = (
-    f"{BARS}; the line is least squares, its slope in points per point of plain accuracy. Chance "
-    "in the plain answers alone makes it fall, so steering_trends.csv also has the slope across "
-    "two halves of the items"
-)
-HEADS = {"label": "model", "of": "of (language x draw)", "norm": "length"}
-HEADS |= {"share": "share of the state's length"}
-
-
-def named(_: Material, frame: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
-    """The rows of each model, benchmark and condition."""
-    return split(frame, conditions=CONDITIONS)
+BY_MODEL = named_by("label", "benchmark", varying=CONDITIONS)
+HEADS = {"of": "of (language x draw)", "norm": "length", "share": "share of the state's length"}
 
 
 def _languages(rows: pd.DataFrame) -> Mapping[str, object]:
@@ -66,21 +53,16 @@ def _doses(material: Material) -> pd.DataFrame:
 def _both_ends(material: Material) -> pd.DataFrame:
     """The two coefficients nearest to 2 and -2."""
     kept = [material.get(_doses).iloc[:0]]
-    for _, group in material.get(_doses).groupby(list(SERIES), sort=True):
+    for _, group in material.get(_doses).groupby(SERIES, sort=True):
         ends = [plots.nearest(group["coefficient"], wanted=wanted) for wanted in (SHOWN, -SHOWN)]
         kept.append(group[group["coefficient"].isin([end for end in ends if end is not None])])
     return pd.concat(kept[1:] or kept)
 
 
-def _lacking_ends(material: Material) -> str:
-    """The direction or the layers that were not run."""
+def _ends(material: Material) -> Mapping[str, object]:
+    """Which directions and how many layers were run."""
     both = material.get(_both_ends)
-    missing = []
-    if len(set(both["coefficient"] > 0)) < 2:
-        missing.append("One direction alone was run (--coefficient=-2,2).")
-    if both["layer"].nunique() == 1:
-        missing.append("One layer alone was run (--layer).")
-    return " ".join(missing)
+    return {"ways": len(set(both["coefficient"] > 0)), "layers": both["layer"].nunique()}
 
 
 def _controls(material: Material) -> pd.DataFrame:
@@ -93,40 +75,36 @@ def _controls(material: Material) -> pd.DataFrame:
     real = means[means["intervention"] == STEER]
     beside = pd.concat([held, real.merge(held[places].drop_duplicates(), on=places)])
     kept = []
-    for _, group in beside.groupby(list(SERIES), sort=True):
+    for _, group in beside.groupby(SERIES, sort=True):
         wanted = plots.nearest(group["coefficient"], wanted=SHOWN)
         kept.append(group[group["coefficient"] == wanted])
     return pd.concat(kept)
 
 
 def _over_languages(
-    name: str, fill: Fill, draw: Callable[[Material, pd.DataFrame, str], Figure], *, caption: str,
+    name: str, fill: Fill, draw: Callable[[Material, pd.DataFrame, str], Figure], *, more: str,
     heading: str = "{{ said }}",
 ) -> Plot:  # fmt: skip
     """A figure of means over languages, one per model, benchmark and condition."""
     return Plot(
-        name=name,
-        fill=fill,
-        by=named,
-        draw=draw,
-        heading=heading,
-        caption=f"{{{{ said }}}}, {{{{ many }}}}. {PAIRED}{caption}",
-        facts=_languages,
-    )
+        name=name, fill=fill, by=BY_MODEL, draw=draw, heading=heading,
+        caption=text("steered_means"),
+        facts=lambda rows: {**_languages(rows), "more": more},
+    )  # fmt: skip
 
 
 def _at_shown(material: Material, *, outcome: str) -> pd.DataFrame:
     """The steered cells with a change of an outcome, at the coefficient nearest to 2."""
     found = material.get(frames.steered)
     kept = [found.iloc[:0].assign(said="")]
-    for said, group in named(material, found[found[f"{outcome}_change"].notna()]):
+    for said, group in BY_MODEL(material, found[found[f"{outcome}_change"].notna()]):
         coefficient = plots.nearest(group["coefficient"], wanted=SHOWN)
         if coefficient is not None:
             kept.append(group[group["coefficient"] == coefficient].assign(said=said))
     return pd.concat(kept[1:] or kept)
 
 
-def _by_said(_: Material, frame: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+def _by_said(_: Material, frame: pd.DataFrame) -> Series:
     """The rows of each series."""
     for said, group in frame.groupby("said", sort=True):
         yield str(said), group
@@ -142,9 +120,7 @@ def _other_coefficient(material: Material, *, fill: Fill) -> Mapping[str, object
     """The series in which 2 was not run."""
     found = material.get(fill)
     other = found[found["coefficient"] != SHOWN].drop_duplicates("said").sort_values("said")
-    lines = [f"{row['said']}: coefficient {row['coefficient']:+g}"
-             for row in other.to_dict("records")]  # fmt: skip
-    return {"lines": lines} if lines else None
+    return {"rows": other.to_dict("records")} if len(other) else None
 
 
 def _of_languages(name: str, outcome: str, *, title: str) -> Exhibit:
@@ -153,12 +129,8 @@ def _of_languages(name: str, outcome: str, *, title: str) -> Exhibit:
     return Exhibit(
         name=name,
         title=title,
-        empty=lambda material: (
-            NOT_STEERED
-            if material.get(frames.steered).empty
-            else "Empty: the pivot's own answers, or positive coefficients, are missing "
-            "(--language with the pivot among them, --coefficient 2)."
-        ),
+        empty=text("no_change_by_language"),
+        facts=lambda material: {"steered": len(material.get(frames.steered))},
         parts=(
             Plot(
                 name=f"{outcome}_by_language",
@@ -166,13 +138,14 @@ def _of_languages(name: str, outcome: str, *, title: str) -> Exhibit:
                 by=_by_said,
                 draw=partial(_draw_languages, outcome=outcome),
                 heading="{{ said }}, coefficient {{ coefficient }}",
-                caption="{{ said }}, coefficient {{ coefficient }}. "
-                f"{PAIRED}{TREND if outcome == 'accuracy' else BARS}.",
-                facts=lambda rows: {"coefficient": f"{rows['coefficient'].iloc[0]:+g}"},
+                caption=text("steered_languages"),
+                facts=lambda rows: {
+                    "coefficient": f"{rows['coefficient'].iloc[0]:+g}",
+                    "outcome": outcome,
+                },
             ),
             Note(
-                text="{% for line in lines %}{{ line }}, as 2 was not run (--coefficient).\n\n"
-                "{% endfor %}",
+                text=text("other_coefficient"),
                 facts=partial(_other_coefficient, fill=fill),
             ),
         ),
@@ -196,11 +169,10 @@ def _accuracy_controls(found: pd.DataFrame) -> pd.DataFrame:
     return _for_people(shown[[*columns, "difference", "low", "high", "p", "p_holm"]])
 
 
-def _lacking_controls(material: Material) -> str:
+def _not_run(material: Material) -> Mapping[str, object]:
     """The kinds of control that were not run."""
     ran = set(material.get(frames.against_controls)["intervention"])
-    lacking = [kind for kind in steering.CONTROLS if kind not in ran]
-    return f"Not run: {', '.join(lacking)} (--control)." if lacking else ""
+    return {"kinds": [kind for kind in steering.CONTROLS if kind not in ran]}
 
 
 def _chosen(found: pd.DataFrame) -> pd.DataFrame:
@@ -215,21 +187,14 @@ def _drawn(found: pd.DataFrame) -> pd.DataFrame:
     return _for_people(shown.drop(columns=["outcome", "intervention"]))
 
 
-def _agreement(material: Material) -> Mapping[str, object] | None:
-    """How many predictions of coefficient 0 are the plain run's."""
+def _agreement(material: Material, *, unlike: bool) -> Mapping[str, object] | None:
+    """How many predictions of coefficient 0 are the plain run's, where any is another or none."""
     found = material.get(frames.against_plain)
-    if found.empty:
+    if found.empty or unlike != bool((found["agree"] < found["n"]).any()):
         return None
     grouped = found.groupby(["model", "revision", "benchmark", "prompt"], sort=True)
     sums = grouped.agg(agree=("agree", "sum"), n=("n", "sum"), pairs=("n", "size")).reset_index()
     return {"lines": sums.to_dict("records")}
-
-
-def _unlike(material: Material, *, wanted: bool) -> Mapping[str, object] | None:
-    """The same, where any prediction is another, or where none is."""
-    found = material.get(frames.against_plain)
-    unlike = bool((found["agree"] < found["n"]).any()) if len(found) else False
-    return _agreement(material) if unlike == wanted else None
 
 
 def _vectors(found: pd.DataFrame) -> pd.DataFrame:
@@ -240,7 +205,7 @@ def _vectors(found: pd.DataFrame) -> pd.DataFrame:
 
 def _table(
     name: str, title: str, file: str, *, fill: Fill, shown: Callable[[pd.DataFrame], pd.DataFrame],
-    caption: str, empty: str, keep: str = "", **rest: Any,
+    caption: Template, empty: str, keep: str = "", **rest: Any,
 ) -> Exhibit:  # fmt: skip
     """A table of what qualifies steering: accuracy is shown, all outcomes are kept."""
     table = Table(
@@ -250,23 +215,16 @@ def _table(
     return Exhibit(name=name, title=title, empty=empty, parts=(table,), **rest)
 
 
-SWEEP_FLAGS = "--part steering --layer 6 --layer 10 --coefficient=-4,-3,-2,-1,-0.5,0.5,1,2,3,4"
-AGREEMENT = (
-    "{% for row in lines %}{{ row | on }}: {{ row.agree }} of {{ row.n }} predictions agree, over "
-    "{{ row.pairs }} pairs of language and draw.\n\n{% endfor %}"
-)
-EXHIBITS = (
+AGREEMENT = text("agreement")
+FIGURES = (
     Exhibit(
         name="Figures 4 and 7", title="accuracy, consistency and transfer by coefficient",
-        empty=lambda material: (
-            f"Empty: no layer was steered by more than two coefficients ({SWEEP_FLAGS})."
-            if len(material.get(_doses))
-            else NOT_STEERED
-        ),
+        empty=text("no_sweep"),
+        facts=lambda material: {"steered": len(material.get(_doses))},
         parts=(
             _over_languages(
                 "sweep", _swept, plots.draw_doses,
-                caption="Means over languages; coefficient 0 is the plain model.",
+                more="Means over languages; coefficient 0 is the plain model.",
             ),
         ),
         files={"steering_by_dose": _doses},
@@ -274,11 +232,12 @@ EXHIBITS = (
     _of_languages("Figures 5 and 9", "accuracy", title="change of accuracy by language"),
     Exhibit(
         name="Figure 8", title="change by layer, toward the pivot and away from it",
-        empty=NOT_STEERED, lacking=_lacking_ends,
+        empty=NOT_STEERED, facts=_ends,
+        lacking=text("figure_8_lacking"),
         parts=(
             _over_languages(
                 "layers", _both_ends, plots.draw_by_layer,
-                caption="Coefficients above 0 push toward the pivot.",
+                more="Coefficients above 0 push toward the pivot.",
             ),
         ),
     ),
@@ -288,13 +247,15 @@ EXHIBITS = (
     _of_languages(
         "Figure 11", "consistency", title="change of consistency with the pivot by language"
     ),
+)  # fmt: skip
+CONTROLS = (
     Exhibit(
         name="Controls by layer", title="the real vector beside random and wrong ones",
         empty=NO_CONTROLS,
         parts=(
             _over_languages(
                 "controls", _controls, plots.draw_controls,
-                caption="All at one coefficient; what each control is, the table below says.",
+                more="All at one coefficient. The table below says what each control is.",
                 heading="{{ said }}, coefficient {{ coefficient }}",
             ),
         ),
@@ -302,38 +263,26 @@ EXHIBITS = (
     _table(
         "Controls", "does the real vector do more than others?", "steering_controls",
         fill=frames.against_controls, shown=_accuracy_controls, keep="steering_controls_all",
-        caption="The same language, layer, coefficient and draw with the real vector and with a "
-        "control: a random direction of equal length; another language's vector; another "
-        "benchmark's; the vector without the directions that write the letters; the difference of "
-        "two halves of the pivot's own questions. Change of accuracy in points; difference: real "
-        "less control over languages, with its 95 % interval (Student's t) and p, and p by Holm's "
-        "method over the model's controls.",
-        empty=NO_CONTROLS, lacking=_lacking_controls,
+        caption=text("steering_controls"),
+        empty=NO_CONTROLS, facts=_not_run,
+        lacking="{% if kinds %}Not run: {{ kinds | join(', ') }} (--control).{% endif %}",
     ),
     _table(
         "Chosen coefficients", "chosen on one half of the items, tested on the other",
         "steering_choices", fill=frames.choices, shown=_chosen, keep="steering_choices_by_language",
-        caption="For every language and layer the coefficient with the best accuracy on one half "
-        "of the items (by a hash of their ids; 0 is allowed), and its change on the other half, in "
-        "points with a 95 % interval over languages. Chosen on itself: what the best coefficient "
-        "on all items would have claimed. Better, worse: p < .05 on the other half (McNemar, "
-        "uncorrected).",
+        caption=text("steering_choices"),
         empty="Empty: there was no choice, as no layer had two coefficients (--coefficient).",
     ),
     _table(
         "Draws of the questions", "does the draw that vectors are made from matter?",
         "steering_draws", fill=frames.draws, shown=_drawn, keep="steering_draws_all",
-        caption="How the mean change of accuracy over languages (points) varies with the draw of "
-        "the questions that vectors are made from; the items answered differ with it.",
+        caption=text("steering_draws"),
         empty="Empty: one draw alone was made (--seed 0,1,2 shows the spread).",
     ),
     _table(
         "Option prior", "does steering move all answers to one option?", "steering_option_prior",
         fill=frames.option_prior, shown=_for_people,
-        caption="Which option is taken: half the sum of absolute differences between the shares of "
-        "the options before and after (0: as before, 1: all moved), mean and maximum over "
-        "languages; below, the share of each option among all predictions, plain to steered, and "
-        "among the right answers.",
+        caption=text("steering_option_prior"),
         empty=NOT_STEERED, files={"steering_option_shares": frames.option_shares},
     ),
     Exhibit(
@@ -341,23 +290,18 @@ EXHIBITS = (
         empty="Empty: no plain answers to the same items (--part output,steering).",
         parts=(
             Note(
-                text="Coefficient 0 answers the items that steered answers are given to without a "
-                "vector; its predictions should all be those of the plain run."
+                text=text("coefficient_0_note")
             ),
-            Note(text=AGREEMENT, facts=partial(_unlike, wanted=False)),
-            Note(text=AGREEMENT, facts=partial(_unlike, wanted=True), warning=True),
+            Note(text=AGREEMENT, facts=partial(_agreement, unlike=False)),
+            Note(text=AGREEMENT, facts=partial(_agreement, unlike=True), warning=True),
         ),
         files={"coefficient_0": frames.against_plain},
     ),
     _table(
         "Vectors", "length and reliability of the steering vectors by layer", "steering_vectors",
         fill=frames.vectors, shown=_vectors,
-        caption="Means over languages and draws. Length in the model's own units; share: of the "
-        "mean length of the states it is added to, at the last prompt token; halves: the length of "
-        "the same for two halves of the pivot's own questions, which is sampling alone; "
-        "reliability: cosine of the vectors of two halves of the questions, with its range over "
-        "languages.",
+        caption=text("steering_vectors"),
         empty="Empty: no steering vectors were made (--part steering).",
-        files={"vectors": lambda material: material.rows.vectors},
+        files={"vectors": "rows.vectors"},
     ),
 )  # fmt: skip

@@ -1,0 +1,1 @@
+"""What fills and draws the exhibits of the latent-process study."""

@@ -1,0 +1,1 @@
+"""What fills the printed tables of the NeuronXA study."""
