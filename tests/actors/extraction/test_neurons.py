@@ -16,6 +16,7 @@ from studies.spec import Dtype
 from tests.makers import oracle, tiny
 from tests.makers.rounding import assert_near, of_model
 
+pytestmark = pytest.mark.numeric
 FAMILIES = ("llama", "qwen2", "gemma2", "olmo2", "phi3", "gpt2", "opt")
 PERCENTILES = (0, 5, 50, 90, 99.5, 100)
 WEIGHTS: tuple[Weight, ...] = ("sample", "token")
