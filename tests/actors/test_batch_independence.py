@@ -17,8 +17,7 @@ from transformers import GenerationConfig, PreTrainedModel
 from actors.extraction.capture import Reading, capture
 from actors.extraction.lens import lens
 from actors.extraction.neurons import statistics
-from actors.harness.pairs import Pair
-from actors.harness.read import read_pairs
+from actors.harness.pairs import Pair, read_pairs
 from actors.intervention.setting import Intervention
 from actors.model import LoadedModel, load
 from actors.passes.batching import TokenBudget

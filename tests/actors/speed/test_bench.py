@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from actors.families.site_map import site_map
-from actors.speed import bench, ceiling, shapes
-from actors.speed.ceiling import Ceiling, count_weights
+from actors.speed import bench, shapes
+from actors.speed.bench import Ceiling, count_weights
 from actors.speed.tasks import TASKS
 from tests.makers import tiny
 from tests.makers.world import run
@@ -19,9 +19,9 @@ from tests.makers.world import run
 def _small_ceilings() -> Iterator[None]:
     """No test asks how fast this machine is, so little is multiplied and copied to find out."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ceiling, "SECONDS", 0.02)
-        patch.setitem(ceiling.SIDE, "cpu", 128)
-        patch.setitem(ceiling.COPIED_BYTES, "cpu", 1 << 20)
+        patch.setattr(bench, "SECONDS", 0.02)
+        patch.setitem(bench.SIDE, "cpu", 128)
+        patch.setitem(bench.COPIED_BYTES, "cpu", 1 << 20)
         yield
 
 
