@@ -11,22 +11,38 @@ DEVELOPED := $(VENV)/.developed
 # The tests start a real vLLM where its CPU build will do; on a GPU machine `make vllm` asks for it.
 VLLM := $(VENV)/.vllm
 
-PARALLEL := --numprocesses auto --maxprocesses 8 --dist worksteal
+PYTEST := env OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+# A file stays in one process, so that what its tests share is made once.
+PARALLEL := --numprocesses auto --maxprocesses 8 --dist loadfile
+# The files with tests of these marks: a run for those alone need not read the others.
+marked = $$(grep --recursive --files-with-matches --include="test_*.py" --extended-regexp \
+	"mark\.($(1))\>" tests)
+# Tests start hundreds of processes, which need not compile the packages each anew.
+unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test quick check install vllm clean
+.PHONY: demo test test-computing test-waiting quick check install vllm clean
 
 demo: $(INSTALLED)
 	$(BIN)/babelscope demo
 
-# Tests that start Ray or vLLM fill a machine by themselves, so they come one after another. Then
-# some numeric ones again, as a processor without vector units of its own would compute them.
-test: $(DEVELOPED) $(if $(CONSTRAINTS),$(VLLM)) check
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(PARALLEL) -m "not ray and not vllm"
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "ray or vllm"
-	ATEN_CPU_CAPABILITY=default OMP_NUM_THREADS=2 $(BIN)/python -m pytest -m numeric
+# Tests that start Ray or vLLM wait more than they compute: one after another, they run beside all
+# others, which give way to them. Those that would take a busy machine for a broken one come last,
+# alone. What a group says comes at once when it ends.
+test: $(DEVELOPED) $(if $(CONSTRAINTS),$(VLLM))
+	$(MAKE) --no-print-directory --jobs 3 $(if $(filter output-sync,$(.FEATURES)),--output-sync) \
+		check test-waiting test-computing
+	$(PYTEST) -m quiet $(call marked,quiet)
+
+test-waiting:
+	RAY_worker_niceness=0 $(PYTEST) -m "(ray or vllm) and not quiet" $(call marked,ray|vllm)
+
+# Then some numeric ones again, as a processor without vector units of its own would compute them.
+test-computing:
+	nice -n 5 $(PYTEST) $(PARALLEL) -m "not ray and not vllm"
+	ATEN_CPU_CAPABILITY=default nice -n 5 $(PYTEST) $(PARALLEL) -m numeric $(call marked,numeric)
 
 quick: $(DEVELOPED) check
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(PARALLEL) -m "not ray and not vllm and not long"
+	$(PYTEST) $(PARALLEL) -m "not ray and not vllm and not long"
 
 check: $(DEVELOPED)
 	$(BIN)/ruff check .

@@ -9,18 +9,15 @@ import gc
 import logging
 import math
 import os
-import platform
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-import transformers
 
 from actors.answer import Answer, EngineDiedError, answer_of
-from actors.description import Description, processor
-from actors.kinds.generation import EncodedPrompts, Text, written
+from actors.kinds.generation import EncodedPrompts, written
 from actors.loading.device import first_device
 from actors.loading.engine import (
     HOW_TO_INSTALL,
@@ -34,7 +31,8 @@ from actors.loading.engine import (
     tokenised,
 )
 from actors.loading.weights import refuse_odd
-from actors.prediction.decode import Ends, draw
+from actors.model import Description, processor
+from actors.prediction.decode import Ending, Ends, draw
 from actors.prediction.generate import Prompt
 from studies.models.config import head_width, read_config
 from studies.models.folder import opened
@@ -131,9 +129,6 @@ class Engine:
             batch_tokens=config.scheduler_config.max_num_batched_tokens,
             weight_bytes=self._model.facts.bytes,
             peak_bytes=0,
-            python=platform.python_version(),
-            torch=str(torch.__version__),
-            transformers=transformers.__version__,
             notes=self._model.notes,
         )
 
@@ -148,7 +143,7 @@ class Engine:
             self._vllm.distributed.cleanup_dist_env_and_memory()
         torch.set_num_threads = self._set_num_threads
 
-    def _write(self, asked: Sequence[EncodedPrompts]) -> list[list[list[Text]]]:
+    def _write(self, asked: Sequence[EncodedPrompts]) -> list[list[list[Ending]]]:
         """The texts of all sets, written at once."""
         if self._dead or self._engine is None:
             raise EngineDiedError("this engine has failed before or was closed: open another")
@@ -220,14 +215,15 @@ class Engine:
                 self._engine.abort_request(stopped)
         return found
 
-    def _texts(self, requests: Sequence[_Request], found: Sequence[list[int]]) -> Iterator[Text]:
+    def _texts(self, requests: Sequence[_Request], found: Sequence[list[int]]) -> Iterator[Ending]:
         """What the tokens say, each text up to where it ends."""
         for one, new in zip(requests, found, strict=True):
             before = one.prompt[-1]
             length = one.ends.length(before, new)
-            text, tokens, stopped = one.ends.finish(before=before, new=new, length=length)
-            assert stopped != "length" or len(new) == one.most, f"a text ended at token {new[-1]}"
-            yield Text(text, len(tokens), stopped != "length")
+            ending = one.ends.finish(before=before, new=new, length=length)
+            by_itself = ending.stopped != "length"
+            assert by_itself or len(new) == one.most, f"a text ended at token {new[-1]}"
+            yield ending
 
     def _tokens_with(self, stop: str) -> frozenset[int]:
         """The tokens whose text holds a stop string: each of them ends a text."""

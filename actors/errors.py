@@ -23,6 +23,11 @@ def out_of_memory(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and any(phrase in said for phrase in NO_MEMORY)
 
 
+def first_line(error: Exception) -> str:
+    """What an error says first; its kind, where it says nothing."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
 def finite(value: Tensor) -> Tensor:
     """The value, if nothing in it has overflowed.
 
@@ -50,10 +55,10 @@ def opening(facts: ModelFacts, *, folder: str) -> Iterator[None]:
     except Exception as error:  # a folder can be wrong in any way
         if out_of_memory(error):
             raise
-        said = str(error).strip().splitlines() or [type(error).__name__]
-        if said[0].startswith(f"model {facts.label!r}"):
+        said = first_line(error)
+        if said.startswith(f"model {facts.label!r}"):
             raise
         raise ValueError(
             f"model {facts.label!r} cannot be loaded from folder {facts.folder!r}: "
-            f"{said[0].replace(folder, facts.folder)}"
+            f"{said.replace(folder, facts.folder)}"
         ) from error

@@ -7,15 +7,13 @@ texts. It is an ordinary class, which a cluster makes remote.
 from collections.abc import Mapping, Sequence
 
 from actors.answer import Answer
-from actors.description import Description, describe
 from actors.extraction.capture import Reading, Vectors, capture
 from actors.extraction.lens import Latent, LensHead, LensNorm, lens
-from actors.extraction.neurons import NeuronStatistics, Weight, statistics
-from actors.extraction.tally import NeuronSite
+from actors.extraction.neurons import NeuronSite, NeuronStatistics, Weight, statistics
 from actors.extraction.vectors import SteeringVectors, mean_difference
 from actors.intervention.setting import Intervention, Setting
 from actors.kinds.resources import PivotCache
-from actors.model import load
+from actors.model import Description, describe, load
 from actors.prediction.decode import Sampling
 from actors.prediction.generate import Generated, generate_tokens
 from actors.prediction.score import Choice, ask, score

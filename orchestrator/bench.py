@@ -131,7 +131,7 @@ def _cells(row: "Measurement") -> tuple[str, ...]:
 
 def _about(loaded: "LoadedModel") -> dict[str, object]:
     """What was measured, where."""
-    from actors.description import describe
+    from actors.model import describe
 
     about = describe(loaded)
     names = ("dtype", "attention", "threads", "torch", "transformers")

@@ -67,6 +67,13 @@ def undisturbed(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
+@pytest.fixture(scope="module")
+def one_ray() -> Iterator[None]:
+    """One Ray on this machine for all that a file runs on `local` in this process."""
+    with world.one_local_ray():
+        yield
+
+
 # Whole studies, real Ray, other libraries and large loops: not for every save (`make quick`).
 LONG = (
     *("alignment_rows", "artifacts", "bad_models", "batch_independence", "bench", "capture"),
@@ -87,18 +94,17 @@ LONG = (
 )
 
 
-# Arithmetic on models that another instruction set rounds elsewhere: quick files of it.
-NUMERIC = (
-    *("alignment", "alignment_rows", "bmlama", "lens", "neurons", "points", "score"),
-    *("similarity", "sites", "vectors"),
-)
+# Marks whose tests the Makefile finds by the files that name them.
+FOUND_BY_NAME = ("ray", "vllm", "quiet", "numeric")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests of long files and numeric ones."""
+    """Mark the tests of long files, and see that no mark is out of the Makefile's sight."""
+    sources: dict[Path, str] = {}
     for item in items:
-        name = item.path.stem.removeprefix("test_")
-        if name in LONG:
+        if item.path.stem.removeprefix("test_") in LONG:
             item.add_marker(pytest.mark.long)
-        if name in NUMERIC:
-            item.add_marker(pytest.mark.numeric)
+        for mark in FOUND_BY_NAME:
+            if item.get_closest_marker(mark):
+                source = sources.setdefault(item.path, item.path.read_text(encoding="utf-8"))
+                assert f"mark.{mark}" in source, f"{item.path} does not name pytest.mark.{mark}"

@@ -11,8 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 import jinja2
 
-from actors.harness.pairs import Pair, encode, encode_pairs, prefix_token, window
-from actors.harness.read import Likelihood, read_pairs
+from actors.harness.pairs import (
+    Likelihood,
+    Pair,
+    encode,
+    encode_pairs,
+    prefix_token,
+    read_pairs,
+    window,
+)
 from actors.intervention.setting import Intervention, Setting
 from actors.model import LoadedModel, too_long
 from actors.prediction.decode import Sampling

@@ -163,8 +163,7 @@ def armed(
 
     with ExitStack() as stack:
         # The embedding: a whole model may pass its base by (OPT goes straight to its decoder).
-        handle = sites.embedding.register_forward_pre_hook(count)
-        stack.callback(handle.remove)
+        stack.enter_context(sites.embedding.register_forward_pre_hook(count))
         for port in named:
             stack.enter_context(edit(port, editor(port), rows=rows))
         yield

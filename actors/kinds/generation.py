@@ -16,10 +16,10 @@ import transformers
 from actors.answer import Found
 from actors.kinds.resources import Resources
 from actors.model import LoadedModel
-from actors.prediction.decode import draw
+from actors.prediction.decode import Ending, draw
 from actors.prediction.generate import Prompt, check_request, fit, generate_tokens
 from actors.scoring.score import scored
-from actors.scoring.thoughts import Parts, parts
+from actors.scoring.thoughts import Split, split_thought
 from actors.tokens.tokenised import TokenisedModel
 from studies.prompt_options import Chat
 from studies.spec import Row
@@ -35,19 +35,11 @@ class EncodedPrompts(NamedTuple):
     cut: list[bool]
 
 
-class Text(NamedTuple):
-    """What was written after one prompt, its tokens, and whether it ended by itself."""
-
-    text: str
-    tokens: int
-    stopped: bool
-
-
 # As many tokens as the mark of a thought may have at a prompt's end.
 END_TOKENS = 24
 
 # The texts of every set: of each prompt, all samples.
-Write = Callable[[Sequence[EncodedPrompts]], list[list[list[Text]]]]
+Write = Callable[[Sequence[EncodedPrompts]], list[list[list[Ending]]]]
 
 
 def answer(loaded: LoadedModel, unit: Unit, resources: Resources) -> Found:  # noqa: ARG001
@@ -133,7 +125,7 @@ def _without_end(
     return ids
 
 
-def _generate(loaded: LoadedModel, asked: Sequence[EncodedPrompts]) -> list[list[list[Text]]]:
+def _generate(loaded: LoadedModel, asked: Sequence[EncodedPrompts]) -> list[list[list[Ending]]]:
     """The texts that transformers writes, sample by sample."""
     found = []
     for contents, prompts, _ in asked:
@@ -149,7 +141,7 @@ def _generate(loaded: LoadedModel, asked: Sequence[EncodedPrompts]) -> list[list
         ]
         found.append(
             [
-                [Text(one.text, len(one.tokens), one.stopped != "length") for one in own]
+                [Ending(one.text, one.tokens, one.stopped) for one in own]
                 for own in zip(*samples, strict=True)
             ]
         )
@@ -160,16 +152,16 @@ def _row(
     asked: GenerationSet,
     item: GenerationItem,
     sample: int,
-    text: Text,
+    written: Ending,
     *,
     end: str | None,
     cut: bool,
     engine: str,
 ) -> Row:
     """One text with its scores, which are those of the answer behind a thought."""
-    thought, output, unfinished = Parts(None, text.text.strip(), unfinished=False)
+    thought, output, unfinished = Split(None, written.text.strip(), unfinished=False)
     if end is not None:
-        thought, output, unfinished = parts(text.text, prompt=end)
+        thought, output, unfinished = split_thought(written.text, prompt=end)
     return {
         "item": item.id,
         "prompt": asked.prompt,
@@ -179,8 +171,8 @@ def _row(
         "in_thought": None if end is None else unfinished,
         "references": list(item.references),
         "source": item.source or None,
-        "tokens": text.tokens,
-        "stopped": text.stopped,
+        "tokens": len(written.tokens),
+        "stopped": written.stopped != "length",
         "truncated": cut,
         "sample": sample,
         "task": asked.task,

@@ -1,6 +1,5 @@
 """What a unit finds beside its model: artifacts of other cells, and the pivots' vectors."""
 
-from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
@@ -16,26 +15,25 @@ class LanguageVectors(NamedTuple):
 
 
 class PivotCache:
-    """The pivot's vectors, kept from one unit to the next; the least recently used goes first.
+    """One pivot's vectors, kept from one unit to the next.
 
     They are what every language is compared with, and the largest thing an actor holds.
     """
 
-    def __init__(self, *, size: int = 1) -> None:
-        """Keep the vectors of `size` pivot texts."""
-        self._size = size
-        self._held: OrderedDict[str, LanguageVectors] = OrderedDict()
+    def __init__(self) -> None:
+        """Hold nothing yet."""
+        self._key = ""
+        self._held: LanguageVectors | None = None
 
     def get(
         self, key: str, readings: set[Reading], compute: Callable[[], LanguageVectors]
     ) -> LanguageVectors:
         """The vectors held under `key` if they have all `readings`, else those of `compute`."""
-        held = self._held.pop(key, None)
+        held = self._held if key == self._key else None
         if held is None or not readings <= held.vectors.readings.keys():
-            while len(self._held) >= self._size:
-                self._held.popitem(last=False)
+            self._held = None  # there is no room for two
             held = compute()
-        self._held[key] = held
+        self._key, self._held = key, held
         return held
 
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from actors.errors import out_of_memory
+from actors.errors import first_line, out_of_memory
 from actors.loading.values import refuse_values
 from actors.structure.probe import probe_ids
 from studies.models.adapter import WEIGHTS, opened
@@ -55,7 +55,7 @@ def merge(model: PreTrainedModel, facts: ModelFacts) -> PreTrainedModel:
             warnings.simplefilter("ignore")  # what they warn of is proven below
             merged: PreTrainedModel = adapted.merge_and_unload()
     except (NotImplementedError, ValueError, AttributeError) as error:
-        raise ValueError(_unmergeable(facts, _first_line(error))) from error
+        raise ValueError(_unmergeable(facts, first_line(error).rstrip("."))) from error
     difference = float((_logits(merged, ids_BT) - beside_BTV).abs().max() / beside_BTV.abs().max())
     allowed = TOLERANCE[model.dtype]
     if not difference <= allowed:
@@ -78,7 +78,7 @@ def _misfits(facts: ModelFacts, *, made_for: str) -> Iterator[None]:
         if out_of_memory(error):
             raise
         misfit = "size mismatch" in str(error)
-        reason = "its weights have other shapes" if misfit else _first_line(error)
+        reason = "its weights have other shapes" if misfit else first_line(error).rstrip(".")
         raise ValueError(
             f"adapter {facts.adapter!r} does not fit model {facts.label!r}: {reason}; expected the "
             f"model it was made for, {made_for!r}"
@@ -86,7 +86,7 @@ def _misfits(facts: ModelFacts, *, made_for: str) -> Iterator[None]:
     except (TypeError, AttributeError) as error:
         raise ValueError(
             f"adapter {facts.adapter!r}: peft cannot use its {ADAPTER_CONFIG} "
-            f"({type(error).__name__}: {_first_line(error)}): copy the adapter again"
+            f"({type(error).__name__}: {first_line(error).rstrip('.')}): copy the adapter again"
         ) from error
 
 
@@ -95,10 +95,6 @@ def _unmergeable(facts: ModelFacts, reason: str) -> str:
         f"adapter {facts.adapter!r} cannot be merged into the weights of model {facts.label!r}: "
         f"{reason}; choose another adapter"
     )
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
 
 
 @torch.inference_mode()

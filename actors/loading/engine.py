@@ -16,7 +16,7 @@ from pathlib import Path
 from transformers import AutoConfig
 
 from actors.errors import opening
-from actors.loading.memory import available_memory
+from actors.loading.device import available_memory
 from actors.tokens.tokenised import TokenisedModel, ends_of, prefix_of
 from actors.tokens.tokenizer import load_tokenizer
 from studies.spec import ModelFacts

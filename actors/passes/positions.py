@@ -8,6 +8,7 @@ Such models are found by asking their modules, not by name.
 """
 
 from collections.abc import Hashable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from inspect import BoundArguments, signature
 from typing import NamedTuple
@@ -139,13 +140,11 @@ def find_positions(model: PreTrainedModel, *, context: int) -> Positions:
             calls.append((module, bound))
 
     ids_BT = probe_ids(model.get_input_embeddings().weight, tokens=PROBE_TOKENS)
-    hooks = [module.register_forward_pre_hook(note, with_kwargs=True) for module in candidates]
-    try:
-        with refusing(model):
-            model(input_ids=ids_BT, use_cache=False)
-    finally:
-        for hook in hooks:
-            hook.remove()
+    with ExitStack() as stack:
+        for module in candidates:
+            stack.enter_context(module.register_forward_pre_hook(note, with_kwargs=True))
+        stack.enter_context(refusing(model))
+        model(input_ids=ids_BT, use_cache=False)
     tables = [
         _Table(module=module, call=bound, state=candidates[module]) for module, bound in calls
     ]

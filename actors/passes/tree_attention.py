@@ -9,7 +9,7 @@ it, to be changed and to see each other from there on. (Tree attention, as in sp
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -145,15 +145,11 @@ def attention(sites: Sites, packed: Packed, growth: Growth | None = None) -> Ite
         return
     masks = _Masks(packed, growth)
     joins = growth.joins if growth else {}
-    handles = [
-        block.register_forward_pre_hook(_enter(block, masks, joins.get(layer)), with_kwargs=True)
-        for layer, block in enumerate(sites.blocks)
-    ]
-    try:
+    with ExitStack() as stack:
+        for layer, block in enumerate(sites.blocks):
+            hook = _enter(block, masks, joins.get(layer))
+            stack.enter_context(block.register_forward_pre_hook(hook, with_kwargs=True))
         yield
-    finally:
-        for handle in handles:
-            handle.remove()
 
 
 class _Masks:

@@ -85,6 +85,12 @@ class Apart(NamedTuple):
     owners: list[int]
     places: list[list[int]]
 
+    def add(self, question: Question, *, owner: int, places: list[int]) -> None:
+        """One more question, with the options that its owner has at these places."""
+        self.questions.append(question)
+        self.owners.append(owner)
+        self.places.append(places)
+
     def join(
         self, answers: Sequence[list[list[float]]], *, questions: int
     ) -> list[list[list[float]]]:
@@ -111,9 +117,7 @@ def take_apart(loaded: LoadedModel, questions: Sequence[Question]) -> Apart | No
             groups.setdefault(side(run) if side else place, []).append(place)
         for places in groups.values():
             options = tuple(question.options[place] for place in places)
-            apart.questions.append(Question(question.prompt, options))
-            apart.owners.append(owner)
-            apart.places.append(places)
+            apart.add(Question(question.prompt, options), owner=owner, places=places)
     return None if apart.questions == list(questions) else apart
 
 

@@ -18,7 +18,7 @@ import unicodedata
 from fractions import Fraction
 from functools import cache
 
-from actors.scoring.thoughts import parts
+from actors.scoring.thoughts import split_thought
 from studies.open_prompts import answer_words
 
 # What announces an answer where the prompts say it in English, or in another word.
@@ -111,7 +111,7 @@ def same_number(text: str, reference: str, *, language: str) -> bool:
 
 def _plain(text: str) -> str:
     """The text in one notation: composed, one currency sign, LaTeX as plain characters."""
-    text = unicodedata.normalize("NFC", parts(text, prompt="").answer.casefold())
+    text = unicodedata.normalize("NFC", split_thought(text, prompt="").answer.casefold())
     text = re.sub(r"\\[dt]?frac\s*\{([^{}]*)\}\s*\{([^{}]*)\}", r" \1/\2 ", text)
     text = re.sub(r"\{,\}\s*(?:\\!)?", ",", text).replace("\\!", "")
     text = re.sub(r"\\(?:times|cdot)", "×", re.sub(r"\\[,;: ]", "\u202f", text))

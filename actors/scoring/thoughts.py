@@ -17,7 +17,7 @@ MARKS = (
 )
 
 
-class Parts(NamedTuple):
+class Split(NamedTuple):
     """A text's thought, None for none; its answer; and whether it ends inside the thought."""
 
     thought: str | None
@@ -25,7 +25,7 @@ class Parts(NamedTuple):
     unfinished: bool
 
 
-def parts(text: str, *, prompt: str) -> Parts:
+def split_thought(text: str, *, prompt: str) -> Split:
     """A text apart, behind the end of the prompt that it follows."""
     for begins, ends in MARKS:
         # A mark later on is part of an answer; where one ends nothing, the template began it.
@@ -33,7 +33,7 @@ def parts(text: str, *, prompt: str) -> Parts:
         # The answer is behind the last thought: some models think again.
         behind = text.rpartition(ends)[2]
         if opened and (begins in behind or ends not in text):
-            return Parts(text.strip(), "", True)
+            return Split(text.strip(), "", True)
         if ends in text and (opened or behind.strip()):
-            return Parts(text[: len(text) - len(behind)].strip(), behind.strip(), False)
-    return Parts(None, text.strip(), False)
+            return Split(text[: len(text) - len(behind)].strip(), behind.strip(), False)
+    return Split(None, text.strip(), False)

@@ -171,9 +171,8 @@ def _find_norm(
     with ExitStack() as stack:
         for module in model.modules():
             if module not in inside:
-                handle = module.register_forward_pre_hook(take, with_kwargs=True)
-                stack.callback(handle.remove)
-        stack.callback(blocks[-1].register_forward_hook(leave).remove)
+                stack.enter_context(module.register_forward_pre_hook(take, with_kwargs=True))
+        stack.enter_context(blocks[-1].register_forward_hook(leave))
         model(input_ids=ids_BT, use_cache=False)
     if leaving and not leaving[-1].isfinite().all():
         raise ValueError(
@@ -310,17 +309,12 @@ class _Block:
     @contextmanager
     def watching(self) -> Iterator[None]:
         """Note what passes while the context is open."""
-        handles = [
-            part.register_forward_hook(self._note(path))
-            for path, part in self.module.named_modules()
-            if not isinstance(part, nn.Dropout | nn.Identity)
-        ]
-        try:
-            with watch_input(self.module, self._enter):
-                yield
-        finally:
-            for handle in handles:
-                handle.remove()
+        with ExitStack() as stack:
+            for path, part in self.module.named_modules():
+                if not isinstance(part, nn.Dropout | nn.Identity):
+                    stack.enter_context(part.register_forward_hook(self._note(path)))
+            stack.enter_context(watch_input(self.module, self._enter))
+            yield
 
     def _enter(self, value: Tensor) -> None:
         self._entering = value.clone()

@@ -56,12 +56,11 @@ def ask(model: PreTrainedModel, sites: Sites, ids_BT: Tensor) -> Told:
         return (args[0].to(sites.embedding_weight.dtype), *args[1:])
 
     try:
-        with _returning(sites.final_norm, states_N):
-            handle = sites.head.register_forward_pre_hook(before)
-            try:
-                model(input_ids=ids_BT, use_cache=False)
-            finally:
-                handle.remove()
+        with (
+            _returning(sites.final_norm, states_N),
+            sites.head.register_forward_pre_hook(before),
+        ):
+            model(input_ids=ids_BT, use_cache=False)
     except (RuntimeError, TypeError) as error:  # something between them takes no fp32
         if out_of_memory(error):
             raise
@@ -128,8 +127,5 @@ def _returning(module: torch.nn.Module, numbers_N: Tensor) -> Iterator[list[bool
         times = -(-like.numel() // len(numbers_N))
         return numbers_N.repeat(times)[: like.numel()].view(like.shape).to(like.device)
 
-    handle = module.register_forward_hook(hook)
-    try:
+    with module.register_forward_hook(hook):
         yield passed
-    finally:
-        handle.remove()

@@ -210,11 +210,8 @@ def watch_output(module: nn.Module, watcher: Callable[[Tensor], None]) -> Iterat
     def hook(_module: nn.Module, _args: object, output: object) -> None:
         watcher(first_tensor(output))
 
-    handle = module.register_forward_hook(hook)
-    try:
+    with module.register_forward_hook(hook):
         yield
-    finally:
-        handle.remove()
 
 
 @contextmanager
@@ -224,11 +221,8 @@ def watch_input(module: nn.Module, watcher: Callable[[Tensor], None]) -> Iterato
     def hook(_module: nn.Module, args: tuple[object, ...], kwargs: dict[str, object]) -> None:
         watcher(first_tensor(args or kwargs["hidden_states"]))
 
-    handle = module.register_forward_pre_hook(hook, with_kwargs=True)
-    try:
+    with module.register_forward_pre_hook(hook, with_kwargs=True):
         yield
-    finally:
-        handle.remove()
 
 
 @contextmanager
@@ -258,15 +252,12 @@ def edit(port: Port, editor: Callable[[Tensor], Tensor], *, rows: int) -> Iterat
             return (change(first_tensor(args)), *args[1:]), kwargs
         return args, {**kwargs, "hidden_states": change(first_tensor(kwargs["hidden_states"]))}
 
-    module = port.module
-    if port.side == "input":
-        handle = module.register_forward_pre_hook(input_hook, with_kwargs=True)
-    else:
-        handle = module.register_forward_hook(output_hook)
-    try:
+    with (
+        port.module.register_forward_pre_hook(input_hook, with_kwargs=True)
+        if port.side == "input"
+        else port.module.register_forward_hook(output_hook)
+    ):
         yield
-    finally:
-        handle.remove()
 
 
 @contextmanager

@@ -20,7 +20,7 @@ from actors.passes.batching import Batch
 from actors.passes.observe import Watcher, observe
 from actors.passes.tree_attention import Growth, Join, Packed, attention, pack, size
 from actors.prediction.predict import Head, Layout, lay_out, log_probabilities, log_softmax_at
-from actors.sweeping.grid import Grid
+from actors.sweeping.resume import Grid
 
 # Shapes: B rows, T packed nodes, S all nodes in the end, W nodes of a branch, N nodes of several, D
 # width, P settings, R reads, M nodes that are read, K reads of all settings

@@ -14,19 +14,42 @@ import torch
 from torch import Tensor
 
 from actors.intervention.intervene import Edit, apply_, armed, gather, places_of, port_of
-from actors.intervention.setting import start_of
+from actors.intervention.setting import Setting, start_of
 from actors.model import LoadedModel
 from actors.passes.batching import Batch
 from actors.passes.observe import Watcher, observe
 from actors.passes.tree_attention import Packed, attention, pack, size
-from actors.prediction.predict import Head, Layout, lay_out, log_probabilities
+from actors.prediction.predict import Head, Layout, Question, lay_out, log_probabilities
 from actors.structure.sites import Sites, edit, skip
-from actors.sweeping.grid import Grid
 
 # Shapes: B rows, T nodes, D width
 
 # Share of a GPU's free memory, and bytes on a CPU, that kept residual streams may take.
 KEPT_SHARE, KEPT_BYTES = 0.25, 1 << 30
+
+# Log-probabilities [setting][question][option][token].
+Swept = list[list[list[list[float]]]]
+
+
+class Grid(NamedTuple):
+    """Questions to answer under settings, each of which is known by its place in `found`.
+
+    `plain` are the places that the plain model's answers are for.
+    """
+
+    loaded: LoadedModel
+    questions: Sequence[Question]
+    settings: Mapping[int, Setting]
+    plain: Sequence[int]
+    found: Swept
+
+    def keep(
+        self, places: Sequence[int], question: int, layout: Layout, values: Sequence[float]
+    ) -> None:
+        """Note what was read of one question's `layout` under the settings at these places."""
+        logs = layout.by_option(values)
+        for place in places:
+            self.found[place][question] = logs
 
 
 class _Block(NamedTuple):

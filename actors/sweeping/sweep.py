@@ -12,9 +12,8 @@ from actors.intervention.setting import Setting, check
 from actors.model import LoadedModel
 from actors.prediction.predict import Question, take_apart
 from actors.prediction.score import Choice, ask, choose
-from actors.sweeping.grid import Grid, Swept
 from actors.sweeping.last_token import sweep_last_token
-from actors.sweeping.resume import resume
+from actors.sweeping.resume import Grid, Swept, resume
 from studies.texts import ChoiceItem, Normalise
 
 

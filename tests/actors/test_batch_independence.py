@@ -17,8 +17,7 @@ from transformers import GenerationConfig, PreTrainedModel
 from actors.extraction.capture import Reading, capture
 from actors.extraction.lens import lens
 from actors.extraction.neurons import statistics
-from actors.harness.pairs import Pair
-from actors.harness.read import read_pairs
+from actors.harness.pairs import Pair, read_pairs
 from actors.intervention.setting import Intervention
 from actors.model import LoadedModel, load
 from actors.passes.batching import TokenBudget
@@ -159,14 +158,31 @@ def made(request: pytest.FixtureRequest) -> Made:
     return shapes.make(request.param)
 
 
+@pytest.fixture(scope="module")
+def vectors_alone(made: Made) -> Tensor:
+    """The mean vector [N, D] of every text, each read by itself."""
+    return torch.stack([alone(made, text)[0].mean(dim=0) for text in TEXTS])
+
+
+@pytest.fixture(scope="module")
+def plain_alone(made: Made) -> list[list[list[float]]]:
+    """What the plain model says of every option, each read by itself."""
+    return options_alone(made, QUESTIONS)
+
+
+@pytest.fixture(scope="module")
+def texts_alone(made: Made) -> list[Written]:
+    """What is written after every text, each by itself."""
+    return [written_alone(made, prompt) for prompt in TEXTS]
+
+
 @pytest.mark.parametrize("budget", [100_000, 60])
-def test_vectors_and_neurons(made: Made, budget: int) -> None:
+def test_vectors_and_neurons(made: Made, vectors_alone: Tensor, budget: int) -> None:
     loaded = replace(made.loaded, budget=TokenBudget(budget, made.loaded.budget.positions))
-    expected_ND = torch.stack([alone(made, text)[0].mean(dim=0) for text in TEXTS])
     reading = Reading(site="resid_post", state="raw", pooling="average", layer=LAYERS)
     for order in (1, -1):  # a text's neighbours come before it, then behind it
         found_ND = capture(loaded, TEXTS[::order], [reading]).at(reading)
-        expected = expected_ND if order == 1 else expected_ND.flip(0)
+        expected = vectors_alone if order == 1 else vectors_alone.flip(0)
         assert error(found_ND, expected) < rounding.of_model(made.loaded)
     if "mlp_hidden" not in loaded.sites.missing:
         whole = neurons_of(loaded, TEXTS)
@@ -174,8 +190,8 @@ def test_vectors_and_neurons(made: Made, budget: int) -> None:
         assert error(whole, torch.stack(parts).mean(dim=0)) < rounding.of_model(made.loaded)
 
 
-def test_options_and_lens(made: Made) -> None:
-    expected = flat(options_alone(made, QUESTIONS))
+def test_options_and_lens(made: Made, plain_alone: list[list[list[float]]]) -> None:
+    expected = flat(plain_alone)
     assert error(flat(read_options(made.loaded, QUESTIONS)), expected) < rounding.of_model(
         made.loaded
     )
@@ -183,12 +199,12 @@ def test_options_and_lens(made: Made) -> None:
     assert error(flat(latent), expected) < rounding.of_model(made.loaded)
     pairs = [Pair(prompt, option) for prompt, options in QUESTIONS for option in options]
     totals = torch.tensor([one.total for one in read_pairs(made.loaded, pairs)])
-    summed = [[[sum(option)] for option in own] for own in options_alone(made, QUESTIONS)]
+    summed = [[[sum(option)] for option in own] for own in plain_alone]
     assert error(totals, flat(summed)) < rounding.of_model(made.loaded)
 
 
 @pytest.mark.parametrize("where", ["last", "prompt"])  # forked and resumed
-def test_sweeps(made: Made, where: str) -> None:
+def test_sweeps(made: Made, plain_alone: list[list[list[float]]], where: str) -> None:
     settings = [
         (
             Intervention(
@@ -203,20 +219,20 @@ def test_sweeps(made: Made, where: str) -> None:
         for coefficient in (0.0, 2.0)
     ]
     found = sweep(made.loaded, QUESTIONS, settings)
-    for (one,), own in zip(settings, found, strict=True):
-        expected = options_alone(made, QUESTIONS, where, float(one.coefficient))
+    for expected, own in zip(
+        (plain_alone, options_alone(made, QUESTIONS, where, 2.0)), found, strict=True
+    ):
         assert error(flat(own), flat(expected)) < rounding.of_model(made.loaded)
 
 
 @pytest.mark.parametrize("budget", [100_000, 60])
-def test_texts(made: Made, budget: int) -> None:
+def test_texts(made: Made, texts_alone: list[Written], budget: int) -> None:
     loaded = replace(made.loaded, budget=TokenBudget(budget, made.loaded.budget.positions))
-    expected = [written_alone(made, prompt) for prompt in TEXTS]
     for order in (1, -1):
         found = generate_tokens(loaded, TEXTS[::order], max_new_tokens=NEW)[::order]
         different = [
             place
-            for place, (own, other) in enumerate(zip(found, expected, strict=True))
+            for place, (own, other) in enumerate(zip(found, texts_alone, strict=True))
             if not same_text(own.tokens, other, tolerance=rounding.of_model(loaded))
         ]
         assert not different

@@ -265,9 +265,7 @@ def figures(name: str) -> dict[str, Figure]:
     }  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    "name", [r"$\frac{1$", "a$b$c", "_hidden", "模型 مرحبا", "\x07", "x" * 300]
-)
+@pytest.mark.parametrize("name", [r"$\frac{1$", "_a$b$c \x07 模型 مرحبا", "x" * 300])
 def test_names_in_figures_are_plain_text_and_none_is_cut(tmp_path: Path, name: str) -> None:
     from matplotlib.image import imread
 

@@ -3,6 +3,8 @@
 import json
 import random
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -79,6 +81,19 @@ def run(*arguments: str, monkeypatch: pytest.MonkeyPatch) -> int:
     with pytest.raises(SystemExit) as ended:
         main()
     return int(ended.value.code or 0)
+
+
+@contextmanager
+def one_local_ray() -> Iterator[None]:
+    """Inside the block one Ray, started here, serves whoever asks for `local` in this process."""
+    from orchestrator.cluster import RaySession
+    from orchestrator.workers.worker import Worker
+
+    held = RaySession("local", cpu_only=False, worker=Worker)
+    try:
+        yield
+    finally:
+        held.close(broken=False)
 
 
 def table(out: Path, name: str) -> pd.DataFrame:

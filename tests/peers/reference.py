@@ -1,10 +1,11 @@
 """Write the activations that another interpretability library reads from a Llama or Qwen2 folder.
 
-    python reference.py {nnsight|transformer_lens} MODEL_FOLDER TOKENS.json OUT.safetensors
+    python reference.py {nnsight|transformer_lens} MODEL_FOLDER TOKENS.json OUT.safetensors ...
 
 It runs in a process of its own, offline and in fp32, one sentence at a time without padding, and
 imports nothing of ours: each library reads the values under its own names, and OUT holds them as
-`{sentence}.{site}.{layer}`, [T, D] each. A site that a library has no name for is left out.
+`{sentence}.{site}.{layer}`, [T, D] each. A site that a library has no name for is left out. Several
+models take three arguments each.
 """
 
 import argparse
@@ -92,19 +93,19 @@ def main() -> None:
     """Read the command line, then every sentence."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("library", choices=LIBRARIES)
-    parser.add_argument("folder", metavar="MODEL_FOLDER")
-    parser.add_argument("tokens", metavar="TOKENS.json", type=Path)
-    parser.add_argument("out", metavar="OUT.safetensors", type=Path)
+    parser.add_argument("models", metavar="MODEL_FOLDER TOKENS.json OUT.safetensors", nargs="+")
     given = parser.parse_args()
     os.environ["HF_HUB_OFFLINE"] = "1"  # before transformers is imported
     torch.set_num_threads(1)
-    read = LIBRARIES[given.library](given.folder)
-    tensors = {
-        f"{sentence}.{site}.{layer}": value[0].float().clone().contiguous()
-        for sentence, ids in enumerate(json.loads(given.tokens.read_text()))
-        for (site, layer), value in read(torch.tensor([ids])).items()
-    }
-    save_file(tensors, given.out)
+    arguments = iter(given.models)
+    for folder, tokens, out in zip(arguments, arguments, arguments, strict=True):
+        read = LIBRARIES[given.library](folder)
+        tensors = {
+            f"{sentence}.{site}.{layer}": value[0].float().clone().contiguous()
+            for sentence, ids in enumerate(json.loads(Path(tokens).read_text()))
+            for (site, layer), value in read(torch.tensor([ids])).items()
+        }
+        save_file(tensors, out)
 
 
 if __name__ == "__main__":

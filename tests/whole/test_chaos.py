@@ -23,8 +23,11 @@ ROUNDS = int(os.environ.get("BABELSCOPE_CHAOS_ROUNDS", "3"))
 # Those come first that no other test brings about.
 FAULTS = ("memory", "disk", "raylet", "allocation", "poison", "driver", "actor", "terminate")
 IN_WORKERS = ("poison", "memory", "allocation")
-# Ray ends processes once so much more of the machine's memory is in use than before the tests.
-ROOM = 0.15
+# Ray ends processes once so much more of the machine's memory is in use than before the tests:
+# more than other tests beside these take and give back.
+ROOM_BYTES = 3 << 30
+# So much more is taken until Ray ends the process that takes it.
+ABOVE_BYTES = 1 << 30
 PATIENCE = 240.0
 
 # Small units make many chances to be hit.
@@ -37,7 +40,12 @@ DRIVER = (
 SABOTAGE = """
 import importlib.abc, importlib.machinery, os, resource, sys, time
 
-LARGEST = int(os.environ.get("CHAOS_CHUNKS", "0"))
+MOST = int(os.environ.get("CHAOS_MOST", "0"))
+
+def used():
+    lines = [line.split() for line in open("/proc/meminfo")]
+    kilobytes = {words[0]: int(words[1]) for words in lines}
+    return 1024 * (kilobytes["MemTotal:"] - kilobytes["MemAvailable:"])
 
 class Finder(importlib.abc.MetaPathFinder):
     def find_spec(self, name, path, target=None):
@@ -69,7 +77,7 @@ def spoil(unit):
     if kind == "memory":  # real pages, until somebody ends this process
         held, until = [], time.monotonic() + 60
         while time.monotonic() < until:
-            if len(held) < LARGEST:
+            if used() < MOST:
                 held.append(b"x" * 2**26)
             else:
                 time.sleep(0.1)
@@ -116,9 +124,10 @@ def nodes(tmp_path_factory: pytest.TempPathFactory, chaos_file: Path) -> Iterato
         patch.setenv("PYTHONPATH", str(folder), prepend=os.pathsep)
         patch.setenv("CHAOS_FILE", str(chaos_file))
         whole, used = _memory()
-        assert used + 2 * ROOM * whole < whole, "too little memory is free for running out of it"
-        patch.setenv("CHAOS_CHUNKS", str(int(2 * ROOM * whole / 2**26)))
-        patch.setenv("RAY_memory_usage_threshold", str(used / whole + ROOM))
+        most = used + ROOM_BYTES + ABOVE_BYTES
+        assert most + ABOVE_BYTES < whole, "too little memory is free for running out of it"
+        patch.setenv("CHAOS_MOST", str(most))
+        patch.setenv("RAY_memory_usage_threshold", str((used + ROOM_BYTES) / whole))
         patch.setenv("RAY_memory_monitor_refresh_ms", "100")
         started = Nodes()
         yield started
@@ -126,6 +135,7 @@ def nodes(tmp_path_factory: pytest.TempPathFactory, chaos_file: Path) -> Iterato
 
 
 @pytest.mark.ray
+@pytest.mark.quiet
 @pytest.mark.parametrize("seed", range(ROUNDS))
 def test_tables_after_a_fault_equal_undisturbed_ones(
     root: Path, undisturbed: Path, tmp_path: Path, nodes: Nodes, chaos_file: Path, seed: int

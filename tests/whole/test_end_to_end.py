@@ -290,6 +290,7 @@ def test_status_counts_what_is_there(
 
 
 @pytest.mark.ray
+@pytest.mark.usefixtures("one_ray")
 def test_ray_gives_the_same_rows_even_when_an_actor_is_killed(
     root: Path, undisturbed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
@@ -323,6 +324,7 @@ def test_ray_gives_the_same_rows_even_when_an_actor_is_killed(
 
 
 @pytest.mark.ray
+@pytest.mark.usefixtures("one_ray")
 def test_two_workers_give_the_bytes_that_one_gives(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):

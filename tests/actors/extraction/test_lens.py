@@ -14,6 +14,7 @@ from tests.makers import oracle, tiny
 from tests.makers.questions import QUESTIONS, ids
 from tests.makers.rounding import TINY
 
+pytestmark = pytest.mark.numeric
 # Largest and mean difference of a log-probability in bfloat16 from the same weights in float32.
 # Measured: 0.19 and 0.027 on gemma3, at most 0.09 and 0.013 on the others.
 BFLOAT16, BFLOAT16_MEAN = 0.4, 0.06

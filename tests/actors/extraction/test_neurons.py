@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from actors.extraction.capture import tokens
-from actors.extraction.neurons import NeuronSite, NeuronStatistics, Weight, merge, statistics
+from actors.extraction.neurons import NeuronSite, NeuronStatistics, Weight, statistics
 from actors.model import LoadedModel, load
 from actors.passes.batching import TokenBudget, plan
 from actors.structure.sites import watch_input
@@ -16,6 +16,7 @@ from studies.spec import Dtype
 from tests.makers import oracle, tiny
 from tests.makers.rounding import assert_near, of_model
 
+pytestmark = pytest.mark.numeric
 FAMILIES = ("llama", "qwen2", "gemma2", "olmo2", "phi3", "gpt2", "opt")
 PERCENTILES = (0, 5, 50, 90, 99.5, 100)
 WEIGHTS: tuple[Weight, ...] = ("sample", "token")
@@ -125,34 +126,6 @@ def test_batches_do_not_matter_and_one_that_ran_out_of_memory_counts_once(weight
     finally:
         handle.remove()
     assert next(failures, None) is None and tiny.hooks(loaded) == 0
-
-
-@pytest.mark.parametrize("weight", WEIGHTS)
-def test_parts_merge_into_the_whole(weight: Weight) -> None:
-    loaded = tiny.loaded("qwen2")
-    sequences = encode(loaded)
-    percentiles = PERCENTILES if weight == "sample" else ()
-
-    def read(texts: Sequence[Sequence[int]], asked: Sequence[float]) -> NeuronStatistics:
-        return statistics(
-            loaded, texts, site="mlp_act", layers=None, weight=weight, percentiles=asked
-        )
-
-    parts = [read(sequences[:3], percentiles), read(sequences[3:], percentiles)]
-    assert_same(merge(*parts), read(sequences, percentiles), tolerance=1e-5)
-    if weight == "token":
-        with pytest.raises(ValueError, match="percentiles over all tokens do not follow"):
-            merge(read(sequences[:3], [90]), read(sequences[3:], [90]))
-
-
-def test_only_like_statistics_merge() -> None:
-    loaded = tiny.loaded("qwen2")
-    left = statistics(loaded, encode(loaded), site="mlp_act", layers=[1], weight="token")
-    for name, value in (("model", "x"), ("site", "mlp_gate"), ("weight", "sample")):
-        with pytest.raises(ValueError, match=f"statistics differ in {name} "):
-            merge(left, replace(left, **{name: value}))
-    with pytest.raises(ValueError, match=r"differ in layers \(\[1\], \[2\]\)"):
-        merge(left, replace(left, layers={2: left.at(1)}))
 
 
 def test_a_sample_is_weighted_by_itself_and_a_token_by_itself() -> None:

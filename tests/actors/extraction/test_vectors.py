@@ -22,6 +22,7 @@ from actors.model import LoadedModel
 from tests.makers import oracle, tiny
 from tests.makers.rounding import assert_near, of_model, of_sum
 
+pytestmark = pytest.mark.numeric
 ENGLISH = ("The cat sat.", "It rained all day.", "zz", "A dog ran home.", "Yes, and no.")
 TURKISH = ("Kedi oturdu!", "Bütün gün yağmur yağdı.", "z", "Bir köpek eve koştu.", "Evet.")
 

@@ -13,7 +13,7 @@ from lm_eval.api.instance import Instance
 from lm_eval.models.huggingface import HFLM
 
 from actors.harness.lm import HarnessLM
-from actors.harness.score import score, sweep_choices
+from actors.harness.score import score
 from actors.intervention.setting import Intervention
 from actors.model import LoadedModel, load
 from actors.prediction import score as plain
@@ -122,12 +122,9 @@ def test_an_intervention_changes_every_request():
     assert steered != HarnessLM(loaded).generate_until(written)
     assert tiny.hooks(loaded) == before
     items = [ChoiceItem(id="1", context="The cat", options=(" sat", " is up"), gold=0)]
-    swept = sweep_choices(loaded, items, [(steer,), ()])
-    lm = HarnessLM(loaded, intervention=steer)
     pairs = [("The cat", option) for option in items[0].options]
-    own = [total for total, _ in lm.loglikelihood(requests("loglikelihood", pairs))]
-    assert swept[0][0].scores == pytest.approx(own, abs=1e-4)
-    assert swept[1] == score(loaded, items)
+    own = HarnessLM(loaded).loglikelihood(requests("loglikelihood", pairs))
+    assert score(loaded, items)[0].scores == pytest.approx([total for total, _ in own], abs=1e-4)
 
 
 def test_requests_that_would_be_answered_otherwise_are_refused():

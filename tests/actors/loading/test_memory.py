@@ -8,9 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from actors.loading import memory
-from actors.loading.device import find_place
-from actors.loading.memory import Need, available_memory, choose, need
+from actors.loading import device as devices
+from actors.loading.device import Need, available_memory, choose, find_place, need
 from actors.model import load
 from studies.models.facts import facts
 from studies.models.weights import Numbers, count_numbers, count_weights, tensors_in
@@ -136,16 +135,16 @@ def test_experts_and_embeddings_are_not_packed(tmp_path: Path):
 def test_free_memory_is_read_and_a_model_beyond_it_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    assert available_memory() or not memory.MEMINFO.is_file()
+    assert available_memory() or not devices.MEMINFO.is_file()
     meminfo = tmp_path / "meminfo"
     meminfo.write_text("MemTotal:  2000 kB\nMemFree:  10 kB\nMemAvailable:  100 kB\n")
-    monkeypatch.setattr(memory, "MEMINFO", meminfo)
+    monkeypatch.setattr(devices, "MEMINFO", meminfo)
     assert available_memory() == 102_400
     model = tiny.make("llama")
     for device in ("cpu", "spread"):
         with pytest.raises(ValueError, match=r"'tiny/llama' needs 0\.\d MB .* has 0\.1 MB free"):
             load(model, device=device)
-    monkeypatch.setattr(memory, "MEMINFO", tmp_path / "absent")
+    monkeypatch.setattr(devices, "MEMINFO", tmp_path / "absent")
     assert available_memory() is None
     assert load(model, device="cpu").device.type == "cpu"
 

@@ -9,6 +9,8 @@ from actors.measures.alignment import align, chance_of, mutual_nearest
 from tests.makers import oracle, oracle_similarity
 from tests.makers.rounding import of_sum
 
+pytestmark = pytest.mark.numeric
+
 
 def test_identity_is_one_constant_is_zero_permutation_counts_fixed_points() -> None:
     assert mutual_nearest(torch.eye(7).double()).value == 1

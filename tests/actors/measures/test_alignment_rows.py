@@ -17,6 +17,7 @@ from tests.makers import oracle, oracle_similarity, tiny
 from tests.makers.alignment_units import OTHERS, WORDS, bitext, cells, documented, unit
 from tests.makers.rounding import of_model, of_sum
 
+pytestmark = pytest.mark.numeric
 Activations = dict[tuple[str, int], Tensor]
 NEAREST = ("mexa", "nasca", "navca")
 

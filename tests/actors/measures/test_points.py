@@ -16,6 +16,8 @@ from tests.makers import oracle, tiny
 from tests.makers.rounding import assert_near, of_sum
 from tests.makers.units import of_cells
 
+pytestmark = pytest.mark.numeric
+
 
 def pairs(n: int = 60, *, noise: float = 0.1) -> torch.Tensor:
     generator = torch.Generator().manual_seed(0)

@@ -11,6 +11,8 @@ from torch import Tensor
 from actors.measures.similarity import anc, cka, cosine, svcca
 from tests.makers import oracle_similarity as oracle
 
+pytestmark = pytest.mark.numeric
+
 
 def vectors(n: int = 40, *, width: int = 12, seed: int = 0) -> Tensor:
     generator = torch.Generator().manual_seed(seed)

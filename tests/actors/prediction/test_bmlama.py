@@ -14,6 +14,7 @@ from tests.makers import tiny
 from tests.makers.rounding import of_model
 from tests.studies.test_benchmarks import FACT, write
 
+pytestmark = pytest.mark.numeric
 FACTS = [
     FACT,
     {"Prompt": "<mask> is in France.", "Ans": "Paris", "Candidate Ans": "Peru, Paris, Rome"},

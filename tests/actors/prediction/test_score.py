@@ -13,6 +13,7 @@ from studies.texts import ChoiceItem
 from tests.makers import oracle, tiny
 from tests.makers.rounding import TINY
 
+pytestmark = pytest.mark.numeric
 MIXED = (
     ChoiceItem(id="long", context="The cat sat", options=(" on the mat.", " up", "!"), gold=0),
     ChoiceItem(id="letters", context="Answer:", options=(" A", " B", " C", " D"), gold=1),

@@ -9,12 +9,11 @@ import lm_eval
 import pytest
 import sacrebleu
 
-from actors.scoring import translations, writing
+from actors.scoring import score as scores
+from actors.scoring import writing
 from actors.scoring.numbers import number_in, same_number
-from actors.scoring.score import SCORES, scored
-from actors.scoring.scripts import written_script
-from actors.scoring.spans import mixed_tokens, segments, span_scores
-from actors.scoring.writing import repetition, written_language
+from actors.scoring.score import SCORES, mixed_tokens, scored, segments, span_scores
+from actors.scoring.writing import repetition, written_language, written_script
 from analysis.statistics import translation
 from orchestrator.storage.tables import ALL_TABLES
 from studies import languages
@@ -278,7 +277,7 @@ def test_numbers_are_equal_by_value():
     ],
 )
 def test_sentence_scores_are_sacrebleus(text: str, right: str, language: str, kind: str):
-    found = translations.translation_scores(text, [right, "x"], language=language)
+    found = scores.translation_scores(text, [right, "x"], language=language)
     assert found.chrf == sacrebleu.sentence_chrf(text, [right, "x"]).score
     assert found.bleu == sacrebleu.sentence_bleu(text, [right, "x"], tokenize=kind).score
     assert 0 < found.bleu < 100
@@ -286,8 +285,8 @@ def test_sentence_scores_are_sacrebleus(text: str, right: str, language: str, ki
 
 def test_sentences_and_sets_are_scored_with_one_tokenizer():
     for language in languages.known_languages("flores200"):
-        assert translations.tokenizer(language) == translation.tokenizer(language)
-    found = {translations.tokenizer(code) for code in languages.known_languages("flores200")}
+        assert scores.bleu_tokenizer(language) == translation.tokenizer(language)
+    found = {scores.bleu_tokenizer(code) for code in languages.known_languages("flores200")}
     assert {"13a", "zh", "char"} <= found
 
 

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from actors.answer import answer_of
-from actors.kinds.generation import Text, written
-from actors.scoring.thoughts import MARKS, parts
+from actors.kinds.generation import written
+from actors.prediction.decode import Ending
+from actors.scoring.thoughts import MARKS, split_thought
 from orchestrator.storage.tables import ALL_TABLES
 from studies.prompt_options import Chat
 from studies.texts import GenerationItem
@@ -33,7 +34,7 @@ def test_a_thought_is_what_stands_between_its_marks(begins: str, ends: str):
         (plain, f"42 {ends}", (None, f"42 {ends}", False)),
         (f"{begins}\nWho thinks?\nassistant\n", "42", (None, "42", False)),
     ):
-        assert parts(text, prompt=prompt) == expected
+        assert split_thought(text, prompt=prompt) == expected
 
 
 @pytest.mark.parametrize(
@@ -54,7 +55,10 @@ def test_the_answer_behind_a_thought_is_scored(template, text, expected, tmp_pat
     one = replace(asked("x", task="number", chat=chat), items=(item,))
     work = unit(loaded.facts, one)
     found = written(
-        loaded, work, write=lambda sets: [[[Text(text, 3, False)]] for _ in sets], engine="e"
+        loaded,
+        work,
+        write=lambda sets: [[[Ending(text, (1, 2, 3), "length")]] for _ in sets],
+        engine="e",
     )
     made = answer_of(work, found)
     check(work, made.rows)

@@ -2,16 +2,27 @@
 
 import json
 import math
+from collections.abc import Iterator
 
 import pytest
 import torch
 
 from actors.families.site_map import site_map
 from actors.speed import bench, shapes
-from actors.speed.ceiling import Ceiling, count_weights
+from actors.speed.bench import Ceiling, count_weights
 from actors.speed.tasks import TASKS
 from tests.makers import tiny
 from tests.makers.world import run
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _small_ceilings() -> Iterator[None]:
+    """No test asks how fast this machine is, so little is multiplied and copied to find out."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(bench, "SECONDS", 0.02)
+        patch.setitem(bench.SIDE, "cpu", 128)
+        patch.setitem(bench.COPIED_BYTES, "cpu", 1 << 20)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -43,9 +54,9 @@ def test_an_unknown_task_is_refused_before_anything_is_measured():
 
 
 def test_the_ceiling_is_the_smaller_of_rate_and_bandwidth():
-    ceiling = Ceiling(operations=1000, bytes=100)
-    assert ceiling.tokens(weights=10, weight_bytes=20, tokens_per_pass=1) == 5
-    assert ceiling.tokens(weights=10, weight_bytes=20, tokens_per_pass=100) == 50
+    limit = Ceiling(operations=1000, bytes=100)
+    assert limit.tokens(weights=10, weight_bytes=20, tokens_per_pass=1) == 5
+    assert limit.tokens(weights=10, weight_bytes=20, tokens_per_pass=100) == 50
 
 
 def test_shapes_have_the_sizes_of_their_names(monkeypatch: pytest.MonkeyPatch):

@@ -22,6 +22,9 @@ from tests.makers import tiny
 from tests.makers.rounding import assert_near, of_model
 
 Place = tuple[SiteName, int]
+Library = tuple[str, Path]
+
+FAMILIES = ("llama", "qwen2")
 
 REFERENCE = Path(__file__).parents[3] / "tests" / "peers" / "reference.py"
 # Sites that a library has no name for. TransformerLens: nothing between the gate and the product.
@@ -42,38 +45,48 @@ def ours(
     return capture.tokens(loaded, sequences, sites=wanted)
 
 
-def theirs(
-    library: str, loaded: LoadedModel, sequences: Sequence[Sequence[int]], folder: Path
-) -> list[dict[tuple[str, int], Tensor]]:
-    """The activations [T, D] that `library` reads, one sequence at a time."""
-    tokens, out = folder / "tokens.json", folder / "out.safetensors"
-    tokens.write_text(json.dumps(sequences))
+def sequences_of(family: str) -> Sequence[Sequence[int]]:
+    return tiny.loaded(family).encode(tiny.TEXTS, allow_truncation=False).sequences
+
+
+@pytest.fixture(scope="module", params=UNNAMED)
+def library(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Library:
+    """A library and what it reads of every family, from one process: its import takes longest."""
+    name, folder = request.param, tmp_path_factory.mktemp("peers")
+    arguments: list[str | Path] = []
+    for family in FAMILIES:
+        tokens = folder / f"{family}.json"
+        tokens.write_text(json.dumps(sequences_of(family)))
+        out = folder / f"{family}.safetensors"
+        arguments += [tiny.loaded(family).facts.folder, tokens, out]
     done = subprocess.run(
-        [sys.executable, REFERENCE, library, loaded.facts.folder, tokens, out],
+        [sys.executable, REFERENCE, name, *arguments],
         env={**os.environ, "HF_HUB_OFFLINE": "1"},
         capture_output=True,
         text=True,
     )
-    assert done.returncode == 0, f"{library}, of the dev dependencies, did not run:\n{done.stderr}"
+    assert done.returncode == 0, f"{name}, of the dev dependencies, did not run:\n{done.stderr}"
+    return name, folder
+
+
+def theirs(folder: Path, family: str) -> list[dict[tuple[str, int], Tensor]]:
+    """The activations [T, D] that a library has read, one sequence at a time."""
     found: dict[int, dict[tuple[str, int], Tensor]] = defaultdict(dict)
-    for name, value_TD in load_file(out).items():
+    for name, value_TD in load_file(folder / f"{family}.safetensors").items():
         sentence, site, layer = name.split(".")
         found[int(sentence)][site, int(layer)] = value_TD
-    return [found[sentence] for sentence in range(len(sequences))]
+    return [found[sentence] for sentence in sorted(found)]
 
 
-@pytest.mark.parametrize("library", UNNAMED)
-@pytest.mark.parametrize("family", ["llama", "qwen2"])
-def test_activations_equal_those_of_other_libraries(
-    family: str, library: str, tmp_path: Path
-) -> None:
+@pytest.mark.parametrize("family", FAMILIES)
+def test_activations_equal_those_of_other_libraries(family: str, library: Library) -> None:
+    name, folder = library
     loaded = tiny.loaded(family)
-    sequences = loaded.encode(tiny.TEXTS, allow_truncation=False).sequences
-    wanted = places(loaded, without=UNNAMED[library])
-    captured = ours(loaded, sequences, wanted)
-    expected = theirs(library, loaded, sequences, tmp_path)
+    wanted = places(loaded, without=UNNAMED[name])
+    captured = ours(loaded, sequences_of(family), wanted)
+    expected = theirs(folder, family)
     for sentence, (own, other) in enumerate(zip(captured, expected, strict=True)):
         assert own.keys() == other.keys() == set(wanted)
         for (site, layer), value_TD in own.items():
-            what = (library, sentence, site, layer)
+            what = (name, sentence, site, layer)
             assert_near(value_TD, other[site, layer], relative=of_model(loaded), what=what)

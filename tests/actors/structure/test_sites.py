@@ -25,6 +25,7 @@ from actors.structure.sites import (
 from studies.spec import Dtype
 from tests.makers import tiny
 
+pytestmark = pytest.mark.numeric
 # Shapes: B rows, T tokens, D width of a site, V vocabulary
 
 DTYPES: tuple[Dtype, ...] = ("float32", "bfloat16")

@@ -17,7 +17,7 @@ from actors.prediction.predict import Question
 from actors.prediction.score import read_options, score
 from actors.structure.sites import SiteName
 from actors.sweeping import last_token
-from actors.sweeping.grid import Swept
+from actors.sweeping.resume import Swept
 from actors.sweeping.sweep import sweep, sweep_choices
 from studies.texts import ChoiceItem
 from tests.makers import oracle_families, oracle_interventions, tiny

@@ -17,7 +17,7 @@ from tokenizers import (
     processors,
 )
 
-from actors.description import describe
+from actors.model import describe
 from actors.tokens.tokenizer import load_tokenizer
 from orchestrator.showing.snapshot import Progress
 from orchestrator.showing.viewers import PlainViewer

@@ -79,7 +79,7 @@ def test_status_tells_from_another_shell_how_far_a_run_is(
     process = start(world.arguments(root, out, models=world.models()))
     try:
         wait_for_shards(process, out, count=3)
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 60
         while json.loads((out / "status.json").read_text())["done"] == 0:
             assert time.monotonic() < deadline
             time.sleep(0.1)

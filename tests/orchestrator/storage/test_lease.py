@@ -129,9 +129,10 @@ def test_a_killed_holder_is_recognised_at_once(
         pass
     other.send_signal(signal.SIGKILL)
     other.wait()
+    monkeypatch.setattr(leases, "BEAT_SECONDS", 60.0)
     began = time.monotonic()
     with store.lock():
-        assert time.monotonic() - began < 1
+        assert time.monotonic() - began < leases.BEAT_SECONDS, "no heartbeat is waited for"
         assert len(files(tmp_path / "leases")) == 1
     assert files(tmp_path) == set()
 
@@ -256,7 +257,7 @@ def test_a_run_that_lost_its_store_writes_no_more(
         kept = fill(store, 2)
         (path,) = tmp_path.glob("leases/*.json")
         path.unlink()
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + 60
         while store._lease and not store._lease._lost:
             assert time.monotonic() < deadline
             time.sleep(0.01)
@@ -299,7 +300,7 @@ def test_the_heart_beats_and_stops_with_the_lock(tmp_path: Path, quick: None):
         return path.stat().st_mtime
 
     with store.lock():
-        first, deadline = beats(), time.monotonic() + 5
+        first, deadline = beats(), time.monotonic() + 60
         while beats() == first:
             assert time.monotonic() < deadline
             time.sleep(0.01)

@@ -61,6 +61,7 @@ def answering(answer: bytes) -> Iterator[str]:
 
 
 def test_an_address_without_ray_is_a_sentence_within_seconds(monkeypatch: pytest.MonkeyPatch):
+    """Of our own waiting: Ray would wait for its head for a minute."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         nobody = f"127.0.0.1:{free.getsockname()[1]}"
     began = time.monotonic()
@@ -74,7 +75,7 @@ def test_an_address_without_ray_is_a_sentence_within_seconds(monkeypatch: pytest
         pytest.raises(ValueError, match=r"is not Ray's port for drivers .*8265 is the dashboard"),
     ):
         clusters.connect(dashboard, device="auto")
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 45
 
 
 @pytest.mark.parametrize(
@@ -154,7 +155,7 @@ def test_a_model_is_loaded_once_its_predecessor_has_ended():
     with pytest.raises(ValueError, match=f"process {process.pid}, which held the previous model"):
         worker.wait_for_end([process.pid], seconds=0.1)
     process.kill()
-    worker.wait_for_end([process.pid], seconds=5)  # a zombie has given back its memory
+    worker.wait_for_end([process.pid], seconds=60)  # a zombie has given back its memory
     process.wait()
     worker.wait_for_end([process.pid], seconds=0)
 

@@ -20,6 +20,7 @@ from orchestrator.workers.worker import studies_folder
 from studies.models.facts import facts
 from studies.spec import Model, ModelFacts
 from tests.makers import tiny
+from tests.makers.world import one_local_ray
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 MODEL = facts(Model(id="miniworld-llama"))
@@ -105,26 +106,37 @@ class Hub(BaseHTTPRequestHandler):
             self.wfile.write(content)
 
 
-@pytest.fixture
-def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A hub on this machine and an empty cache, for processes yet to start; the cache's folder."""
-    Hub.folder, Hub.silent = tmp_path / "files", Event()
+@pytest.fixture(scope="module")
+def downloads(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A hub on this machine, and a Ray whose processes have an empty cache; the cache's folder."""
+    folder = tmp_path_factory.mktemp("hub")
+    Hub.folder, Hub.silent = folder / "files", Event()
     Hub.silent.set()
     shutil.copytree(tiny.make("llama").folder, Hub.folder)
     (Hub.folder / "pytorch_model.bin").write_bytes(b"never read")
-    with ThreadingHTTPServer(("127.0.0.1", 0), Hub) as server:
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        ThreadingHTTPServer(("127.0.0.1", 0), Hub) as server,
+    ):
         Thread(target=server.serve_forever, daemon=True).start()
-        monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{server.server_port}")
-        monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "cache"))
-        monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
-        yield tmp_path / "cache" / "models--org--tiny" / "snapshots" / COMMIT
+        patch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{server.server_port}")
+        patch.setenv("HF_HUB_CACHE", str(folder / "cache"))
+        patch.delenv("HF_HUB_OFFLINE", raising=False)
+        with one_local_ray():
+            yield folder / "cache"
         server.shutdown()
 
 
+def files_in(cache: Path, model: str) -> Path:
+    """Where the cache keeps the files of a model of the hub."""
+    return cache / f"models--{model.replace('/', '--')}" / "snapshots" / COMMIT
+
+
 @pytest.mark.ray
-def test_a_node_downloads_ahead_and_a_fetch_that_fails_is_not_heard_of(hub: Path):
+def test_a_node_downloads_ahead_and_a_fetch_that_fails_is_not_heard_of(downloads: Path):
     """On real Ray: the first model exists nowhere, and the load of the second finds its files."""
     model = replace(tiny.make("llama"), folder="org/tiny", commit=COMMIT, weights="w")
+    hub = files_in(downloads, "org/tiny")
     cluster = clusters.RayCluster("local", device="cpu")
     try:
         (node,) = cluster.nodes()
@@ -152,12 +164,12 @@ def wait_for(cluster: clusters.Cluster, files: Sequence[Path]) -> None:
 
 
 @pytest.mark.ray
-def test_closing_breaks_a_fetch_off(hub: Path):
+def test_closing_breaks_a_fetch_off(downloads: Path):
     """The hub never answers; another user of this process's Ray stays."""
     import ray
     import ray.exceptions as broken
 
-    model = replace(MODEL, folder="org/tiny", commit=COMMIT)
+    model = replace(MODEL, folder="org/silent", commit=COMMIT)
     Hub.silent = Event()
     one, other = (clusters.RayCluster("local", device="cpu") for _ in range(2))
     try:
@@ -171,4 +183,4 @@ def test_closing_breaks_a_fetch_off(hub: Path):
     finally:
         other.close()
         Hub.silent.set()
-    assert not hub.exists()
+    assert not files_in(downloads, "org/silent").exists()

@@ -276,6 +276,7 @@ from orchestrator.workers import listing
 from studies.models.facts import facts
 from studies.spec import Model
 listing.LOST_SECONDS = 3.0
+clusters.CLOSE_SECONDS = 1.0
 local = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
 head = GcsClient(address=local.address)
 about = json.loads(head.internal_kv_get(b"CLUSTER_METADATA", namespace=b"cluster"))
