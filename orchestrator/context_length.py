@@ -7,9 +7,9 @@ models with a long context, and once for all models that share tokenizer and con
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from studies.content import Content
 from studies.models.tokenizer import count_tokens
 from studies.spec import ModelFacts
-from studies.texts import Content
 
 # A tokenizer never makes more tokens than bytes, but for normalisation that expands a character
 # and for the special tokens it adds.

@@ -12,10 +12,10 @@ from typing import Any
 
 from analysis.storage.record import EXAMPLES
 from orchestrator.storage.store import Store
+from studies.content import Content
 from studies.models.folder import opened_small
 from studies.prompt_options import Chat
 from studies.spec import ModelFacts
-from studies.texts import Content
 
 KEPT = 3
 ExampleRecord = dict[str, Any]

@@ -12,12 +12,12 @@ from orchestrator.examples import ExampleRecord, of_content
 from orchestrator.pack import Ledger, Missing, pack, possible
 from orchestrator.workers.gpus import visible_gpus
 from studies import miniworld
+from studies.content import Content
 from studies.inputs import Inputs
 from studies.models.tokenizer import may_chat, may_read
 from studies.rows import Source
 from studies.spec import ModelFacts
 from studies.study import Grid, Study
-from studies.texts import Content
 from studies.unit import Unit
 
 # About a second of work for a small model on one core, a fraction of it on a GPU: small enough

@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from studies import benchmarks, languages
+from studies.content import Content
 from studies.rows import Source
-from studies.texts import Content
 
 
 @dataclass(slots=True)

@@ -9,13 +9,13 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 from studies import benchmarks
+from studies.content import Content
 from studies.draws import ordered
 from studies.parallel_items import check_same
 from studies.prompt_options import Asking, Chat
 from studies.prompts import USUAL
 from studies.row_parsers import RawQuestion
 from studies.rows import Source
-from studies.texts import Content
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

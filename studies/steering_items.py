@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
+from studies.content import Content
 from studies.draws import SMALLEST, Draw, Sides, ordered
 from studies.prompt_options import Chat
-from studies.texts import ChoiceSet, Content
+from studies.texts import ChoiceSet
 
 
 @dataclass(frozen=True, kw_only=True)

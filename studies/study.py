@@ -9,10 +9,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from studies.content import Content
 from studies.inputs import Inputs
 from studies.prompt_options import Asking
 from studies.spec import Cells, Model, ModelFacts, digest
-from studies.texts import Content
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

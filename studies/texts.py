@@ -1,7 +1,4 @@
-"""The texts that cells are computed from: parallel sentences, questions, prompts, examples.
-
-Every field of a content bears identity through its fingerprint.
-"""
+"""The texts that cells are computed from: parallel sentences, questions, prompts, examples."""
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -9,8 +6,8 @@ from functools import cached_property
 from math import inf
 from typing import Any, Literal
 
+from studies.content import Content
 from studies.prompt_options import Chat
-from studies.spec import digest
 
 Task = Literal["text", "translation", "span", "number"]
 Normalise = Literal["sum", "token", "character"]
@@ -19,67 +16,6 @@ Normalise = Literal["sum", "token", "character"]
 CHARACTERS_PER_TOKEN = 3
 # Writing a token takes a pass of its own, if a cheap one.
 WRITING_COST = 4
-
-
-class Content:
-    """Texts of one benchmark or parallel text in one language, as models read them.
-
-    Attributes:
-        language: the texts' language.
-        pivot: the language they are compared with or translated from, None without one.
-        prompt: the name of the prompt that they were put in, "" for none.
-        chat: how they are put in the model's chat template, None without it.
-        commit: the data set's commit on the hub, "" for local files.
-    """
-
-    language: str
-    pivot: str | None
-    prompt: str
-    chat: Chat | None
-    commit: str
-
-    @property
-    def dataset_name(self) -> str:
-        """The benchmark or parallel text."""
-        name: str = getattr(self, "benchmark", "") or getattr(self, "dataset", "")
-        return name
-
-    @cached_property
-    def fingerprint(self) -> str:
-        """Digest of all that bears identity, whatever file it came from."""
-        return digest(self.identity)
-
-    @property
-    def identity(self) -> list[object]:
-        """All that bears identity, as JSON takes it."""
-        raise NotImplementedError
-
-    @cached_property
-    def characters(self) -> int:
-        """The size that cost is estimated from."""
-        return sum(map(len, self.inputs()))
-
-    @property
-    def contents(self) -> "tuple[Content, ...]":
-        """The contents of one language each that this consists of."""
-        return (self,)
-
-    @property
-    def written(self) -> int:
-        """Tokens that are written behind each text at most."""
-        return 0
-
-    def inputs(self) -> Iterator[str]:
-        """Every text that a model reads, before any chat template."""
-        raise NotImplementedError
-
-    def longest(self) -> int:
-        """The size of the longest text, in bytes of UTF-8."""
-        return max((len(text.encode()) for text in self.inputs()), default=0)
-
-    def shown(self) -> list[dict[str, Any]]:
-        """Every item as plain values for a reader: its id, text, options, right answer."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True, kw_only=True)

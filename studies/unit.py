@@ -4,9 +4,9 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
+from studies.content import Content
 from studies.spec import Cell, ModelFacts, digest
 from studies.study import Grid
-from studies.texts import Content
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,9 +8,10 @@ from actors.kinds.resources import Resources
 from actors.model import LoadedModel
 from actors.prediction.score import Choice, score
 from actors.training.finetune import adapted
+from studies.content import Content
 from studies.harness import PREFIX
 from studies.spec import Cell, Row
-from studies.texts import ChoiceItem, ChoiceSet, Content
+from studies.texts import ChoiceItem, ChoiceSet
 from studies.unit import Unit
 
 

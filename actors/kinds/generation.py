@@ -21,9 +21,10 @@ from actors.prediction.generate import Prompt, check_request, fit, generate_toke
 from actors.scoring.score import scored
 from actors.scoring.thoughts import Split, split_thought
 from actors.tokens.tokenised import TokenisedModel
+from studies.content import Content
 from studies.prompt_options import Chat
 from studies.spec import Row
-from studies.texts import Content, GenerationItem, GenerationSet
+from studies.texts import GenerationItem, GenerationSet
 from studies.unit import Unit
 
 

@@ -7,6 +7,7 @@ from itertools import groupby, product
 from typing import Literal
 
 from studies import parallel_text
+from studies.content import Content
 from studies.draws import Questions, draw
 from studies.inputs import Inputs, named
 from studies.layers import Layers, named_layers
@@ -16,7 +17,7 @@ from studies.rows import Source
 from studies.spec import POOLINGS, Cells, ModelFacts, Point, Pooling, Switches, digest
 from studies.study import Draft, Grid
 from studies.tables import KEY, MODEL, STUDY, Table, double, int32, string
-from studies.texts import Bitext, Bitexts, Content
+from studies.texts import Bitext, Bitexts
 
 Method = Literal["tsne", "pca"]
 

@@ -4,10 +4,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from studies.content import Content
 from studies.kinds.alignment import AlignmentGrid
 from studies.spec import Cell, ModelFacts
 from studies.study import Draft, Grid
-from studies.texts import Bitext, Content
+from studies.texts import Bitext
 from studies.unit import Part, Unit
 
 
