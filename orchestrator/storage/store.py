@@ -25,7 +25,7 @@ from orchestrator.storage.files import Files
 from orchestrator.storage.lease import FOLDER as LEASES
 from orchestrator.storage.lease import Lease, holder, refusal
 from orchestrator.storage.manifest import LOCK, STATUS
-from orchestrator.storage.schema import NEEDED, Row
+from orchestrator.storage.schema import NEEDED, Row, Table
 from orchestrator.storage.shards import ERRORS, QUARANTINE, Shards
 from orchestrator.storage.tables import ALL_TABLES
 from studies.spec import label
@@ -38,13 +38,14 @@ OWN = (TABLES, ERRORS_FOLDER, ARTIFACTS)
 class Store:
     """The folder of one run: `run.json`, `tables/`, `errors.parquet`, `artifacts/`."""
 
-    def __init__(self, root: Path | str) -> None:
+    def __init__(self, root: Path | str, *, tables: Mapping[str, Table] = ALL_TABLES) -> None:
         """Name the folder or `s3://` address; nothing is read or written before it is asked for.
 
-        A shard of a table that is none of `ALL_TABLES` is kept, and the keys in it count.
+        `tables` are the tables that are written and merged, by name; `errors` is that of failed
+        cells. A shard of any other table is kept, and the keys in it count.
         """
         self.files = Files(root)
-        self._shards = Shards(self.files, ALL_TABLES)
+        self._shards = Shards(self.files, tables)
         self.artifact_files = Artifacts(self.files)
         self._lease: Lease | None = None
 

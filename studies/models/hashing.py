@@ -14,7 +14,7 @@ import struct
 import time
 from collections.abc import Callable, Hashable
 from contextlib import suppress
-from functools import lru_cache, wraps
+from functools import wraps
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar, cast
 
@@ -97,12 +97,19 @@ def per_file(*, most: int | None = None) -> Callable[[F], F]:
     """
 
     def decorate(function: F) -> F:
-        kept = lru_cache(maxsize=most)(lambda _, path, *args: function(path, *args))
+        kept: dict[tuple[Hashable, ...], Any] = {}
 
         @wraps(function)
         def looked_up(path: Path, *args: Hashable) -> Any:
             seen = stamp(path)
-            return function(path, *args) if seen is None else kept(seen, path, *args)
+            if seen is None:
+                return function(path, *args)
+            if (seen, *args) in kept:
+                return kept[seen, *args]
+            if most is not None and len(kept) >= most:
+                kept.pop(next(iter(kept)))
+            found = kept[seen, *args] = function(path, *args)
+            return found
 
         return cast(F, looked_up)
 

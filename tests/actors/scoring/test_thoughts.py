@@ -14,7 +14,8 @@ from studies.prompt_options import Chat
 from studies.texts import GenerationItem
 from tests.actors.tokens.test_chat import CHATML
 from tests.actors.tokens.test_chat_forms import R1, model_with
-from tests.analysis.test_generate_page import page_of, rows_of, said, store
+from tests.analysis.test_generate_page import page_of, rows_of, store
+from tests.makers.pages import all_said
 from tests.makers.stored import check
 from tests.makers.written import asked, unit
 
@@ -72,6 +73,8 @@ def test_the_report_counts_thoughts_that_were_cut(tmp_path: Path):
     for row in cut[:2]:
         row |= {"thought": "a", "in_thought": True}
     run = store(tmp_path / "run", cut)
-    assert "Thoughts: 2 of 4 texts end inside a thought, before any answer" in said(page_of(run))
+    assert "Thoughts: 2 of 4 texts end inside a thought, before any answer" in all_said(
+        page_of(run)
+    )
     whole = store(tmp_path / "whole", rows_of(["a"] * 4, scores=[1] * 4))
-    assert "Thoughts" not in said(page_of(whole))
+    assert "Thoughts" not in all_said(page_of(whole))

@@ -208,38 +208,38 @@ def test_shards_of_another_run_are_said_and_not_counted(
         keep(theirs, unit("deu_Latn", layers=3), rows(unit("deu_Latn", layers=3)))
         if merged:
             theirs.compact(min_shards=2)
-    for number, path in enumerate(sorted(theirs.root.glob("tables/alignment/*"))):
-        copy = ours.root / "tables" / "alignment" / f"{number:032d}.parquet"
+    for number, path in enumerate(sorted(theirs.files.local.glob("tables/alignment/*"))):
+        copy = ours.files.local / "tables" / "alignment" / f"{number:032d}.parquet"
         shutil.copy(path, copy)
         if older:  # whose rows alone say what they are of
             content = pq.read_table(copy).replace_schema_metadata(None)
             study = pa.array([str(parts.get("study", "test"))] * content.num_rows, pa.string())
             pq.write_table(content.set_column(0, "study", study), copy)
     if older and name != "study":
-        assert len(Store(ours.root).keys()) == 3, "nothing tells them from our own"
+        assert len(Store(ours.files.local).keys()) == 3, "nothing tells them from our own"
         return
     own = {cell.key for cell in unit("deu_Latn").cells}
-    again = Store(ours.root)
+    again = Store(ours.files.local)
     assert again.keys() == own and again.quarantined
     assert all(sentence in each and "are not counted" in each for each in again.quarantined)
-    status, text = command("status", str(ours.root), monkeypatch=monkeypatch, capsys=capsys)
+    status, text = command("status", str(ours.files.local), monkeypatch=monkeypatch, capsys=capsys)
     assert status == 0 and sentence in text.replace("\n", " ")
     with pytest.raises(ValueError, match=r"it is of another run; move it out of tables/"):
-        read.rows([ours.root])
+        read.rows([ours.files.local])
     with again.lock():
         assert again.keys() == own
-    assert set(read.rows([ours.root]).alignment["key"]) == own
-    assert list(ours.root.glob("quarantine/alignment/*"))
+    assert set(read.rows([ours.files.local]).alignment["key"]) == own
+    assert list(ours.files.local.glob("quarantine/alignment/*"))
 
 
 def test_shards_of_the_same_study_settings_and_texts_may_be_brought_together(tmp_path: Path):
     """A key is an answer, whoever computed it; models that no launch named are said."""
     ours, theirs = started(tmp_path / "ours"), started(tmp_path / "theirs", pins={})
     keys = fill(theirs, 2)
-    for path in theirs.root.glob("tables/alignment/*"):
-        shutil.copy(path, ours.root / "tables" / "alignment" / path.name)
+    for path in theirs.files.local.glob("tables/alignment/*"):
+        shutil.copy(path, ours.files.local / "tables" / "alignment" / path.name)
     assert ours.keys() == keys | {cell.key for cell in unit("deu_Latn").cells}
-    assert not ours.quarantined and len(read.rows([ours.root]).alignment) == 6
+    assert not ours.quarantined and len(read.rows([ours.files.local]).alignment) == 6
 
 
 def test_a_lost_record_costs_no_rows(tmp_path: Path):
