@@ -226,10 +226,13 @@ class AlignmentGrid(Grid):
             bitext = self._bitext(language, source=inputs.source)
             inputs.read(bitext, name=f"text {self.dataset}/{language}-{self.pivot}")
             bitexts.append(bitext)
-            for model in models if not self.together else ():
-                yield self.draft(bitext, model=model)
-        for model in models if self.together else ():
-            yield self.draft(Bitexts(bitexts=tuple(bitexts)), model=model)
+            if not self.together:
+                for model in models:
+                    yield self.draft(bitext, model=model)
+        if self.together:
+            picture = Bitexts(bitexts=tuple(bitexts))  # one for all models, so hashed once
+            for model in models:
+                yield self.draft(picture, model=model)
 
     def draft(self, content: Bitext | Bitexts, *, model: ModelFacts) -> Draft:
         """The part of one text: measures x layers x poolings.
