@@ -11,7 +11,7 @@ DEVELOPED := $(VENV)/.developed
 # The tests start a real vLLM where its CPU build will do; on a GPU machine `make vllm` asks for it.
 VLLM := $(VENV)/.vllm
 
-PYTEST := env OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+PYTEST := $(BIN)/python -m pytest
 # A file stays in one process, so that what its tests share is made once.
 PARALLEL := --numprocesses auto --maxprocesses 8 --dist loadfile
 # The files with tests of these marks: a run for those alone need not read the others.
@@ -19,6 +19,7 @@ marked = $$(grep --recursive --files-with-matches --include="test_*.py" --extend
 	"mark\.($(1))\>" tests)
 # Tests start hundreds of processes, which need not compile the packages each anew.
 unexport PYTHONDONTWRITEBYTECODE
+test test-waiting test-computing quick: export OMP_NUM_THREADS := 1
 
 .PHONY: demo test test-computing test-waiting quick check install vllm clean
 
@@ -36,10 +37,12 @@ test: $(DEVELOPED) $(if $(CONSTRAINTS),$(VLLM))
 test-waiting:
 	RAY_worker_niceness=0 $(PYTEST) -m "(ray or vllm) and not quiet" $(call marked,ray|vllm)
 
-# Then some numeric ones again, as a processor without vector units of its own would compute them.
+# Then some numeric ones again, on two threads and as a processor without vector units of its own
+# would compute them.
 test-computing:
 	nice -n 5 $(PYTEST) $(PARALLEL) -m "not ray and not vllm"
-	ATEN_CPU_CAPABILITY=default nice -n 5 $(PYTEST) $(PARALLEL) -m numeric $(call marked,numeric)
+	ATEN_CPU_CAPABILITY=default OMP_NUM_THREADS=2 nice -n 5 $(PYTEST) $(PARALLEL) \
+		-m numeric $(call marked,numeric)
 
 quick: $(DEVELOPED) check
 	$(PYTEST) $(PARALLEL) -m "not ray and not vllm and not long"
