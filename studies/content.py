@@ -11,7 +11,19 @@ from studies.prompt_options import Chat
 from studies.spec import digest
 
 
-class Content:
+class OfDataset:
+    """What is of one data set, which a field `benchmark` or `dataset` names."""
+
+    __slots__ = ()
+
+    @property
+    def dataset_name(self) -> str:
+        """The benchmark or parallel text."""
+        name: str = getattr(self, "benchmark", "") or getattr(self, "dataset", "")
+        return name
+
+
+class Content(OfDataset):
     """Texts of one benchmark or parallel text in one language, as models read them.
 
     Attributes:
@@ -27,12 +39,6 @@ class Content:
     prompt: str
     chat: Chat | None
     commit: str
-
-    @property
-    def dataset_name(self) -> str:
-        """The benchmark or parallel text."""
-        name: str = getattr(self, "benchmark", "") or getattr(self, "dataset", "")
-        return name
 
     @cached_property
     def fingerprint(self) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from studies.content import Content
+from studies.content import Content, OfDataset
 from studies.inputs import Inputs
 from studies.prompt_options import Asking
 from studies.spec import Cells, Model, ModelFacts, digest
@@ -75,16 +75,10 @@ def one_cell(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Grid(ABC):
+class Grid(OfDataset, ABC):
     """Cells over axes that are named. `languages` may be `("all",)`."""
 
     languages: tuple[str, ...]
-
-    @property
-    def dataset_name(self) -> str:
-        """The benchmark or parallel text that it reads."""
-        name: str = getattr(self, "benchmark", "") or getattr(self, "dataset", "")
-        return name
 
     @property
     def asked_with(self) -> Asking | None:
