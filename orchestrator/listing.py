@@ -143,11 +143,16 @@ def _models() -> Lines:
 
 
 KINDS: dict[str, Callable[[], Lines]] = {
-    lines.__name__.lstrip("_"): lines
-    for lines in (
-        *(_recipes, _parts, _benchmarks, _parallel, _prompts, _languages, _measures, _switches),
-        *(_controls, _models),
-    )
+    "recipes": _recipes,
+    "parts": _parts,
+    "benchmarks": _benchmarks,
+    "parallel": _parallel,
+    "prompts": _prompts,
+    "languages": _languages,
+    "measures": _measures,
+    "switches": _switches,
+    "controls": _controls,
+    "models": _models,
 }
 
 
