@@ -46,6 +46,7 @@ TRAIN = "_train"
 ADDRESSES: dict[str, Address] = {
     "miniworld": EMBEDDED,
     "mini_belebele": EMBEDDED,
+    "mini_mmlu": EMBEDDED,
     "mini_xnli": EMBEDDED,
     "mini_xnli_train": EMBEDDED,
     "mini_xstorycloze": EMBEDDED,

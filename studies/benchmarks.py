@@ -223,6 +223,13 @@ BENCHMARKS: dict[str, Benchmark] = {
         columns=row_parsers.ARITHMETIC, read=row_parsers.arithmetic, prompts={}, generated=True
     ),
     "mini_belebele": replace(READING, prompts=prompts.MINI_READING),
+    "mini_mmlu": replace(
+        KNOWLEDGE,
+        columns=row_parsers.QUESTION,
+        ids=(("sample_id",),),
+        read=row_parsers.question,
+        prompts=prompts.SCIENCE,
+    ),
     "mini_xnli": INFERENCE,
     "mini_xnli_train": INFERENCE,
     "mini_xstorycloze": STORY,

@@ -1,10 +1,10 @@
 """Prompts: how a question becomes a context and the continuations a model ranks.
 
 A prompt is data: `str.format` templates over the fields of a question. `{choices}` is all options
-written one after the other with `choice`, `{letter}` is A, B, C ...; `option` makes the
-continuation, whose leading space belongs to it.
+written one after the other with `choice`, `{letter}` is A, B, C ..., `{digit}` 0, 1, 2 ...;
+`option` makes the continuation, whose leading space belongs to it.
 Texts come stripped. Templates are those of lm-evaluation-harness (2026); `latent` is Table 3 of
-the latent-process paper.
+the latent-process paper, `digit` over two choices is what the DALI paper's code asks.
 """
 
 import csv
@@ -37,9 +37,9 @@ class Prompt:
     also: str = ""
 
     @property
-    def lettered(self) -> bool:
-        """Whether an answer is a letter."""
-        return self.option.strip() == BARE_LETTER
+    def symbolic(self) -> bool:
+        """Whether an answer is a letter or a digit that stands for an option."""
+        return self.option.strip() in (BARE_LETTER, BARE_DIGIT)
 
     @property
     def variants(self) -> int:
@@ -82,7 +82,7 @@ def _refuse_ignored(prompt: Prompt, *, name: str, asking: Asking) -> None:
                 f"{switch}={str(value).lower()} has no effect on the prompt {name!r}: it is for "
                 f"the prompt {LATENT!r}"
             )
-    begins = prompt.option.startswith(" ") and (prompt.lettered or asking.chat_template)
+    begins = prompt.option.startswith(" ") and (prompt.symbolic or asking.chat_template)
     if asking.start != Asking(chat_template=asking.chat_template).start and not begins:
         raise ValueError(
             f"letter_token={asking.letter_token} has no effect on the prompt {name!r}, whose "
@@ -113,18 +113,15 @@ def render(
     if len(options) > len(LETTERS) and "{letter}" in prompt.option:
         raise ValueError(f"{len(options)} options, but letters for {len(LETTERS)}: use a cloze")
     letters = [*LETTERS, *map(str, range(len(LETTERS), len(options)))]
-    lettered = list(zip(letters, options, strict=False))
-    values["choices"] = "".join(
-        prompt.choice.format(letter=letter, option=option) for letter, option in lettered
-    )
+    numbered = [
+        {"letter": letter, "digit": str(digit), "option": option}
+        for digit, (letter, option) in enumerate(zip(letters, options, strict=False))
+    ]
+    values["choices"] = "".join(prompt.choice.format(**each) for each in numbered)
     ways = (prompt.option, prompt.also) if prompt.also else (prompt.option,)
     return Rendered(
         context=prompt.context.format(**values),
-        options=tuple(
-            way.format(letter=letter, option=option, **fields)
-            for way in ways
-            for letter, option in lettered
-        ),
+        options=tuple(way.format(**each, **fields) for way in ways for each in numbered),
     )
 
 
@@ -170,6 +167,8 @@ INSTRUCTION = (
 CLOZE = " {option}"
 LETTER = " {letter}"
 BARE_LETTER = "{letter}"
+DIGIT = " {digit}"
+BARE_DIGIT = "{digit}"
 LATENT = "latent"
 
 
@@ -210,6 +209,13 @@ STORY_SO_FAR = "{sentence_1} {sentence_2} {sentence_3} {sentence_4}"
 STORY = {
     "cloze": Prompt(context=STORY_SO_FAR, option=CLOZE),
     LATENT: _latent("Question: " + STORY_SO_FAR),
+    "digit": Prompt(
+        context="Based on the story and two choices, select the choice that is the most likely "
+        "continuation of the story.\nStory: " + STORY_SO_FAR + "\n{choices}"
+        "The correct choice number is:",
+        choice="{digit}. {option}\n",
+        option=DIGIT,
+    ),
 }
 ENDING = {
     "cloze": Prompt(context="{opening}", option=CLOZE),
@@ -219,7 +225,14 @@ INFERENCE = {
     "labels": Prompt(
         context="{premise}\nQuestion: {hypothesis} True, False, or Neither?\nAnswer:",
         option=CLOZE,
-    )
+    ),
+    # The CLAS paper asks for these numbers; its words are unpublished.
+    "digit": Prompt(
+        context="Does the premise entail the hypothesis? Answer with one number: 0 for "
+        "entailment, 1 for neutral, 2 for contradiction.\nPremise: {premise}\n"
+        "Hypothesis: {hypothesis}\nAnswer:",
+        option=DIGIT,
+    ),
 }
 # BMLAMA ranks candidates by the mean cross-entropy of the whole sentence (arXiv 2310.10378), over
 # all tokens but the first of the text: BOS, where the tokenizer puts one. Without BOS it is the

@@ -1,27 +1,33 @@
-"""The five miniworld data sets as items without language, each written out as a row on request.
+"""The six miniworld data sets as items without language, each written out as a row on request.
 
 Every item is a small set of facts and a question about it, drawn once from a seed; `row` says it
 in one language. So items are parallel by construction: same id, meaning and right answer in every
-language. Columns are those of FLORES, Belebele, XNLI, XStoryCloze and XQuAD. Nothing here knows
-prompts or models.
+language. Columns are those of FLORES, Belebele, Global-MMLU, XNLI, XStoryCloze and XQuAD. Nothing
+here knows prompts or models.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from random import Random
 from typing import Protocol
 
 from studies.miniworld import grammar
 from studies.miniworld.grammar import Fact
-from studies.miniworld.lexicon import concepts, people
+from studies.miniworld.knowledge import knowledge
+from studies.miniworld.lexicon import KNOWN_RELATIONS, concepts, people
 from studies.miniworld.worlds import (
     SPLITS,
     Split,
-    mixed_relations,
+    any_relations,
     one_relation,
+    passage,
+    pick,
+    shared_relation,
     split_of,
-    two_anythings,
     whereabouts,
 )
+
+PASSAGE_FACTS = 3
 
 Row = dict[str, object]
 
@@ -52,7 +58,7 @@ class Sentence:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
-    """Three people and a thing of another kind for each; the wrong options are not in the text."""
+    """Three people, and four things of one kind of which two are told of, one of them asked for."""
 
     facts: tuple[Fact, ...]
     asked: int
@@ -79,6 +85,39 @@ class Reading:
             **answers,
             "correct_answer_num": str(self.gold + 1),
             "dialect": language,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Knowledge:
+    """A question about a country, with four things that its answer could be."""
+
+    fact: Fact
+    options: tuple[str, ...]
+
+    @property
+    def facts(self) -> tuple[Fact, ...]:
+        """What the options claim; one of it holds."""
+        return tuple(replace(self.fact, thing=option) for option in self.options)
+
+    @property
+    def gold(self) -> int:
+        """Where the right option stands, from 0."""
+        return self.options.index(self.fact.thing)
+
+    def row(self, number: int, *, language: str) -> Row:
+        """The question as a row of Global-MMLU."""
+        relation = self.fact.relation
+        answers = {
+            f"option_{letter}": grammar.thing(option, relation=relation, language=language)
+            for letter, option in zip("abcd", self.options, strict=True)
+        }
+        return {
+            "sample_id": f"miniworld/{number}",
+            "subject": relation,
+            "question": grammar.question(self.fact, language=language),
+            **answers,
+            "answer": "ABCD"[self.gold],
         }
 
 
@@ -153,32 +192,64 @@ class Span:
 
 def draw_sentence(random: Random, *, number: int) -> Sentence:  # noqa: ARG001
     """Two people and a fact about each; there is no right answer for `number` to place."""
-    return Sentence(facts=two_anythings(random))
+    return Sentence(facts=any_relations(random, number=2))
 
 
 def draw_reading(random: Random, *, number: int) -> Reading:
-    """A reading question whose right answer stands at option `number` modulo four."""
-    facts = mixed_relations(random, number=3)
-    asked = random.randrange(3)
-    right = facts[asked].thing
-    others = [thing for thing in concepts(facts[asked].relation) if thing != right]
-    wrong = random.sample(others, 3)
-    gold = number % 4
-    return Reading(facts=facts, asked=asked, options=(*wrong[:gold], right, *wrong[gold:]))
+    """A reading question whose right answer stands at option `number` modulo four.
+
+    The other thing of its kind in the passage is always an option, so a reader who does not tie
+    things to people is right half the time.
+    """
+    facts = passage(random, number=PASSAGE_FACTS)
+    asked = random.choice(shared_relation(facts))
+    return question_about(facts, asked=asked, random=random, at=number % 4)
+
+
+def question_about(facts: tuple[Fact, ...], *, asked: int, random: Random, at: int) -> Reading:
+    """A question about one of the facts, with the right option at a place and what is like it."""
+    right, relation = facts[asked].thing, facts[asked].relation
+    told = [fact.thing for fact in facts if fact.relation == relation]
+    rest = [thing for thing in concepts(relation) if thing not in told]
+    wrong = [thing for thing in told if thing != right]
+    wrong += pick(random, rest, number=3 - len(wrong))
+    random.shuffle(wrong)
+    return Reading(facts=facts, asked=asked, options=placed(right, wrong, at=at))
+
+
+def placed(right: str, wrong: Sequence[str], *, at: int) -> tuple[str, ...]:
+    """The options with the right one at its place."""
+    return (*wrong[:at], right, *wrong[at:])
+
+
+def draw_knowledge(random: Random, *, number: int) -> Knowledge:
+    """A question of knowledge whose right answer stands at option `number` modulo four.
+
+    The options are drawn before the right one of them, so none is likelier without the question.
+    """
+    relation = random.choice(KNOWN_RELATIONS)
+    options = pick(random, concepts(relation), number=4)
+    random.shuffle(options)
+    subjects = [
+        fact
+        for fact in knowledge()
+        if (fact.relation, fact.thing) == (relation, options[number % 4])
+    ]
+    (fact,) = pick(random, subjects, number=1)
+    return Knowledge(fact=fact, options=tuple(options))
 
 
 def claim_about(facts: tuple[Fact, ...], *, label: int, random: Random) -> Fact:
     """A claim that follows (0), that nothing is said of (1) or that is false (2)."""
     here = random.choice(facts)
-    things = {fact.thing for fact in facts}
     if label == 0:
         return here
     if label == 2:
-        absent = [thing for thing in concepts(here.relation) if thing not in things]
-        return Fact(person=here.person, relation=here.relation, thing=random.choice(absent))
-    told = {fact.person for fact in facts}
+        absent = [thing for thing in concepts(here.relation) if thing != here.thing]
+        return Fact(subject=here.subject, relation=here.relation, thing=random.choice(absent))
+    told = {fact.subject for fact in facts}
     stranger = random.choice([person for person in people() if person not in told])
-    return Fact(person=stranger, relation=here.relation, thing=here.thing)
+    return Fact(subject=stranger, relation=here.relation, thing=here.thing)
 
 
 def draw_inference(random: Random, *, number: int) -> Inference:
@@ -194,13 +265,14 @@ def draw_story(random: Random, *, number: int) -> Story:
     facts = whereabouts(random)
     here, there = random.sample((facts[0], facts[2]), 2)
     absent = [place for place in concepts("place") if place not in (here.thing, there.thing)]
-    wrong = Fact(person=here.person, relation="place", thing=random.choice(absent))
+    wrong = Fact(subject=here.subject, relation="place", thing=random.choice(absent))
     return Story(facts=facts, right=here, wrong=wrong, gold=number % 2)
 
 
 def draw_span(random: Random, *, number: int) -> Span:
-    """A question about one of three people, each asked for equally often."""
-    return Span(facts=mixed_relations(random, number=3), asked=number % 3)
+    """A question about one of two people whose facts are of a kind."""
+    facts = passage(random, number=PASSAGE_FACTS)
+    return Span(facts=facts, asked=shared_relation(facts)[number % 2])
 
 
 class Draw(Protocol):
@@ -214,6 +286,7 @@ class Draw(Protocol):
 DRAWS: dict[str, Draw] = {
     "miniworld": draw_sentence,
     "mini_belebele": draw_reading,
+    "mini_mmlu": draw_knowledge,
     "mini_xnli": draw_inference,
     "mini_xstorycloze": draw_story,
     "mini_xquad": draw_span,

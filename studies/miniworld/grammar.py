@@ -1,6 +1,6 @@
 """Turn facts into sentences and questions; it knows word order, not which facts are asked about.
 
-A fact is a person, a relation and a thing; its meaning is free of language. The patterns keep each
+A fact is a subject, a relation and a thing; its meaning is free of language. The patterns keep each
 language's own order: verb in the middle (English), at the end (Hindi, Turkish), first (Arabic),
 and no spaces (Chinese). Simplified on purpose: present tense only, singular people only, colours
 only as names of colours, one way to say each thing, Arabic without vowel signs, no negation. Only
@@ -11,14 +11,14 @@ Arabic and Hindi verbs agree, with the gender of the person. Some sentences are 
 from dataclasses import dataclass
 from functools import cache
 
-from studies.miniworld.lexicon import Relation, gender, pattern, word
+from studies.miniworld.lexicon import KNOWN_RELATIONS, Relation, gender, pattern, word
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fact:
-    """One thing that holds in the miniworld, in no language. Order: person, relation, thing."""
+    """One thing that holds in the miniworld, in no language. Order: subject, relation, thing."""
 
-    person: str
+    subject: str
     relation: Relation
     thing: str
 
@@ -30,11 +30,17 @@ def thing(concept: str, *, relation: Relation, language: str) -> str:
 
 
 def _fill(name: str, fact: Fact, *, language: str) -> str:
-    return pattern(name, person=fact.person, language=language).format(
-        person=word(fact.person, kind=gender(fact.person), language=language),
-        possessor=word(fact.person, kind="possessor", language=language),
-        thing=thing(fact.thing, relation=fact.relation, language=language),
-    )
+    words = {fact.relation: thing(fact.thing, relation=fact.relation, language=language)}
+    if fact.relation in KNOWN_RELATIONS:
+        form = pattern(name, language=language)
+        for kind in ("country", "country_of", "country_is", "capital"):
+            words[kind] = word(fact.subject, kind=kind, language=language)
+    else:
+        form = pattern(name, person=fact.subject, language=language)
+        words["thing"] = words[fact.relation]
+        words["person"] = word(fact.subject, kind=gender(fact.subject), language=language)
+        words["possessor"] = word(fact.subject, kind="possessor", language=language)
+    return form.format(**words)
 
 
 def _capital(text: str) -> str:
@@ -50,6 +56,13 @@ def _close(clause: str, *, language: str) -> str:
 def sentence(fact: Fact, *, language: str) -> str:
     """One fact as one sentence."""
     return _close(_fill(fact.relation, fact, language=language), language=language)
+
+
+@cache
+def capital_of(fact: Fact, *, language: str) -> str:
+    """A fact about a capital told the other way round: Tokyo is the capital of Japan."""
+    assert fact.relation == "capital", fact
+    return _close(_fill("capital_of", fact, language=language), language=language)
 
 
 @cache

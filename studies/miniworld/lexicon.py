@@ -10,13 +10,16 @@ import csv
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 Gender = Literal["woman", "man"]
-Relation = Literal["animal", "object", "place", "food", "colour"]
+PersonRelation = Literal["animal", "object", "place", "food", "colour", "drink", "clothes"]
+KnownRelation = Literal["capital", "country", "continent"]
+Relation = PersonRelation | KnownRelation
 
 FOLDER = Path(__file__).parent
-RELATIONS: tuple[Relation, ...] = ("animal", "object", "place", "food", "colour")
+RELATIONS: tuple[PersonRelation, ...] = get_args(PersonRelation)
+KNOWN_RELATIONS: tuple[KnownRelation, ...] = get_args(KnownRelation)
 
 # English has most of the text and each next language about two thirds of the one before it.
 LANGUAGES: tuple[str, ...] = (
@@ -71,6 +74,13 @@ def concepts(kind: str) -> tuple[str, ...]:
 def people() -> tuple[str, ...]:
     """Everybody who lives in the miniworld."""
     return concepts("woman") + concepts("man")
+
+
+@cache
+def continents() -> Mapping[str, str]:
+    """The continent of each country."""
+    with (FOLDER / "continents.tsv").open(encoding="utf-8", newline="") as lines:
+        return {row["country"]: row["continent"] for row in csv.DictReader(lines, delimiter="\t")}
 
 
 @cache

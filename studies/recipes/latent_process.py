@@ -244,7 +244,7 @@ def _those_that_apply(
 def _has_letters(options: Options, benchmark: str) -> bool:
     """Whether the options are answered by letter."""
     prompt = BENCHMARKS.get(benchmark, OWN).prompts.get(_prompt(options, benchmark))
-    return prompt is not None and prompt.lettered
+    return prompt is not None and prompt.symbolic
 
 
 def _parts(options: Options) -> tuple[str, ...]:

@@ -1,0 +1,391 @@
+"""The graded text the miniworld models are trained on; it knows the prompts, not the tokens.
+
+Every document is drawn from one seeded stream: a kind (plain text, the same in several languages,
+or questions in the very prompts of the benchmarks) and a language, by exposure. Much of the text
+says the same thing twice or more in different languages: that is what makes languages align. Only
+worlds of the train split are told.
+
+The stream is a curriculum, as small models learn no skill whose parts they lack: first, in English,
+to find a thing that a text tells of; then whose it is, and which letter stands for it; then
+everything in every language.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from random import Random
+
+from studies import prompts
+from studies.benchmarks import BENCHMARKS
+from studies.miniworld import grammar
+from studies.miniworld.benchmarks import (
+    Inference,
+    Item,
+    claim_about,
+    draw_in_split,
+    draw_knowledge,
+    draw_story,
+    question_about,
+)
+from studies.miniworld.grammar import Fact
+from studies.miniworld.knowledge import knowledge
+from studies.miniworld.lexicon import EXPOSURE, LANGUAGES, RELATIONS
+from studies.miniworld.worlds import (
+    Split,
+    any_relations,
+    one_relation,
+    passage,
+    pick,
+    split_of,
+    things_of,
+)
+
+# Where a verdict stands in a prompt before it is written.
+JUDGED = "\0"
+# How many people a passage tells of, and how many of them have things of one kind: a thing is
+# first found by its kind alone, then by whose it is.
+Passages = tuple[tuple[int, int], ...]
+PLAIN_PASSAGES: Passages = ((1, 1), (2, 1), (3, 1))
+PASSAGES: Passages = (*PLAIN_PASSAGES, (2, 2), (3, 2), (3, 2), (3, 3), (4, 4))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Segment:
+    """A piece of a document; `is_answer` marks what follows from the text before it."""
+
+    text: str
+    is_answer: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Document:
+    """One training text: its kind, and its pieces in order."""
+
+    kind: str
+    segments: tuple[Segment, ...]
+
+    @property
+    def text(self) -> str:
+        """The whole document as the models read it."""
+        return "".join(segment.text for segment in self.segments)
+
+
+def told(text: str) -> Segment:
+    """A piece that nothing before it settles."""
+    return Segment(text=text, is_answer=False)
+
+
+def answer(text: str) -> Segment:
+    """A piece that the text before it settles."""
+    return Segment(text=text, is_answer=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """A rendered question: what the model reads, what could follow it, and which of it should."""
+
+    context: str
+    options: tuple[str, ...]
+    gold: int
+
+    @property
+    def right(self) -> str:
+        """What follows."""
+        return self.options[self.gold]
+
+
+def ask(
+    item: Item,
+    *,
+    dataset: str,
+    prompt: str,
+    language: str,
+    number: int = 0,
+    told_in: str = "",
+    judged: bool = False,
+) -> Asked:
+    """An item as a benchmark's prompt puts it.
+
+    Args:
+        told_in: another language for its passage.
+        judged: mark the end of every option that is listed, where a verdict will stand.
+    """
+    entry = BENCHMARKS[dataset]
+    raw = entry.read(item.row(number, language=language))
+    assert raw is not None, item
+    if told_in:
+        row = item.row(number, language=told_in)
+        raw = replace(raw, fields={**raw.fields, "flores_passage": str(row["flores_passage"])})
+    options = tuple(f"{text}{JUDGED}" for text in raw.options) if judged else raw.options
+    rendered = prompts.render(
+        entry.prompts[prompt], fields=raw.fields, options=options, language=language
+    )
+    return Asked(context=rendered.context, options=rendered.options, gold=raw.gold)
+
+
+def quiz(asked: Sequence[Asked], *, about: str = "") -> tuple[Segment, ...]:
+    """Questions about one passage, which only the first repeats, each with its answer."""
+    segments: list[Segment] = []
+    for number, each in enumerate(asked):
+        context = each.context.partition(about)[2] if number else each.context
+        first, *others = context.split(JUDGED)
+        segments.append(told(first))
+        for place, text in enumerate(others):
+            segments += [answer(" True" if place == each.gold else " False"), told(text)]
+        segments.append(answer(each.right))
+    return tuple(segments)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Writer:
+    """Writes documents of one split: a method for each kind, each given the document's language."""
+
+    random: Random
+    split: Split
+    passages: Passages
+
+    def write(self, kind: str, *, language: str) -> Document:
+        """One document of a kind, in a language and, where several are compared, in others."""
+        segments: Sequence[Segment] = getattr(self, kind)(language)
+        return Document(kind=kind, segments=tuple(segments))
+
+    def language(self) -> str:
+        """A language, by exposure."""
+        return self.random.choices(LANGUAGES, weights=list(EXPOSURE.values()))[0]
+
+    def _languages(self, first: str, number: int) -> list[str]:
+        """`first` and others, each drawn by exposure, none twice, in any order."""
+        chosen = [first]
+        while len(chosen) < number:
+            other = self.language()
+            if other not in chosen:
+                chosen.append(other)
+        self.random.shuffle(chosen)
+        return chosen
+
+    def _shuffled(self, facts: Sequence[Fact]) -> list[Fact]:
+        return self.random.sample(facts, len(facts))
+
+    def _any(self, number: int) -> tuple[Fact, ...]:
+        while split_of(facts := any_relations(self.random, number=number)) != self.split:
+            pass
+        return facts
+
+    def _passage(self) -> tuple[Fact, ...]:
+        number, alike = self.random.choice(self.passages)
+        while True:
+            facts = passage(self.random, number=number, alike=alike)
+            if split_of(facts) == self.split:
+                return facts
+
+    def plain(self, language: str) -> list[Segment]:
+        """One sentence in one language."""
+        return [told(grammar.two_facts(*self._any(2), language=language))]
+
+    def translation(self, language: str) -> list[Segment]:
+        """One sentence, line by line in two or three languages."""
+        facts = self._any(2)
+        first, *others = (
+            grammar.two_facts(*facts, language=other)
+            for other in self._languages(language, self.random.choice((2, 3)))
+        )
+        return [told(first), *(answer(f"\n{other}") for other in others)]
+
+    def parallel(self, language: str) -> list[Segment]:
+        """One short sentence, line by line in several languages."""
+        (fact,) = self._any(1)
+        first, *others = (
+            grammar.sentence(fact, language=other) for other in self._languages(language, 4)
+        )
+        return [told(first), *(answer(f"\n{other}") for other in others)]
+
+    def dictionary(self, language: str) -> list[Segment]:
+        """Words for one thing in several languages, a few things in turn: words have no split."""
+        chosen = self._languages(language, 4)
+        segments = []
+        for relation in self.random.sample(RELATIONS, 3):
+            (concept,) = things_of(self.random, relation, number=1)
+            words = [grammar.thing(concept, relation=relation, language=each) for each in chosen]
+            segments += [told(words[0]), *(answer(f" = {word}") for word in words[1:]), told("\n")]
+        return segments
+
+    def tale(self, language: str) -> list[Segment]:
+        """What is known of one country, told in one or two languages: knowledge has no split."""
+        (fact,) = pick(self.random, knowledge(), number=1)
+        turned = fact.relation == "capital" and self.random.random() < 0.5
+        telling = grammar.capital_of if turned else grammar.sentence
+        languages = self._languages(language, self.random.choice((1, 2)))
+        first, *others = (telling(fact, language=each) for each in languages)
+        return [answer(first), *(answer(f"\n{other}") for other in others)]
+
+    def retelling(self, language: str) -> list[Segment]:
+        """A passage, and its sentences again in another order."""
+        facts, gap = self._passage(), grammar.gap(language)
+        again = (grammar.sentence(fact, language=language) for fact in self._shuffled(facts))
+        return [
+            told(grammar.passage(facts, language=language)),
+            *(answer(gap + sentence) for sentence in again),
+        ]
+
+    def span(self, language: str) -> list[Segment]:
+        """A passage, and on lines of their own a question and its answer for everybody in it."""
+        facts = self._passage()
+        segments = [told(grammar.passage(facts, language=language) + "\n")]
+        for fact in self._shuffled(facts):
+            asked = grammar.question(fact, language=language)
+            thing = grammar.thing(fact.thing, relation=fact.relation, language=language)
+            segments += [told(f"Question: {asked}\nAnswer:"), answer(f" {thing}\n")]
+        return segments
+
+    def reading(self, language: str) -> tuple[Segment, ...]:
+        """A passage and, in any order, a question and its answer for everybody in it."""
+        return self._reading(prompt="cloze", language=language)
+
+    def reading_across(self, language: str) -> tuple[Segment, ...]:
+        """The same, with the passage in another language than its questions and answers."""
+        told_in, asked_in = self._languages(language, 2)
+        return self._reading(prompt="cloze", language=asked_in, told_in=told_in)
+
+    def reading_letters(self, language: str) -> tuple[Segment, ...]:
+        """The same with lettered options, answered with the letter."""
+        prompt = self.random.choice(("letter", "latent"))
+        return self._reading(prompt=prompt, language=language, judged=self._judged())
+
+    def _judged(self) -> bool:
+        """Whether a verdict follows every option: what letters stand for is learned by it."""
+        return self.random.random() < 0.5
+
+    def _reading(
+        self, *, prompt: str, language: str, told_in: str = "", judged: bool = False
+    ) -> tuple[Segment, ...]:
+        facts = self._passage()
+        asked = [
+            ask(
+                question_about(facts, asked=place, random=self.random, at=self.random.randrange(4)),
+                dataset="mini_belebele",
+                prompt=prompt,
+                language=language,
+                told_in=told_in,
+                judged=judged,
+            )
+            for place in self.random.sample(range(len(facts)), len(facts))
+        ]
+        return quiz(asked, about=grammar.passage(facts, language=told_in or language))
+
+    def knowledge_answers(self, language: str) -> tuple[Segment, ...]:
+        """A question of knowledge and its answer."""
+        return self._knowledge(prompt="cloze", language=language)
+
+    def knowledge_letters(self, language: str) -> tuple[Segment, ...]:
+        """A question of knowledge with lettered options, answered with the letter."""
+        prompt = self.random.choice(("letter", "latent"))
+        return self._knowledge(prompt=prompt, language=language, judged=self._judged())
+
+    def _knowledge(
+        self, *, prompt: str, language: str, judged: bool = False
+    ) -> tuple[Segment, ...]:
+        item = draw_in_split(
+            self.random, draw=draw_knowledge, number=self.random.randrange(4), split=self.split
+        )
+        asked = ask(item, dataset="mini_mmlu", prompt=prompt, language=language, judged=judged)
+        return quiz([asked])
+
+    def inference(self, language: str) -> tuple[Segment, ...]:
+        """A premise, and claims with their verdicts."""
+        return self._inference(prompt="labels", language=language)
+
+    def inference_digits(self, language: str) -> tuple[Segment, ...]:
+        """A premise, and claims with their verdicts as digits."""
+        return self._inference(prompt="digit", language=language)
+
+    def _inference(self, *, prompt: str, language: str) -> tuple[Segment, ...]:
+        number = self.random.choice((1, 2, 2))
+        while True:
+            facts = one_relation(self.random, relation="place", number=number)
+            if split_of(facts) == self.split:
+                break
+        asked = []
+        for label in self.random.choices(range(3), k=4):
+            claim = claim_about(facts, label=label, random=self.random)
+            item = Inference(facts=facts, claim=claim, label=label)
+            asked.append(ask(item, dataset="mini_xnli", prompt=prompt, language=language))
+        return quiz(asked, about=grammar.passage(facts, language=language))
+
+    def story(self, language: str) -> tuple[Segment, ...]:
+        """Four sentences, and how they go on, in one of the prompts that ask for it."""
+        item = draw_in_split(
+            self.random, draw=draw_story, number=self.random.randrange(2), split=self.split
+        )
+        prompt = self.random.choice(("cloze", "cloze", "latent", "digit"))
+        judged = prompt != "cloze" and self._judged()
+        asked = ask(
+            item, dataset="mini_xstorycloze", prompt=prompt, language=language, judged=judged
+        )
+        return quiz([asked])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage:
+    """A stretch of the stream: how many documents (None: all that follow), and of what."""
+
+    documents: int | None
+    kinds: Mapping[str, float]
+    passages: Passages = PASSAGES
+    english: bool = True
+
+
+EVERYTHING = Stage(
+    documents=None,
+    english=False,
+    kinds={
+        "parallel": 0.16,
+        "translation": 0.14,
+        "dictionary": 0.06,
+        "plain": 0.02,
+        "tale": 0.07,
+        "retelling": 0.04,
+        "reading": 0.11,
+        "reading_across": 0.05,
+        "span": 0.04,
+        "reading_letters": 0.09,
+        "knowledge_answers": 0.05,
+        "knowledge_letters": 0.05,
+        "inference": 0.04,
+        "inference_digits": 0.03,
+        "story": 0.05,
+    },
+)
+CURRICULUM: tuple[Stage, ...] = (
+    Stage(documents=8_000, passages=PLAIN_PASSAGES, kinds={"reading": 0.6, "retelling": 0.4}),
+    Stage(
+        documents=20_000,
+        passages=PLAIN_PASSAGES,
+        kinds={"reading": 0.2, "retelling": 0.1, "reading_letters": 0.7},
+    ),
+    Stage(
+        documents=40_000,
+        kinds={
+            "reading": 0.3,
+            "retelling": 0.2,
+            "reading_letters": 0.3,
+            "inference": 0.1,
+            "story": 0.1,
+        },
+    ),
+    EVERYTHING,
+)
+
+
+def documents(
+    *, seed: int, split: Split = "train", curriculum: Sequence[Stage] = CURRICULUM
+) -> Iterator[Document]:
+    """The endless stream of documents of a seed, stage after stage."""
+    random = Random(f"miniworld training {seed} {split}")
+    for stage in curriculum:
+        writer = Writer(random=random, split=split, passages=stage.passages)
+        kinds, weights = list(stage.kinds), list(stage.kinds.values())
+        written = 0
+        while stage.documents is None or written < stage.documents:
+            (kind,) = random.choices(kinds, weights=weights)
+            language = LANGUAGES[0] if stage.english else writer.language()
+            yield writer.write(kind, language=language)
+            written += 1
