@@ -63,7 +63,7 @@ class Recipe:
     adam_rate: float = 3e-3
     warmup_steps: int = 100
     answer_weight: float = 1.0
-    told_weight: float = 0.1
+    told_weight: float = 0.02
 
 
 def _texts(*, seed: int) -> Iterator[str]:

@@ -1,13 +1,13 @@
 """The graded text the miniworld models are trained on; it knows the prompts, not the tokens.
 
-Every document is drawn from one seeded stream: a kind (plain text, the same in several languages,
+Every document is drawn from one seeded stream: a kind (the same in several languages, lists,
 or questions in the very prompts of the benchmarks) and a language, by exposure. Much of the text
 says the same thing twice or more in different languages: that is what makes languages align. Only
 worlds of the train split are told.
 
 The stream is a curriculum, as small models learn no skill whose parts they lack: first, in English,
-to find a thing that a text tells of; then whose it is, and which letter stands for it; then
-everything in every language.
+to repeat a list and to find in it whose a thing is; then to read, and which letter stands for an
+answer; then everything in every language.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -28,7 +28,7 @@ from studies.miniworld.benchmarks import (
 )
 from studies.miniworld.grammar import Fact
 from studies.miniworld.knowledge import knowledge
-from studies.miniworld.lexicon import EXPOSURE, LANGUAGES, RELATIONS
+from studies.miniworld.lexicon import EXPOSURE, LANGUAGES, RELATIONS, gender, people, word
 from studies.miniworld.worlds import (
     Split,
     any_relations,
@@ -41,11 +41,11 @@ from studies.miniworld.worlds import (
 
 # Where a verdict stands in a prompt before it is written.
 JUDGED = "\0"
-# How many people a passage tells of, and how many of them have things of one kind: a thing is
-# first found by its kind alone, then by whose it is.
+# How many people a passage tells of, and how many of them have things of one kind. Where all have,
+# only the person says which thing is asked for.
 Passages = tuple[tuple[int, int], ...]
-PLAIN_PASSAGES: Passages = ((1, 1), (2, 1), (3, 1))
-PASSAGES: Passages = (*PLAIN_PASSAGES, (2, 2), (3, 2), (3, 2), (3, 3), (4, 4))
+ALIKE: Passages = ((2, 2), (2, 2), (3, 3), (3, 3), (3, 2), (4, 4), (5, 5))
+PASSAGES: Passages = ((1, 1), (2, 1), (3, 1), (2, 2), (3, 2), (3, 2), (3, 3), (4, 4))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,10 +177,6 @@ class Writer:
             if split_of(facts) == self.split:
                 return facts
 
-    def plain(self, language: str) -> list[Segment]:
-        """One sentence in one language."""
-        return [told(grammar.two_facts(*self._any(2), language=language))]
-
     def translation(self, language: str) -> list[Segment]:
         """One sentence, line by line in two or three languages."""
         facts = self._any(2)
@@ -217,6 +213,37 @@ class Writer:
         first, *others = (telling(fact, language=each) for each in languages)
         return [answer(first), *(answer(f"\n{other}") for other in others)]
 
+    def recital(self, language: str) -> list[Segment]:
+        """A list of people and things, three times over: what came after a word comes again."""
+        words = [self._person(person, language=language) for person in self._people()]
+        for relation in self.random.choices(RELATIONS, k=self.random.randint(2, 6)):
+            (concept,) = things_of(self.random, relation, number=1)
+            words.append(grammar.thing(concept, relation=relation, language=language))
+        self.random.shuffle(words)
+        line = " ".join(dict.fromkeys(words))
+        return [told(line), answer(f" {line}"), answer(f" {line}")]
+
+    def _people(self) -> list[str]:
+        return self.random.sample(people(), self.random.randint(2, 4))
+
+    def _person(self, person: str, *, language: str) -> str:
+        return word(person, kind=gender(person), language=language)
+
+    def notes(self, language: str) -> list[Segment]:
+        """People and their things, line by line, and lines of it again."""
+        facts = self._passage()
+        lines = [
+            (
+                f"{self._person(fact.subject, language=language)}:",
+                f" {grammar.thing(fact.thing, relation=fact.relation, language=language)}\n",
+            )
+            for fact in facts
+        ]
+        segments = [told(person + thing) for person, thing in lines]
+        for person, thing in self.random.choices(lines, k=2 * len(lines)):
+            segments += [told(person), answer(thing)]
+        return segments
+
     def retelling(self, language: str) -> list[Segment]:
         """A passage, and its sentences again in another order."""
         facts, gap = self._passage(), grammar.gap(language)
@@ -227,10 +254,10 @@ class Writer:
         ]
 
     def span(self, language: str) -> list[Segment]:
-        """A passage, and on lines of their own a question and its answer for everybody in it."""
+        """A passage, and on lines of their own questions and answers, some of them again."""
         facts = self._passage()
         segments = [told(grammar.passage(facts, language=language) + "\n")]
-        for fact in self._shuffled(facts):
+        for fact in self.random.choices(facts, k=2 * len(facts)):
             asked = grammar.question(fact, language=language)
             thing = grammar.thing(fact.thing, relation=fact.relation, language=language)
             segments += [told(f"Question: {asked}\nAnswer:"), answer(f" {thing}\n")]
@@ -340,9 +367,10 @@ EVERYTHING = Stage(
         "parallel": 0.16,
         "translation": 0.14,
         "dictionary": 0.06,
-        "plain": 0.02,
         "tale": 0.07,
-        "retelling": 0.04,
+        "recital": 0.01,
+        "notes": 0.02,
+        "retelling": 0.03,
         "reading": 0.11,
         "reading_across": 0.05,
         "span": 0.04,
@@ -355,19 +383,21 @@ EVERYTHING = Stage(
     },
 )
 CURRICULUM: tuple[Stage, ...] = (
-    Stage(documents=8_000, passages=PLAIN_PASSAGES, kinds={"reading": 0.6, "retelling": 0.4}),
     Stage(
-        documents=20_000,
-        passages=PLAIN_PASSAGES,
-        kinds={"reading": 0.2, "retelling": 0.1, "reading_letters": 0.7},
+        documents=36_000,
+        passages=ALIKE,
+        kinds={"recital": 0.35, "notes": 0.25, "span": 0.2, "reading": 0.15, "retelling": 0.05},
     ),
     Stage(
-        documents=40_000,
+        documents=45_000,
         kinds={
-            "reading": 0.3,
-            "retelling": 0.2,
-            "reading_letters": 0.3,
-            "inference": 0.1,
+            "recital": 0.04,
+            "notes": 0.08,
+            "span": 0.05,
+            "reading": 0.13,
+            "retelling": 0.05,
+            "reading_letters": 0.4,
+            "inference": 0.15,
             "story": 0.1,
         },
     ),

@@ -30,7 +30,9 @@ def thing(concept: str, *, relation: Relation, language: str) -> str:
 
 
 def _fill(name: str, fact: Fact, *, language: str) -> str:
-    words = {fact.relation: thing(fact.thing, relation=fact.relation, language=language)}
+    words: dict[str, str] = {
+        fact.relation: thing(fact.thing, relation=fact.relation, language=language)
+    }
     if fact.relation in KNOWN_RELATIONS:
         form = pattern(name, language=language)
         for kind in ("country", "country_of", "country_is", "capital"):

@@ -36,7 +36,8 @@ def _weights(number: int) -> list[float]:
 
 def pick(random: Random, things: Sequence[Drawn], *, number: int) -> list[Drawn]:
     """Different things, common ones more often, in any order."""
-    left, weights, picked = list(things), list(_weights(len(things))), []
+    left, weights = list(things), list(_weights(len(things)))
+    picked: list[Drawn] = []
     while len(picked) < number:
         (place,) = random.choices(range(len(left)), weights=weights)
         picked.append(left.pop(place))

@@ -8,14 +8,12 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from studies.benchmarks import load
 from studies.miniworld import DATASETS, EXPOSURE, LANGUAGES, MODELS, model_folder, rows
 from studies.miniworld.benchmarks import items
 from studies.miniworld.knowledge import knowledge
 from studies.miniworld.lexicon import KNOWN_RELATIONS, RELATIONS, concepts, people, word
 from studies.miniworld.weights import FOLDER
 from studies.miniworld.worlds import split_of
-from studies.rows import Source
 
 COLUMNS = {
     "miniworld": {"id", "sentence"},
