@@ -38,6 +38,7 @@ from studies.miniworld.worlds import (
     split_of,
     things_of,
 )
+from studies.open_prompts import OPEN, put
 
 # Where a verdict stands in a prompt before it is written.
 JUDGED = "\0"
@@ -254,13 +255,19 @@ class Writer:
         ]
 
     def span(self, language: str) -> list[Segment]:
-        """A passage, and on lines of their own questions and answers, some of them again."""
+        """A passage, and questions whose answers are spans of it, some of them again."""
         facts = self._passage()
-        segments = [told(grammar.passage(facts, language=language) + "\n")]
+        about = grammar.passage(facts, language=language)
+        (prompt,) = OPEN["mini_xquad"].values()
+        segments: list[Segment] = []
         for fact in self.random.choices(facts, k=2 * len(facts)):
-            asked = grammar.question(fact, language=language)
+            fields = {"context": about, "question": grammar.question(fact, language=language)}
+            asked = put(prompt, language=language, fields=fields).prompt
             thing = grammar.thing(fact.thing, relation=fact.relation, language=language)
-            segments += [told(f"Question: {asked}\nAnswer:"), answer(f" {thing}\n")]
+            segments += [
+                told(asked.removeprefix(f"{about}\n") if segments else asked),
+                answer(prompt.answer.format(answer=thing) + prompt.stop[0]),
+            ]
         return segments
 
     def reading(self, language: str) -> tuple[Segment, ...]:

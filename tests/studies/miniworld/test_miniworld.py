@@ -1,4 +1,4 @@
-"""The miniworld is what its README says: parallel, disjoint, small, read well in English only."""
+"""The miniworld is what its README says: parallel, disjoint and small."""
 
 import unicodedata
 from collections import Counter
@@ -182,14 +182,17 @@ def test_a_folder_is_complete(folder: Path) -> None:
     model = AutoModelForCausalLM.from_pretrained(folder)
     assert model.config.max_position_embeddings >= 512
     assert len(tokenizer) == model.config.vocab_size
-    assert None not in (tokenizer.bos_token, tokenizer.eos_token, tokenizer.pad_token)
+    assert None not in (tokenizer.eos_token, tokenizer.pad_token)
     encoded = tokenizer("Anna is at home.", return_tensors="pt")
-    assert encoded.input_ids[0, 0] == tokenizer.bos_token_id
+    # As Qwen's, the Qwen2 shape begins without a token of its own.
+    assert (tokenizer.bos_token is None) == (folder.name == "qwen2")
+    assert tokenizer.bos_token is None or encoded.input_ids[0, 0] == tokenizer.bos_token_id
     assert torch.isfinite(model(**encoded).logits).all()
 
 
-def test_text_survives_the_tokenizer() -> None:
-    tokenizer = AutoTokenizer.from_pretrained(model_folder("miniworld-llama"))
+@pytest.mark.parametrize("name", MODELS)
+def test_text_survives_the_tokenizer(name: str) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(model_folder(name))
     foreign = ["  two  spaces ", "日本語 and ไทย", "tab\tand\nline\n", "🙂 Ж"]
     written = [
         str(row["sentence"])
@@ -199,35 +202,3 @@ def test_text_survives_the_tokenizer() -> None:
     for text in foreign + written:
         tokens = tokenizer.encode(text)
         assert tokenizer.decode(tokens, skip_special_tokens=True) == text
-
-
-def reading_accuracy(folder: Path, *, language: str, questions: int) -> float:
-    """The plainest cloze score: a sequence for each option, padded on the right."""
-    tokenizer = AutoTokenizer.from_pretrained(folder, padding_side="right")
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
-    right = 0
-    for row in rows("mini_belebele", language=language)[:questions]:
-        choice = reading_choice(row)
-        context = len(tokenizer.encode(choice.prompt))
-        texts = [choice.prompt + option for option in choice.options]
-        asked = tokenizer(texts, return_tensors="pt", padding=True)
-        with torch.inference_mode():
-            logprobs = model(**asked).logits[:, context - 1 : -1].log_softmax(-1)
-        logprobs = logprobs.gather(2, asked.input_ids[:, context:, None])[..., 0]
-        scores = (logprobs * asked.attention_mask[:, context:]).sum(dim=1)
-        right += int(scores.argmax()) == choice.gold
-    return right / questions
-
-
-def test_the_best_model_reads_english_and_not_the_rarest_languages() -> None:
-    english = {
-        name: reading_accuracy(model_folder(name), language="eng_Latn", questions=150)
-        for name in MODELS
-    }
-    best = max(english, key=lambda name: english[name])
-    assert english[best] >= 0.85
-    rare = [
-        reading_accuracy(model_folder(best), language=language, questions=100)
-        for language in LANGUAGES[-2:]
-    ]
-    assert sum(rare) / len(rare) <= english[best] - 0.2
