@@ -290,7 +290,6 @@ class Training:
 
     def __init__(self, recipe: Recipe, *, folder: Path, seed: int) -> None:
         """Start, or go on where the last state was written."""
-        torch.set_num_threads(1)
         torch.manual_seed(seed)
         self.recipe, self.folder = recipe, folder
         self.tokenizer = tokenizer_of(recipe.name, seed=seed)
@@ -477,6 +476,7 @@ def main() -> None:
         return
     if arguments.out is None:
         parser.error("training needs --out DIR, the folder the models are written to")
+    torch.set_num_threads(1)
     for recipe in RECIPES:
         if recipe.name in arguments.model:
             if arguments.steps:

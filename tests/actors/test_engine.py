@@ -3,12 +3,12 @@
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 
@@ -16,17 +16,18 @@ from actors import engine as engines
 from actors.engine import Engine
 from actors.loading import engine as loading
 from actors.model import LoadedModel, load
+from actors.prediction.score import score
 from actors.work import run_unit
 from orchestrator.scheduling.actions import Node, Open
 from orchestrator.scheduling.cost import Cost
 from orchestrator.scheduling.schedule import Schedule
 from orchestrator.storage.tables import ALL_TABLES
-from studies import generation_items
+from studies import benchmarks, generation_items
 from studies.models.facts import facts
 from studies.prompt_options import Chat
 from studies.rows import Source
 from studies.spec import Model, ModelFacts, Row
-from studies.texts import GenerationSet, Sampling
+from studies.texts import ChoiceItem, GenerationSet, Sampling
 from tests.makers import tiny
 from tests.makers.stored import check
 from tests.makers.wide_heads import widen
@@ -104,6 +105,33 @@ def counting(engine: Engine) -> Iterator[list[int]]:
         del engine._engine.step
 
 
+def most_probable(engine: Engine, items: Sequence[ChoiceItem], *, tokenizer: Any) -> list[int]:
+    """Which option of each item vLLM gives the greatest probability, all its tokens together."""
+    from vllm import SamplingParams
+    from vllm.sampling_params import RequestOutputKind
+
+    asked = SamplingParams(
+        max_tokens=1, prompt_logprobs=0, output_kind=RequestOutputKind.FINAL_ONLY
+    )
+    begins = {}
+    for number, item in enumerate(items):
+        context = tokenizer.encode(item.context)
+        for place, option in enumerate(item.options):
+            tokens = context + tokenizer.encode(option, add_special_tokens=False)
+            begins[f"{number} {place}"] = len(context)
+            prompt = {"prompt_token_ids": tokens}
+            engine._engine.add_request(f"{number} {place}", prompt, asked)
+    scores: list[dict[int, float]] = [{} for _ in items]
+    while engine._engine.has_unfinished_requests():
+        for output in engine._engine.step():
+            number, place = map(int, output.request_id.split())
+            behind = list(zip(output.prompt_token_ids, output.prompt_logprobs, strict=True))[
+                begins[output.request_id] :
+            ]
+            scores[number][place] = sum(given[token].logprob for token, given in behind)
+    return [max(own, key=lambda place: own[place]) for own in scores]
+
+
 class TestBoth:
     """What holds for all three models."""
 
@@ -128,6 +156,20 @@ class TestBoth:
         assert len(hf) >= 150 and same / len(hf) >= 0.99
         assert {row["engine"] for row in vllm} == {engines.engine()} != {hf[0]["engine"]}
         assert sum(bool(row["output"]) for row in vllm) > 0.5 * len(vllm)
+
+    @pytest.mark.parametrize("prompt", ["cloze", "letter"])
+    def test_the_most_probable_option_is_the_same(self, both: Both, prompt: str):
+        items = [
+            replace(item, id=f"{language} {item.id}")
+            for language in LANGUAGES
+            for item in benchmarks.load(
+                "mini_belebele", language=language, source=Source(), prompt=prompt, limit=40
+            ).items
+        ]
+        ours = [choice.prediction for choice in score(both.hf, items)]
+        theirs = most_probable(both.vllm, items, tokenizer=both.hf.tokenizer)
+        assert sum(map(int.__eq__, ours, theirs)) >= 0.99 * len(items) > 150
+        assert len(set(ours)) == 4
 
     def test_samples_have_seeds_of_their_own_and_know_no_neighbours(self, both: Both):
         one = asked(*PROMPTS, max_new_tokens=12, sampling=DRAWN)
