@@ -46,6 +46,7 @@ JUDGED = "\0"
 # only the person says which thing is asked for.
 Passages = tuple[tuple[int, int], ...]
 ALIKE: Passages = ((2, 2), (2, 2), (3, 3), (3, 3), (3, 2), (4, 4), (5, 5))
+MOSTLY_PLAIN: Passages = ((1, 1), (1, 1), (2, 1), (2, 1), (3, 1), (3, 1), (2, 2), (3, 2), (3, 3))
 PASSAGES: Passages = ((1, 1), (2, 1), (3, 1), (2, 2), (3, 2), (3, 2), (3, 3), (4, 4))
 
 
@@ -396,7 +397,19 @@ CURRICULUM: tuple[Stage, ...] = (
         kinds={"recital": 0.35, "notes": 0.25, "span": 0.2, "reading": 0.15, "retelling": 0.05},
     ),
     Stage(
-        documents=45_000,
+        documents=22_000,
+        passages=MOSTLY_PLAIN,
+        kinds={
+            "recital": 0.04,
+            "notes": 0.08,
+            "span": 0.05,
+            "reading": 0.15,
+            "retelling": 0.03,
+            "reading_letters": 0.65,
+        },
+    ),
+    Stage(
+        documents=36_000,
         kinds={
             "recital": 0.04,
             "notes": 0.08,
