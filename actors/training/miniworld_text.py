@@ -6,8 +6,8 @@ says the same thing twice or more in different languages: that is what makes lan
 worlds of the train split are told.
 
 The stream is a curriculum, as small models learn no skill whose parts they lack: first, in English,
-to repeat a list and to find in it whose a thing is; then to read, and which letter stands for an
-answer; then everything in every language.
+to repeat a list and to find in it what belongs to whom; then which letter stands for a thing; then
+both at once; then everything in every language.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -39,6 +39,7 @@ from studies.miniworld.worlds import (
     things_of,
 )
 from studies.open_prompts import OPEN, put
+from studies.prompts import LETTERS
 
 # Where a verdict stands in a prompt before it is written.
 JUDGED = "\0"
@@ -46,8 +47,8 @@ JUDGED = "\0"
 # only the person says which thing is asked for.
 Passages = tuple[tuple[int, int], ...]
 ALIKE: Passages = ((2, 2), (2, 2), (3, 3), (3, 3), (3, 2), (4, 4), (5, 5))
-MOSTLY_PLAIN: Passages = ((1, 1), (1, 1), (2, 1), (2, 1), (3, 1), (3, 1), (2, 2), (3, 2), (3, 3))
-PASSAGES: Passages = ((1, 1), (2, 1), (3, 1), (2, 2), (3, 2), (3, 2), (3, 3), (4, 4))
+PLAIN: Passages = ((1, 1), (2, 1), (3, 1))
+PASSAGES: Passages = (*PLAIN, (2, 2), (3, 2), (3, 2), (3, 3), (4, 4))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -246,6 +247,17 @@ class Writer:
             segments += [told(person), answer(thing)]
         return segments
 
+    def index(self, language: str) -> list[Segment]:
+        """Lettered things of one kind, and things with their letters, some of them again."""
+        relation = self.random.choice(RELATIONS)
+        concepts = things_of(self.random, relation, number=self.random.choice((2, 3, 4, 4, 4)))
+        things = [grammar.thing(each, relation=relation, language=language) for each in concepts]
+        lettered = list(zip(LETTERS, things, strict=False))
+        segments = [told("".join(f"{letter}: {thing}\n" for letter, thing in lettered))]
+        for letter, thing in self.random.choices(lettered, k=2 * len(things)):
+            segments += [told(f"{thing}:"), answer(f" {letter}\n")]
+        return segments
+
     def retelling(self, language: str) -> list[Segment]:
         """A passage, and its sentences again in another order."""
         facts, gap = self._passage(), grammar.gap(language)
@@ -377,7 +389,8 @@ EVERYTHING = Stage(
         "dictionary": 0.06,
         "tale": 0.07,
         "recital": 0.01,
-        "notes": 0.02,
+        "notes": 0.01,
+        "index": 0.01,
         "retelling": 0.03,
         "reading": 0.11,
         "reading_across": 0.05,
@@ -397,24 +410,25 @@ CURRICULUM: tuple[Stage, ...] = (
         kinds={"recital": 0.35, "notes": 0.25, "span": 0.2, "reading": 0.15, "retelling": 0.05},
     ),
     Stage(
-        documents=22_000,
-        passages=MOSTLY_PLAIN,
+        documents=30_000,
+        passages=PLAIN,
         kinds={
-            "recital": 0.04,
-            "notes": 0.08,
-            "span": 0.05,
-            "reading": 0.15,
-            "retelling": 0.03,
-            "reading_letters": 0.65,
+            "recital": 0.03,
+            "notes": 0.06,
+            "span": 0.03,
+            "reading": 0.08,
+            "index": 0.2,
+            "reading_letters": 0.6,
         },
     ),
     Stage(
         documents=36_000,
         kinds={
-            "recital": 0.04,
-            "notes": 0.08,
+            "recital": 0.03,
+            "notes": 0.06,
+            "index": 0.04,
             "span": 0.05,
-            "reading": 0.13,
+            "reading": 0.12,
             "retelling": 0.05,
             "reading_letters": 0.4,
             "inference": 0.15,
