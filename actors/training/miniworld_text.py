@@ -47,8 +47,15 @@ JUDGED = "\0"
 # only the person says which thing is asked for.
 Passages = tuple[tuple[int, int], ...]
 ALIKE: Passages = ((2, 2), (2, 2), (3, 3), (3, 3), (3, 2), (4, 4), (5, 5))
+TIED: Passages = ((2, 2), (3, 2), (3, 2), (3, 3), (3, 1))
 PLAIN: Passages = ((1, 1), (2, 1), (3, 1))
 PASSAGES: Passages = (*PLAIN, (2, 2), (3, 2), (3, 2), (3, 3), (4, 4))
+
+
+# The shares of listed options that have a verdict, from which one is drawn for each document.
+Verdicts = tuple[float, ...]
+ALL_OR_NONE: Verdicts = (1.0, 0.0)
+ANY: Verdicts = (1.0, 0.5, 0.5, 0.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,13 +111,14 @@ def ask(
     language: str,
     number: int = 0,
     told_in: str = "",
-    judged: bool = False,
+    judged: float = 0.0,
 ) -> Asked:
     """An item as a benchmark's prompt puts it.
 
     Args:
         told_in: another language for its passage.
-        judged: mark the end of every option that is listed, where a verdict will stand.
+        judged: which share of the options will have a verdict; if any, the end of each that is
+            listed is marked.
     """
     entry = BENCHMARKS[dataset]
     raw = entry.read(item.row(number, language=language))
@@ -125,15 +133,23 @@ def ask(
     return Asked(context=rendered.context, options=rendered.options, gold=raw.gold)
 
 
-def quiz(asked: Sequence[Asked], *, about: str = "") -> tuple[Segment, ...]:
-    """Questions about one passage, which only the first repeats, each with its answer."""
+def quiz(
+    asked: Sequence[Asked], *, random: Random, about: str = "", judged: float = 0.0
+) -> tuple[Segment, ...]:
+    """Questions about one passage, which only the first repeats, each with its answer.
+
+    Behind marked options, a share `judged` of them, stands whether they are right: which letter is
+    the answer is learned by it, and wherever a verdict may follow, a model must have one in mind.
+    """
     segments: list[Segment] = []
     for number, each in enumerate(asked):
         context = each.context.partition(about)[2] if number else each.context
         first, *others = context.split(JUDGED)
         segments.append(told(first))
         for place, text in enumerate(others):
-            segments += [answer(" True" if place == each.gold else " False"), told(text)]
+            if judged == 1.0 or random.random() < judged:
+                segments.append(answer(" True" if place == each.gold else " False"))
+            segments.append(told(text))
         segments.append(answer(each.right))
     return tuple(segments)
 
@@ -145,6 +161,7 @@ class Writer:
     random: Random
     split: Split
     passages: Passages
+    verdicts: Verdicts
 
     def write(self, kind: str, *, language: str) -> Document:
         """One document of a kind, in a language and, where several are compared, in others."""
@@ -297,12 +314,11 @@ class Writer:
         prompt = self.random.choice(("letter", "latent"))
         return self._reading(prompt=prompt, language=language, judged=self._judged())
 
-    def _judged(self) -> bool:
-        """Whether a verdict follows every option: what letters stand for is learned by it."""
-        return self.random.random() < 0.5
+    def _judged(self) -> float:
+        return self.verdicts[int(self.random.random() * len(self.verdicts))]
 
     def _reading(
-        self, *, prompt: str, language: str, told_in: str = "", judged: bool = False
+        self, *, prompt: str, language: str, told_in: str = "", judged: float = 0.0
     ) -> tuple[Segment, ...]:
         facts = self._passage()
         asked = [
@@ -316,7 +332,8 @@ class Writer:
             )
             for place in self.random.sample(range(len(facts)), len(facts))
         ]
-        return quiz(asked, about=grammar.passage(facts, language=told_in or language))
+        about = grammar.passage(facts, language=told_in or language)
+        return quiz(asked, random=self.random, about=about, judged=judged)
 
     def knowledge_answers(self, language: str) -> tuple[Segment, ...]:
         """A question of knowledge and its answer."""
@@ -327,14 +344,12 @@ class Writer:
         prompt = self.random.choice(("letter", "latent"))
         return self._knowledge(prompt=prompt, language=language, judged=self._judged())
 
-    def _knowledge(
-        self, *, prompt: str, language: str, judged: bool = False
-    ) -> tuple[Segment, ...]:
+    def _knowledge(self, *, prompt: str, language: str, judged: float = 0.0) -> tuple[Segment, ...]:
         item = draw_in_split(
             self.random, draw=draw_knowledge, number=self.random.randrange(4), split=self.split
         )
         asked = ask(item, dataset="mini_mmlu", prompt=prompt, language=language, judged=judged)
-        return quiz([asked])
+        return quiz([asked], random=self.random, judged=judged)
 
     def inference(self, language: str) -> tuple[Segment, ...]:
         """A premise, and claims with their verdicts."""
@@ -355,7 +370,8 @@ class Writer:
             claim = claim_about(facts, label=label, random=self.random)
             item = Inference(facts=facts, claim=claim, label=label)
             asked.append(ask(item, dataset="mini_xnli", prompt=prompt, language=language))
-        return quiz(asked, about=grammar.passage(facts, language=language))
+        about = grammar.passage(facts, language=language)
+        return quiz(asked, random=self.random, about=about)
 
     def story(self, language: str) -> tuple[Segment, ...]:
         """Four sentences, and how they go on, in one of the prompts that ask for it."""
@@ -363,11 +379,11 @@ class Writer:
             self.random, draw=draw_story, number=self.random.randrange(2), split=self.split
         )
         prompt = self.random.choice(("cloze", "cloze", "latent", "digit"))
-        judged = prompt != "cloze" and self._judged()
+        judged = 0.0 if prompt == "cloze" else self._judged()
         asked = ask(
             item, dataset="mini_xstorycloze", prompt=prompt, language=language, judged=judged
         )
-        return quiz([asked])
+        return quiz([asked], random=self.random, judged=judged)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -377,6 +393,7 @@ class Stage:
     documents: int | None
     kinds: Mapping[str, float]
     passages: Passages = PASSAGES
+    verdicts: Verdicts = ALL_OR_NONE
     english: bool = True
 
 
@@ -435,7 +452,20 @@ CURRICULUM: tuple[Stage, ...] = (
             "story": 0.1,
         },
     ),
-    EVERYTHING,
+    Stage(
+        documents=36_000,
+        passages=TIED,
+        verdicts=ANY,
+        kinds={
+            "notes": 0.03,
+            "span": 0.03,
+            "reading": 0.08,
+            "reading_letters": 0.7,
+            "inference": 0.08,
+            "story": 0.08,
+        },
+    ),
+    replace(EVERYTHING, verdicts=ANY),
 )
 
 
@@ -445,7 +475,9 @@ def documents(
     """The endless stream of documents of a seed, stage after stage."""
     random = Random(f"miniworld training {seed} {split}")
     for stage in curriculum:
-        writer = Writer(random=random, split=split, passages=stage.passages)
+        writer = Writer(
+            random=random, split=split, passages=stage.passages, verdicts=stage.verdicts
+        )
         kinds, weights = list(stage.kinds), list(stage.kinds.values())
         written = 0
         while stage.documents is None or written < stage.documents:
