@@ -54,7 +54,7 @@ class Recipe:
     """How one model is trained; `checkpoints` are the steps at which it is also saved."""
 
     name: str
-    steps: int = 10_500
+    steps: int = 12_000
     checkpoints: tuple[int, ...] = ()
     # A step adds up a few batches, each of texts of one length, as one alone is of one kind.
     batches: int = 3
@@ -452,7 +452,7 @@ def evaluate(folder: Path, *, split: Split, questions: int) -> None:
 
 
 RECIPES: tuple[Recipe, ...] = (
-    Recipe(name="llama", checkpoints=(500, 1500, 3000, 6000)),
+    Recipe(name="llama", checkpoints=(1000, 3500, 5000, 8000)),
     Recipe(name="gemma2"),
     Recipe(name="qwen2"),
 )

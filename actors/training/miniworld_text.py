@@ -7,7 +7,8 @@ worlds of the train split are told.
 
 The stream is a curriculum, as small models learn no skill whose parts they lack: first, in English,
 to repeat a list and to find in it what belongs to whom; then which letter stands for a thing; then
-both at once; then everything in every language.
+both at once, with the list of letters behind the question at last; then everything in every
+language.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -47,15 +48,8 @@ JUDGED = "\0"
 # only the person says which thing is asked for.
 Passages = tuple[tuple[int, int], ...]
 ALIKE: Passages = ((2, 2), (2, 2), (3, 3), (3, 3), (3, 2), (4, 4), (5, 5))
-TIED: Passages = ((2, 2), (3, 2), (3, 2), (3, 3), (3, 1))
 PLAIN: Passages = ((1, 1), (2, 1), (3, 1))
 PASSAGES: Passages = (*PLAIN, (2, 2), (3, 2), (3, 2), (3, 3), (4, 4))
-
-
-# The shares of listed options that have a verdict, from which one is drawn for each document.
-Verdicts = tuple[float, ...]
-ALL_OR_NONE: Verdicts = (1.0, 0.0)
-ANY: Verdicts = (1.0, 0.5, 0.5, 0.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,14 +105,13 @@ def ask(
     language: str,
     number: int = 0,
     told_in: str = "",
-    judged: float = 0.0,
+    judged: bool = False,
 ) -> Asked:
     """An item as a benchmark's prompt puts it.
 
     Args:
         told_in: another language for its passage.
-        judged: which share of the options will have a verdict; if any, the end of each that is
-            listed is marked.
+        judged: mark the end of every option that is listed, where a verdict will stand.
     """
     entry = BENCHMARKS[dataset]
     raw = entry.read(item.row(number, language=language))
@@ -133,23 +126,15 @@ def ask(
     return Asked(context=rendered.context, options=rendered.options, gold=raw.gold)
 
 
-def quiz(
-    asked: Sequence[Asked], *, random: Random, about: str = "", judged: float = 0.0
-) -> tuple[Segment, ...]:
-    """Questions about one passage, which only the first repeats, each with its answer.
-
-    Behind marked options, a share `judged` of them, stands whether they are right: which letter is
-    the answer is learned by it, and wherever a verdict may follow, a model must have one in mind.
-    """
+def quiz(asked: Sequence[Asked], *, about: str = "") -> tuple[Segment, ...]:
+    """Questions about one passage, which only the first repeats, each with its answer."""
     segments: list[Segment] = []
     for number, each in enumerate(asked):
         context = each.context.partition(about)[2] if number else each.context
         first, *others = context.split(JUDGED)
         segments.append(told(first))
         for place, text in enumerate(others):
-            if judged == 1.0 or random.random() < judged:
-                segments.append(answer(" True" if place == each.gold else " False"))
-            segments.append(told(text))
+            segments += [answer(" True" if place == each.gold else " False"), told(text)]
         segments.append(answer(each.right))
     return tuple(segments)
 
@@ -161,7 +146,6 @@ class Writer:
     random: Random
     split: Split
     passages: Passages
-    verdicts: Verdicts
 
     def write(self, kind: str, *, language: str) -> Document:
         """One document of a kind, in a language and, where several are compared, in others."""
@@ -275,6 +259,58 @@ class Writer:
             segments += [told(f"{thing}:"), answer(f" {letter}\n")]
         return segments
 
+    def matching(self, language: str) -> list[Segment]:
+        """Who has what, a lettered list of it, and for everybody the letter of his or her thing."""
+        return self._matching(language, between=False)
+
+    def carrying(self, language: str) -> list[Segment]:
+        """The same with a list between a question and its answer: the question is carried over."""
+        return self._matching(language, between=True)
+
+    def _matching(self, language: str, *, between: bool) -> list[Segment]:
+        facts = self._alike()
+        (relation,) = {fact.relation for fact in facts}
+        people = {fact: self._person(fact.subject, language=language) for fact in facts}
+        things = {
+            fact: grammar.thing(fact.thing, relation=relation, language=language) for fact in facts
+        }
+
+        def listed() -> dict[Fact, str]:
+            return dict(zip(self._shuffled(facts), LETTERS, strict=False))
+
+        def lines(letters: Mapping[Fact, str], *, number: int) -> str:
+            shown = list(letters.items())[:number]
+            return "".join(f"{letter}: {things[fact]}\n" for fact, letter in shown)
+
+        if self.random.random() < 0.7:
+            first = "".join(f"{people[fact]}: {things[fact]}\n" for fact in facts)
+        else:
+            first = f"P: {grammar.passage(facts, language=language)}\n"
+        letters = listed()
+        before = not between or self.random.random() < 0.5
+        segments = [told(first + lines(letters, number=len(facts)) if before else first)]
+        named = self.random.random() < 0.7
+        for fact in self._shuffled(facts):
+            whose = people[fact] if named else grammar.question(fact, language=language)
+            if not between:
+                asked = f"{whose}:" if named else f"Q: {whose}\nAnswer:"
+            elif before:
+                number = self.random.randint(0, len(facts))
+                asked = f"Q: {whose}\n{lines(letters, number=number)}Answer:"
+            else:
+                letters = listed()
+                asked = f"Q: {whose}\n{lines(letters, number=len(facts))}Answer:"
+            segments += [told(asked), answer(f" {letters[fact]}\n")]
+        return segments
+
+    def _alike(self) -> tuple[Fact, ...]:
+        """Two or three people with things of one kind."""
+        relation, number = self.random.choice(RELATIONS), self.random.choice((2, 2, 3))
+        while True:
+            facts = one_relation(self.random, relation=relation, number=number)
+            if split_of(facts) == self.split:
+                return facts
+
     def retelling(self, language: str) -> list[Segment]:
         """A passage, and its sentences again in another order."""
         facts, gap = self._passage(), grammar.gap(language)
@@ -314,11 +350,12 @@ class Writer:
         prompt = self.random.choice(("letter", "latent"))
         return self._reading(prompt=prompt, language=language, judged=self._judged())
 
-    def _judged(self) -> float:
-        return self.verdicts[int(self.random.random() * len(self.verdicts))]
+    def _judged(self) -> bool:
+        """Whether a verdict follows every option: what letters stand for is learned by it."""
+        return self.random.random() < 0.5
 
     def _reading(
-        self, *, prompt: str, language: str, told_in: str = "", judged: float = 0.0
+        self, *, prompt: str, language: str, told_in: str = "", judged: bool = False
     ) -> tuple[Segment, ...]:
         facts = self._passage()
         asked = [
@@ -333,7 +370,7 @@ class Writer:
             for place in self.random.sample(range(len(facts)), len(facts))
         ]
         about = grammar.passage(facts, language=told_in or language)
-        return quiz(asked, random=self.random, about=about, judged=judged)
+        return quiz(asked, about=about)
 
     def knowledge_answers(self, language: str) -> tuple[Segment, ...]:
         """A question of knowledge and its answer."""
@@ -344,12 +381,14 @@ class Writer:
         prompt = self.random.choice(("letter", "latent"))
         return self._knowledge(prompt=prompt, language=language, judged=self._judged())
 
-    def _knowledge(self, *, prompt: str, language: str, judged: float = 0.0) -> tuple[Segment, ...]:
+    def _knowledge(
+        self, *, prompt: str, language: str, judged: bool = False
+    ) -> tuple[Segment, ...]:
         item = draw_in_split(
             self.random, draw=draw_knowledge, number=self.random.randrange(4), split=self.split
         )
         asked = ask(item, dataset="mini_mmlu", prompt=prompt, language=language, judged=judged)
-        return quiz([asked], random=self.random, judged=judged)
+        return quiz([asked])
 
     def inference(self, language: str) -> tuple[Segment, ...]:
         """A premise, and claims with their verdicts."""
@@ -371,7 +410,7 @@ class Writer:
             item = Inference(facts=facts, claim=claim, label=label)
             asked.append(ask(item, dataset="mini_xnli", prompt=prompt, language=language))
         about = grammar.passage(facts, language=language)
-        return quiz(asked, random=self.random, about=about)
+        return quiz(asked, about=about)
 
     def story(self, language: str) -> tuple[Segment, ...]:
         """Four sentences, and how they go on, in one of the prompts that ask for it."""
@@ -379,11 +418,11 @@ class Writer:
             self.random, draw=draw_story, number=self.random.randrange(2), split=self.split
         )
         prompt = self.random.choice(("cloze", "cloze", "latent", "digit"))
-        judged = 0.0 if prompt == "cloze" else self._judged()
+        judged = prompt != "cloze" and self._judged()
         asked = ask(
             item, dataset="mini_xstorycloze", prompt=prompt, language=language, judged=judged
         )
-        return quiz([asked], random=self.random, judged=judged)
+        return quiz([asked])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -393,7 +432,6 @@ class Stage:
     documents: int | None
     kinds: Mapping[str, float]
     passages: Passages = PASSAGES
-    verdicts: Verdicts = ALL_OR_NONE
     english: bool = True
 
 
@@ -401,23 +439,25 @@ EVERYTHING = Stage(
     documents=None,
     english=False,
     kinds={
-        "parallel": 0.16,
-        "translation": 0.14,
+        "parallel": 0.14,
+        "translation": 0.13,
         "dictionary": 0.06,
         "tale": 0.07,
         "recital": 0.01,
         "notes": 0.01,
         "index": 0.01,
-        "retelling": 0.03,
-        "reading": 0.11,
+        "matching": 0.02,
+        "carrying": 0.04,
+        "retelling": 0.02,
+        "reading": 0.1,
         "reading_across": 0.05,
         "span": 0.04,
         "reading_letters": 0.09,
         "knowledge_answers": 0.05,
-        "knowledge_letters": 0.05,
-        "inference": 0.04,
+        "knowledge_letters": 0.06,
+        "inference": 0.03,
         "inference_digits": 0.03,
-        "story": 0.05,
+        "story": 0.04,
     },
 )
 CURRICULUM: tuple[Stage, ...] = (
@@ -427,7 +467,7 @@ CURRICULUM: tuple[Stage, ...] = (
         kinds={"recital": 0.35, "notes": 0.25, "span": 0.2, "reading": 0.15, "retelling": 0.05},
     ),
     Stage(
-        documents=30_000,
+        documents=26_000,
         passages=PLAIN,
         kinds={
             "recital": 0.03,
@@ -439,33 +479,34 @@ CURRICULUM: tuple[Stage, ...] = (
         },
     ),
     Stage(
-        documents=36_000,
+        documents=34_000,
         kinds={
-            "recital": 0.03,
-            "notes": 0.06,
-            "index": 0.04,
-            "span": 0.05,
-            "reading": 0.12,
-            "retelling": 0.05,
-            "reading_letters": 0.4,
-            "inference": 0.15,
-            "story": 0.1,
+            "matching": 0.85,
+            "index": 0.03,
+            "notes": 0.03,
+            "reading": 0.04,
+            "reading_letters": 0.05,
         },
     ),
     Stage(
-        documents=36_000,
-        passages=TIED,
-        verdicts=ANY,
+        documents=42_000,
+        kinds={"carrying": 0.78, "matching": 0.12, "reading": 0.05, "reading_letters": 0.05},
+    ),
+    Stage(
+        documents=24_000,
         kinds={
-            "notes": 0.03,
-            "span": 0.03,
-            "reading": 0.08,
-            "reading_letters": 0.7,
-            "inference": 0.08,
-            "story": 0.08,
+            "notes": 0.05,
+            "span": 0.05,
+            "carrying": 0.1,
+            "reading": 0.12,
+            "retelling": 0.05,
+            "reading_letters": 0.25,
+            "inference": 0.15,
+            "inference_digits": 0.08,
+            "story": 0.15,
         },
     ),
-    replace(EVERYTHING, verdicts=ANY),
+    EVERYTHING,
 )
 
 
@@ -475,9 +516,7 @@ def documents(
     """The endless stream of documents of a seed, stage after stage."""
     random = Random(f"miniworld training {seed} {split}")
     for stage in curriculum:
-        writer = Writer(
-            random=random, split=split, passages=stage.passages, verdicts=stage.verdicts
-        )
+        writer = Writer(random=random, split=split, passages=stage.passages)
         kinds, weights = list(stage.kinds), list(stage.kinds.values())
         written = 0
         while stage.documents is None or written < stage.documents:
