@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from studies import miniworld
 from studies.recipes import neuronxa
+from studies.spec import Pooling
 from studies.study import Study
 
 EXAMPLE = "--model miniworld-llama --limit 20"
@@ -19,6 +20,8 @@ class Options(neuronxa.Options):
     models: tuple[str, ...] = miniworld.MODELS
     parallels: tuple[str, ...] = ("miniworld",)
     benchmarks: tuple[str, ...] = ("mini_belebele", "mini_xstorycloze")
+    # The one that the main table shows.
+    poolings: tuple[Pooling, ...] = ("weighted",)
     limit: int | None = 100
 
 

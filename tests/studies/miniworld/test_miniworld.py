@@ -170,7 +170,7 @@ def revisions() -> list[Path]:
     return [*(model_folder(name) for name in MODELS), *checkpoints]
 
 
-def test_all_that_is_shipped_fits_thirty_megabytes() -> None:
+def test_the_models_fit_thirty_megabytes() -> None:
     assert len(revisions()) == 3 + 4
     shipped = sum(path.stat().st_size for path in FOLDER.rglob("*") if path.is_file())
     assert shipped <= 30_000_000
