@@ -19,7 +19,7 @@ def test_the_demo_needs_nothing_and_says_what_miniworld_is(
     assert "of one " in planned
     for model in ("miniworld-llama", "miniworld-qwen2", "miniworld-gemma2"):
         assert model in planned
-    chosen = ["--model", "miniworld-llama,miniworld-llama@step-300", "--measure", "mexa"]
+    chosen = ["--model", "miniworld-llama,miniworld-llama@step-1000", "--measure", "mexa"]
     assert run("demo", *small, *chosen, monkeypatch=monkeypatch) == 0
     shown = capsys.readouterr().out
     assert "miniworld is embedded" in shown
@@ -27,10 +27,10 @@ def test_the_demo_needs_nothing_and_says_what_miniworld_is(
     assert set(items.benchmark) == {"mini_belebele", "mini_xstorycloze"}
     assert set(zip(items.model, items.revision, strict=True)) == {
         ("miniworld-llama", "main"),
-        ("miniworld-llama", "step-300"),
+        ("miniworld-llama", "step-1000"),
     }
     assert items.groupby(["revision", "benchmark", "language"]).size().unique().tolist() == [6]
     assert json.loads((out / "run.json").read_text())["study"] == "demo"
     page = (out / "report" / "index.html").read_text(encoding="utf-8")
     assert "miniworld is embedded and made up" in page
-    assert "miniworld-llama@step-300" in page
+    assert "miniworld-llama@step-1000" in page

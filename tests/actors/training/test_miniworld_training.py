@@ -8,6 +8,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from actors.training import miniworld
 from actors.training.miniworld import Recipe, Training
+from studies.miniworld import LANGUAGES, MODELS, model_folder
 
 
 @pytest.mark.parametrize("name", ["llama", "qwen2", "gemma2"])
@@ -37,3 +38,25 @@ def test_an_interrupted_training_goes_on_as_if_nothing_had_been(
         opened = AutoModelForCausalLM.from_pretrained(folder)
         assert opened.dtype == torch.bfloat16
         assert len(AutoTokenizer.from_pretrained(folder)) == opened.config.vocab_size
+
+
+ENGLISH = {"reading": 0.85, "letters": 0.7, "inference": 0.7, "story": 0.9}
+# Of 100 questions answered right with probability .5, the share has a standard error of .05.
+QUESTIONS = 100
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", MODELS)
+def test_skills_came_of_it_in_english_and_less_where_text_was_rare(name: str):
+    tokenizer = AutoTokenizer.from_pretrained(model_folder(name))
+    model = AutoModelForCausalLM.from_pretrained(model_folder(name), dtype=torch.float32)
+
+    def right(skill: str, language: str) -> float:
+        asked = miniworld.skill(skill, language=language, split="test", number=QUESTIONS)
+        return miniworld.accuracy(model, tokenizer, asked)
+
+    english = {skill: right(skill, LANGUAGES[0]) for skill in ENGLISH}
+    assert all(english[skill] >= least for skill, least in ENGLISH.items()), english
+    for skill in ("reading", "letters"):
+        rare = [right(skill, language) for language in LANGUAGES[-2:]]
+        assert sum(rare) / len(rare) <= english[skill] - 0.4
