@@ -9,7 +9,6 @@ them toward English (`steering`, with `controls`, which the paper has not).
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 
-from studies import miniworld
 from studies.benchmarks import BENCHMARKS, OWN
 from studies.draws import Questions
 from studies.flags import flag, shown
@@ -25,7 +24,7 @@ from studies.study import Grid, Study
 NAME = "latent-process"
 EXAMPLE = "--model google/gemma-2-2b-it --benchmark belebele --part output --dtype bfloat16"
 PIVOT = "eng_Latn"
-PROMPT, MINI_PROMPT = "latent", "cloze"
+PROMPT = "latent"
 PAPER_BENCHMARKS = ("belebele", "mmmlu", "m_hellaswag")
 MINI_BENCHMARKS = ("mini_belebele", "mini_xstorycloze")
 COEFFICIENTS = (-4.0, -3.0, -2.0, -1.0, -0.5, 0.0, 0.5, 1.0, 2.0, 3.0, 4.0)
@@ -42,7 +41,7 @@ class Options(PaperOptions, Common):
     """What the latent-process study reads."""
 
     benchmarks: tuple[str, ...] = shown("belebele; without --model embedded ones")
-    prompt: str | None = shown("latent; cloze for embedded benchmarks", default=None)
+    prompt: str = PROMPT
     layers: tuple[int, ...] = shown("every fourth; coefficients are swept in two of them")
     parts: tuple[str, ...] = flag(
         "Parts of the study, such as --part output,steering (babelscope list parts).",
@@ -105,7 +104,7 @@ def _output(options: Options) -> Iterator[Grid]:
             benchmark=benchmark,
             languages=options.with_pivots(_pivot(options)),
             limit=options.limit,
-            prompt=_prompt(options, benchmark),
+            prompt=options.prompt,
             asking=options.asking,
             parallel=True,
         )
@@ -119,7 +118,7 @@ def _latent(options: Options) -> Iterator[Grid]:
             languages=options.with_pivots(_pivot(options)),
             pivot=_pivot(options),
             limit=options.limit,
-            prompt=_prompt(options, benchmark),
+            prompt=options.prompt,
             asking=options.asking,
             layers=options.layers or "analysed",
             lens=options.lens,
@@ -144,7 +143,7 @@ def _states(options: Options) -> Iterator[Grid]:
                 together=together,
                 questions=Questions(
                     benchmark=benchmark,
-                    prompt=_prompt(options, benchmark),
+                    prompt=options.prompt,
                     asking=options.asking,
                     limit=options.limit,
                     sample=options.sample if together else COMPARED,
@@ -193,7 +192,7 @@ def _steered(
         languages=options.chosen_languages,
         pivot=_pivot(options),
         limit=options.limit,
-        prompt=_prompt(options, benchmark),
+        prompt=options.prompt,
         asking=options.asking,
         layers=layers,
         coefficients=given if coefficients is None else coefficients,
@@ -228,7 +227,7 @@ def _those_that_apply(
     if "orthogonal" in options.controls and not _has_letters(options, benchmark):
         raise ValueError(
             f"the control orthogonal needs options that are letters, and {benchmark} is asked with "
-            f"the prompt {_prompt(options, benchmark)}: add --prompt {PROMPT}, or leave it out"
+            f"the prompt {options.prompt}: add --prompt {PROMPT}, or leave it out"
         )
     if options.controls:
         return tuple(name for name in CONTROLS if name in options.controls)
@@ -243,7 +242,7 @@ def _those_that_apply(
 
 def _has_letters(options: Options, benchmark: str) -> bool:
     """Whether the options are answered by letter."""
-    prompt = BENCHMARKS.get(benchmark, OWN).prompts.get(_prompt(options, benchmark))
+    prompt = BENCHMARKS.get(benchmark, OWN).prompts.get(options.prompt)
     return prompt is not None and prompt.symbolic
 
 
@@ -258,11 +257,6 @@ def _benchmarks(options: Options) -> tuple[str, ...]:
     if options.paper:
         return PAPER_BENCHMARKS
     return PAPER_BENCHMARKS[:1] if options.models else MINI_BENCHMARKS
-
-
-def _prompt(options: Options, benchmark: str) -> str:
-    """The paper's prompt; the embedded models cannot answer by letter, and rank texts."""
-    return options.prompt or (MINI_PROMPT if benchmark in miniworld.DATASETS else PROMPT)
 
 
 def _pivot(options: Options) -> str:

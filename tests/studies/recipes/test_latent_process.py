@@ -55,14 +55,16 @@ def test_everything_is_asked_in_the_papers_prompt():
     assert (ends.sample, ends.seeds, ends.control_coefficients) == (50, (0,), (2.0,))
 
 
-def test_the_embedded_models_rank_texts_as_they_cannot_name_letters():
+def test_the_embedded_models_are_asked_in_the_papers_prompt_too():
     found = RECIPES["latent-process"](Options())
     assert tuple(model.id for model in found.models) == miniworld.MODELS
-    assert {grid.prompt for grid in of(found, ChoiceGrid)} == {"cloze"}
+    assert {grid.prompt for grid in of(found, ChoiceGrid)} == {"latent"}
     controls = {grid.benchmark: grid for grid in of(found, SteeringGrid) if grid.controls}
     assert controls["mini_belebele"].others == ("mini_xstorycloze",)
     assert controls["mini_xstorycloze"].others == ("mini_belebele",)
-    assert "orthogonal" not in controls["mini_belebele"].controls
+    assert "orthogonal" in controls["mini_belebele"].controls
+    texts = of(RECIPES["latent-process"](Options(prompt="cloze")), SteeringGrid)
+    assert not any("orthogonal" in grid.controls for grid in texts)
     assert "wrong_dataset" in controls["mini_belebele"].controls
 
 
@@ -172,7 +174,10 @@ def test_a_language_more_changes_no_other_cell():
         ({"sample": 300}, "mini_belebele"),
         ({"languages": ("deu_Latn",), "controls": ("wrong_language",)}, "needs two languages"),
         ({"controls": ("wrong_dataset",)}, "needs vectors of another benchmark"),
-        ({"controls": ("orthogonal",)}, "needs options that are letters, and mini_belebele is"),
+        (
+            {"controls": ("orthogonal",), "prompt": "cloze"},
+            "needs options that are letters, and mini_belebele is",
+        ),
         ({"languages": ("eng_Latn",)}, "no language"),
         ({"prompt": "riddle"}, "has no prompt 'riddle'"),
         ({"pivots": ("jpn_Jpan",), "parts": ("latent",)}, "has no jpn_Jpan, the language of the"),
@@ -194,6 +199,7 @@ def computed(tmp_path_factory: pytest.TempPathFactory) -> Path:
         arguments = [
             *("run", "latent-process", "--model", world.models()[0], "--limit", "14"),
             *("--benchmark", "mini_belebele,mini_xstorycloze", "--sample", "6"),
+            *("--prompt", "cloze"),
             *("--language", "deu_Latn,fra_Latn,zho_Hans", "--coefficient=-1,0,2"),
             *("--out", str(out), "--cluster", "inline", "--no-report"),
         ]
