@@ -1,0 +1,108 @@
+"""Patching and neuron categories on a model, in brief, before any study of them is run.
+
+    python docs/benchmarks/effects.py [MODEL] [--benchmark mini_belebele] [--prompt latent]
+
+Patching: of the items that the model gets right in English and wrong in another language, the share
+that is right once the state of its last prompt token is that of the English prompt, at each layer;
+beside it, the state of another item's English prompt. At the last layer the first is 1 by
+construction. Neurons: the share whose mean activation over parallel sentences is above zero in no
+language, one, some or all. Rows are Markdown.
+"""
+
+import argparse
+
+import torch
+from torch import Tensor
+
+from actors.model_actor import ModelActor
+from actors.prediction.score import Choice
+from studies import benchmarks, miniworld
+from studies.models.facts import facts
+from studies.rows import Source
+from studies.spec import Model
+from studies.texts import ChoiceItem
+
+PIVOT = "eng_Latn"
+
+
+def patched(
+    actor: ModelActor, *, benchmark: str, prompt: str, limit: int
+) -> dict[int, tuple[float, float]]:
+    """By layer: the share of failing items that English states correct, own and another's."""
+    failing: list[ChoiceItem] = []
+    own: list[str] = []
+    other: list[str] = []
+    english = _items(benchmark, language=PIVOT, prompt=prompt, limit=limit)
+    right = _right(actor, english)
+    for language in miniworld.LANGUAGES[1:]:
+        items = _items(benchmark, language=language, prompt=prompt, limit=limit)
+        for place, answered in enumerate(_right(actor, items)):
+            if right[place] and not answered:
+                failing.append(items[place])
+                own.append(english[place].context)
+                other.append(english[(place + 1) % len(english)].context)
+    print(f"\n{len(failing)} items are right in English and wrong in another language\n")
+    return {
+        layer: (_share(failing, with_own), _share(failing, with_other))
+        for (layer, with_own), with_other in zip(
+            actor.patch(failing, own).items(), actor.patch(failing, other).values(), strict=True
+        )
+    }
+
+
+def _items(benchmark: str, *, language: str, prompt: str, limit: int) -> list[ChoiceItem]:
+    found = benchmarks.load(
+        benchmark, language=language, source=Source(), prompt=prompt, limit=limit
+    )
+    return list(found.items)
+
+
+def _right(actor: ModelActor, items: list[ChoiceItem]) -> list[bool]:
+    (choices,) = actor.sweep(items, [()])
+    return [choice.prediction == item.gold for choice, item in zip(choices, items, strict=True)]
+
+
+def _share(items: list[ChoiceItem], choices: list[Choice]) -> float:
+    right = [choice.prediction == item.gold for choice, item in zip(choices, items, strict=True)]
+    return sum(right) / len(right)
+
+
+def categories(actor: ModelActor, *, pairs: int) -> dict[int, tuple[float, ...]]:
+    """By layer: the share of neurons active in no, one, some and all languages."""
+    active: dict[int, list[Tensor]] = {}
+    for language in miniworld.LANGUAGES:
+        rows = miniworld.rows("miniworld", language=language)[:pairs]
+        found = actor.statistics([str(row["sentence"]) for row in rows], site="mlp_hidden")
+        for layer, statistics in found.layers.items():
+            active.setdefault(layer, []).append(statistics.mean > 0)
+    shares = {}
+    for layer, each in active.items():
+        count = torch.stack(each).sum(dim=0)
+        every = len(each)
+        kinds = (count == 0, count == 1, (count > 1) & (count < every), count == every)
+        shares[layer] = tuple(kind.float().mean().item() for kind in kinds)
+    return shares
+
+
+def main() -> None:
+    """Print both tables."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("model", nargs="?", default=miniworld.MODELS[0])
+    parser.add_argument("--benchmark", default="mini_belebele")
+    parser.add_argument("--prompt", default="latent")
+    parser.add_argument("--limit", type=int, default=100)
+    arguments = parser.parse_args()
+    actor = ModelActor(facts(Model(id=arguments.model)))
+    rows = patched(
+        actor, benchmark=arguments.benchmark, prompt=arguments.prompt, limit=arguments.limit
+    )
+    print("| layer | its English state | another item's |\n|---|---|---|")
+    for layer, (own, other) in rows.items():
+        print(f"| {layer} | {own:.2f} | {other:.2f} |")
+    print("\n| layer | no language | one | some | all |\n|---|---|---|---|---|")
+    for layer, shares in categories(actor, pairs=100).items():
+        print(f"| {layer} | {' | '.join(f'{share:.2f}' for share in shares)} |")
+
+
+if __name__ == "__main__":
+    main()
