@@ -208,7 +208,6 @@ CAUSE_OR_EFFECT = {
 STORY_SO_FAR = "{sentence_1} {sentence_2} {sentence_3} {sentence_4}"
 STORY = {
     "cloze": Prompt(context=STORY_SO_FAR, option=CLOZE),
-    LATENT: _latent("Question: " + STORY_SO_FAR),
     "digit": Prompt(
         context="Based on the story and two choices, select the choice that is the most likely "
         "continuation of the story.\nStory: " + STORY_SO_FAR + "\n{choices}"
@@ -216,6 +215,7 @@ STORY = {
         choice="{digit}. {option}\n",
         option=DIGIT,
     ),
+    LATENT: _latent("Question: " + STORY_SO_FAR),
 }
 ENDING = {
     "cloze": Prompt(context="{opening}", option=CLOZE),

@@ -11,7 +11,7 @@ both at once, with the list of letters behind the question at last; then everyth
 language.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from random import Random
 
@@ -29,7 +29,15 @@ from studies.miniworld.benchmarks import (
 )
 from studies.miniworld.grammar import Fact
 from studies.miniworld.knowledge import knowledge
-from studies.miniworld.lexicon import EXPOSURE, LANGUAGES, RELATIONS, gender, people, word
+from studies.miniworld.lexicon import (
+    EXPOSURE,
+    LANGUAGES,
+    RELATIONS,
+    PersonRelation,
+    gender,
+    people,
+    word,
+)
 from studies.miniworld.worlds import (
     Split,
     any_relations,
@@ -139,6 +147,25 @@ def quiz(asked: Sequence[Asked], *, about: str = "") -> tuple[Segment, ...]:
     return tuple(segments)
 
 
+def _person(fact: Fact, *, language: str) -> str:
+    return word(fact.subject, kind=gender(fact.subject), language=language)
+
+
+def _thing(fact: Fact, *, language: str) -> str:
+    return grammar.thing(fact.thing, relation=fact.relation, language=language)
+
+
+def _note(fact: Fact, *, language: str) -> tuple[str, str]:
+    """A line that says whose a thing is, in two parts: whose, and what."""
+    return f"{_person(fact, language=language)}:", f" {_thing(fact, language=language)}\n"
+
+
+def _listed(facts: Sequence[Fact], *, language: str) -> list[str]:
+    """Their things as lettered lines."""
+    things = (_thing(fact, language=language) for fact in facts)
+    return [f"{letter}: {thing}\n" for letter, thing in zip(LETTERS, things, strict=False)]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Writer:
     """Writes documents of one split: a method for each kind, each given the document's language."""
@@ -169,17 +196,21 @@ class Writer:
     def _shuffled(self, facts: Sequence[Fact]) -> list[Fact]:
         return self.random.sample(facts, len(facts))
 
-    def _any(self, number: int) -> tuple[Fact, ...]:
-        while split_of(facts := any_relations(self.random, number=number)) != self.split:
+    def _of_split(self, draw: Callable[[], tuple[Fact, ...]]) -> tuple[Fact, ...]:
+        """What is drawn first that belongs to the split."""
+        while split_of(facts := draw()) != self.split:
             pass
         return facts
 
+    def _any(self, number: int) -> tuple[Fact, ...]:
+        return self._of_split(lambda: any_relations(self.random, number=number))
+
     def _passage(self) -> tuple[Fact, ...]:
         number, alike = self.random.choice(self.passages)
-        while True:
-            facts = passage(self.random, number=number, alike=alike)
-            if split_of(facts) == self.split:
-                return facts
+        return self._of_split(lambda: passage(self.random, number=number, alike=alike))
+
+    def _alike(self, relation: PersonRelation, *, number: int) -> tuple[Fact, ...]:
+        return self._of_split(lambda: one_relation(self.random, relation=relation, number=number))
 
     def translation(self, language: str) -> list[Segment]:
         """One sentence, line by line in two or three languages."""
@@ -219,7 +250,8 @@ class Writer:
 
     def recital(self, language: str) -> list[Segment]:
         """A list of people and things, three times over: what came after a word comes again."""
-        words = [self._person(person, language=language) for person in self._people()]
+        residents = self.random.sample(people(), self.random.randint(2, 4))
+        words = [word(person, kind=gender(person), language=language) for person in residents]
         for relation in self.random.choices(RELATIONS, k=self.random.randint(2, 6)):
             (concept,) = things_of(self.random, relation, number=1)
             words.append(grammar.thing(concept, relation=relation, language=language))
@@ -227,22 +259,9 @@ class Writer:
         line = " ".join(dict.fromkeys(words))
         return [told(line), answer(f" {line}"), answer(f" {line}")]
 
-    def _people(self) -> list[str]:
-        return self.random.sample(people(), self.random.randint(2, 4))
-
-    def _person(self, person: str, *, language: str) -> str:
-        return word(person, kind=gender(person), language=language)
-
     def notes(self, language: str) -> list[Segment]:
         """People and their things, line by line, and lines of it again."""
-        facts = self._passage()
-        lines = [
-            (
-                f"{self._person(fact.subject, language=language)}:",
-                f" {grammar.thing(fact.thing, relation=fact.relation, language=language)}\n",
-            )
-            for fact in facts
-        ]
+        lines = [_note(fact, language=language) for fact in self._passage()]
         segments = [told(person + thing) for person, thing in lines]
         for person, thing in self.random.choices(lines, k=2 * len(lines)):
             segments += [told(person), answer(thing)]
@@ -268,48 +287,30 @@ class Writer:
         return self._matching(language, between=True)
 
     def _matching(self, language: str, *, between: bool) -> list[Segment]:
-        facts = self._alike()
-        (relation,) = {fact.relation for fact in facts}
-        people = {fact: self._person(fact.subject, language=language) for fact in facts}
-        things = {
-            fact: grammar.thing(fact.thing, relation=relation, language=language) for fact in facts
-        }
-
-        def listed() -> dict[Fact, str]:
-            return dict(zip(self._shuffled(facts), LETTERS, strict=False))
-
-        def lines(letters: Mapping[Fact, str], *, number: int) -> str:
-            shown = list(letters.items())[:number]
-            return "".join(f"{letter}: {things[fact]}\n" for fact, letter in shown)
-
+        relation = self.random.choice(RELATIONS)
+        facts = self._alike(relation, number=self.random.choice((2, 2, 3)))
         if self.random.random() < 0.7:
-            first = "".join(f"{people[fact]}: {things[fact]}\n" for fact in facts)
+            about = "".join("".join(_note(fact, language=language)) for fact in facts)
         else:
-            first = f"P: {grammar.passage(facts, language=language)}\n"
-        letters = listed()
+            about = f"P: {grammar.passage(facts, language=language)}\n"
+        options = self._shuffled(facts)
         before = not between or self.random.random() < 0.5
-        segments = [told(first + lines(letters, number=len(facts)) if before else first)]
+        listed = _listed(options, language=language)
+        segments = [told(about + "".join(listed) if before else about)]
         named = self.random.random() < 0.7
         for fact in self._shuffled(facts):
-            whose = people[fact] if named else grammar.question(fact, language=language)
+            whose = (_person if named else grammar.question)(fact, language=language)
             if not between:
                 asked = f"{whose}:" if named else f"Q: {whose}\nAnswer:"
-            elif before:
-                number = self.random.randint(0, len(facts))
-                asked = f"Q: {whose}\n{lines(letters, number=number)}Answer:"
             else:
-                letters = listed()
-                asked = f"Q: {whose}\n{lines(letters, number=len(facts))}Answer:"
-            segments += [told(asked), answer(f" {letters[fact]}\n")]
+                if before:  # the list again, or its beginning
+                    shown = listed[: self.random.randint(0, len(facts))]
+                else:
+                    options = self._shuffled(facts)
+                    shown = _listed(options, language=language)
+                asked = f"Q: {whose}\n{''.join(shown)}Answer:"
+            segments += [told(asked), answer(f" {LETTERS[options.index(fact)]}\n")]
         return segments
-
-    def _alike(self) -> tuple[Fact, ...]:
-        """Two or three people with things of one kind."""
-        relation, number = self.random.choice(RELATIONS), self.random.choice((2, 2, 3))
-        while True:
-            facts = one_relation(self.random, relation=relation, number=number)
-            if split_of(facts) == self.split:
-                return facts
 
     def retelling(self, language: str) -> list[Segment]:
         """A passage, and its sentences again in another order."""
@@ -329,7 +330,7 @@ class Writer:
         for fact in self.random.choices(facts, k=2 * len(facts)):
             fields = {"context": about, "question": grammar.question(fact, language=language)}
             asked = put(prompt, language=language, fields=fields).prompt
-            thing = grammar.thing(fact.thing, relation=fact.relation, language=language)
+            thing = _thing(fact, language=language)
             segments += [
                 told(asked.removeprefix(f"{about}\n") if segments else asked),
                 answer(prompt.answer.format(answer=thing) + prompt.stop[0]),
@@ -400,10 +401,7 @@ class Writer:
 
     def _inference(self, *, prompt: str, language: str) -> tuple[Segment, ...]:
         number = self.random.choice((1, 2, 2))
-        while True:
-            facts = one_relation(self.random, relation="place", number=number)
-            if split_of(facts) == self.split:
-                break
+        facts = self._alike("place", number=number)
         asked = []
         for label in self.random.choices(range(3), k=4):
             claim = claim_about(facts, label=label, random=self.random)

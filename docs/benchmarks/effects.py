@@ -10,6 +10,7 @@ language, one, some or all. Rows are Markdown.
 """
 
 import argparse
+from statistics import mean
 
 import torch
 from torch import Tensor
@@ -33,17 +34,17 @@ def patched(
     own: list[str] = []
     other: list[str] = []
     english = _items(benchmark, language=PIVOT, prompt=prompt, limit=limit)
-    right = _right(actor, english)
+    right = _plainly_right(actor, english)
     for language in miniworld.LANGUAGES[1:]:
         items = _items(benchmark, language=language, prompt=prompt, limit=limit)
-        for place, answered in enumerate(_right(actor, items)):
+        for place, answered in enumerate(_plainly_right(actor, items)):
             if right[place] and not answered:
                 failing.append(items[place])
                 own.append(english[place].context)
                 other.append(english[(place + 1) % len(english)].context)
     print(f"\n{len(failing)} items are right in English and wrong in another language\n")
     return {
-        layer: (_share(failing, with_own), _share(failing, with_other))
+        layer: (mean(_right(failing, with_own)), mean(_right(failing, with_other)))
         for (layer, with_own), with_other in zip(
             actor.patch(failing, own).items(), actor.patch(failing, other).values(), strict=True
         )
@@ -57,14 +58,13 @@ def _items(benchmark: str, *, language: str, prompt: str, limit: int) -> list[Ch
     return list(found.items)
 
 
-def _right(actor: ModelActor, items: list[ChoiceItem]) -> list[bool]:
+def _plainly_right(actor: ModelActor, items: list[ChoiceItem]) -> list[bool]:
     (choices,) = actor.sweep(items, [()])
+    return _right(items, choices)
+
+
+def _right(items: list[ChoiceItem], choices: list[Choice]) -> list[bool]:
     return [choice.prediction == item.gold for choice, item in zip(choices, items, strict=True)]
-
-
-def _share(items: list[ChoiceItem], choices: list[Choice]) -> float:
-    right = [choice.prediction == item.gold for choice, item in zip(choices, items, strict=True)]
-    return sum(right) / len(right)
 
 
 def categories(actor: ModelActor, *, pairs: int) -> dict[int, tuple[float, ...]]:

@@ -55,6 +55,7 @@ def test_the_prompt_of_the_latent_process_paper(tmp_path: Path, benchmark: str) 
 def test_the_prompt_of_the_paper_is_nobodys_default() -> None:
     having = [name for name, entry in BENCHMARKS.items() if "latent" in entry.prompts]
     assert {*LATENT, "mini_belebele", "mini_xstorycloze"} <= {*having}
+    assert all([*BENCHMARKS[name].prompts][-1] == "latent" for name in having)
     usual = {name: next(iter(BENCHMARKS[name].prompts)) for name in having}
     letters = {"belebele", "belebele_seahelm", "global_mmlu_lite", "m_mmlu", "mmmlu"}
     assert {name for name, prompt in usual.items() if prompt == "letter"} == letters
