@@ -5,8 +5,8 @@ from itertools import islice
 
 import pytest
 
-from actors.training.miniworld import SKILLS, skill
-from actors.training.miniworld_text import CURRICULUM, EVERYTHING, documents
+from actors.training.miniworld.curriculum import CURRICULUM, EVERYTHING, documents
+from actors.training.miniworld.skills import SKILLS, skill
 from studies.benchmarks import load
 from studies.miniworld import LANGUAGES, rows
 from studies.rows import Source

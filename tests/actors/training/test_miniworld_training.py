@@ -6,8 +6,9 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from actors.training import miniworld
-from actors.training.miniworld import Recipe, Training
+from actors.training.miniworld import skills, tokenizer, training
+from actors.training.miniworld.recipe import Recipe
+from actors.training.miniworld.training import Training
 from studies.miniworld import LANGUAGES, MODELS, model_folder
 
 
@@ -15,9 +16,9 @@ from studies.miniworld import LANGUAGES, MODELS, model_folder
 def test_an_interrupted_training_goes_on_as_if_nothing_had_been(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(miniworld, "TOKENIZER_DOCUMENTS", 300)
-    monkeypatch.setattr(miniworld, "REPORT_STEPS", 2)
-    monkeypatch.setattr(miniworld, "SKILLS", {})
+    monkeypatch.setattr(tokenizer, "TOKENIZER_DOCUMENTS", 300)
+    monkeypatch.setattr(training, "REPORT_STEPS", 2)
+    monkeypatch.setattr(training, "SKILLS", {})
     monkeypatch.setattr(torch, "compile", lambda function, **_: function)
     recipe = Recipe(name=name, steps=4, checkpoints=(3,), batch_tokens=64, warmup_steps=1)
     straight = Training(recipe, folder=tmp_path / "straight", seed=1)
@@ -48,12 +49,12 @@ QUESTIONS = 100
 @pytest.mark.long
 @pytest.mark.parametrize("name", MODELS)
 def test_skills_came_of_it_in_english_and_less_where_text_was_rare(name: str):
-    tokenizer = AutoTokenizer.from_pretrained(model_folder(name))
+    reads = AutoTokenizer.from_pretrained(model_folder(name))
     model = AutoModelForCausalLM.from_pretrained(model_folder(name), dtype=torch.float32)
 
     def right(skill: str, language: str) -> float:
-        asked = miniworld.skill(skill, language=language, split="test", number=QUESTIONS)
-        return miniworld.accuracy(model, tokenizer, asked)
+        asked = skills.skill(skill, language=language, split="test", number=QUESTIONS)
+        return skills.accuracy(model, reads, asked)
 
     english = {skill: right(skill, LANGUAGES[0]) for skill in ENGLISH}
     assert all(english[skill] >= least for skill, least in ENGLISH.items()), english

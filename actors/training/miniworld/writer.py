@@ -1,26 +1,19 @@
-"""The graded text the miniworld models are trained on; it knows the prompts, not the tokens.
+"""Writes the texts the miniworld models are trained on, a method for each kind.
 
-Every document is drawn from one seeded stream: a kind (the same in several languages, lists,
-or questions in the very prompts of the benchmarks) and a language, by exposure. Much of the text
-says the same thing twice or more in different languages: that is what makes languages align. Only
-worlds of the train split are told.
-
-The stream is a curriculum, as small models learn no skill whose parts they lack: first, in English,
-to repeat a list and to find in it what belongs to whom; then which letter stands for a thing; then
-both at once, with the list of letters behind the question at last; then everything in every
-language.
+Much of the text says the same thing twice or more in different languages: that is what makes
+languages align. Questions are put in the prompts of the benchmarks. Only worlds of one split are
+told; the models that ship have read those of the train split.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from random import Random
 
-from studies import prompts
-from studies.benchmarks import BENCHMARKS
+from actors.training.miniworld.document import Document, Segment, answer, quiz, told
+from actors.training.miniworld.questions import ask
 from studies.miniworld import grammar
 from studies.miniworld.benchmarks import (
     Inference,
-    Item,
     claim_about,
     draw_in_split,
     draw_knowledge,
@@ -50,101 +43,8 @@ from studies.miniworld.worlds import (
 from studies.open_prompts import OPEN, put
 from studies.prompts import LETTERS
 
-# Where a verdict stands in a prompt before it is written.
-JUDGED = "\0"
-# How many people a passage tells of, and how many of them have things of one kind. Where all have,
-# only the person says which thing is asked for.
+# How many people a passage tells of, and how many of them have things of one kind.
 Passages = tuple[tuple[int, int], ...]
-ALIKE: Passages = ((2, 2), (2, 2), (3, 3), (3, 3), (3, 2), (4, 4), (5, 5))
-PLAIN: Passages = ((1, 1), (2, 1), (3, 1))
-PASSAGES: Passages = (*PLAIN, (2, 2), (3, 2), (3, 2), (3, 3), (4, 4))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Segment:
-    """A piece of a document; `is_answer` marks what follows from the text before it."""
-
-    text: str
-    is_answer: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Document:
-    """One training text: its kind, and its pieces in order."""
-
-    kind: str
-    segments: tuple[Segment, ...]
-
-    @property
-    def text(self) -> str:
-        """The whole document as the models read it."""
-        return "".join(segment.text for segment in self.segments)
-
-
-def told(text: str) -> Segment:
-    """A piece that nothing before it settles."""
-    return Segment(text=text, is_answer=False)
-
-
-def answer(text: str) -> Segment:
-    """A piece that the text before it settles."""
-    return Segment(text=text, is_answer=True)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
-    """A rendered question: what the model reads, what could follow it, and which of it should."""
-
-    context: str
-    options: tuple[str, ...]
-    gold: int
-
-    @property
-    def right(self) -> str:
-        """What follows."""
-        return self.options[self.gold]
-
-
-def ask(
-    item: Item,
-    *,
-    dataset: str,
-    prompt: str,
-    language: str,
-    number: int = 0,
-    told_in: str = "",
-    judged: bool = False,
-) -> Asked:
-    """An item as a benchmark's prompt puts it.
-
-    Args:
-        told_in: another language for its passage.
-        judged: mark the end of every option that is listed, where a verdict will stand.
-    """
-    entry = BENCHMARKS[dataset]
-    raw = entry.read(item.row(number, language=language))
-    assert raw is not None, item
-    if told_in:
-        row = item.row(number, language=told_in)
-        raw = replace(raw, fields={**raw.fields, "flores_passage": str(row["flores_passage"])})
-    options = tuple(f"{text}{JUDGED}" for text in raw.options) if judged else raw.options
-    rendered = prompts.render(
-        entry.prompts[prompt], fields=raw.fields, options=options, language=language
-    )
-    return Asked(context=rendered.context, options=rendered.options, gold=raw.gold)
-
-
-def quiz(asked: Sequence[Asked], *, about: str = "") -> tuple[Segment, ...]:
-    """Questions about one passage, which only the first repeats, each with its answer."""
-    segments: list[Segment] = []
-    for number, each in enumerate(asked):
-        context = each.context.partition(about)[2] if number else each.context
-        first, *others = context.split(JUDGED)
-        segments.append(told(first))
-        for place, text in enumerate(others):
-            segments += [answer(" True" if place == each.gold else " False"), told(text)]
-        segments.append(answer(each.right))
-    return tuple(segments)
 
 
 def _person(fact: Fact, *, language: str) -> str:
@@ -421,104 +321,3 @@ class Writer:
             item, dataset="mini_xstorycloze", prompt=prompt, language=language, judged=judged
         )
         return quiz([asked])
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stage:
-    """A stretch of the stream: how many documents (None: all that follow), and of what."""
-
-    documents: int | None
-    kinds: Mapping[str, float]
-    passages: Passages = PASSAGES
-    english: bool = True
-
-
-EVERYTHING = Stage(
-    documents=None,
-    english=False,
-    kinds={
-        "parallel": 0.14,
-        "translation": 0.13,
-        "dictionary": 0.06,
-        "tale": 0.07,
-        "recital": 0.01,
-        "notes": 0.01,
-        "index": 0.01,
-        "matching": 0.02,
-        "carrying": 0.04,
-        "retelling": 0.02,
-        "reading": 0.1,
-        "reading_across": 0.05,
-        "span": 0.04,
-        "reading_letters": 0.09,
-        "knowledge_answers": 0.05,
-        "knowledge_letters": 0.06,
-        "inference": 0.03,
-        "inference_digits": 0.03,
-        "story": 0.04,
-    },
-)
-CURRICULUM: tuple[Stage, ...] = (
-    Stage(
-        documents=36_000,
-        passages=ALIKE,
-        kinds={"recital": 0.35, "notes": 0.25, "span": 0.2, "reading": 0.15, "retelling": 0.05},
-    ),
-    Stage(
-        documents=26_000,
-        passages=PLAIN,
-        kinds={
-            "recital": 0.03,
-            "notes": 0.06,
-            "span": 0.03,
-            "reading": 0.08,
-            "index": 0.2,
-            "reading_letters": 0.6,
-        },
-    ),
-    Stage(
-        documents=34_000,
-        kinds={
-            "matching": 0.85,
-            "index": 0.03,
-            "notes": 0.03,
-            "reading": 0.04,
-            "reading_letters": 0.05,
-        },
-    ),
-    Stage(
-        documents=42_000,
-        kinds={"carrying": 0.78, "matching": 0.12, "reading": 0.05, "reading_letters": 0.05},
-    ),
-    Stage(
-        documents=24_000,
-        kinds={
-            "notes": 0.05,
-            "span": 0.05,
-            "carrying": 0.1,
-            "reading": 0.12,
-            "retelling": 0.05,
-            "reading_letters": 0.25,
-            "inference": 0.15,
-            "inference_digits": 0.08,
-            "story": 0.15,
-        },
-    ),
-    EVERYTHING,
-)
-
-
-def documents(
-    *, seed: int, split: Split = "train", curriculum: Sequence[Stage] = CURRICULUM
-) -> Iterator[Document]:
-    """The endless stream of documents of a seed, stage after stage."""
-    random = Random(f"miniworld training {seed} {split}")
-    for stage in curriculum:
-        writer = Writer(random=random, split=split, passages=stage.passages)
-        kinds, weights = list(stage.kinds), list(stage.kinds.values())
-        written = 0
-        while stage.documents is None or written < stage.documents:
-            (kind,) = random.choices(kinds, weights=weights)
-            language = LANGUAGES[0] if stage.english else writer.language()
-            yield writer.write(kind, language=language)
-            written += 1
