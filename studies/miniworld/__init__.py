@@ -1,6 +1,6 @@
-"""A small world in twelve languages: data sets and tiny models that need no network.
+"""A small world in twelve languages: data sets and small models that need no network.
 
-It is the embedded default of every study: real words, generated sentences, five benchmarks with
+It is the embedded default of every study: real words, generated sentences, six data sets with
 the columns of the real ones, and models trained on nothing else. It must never know torch, a
 prompt or a score.
 """
@@ -13,7 +13,7 @@ from studies.miniworld.worlds import Split
 DATASETS: tuple[str, ...] = tuple(DRAWS)
 DESCRIPTION = (
     "miniworld is embedded and made up: sentences generated from real words in twelve languages, "
-    "and tiny models trained on them with less and less text per language; its numbers show how "
+    "and small models trained on them with less and less text per language; its numbers show how "
     "the method works, not how languages are"
 )
 
