@@ -24,7 +24,7 @@ def main() -> None:
     """Train the named models, or evaluate the shipped ones."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path)
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=int, help="other than the recipe's own")
     parser.add_argument("--model", nargs="+", default=[recipe.name for recipe in RECIPES])
     parser.add_argument("--steps", type=int)
     parser.add_argument("--evaluate", action="store_true")
@@ -41,9 +41,11 @@ def main() -> None:
     torch.set_num_threads(1)
     for recipe in RECIPES:
         if recipe.name in arguments.model:
-            if arguments.steps:
-                recipe = replace(recipe, steps=arguments.steps)
-            Training(recipe, folder=arguments.out / recipe.name, seed=arguments.seed).run()
+            given = {"steps": arguments.steps, "seed": arguments.seed}
+            recipe = replace(
+                recipe, **{name: value for name, value in given.items() if value is not None}
+            )
+            Training(recipe, folder=arguments.out / recipe.name).run()
 
 
 if __name__ == "__main__":

@@ -32,12 +32,11 @@ class Batch:
 class Stream:
     """Batches of the text stream: pools of documents, sorted by length, in random order."""
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, *, recipe: Recipe, seed: int) -> None:
-        """The stream of a seed."""
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, *, recipe: Recipe) -> None:
+        """The stream of a recipe's seed."""
         self._tokenizer = tokenizer
         self._recipe = recipe
-        self._seed = seed
-        self._documents = documents(seed=seed)
+        self._documents = documents(seed=recipe.seed)
         self._pieces: dict[str, list[int]] = {}
 
     def _segment(self, text: str) -> list[int]:
@@ -68,7 +67,7 @@ class Stream:
                 if (len(batches[-1]) + 1) * len(encoded[0]) > self._recipe.batch_tokens:
                     batches.append([])
                 batches[-1].append(encoded)
-            Random(f"{self._seed} {passed}").shuffle(batches)
+            Random(f"{self._recipe.seed} {passed}").shuffle(batches)
             for batch in batches:
                 passed += 1
                 if passed > skipped:

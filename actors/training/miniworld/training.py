@@ -104,11 +104,11 @@ def optimisers(model: PreTrainedModel, *, recipe: Recipe) -> tuple[torch.optim.O
 class Training:
     """One model on its way; its state is on disk, so that another process can go on with it."""
 
-    def __init__(self, recipe: Recipe, *, folder: Path, seed: int) -> None:
+    def __init__(self, recipe: Recipe, *, folder: Path) -> None:
         """Start, or go on where the last state was written."""
-        torch.manual_seed(seed)
+        torch.manual_seed(recipe.seed)
         self.recipe, self.folder = recipe, folder
-        self.tokenizer = tokenizer_of(recipe.name, seed=seed)
+        self.tokenizer = tokenizer_of(recipe.name, seed=recipe.seed)
         self.model = build(recipe.name, tokenizer=self.tokenizer)
         self.loss = torch.compile(weighted_loss, dynamic=True)
         self.steppers = optimisers(self.model, recipe=recipe)
@@ -118,9 +118,7 @@ class Training:
         self._state = folder / "state.pt"
         if self._state.exists():
             self._resume()
-        self.batches = Stream(self.tokenizer, recipe=recipe, seed=seed).after(
-            self.step * recipe.batches
-        )
+        self.batches = Stream(self.tokenizer, recipe=recipe).after(self.step * recipe.batches)
 
     def _resume(self) -> None:
         state = torch.load(self._state, weights_only=True)

@@ -20,15 +20,15 @@ def test_an_interrupted_training_goes_on_as_if_nothing_had_been(
     monkeypatch.setattr(training, "REPORT_STEPS", 2)
     monkeypatch.setattr(training, "SKILLS", {})
     monkeypatch.setattr(torch, "compile", lambda function, **_: function)
-    recipe = Recipe(name=name, steps=4, checkpoints=(3,), batch_tokens=64, warmup_steps=1)
-    straight = Training(recipe, folder=tmp_path / "straight", seed=1)
+    recipe = Recipe(name=name, seed=1, steps=4, checkpoints=(3,), batch_tokens=64, warmup_steps=1)
+    straight = Training(recipe, folder=tmp_path / "straight")
     straight.run()
-    stopped = Training(recipe, folder=tmp_path / "stopped", seed=1)
+    stopped = Training(recipe, folder=tmp_path / "stopped")
     for _ in range(2):
         stopped.advance()
     stopped.keep()
     stopped.advance()  # is lost
-    resumed = Training(recipe, folder=tmp_path / "stopped", seed=1)
+    resumed = Training(recipe, folder=tmp_path / "stopped")
     assert (resumed.step, resumed.tokens > 0) == (2, True)
     resumed.run()
     assert resumed.tokens == straight.tokens
