@@ -222,13 +222,12 @@ BENCHMARKS: dict[str, Benchmark] = {
     "mgsm": Benchmark(
         columns=row_parsers.ARITHMETIC, read=row_parsers.arithmetic, prompts={}, generated=True
     ),
-    "mini_belebele": replace(READING, prompts=prompts.MINI_READING),
+    "mini_belebele": READING,
     "mini_mmlu": replace(
         KNOWLEDGE,
         columns=row_parsers.QUESTION,
         ids=(("sample_id",),),
         read=row_parsers.question,
-        prompts=prompts.SCIENCE,
     ),
     "mini_xnli": INFERENCE,
     "mini_xnli_train": INFERENCE,

@@ -189,7 +189,6 @@ READING_LETTER = Prompt(
 READING_CLOZE = Prompt(context="{flores_passage} {question}", option=CLOZE)
 READING_LATENT = _latent("{flores_passage}\nQuestion: {question}")
 READING = {"letter": READING_LETTER, "cloze": READING_CLOZE, LATENT: READING_LATENT}
-MINI_READING = {"cloze": READING_CLOZE, "letter": READING_LETTER, LATENT: READING_LATENT}
 
 KNOWLEDGE = {
     "letter": Prompt(

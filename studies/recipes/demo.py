@@ -19,7 +19,7 @@ class Options(neuronxa.Options):
 
     models: tuple[str, ...] = miniworld.MODELS
     parallels: tuple[str, ...] = ("miniworld",)
-    benchmarks: tuple[str, ...] = ("mini_belebele", "mini_xstorycloze")
+    benchmarks: tuple[str, ...] = ("mini_belebele", "mini_mmlu")
     # The one that the main table shows.
     poolings: tuple[Pooling, ...] = ("weighted",)
     limit: int | None = 100

@@ -26,7 +26,7 @@ EXAMPLE = "--model google/gemma-2-2b-it --benchmark belebele --part output --dty
 PIVOT = "eng_Latn"
 PROMPT = "latent"
 PAPER_BENCHMARKS = ("belebele", "mmmlu", "m_hellaswag")
-MINI_BENCHMARKS = ("mini_belebele", "mini_xstorycloze")
+MINI_BENCHMARKS = ("mini_belebele", "mini_mmlu")
 COEFFICIENTS = (-4.0, -3.0, -2.0, -1.0, -0.5, 0.0, 0.5, 1.0, 2.0, 3.0, 4.0)
 # Away from the pivot and toward it, as Figure 8 has it; controls run at the second.
 ENDS = (-2.0, 2.0)

@@ -58,6 +58,7 @@ def test_the_prompt_of_the_paper_is_nobodys_default() -> None:
     assert all([*BENCHMARKS[name].prompts][-1] == "latent" for name in having)
     usual = {name: next(iter(BENCHMARKS[name].prompts)) for name in having}
     letters = {"belebele", "belebele_seahelm", "global_mmlu_lite", "m_mmlu", "mmmlu"}
+    letters |= {"mini_belebele", "mini_mmlu"}
     assert {name for name, prompt in usual.items() if prompt == "letter"} == letters
     assert {usual[name] for name in having if name not in letters} == {"cloze"}
 

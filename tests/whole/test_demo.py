@@ -24,7 +24,7 @@ def test_the_demo_needs_nothing_and_says_what_miniworld_is(
     shown = capsys.readouterr().out
     assert "miniworld is embedded" in shown
     items = table(out, "items")
-    assert set(items.benchmark) == {"mini_belebele", "mini_xstorycloze"}
+    assert set(items.benchmark) == {"mini_belebele", "mini_mmlu"}
     assert set(zip(items.model, items.revision, strict=True)) == {
         ("miniworld-llama", "main"),
         ("miniworld-llama", "step-1000"),

@@ -60,8 +60,8 @@ def test_the_embedded_models_are_asked_in_the_papers_prompt_too():
     assert tuple(model.id for model in found.models) == miniworld.MODELS
     assert {grid.prompt for grid in of(found, ChoiceGrid)} == {"latent"}
     controls = {grid.benchmark: grid for grid in of(found, SteeringGrid) if grid.controls}
-    assert controls["mini_belebele"].others == ("mini_xstorycloze",)
-    assert controls["mini_xstorycloze"].others == ("mini_belebele",)
+    assert controls["mini_belebele"].others == ("mini_mmlu",)
+    assert controls["mini_mmlu"].others == ("mini_belebele",)
     assert "orthogonal" in controls["mini_belebele"].controls
     texts = of(RECIPES["latent-process"](Options(prompt="cloze")), SteeringGrid)
     assert not any("orthogonal" in grid.controls for grid in texts)
@@ -198,7 +198,7 @@ def computed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         arguments = [
             *("run", "latent-process", "--model", world.models()[0], "--limit", "14"),
-            *("--benchmark", "mini_belebele,mini_xstorycloze", "--sample", "6"),
+            *("--benchmark", "mini_belebele,mini_mmlu", "--sample", "6"),
             *("--prompt", "cloze"),
             *("--language", "deu_Latn,fra_Latn,zho_Hans", "--coefficient=-1,0,2"),
             *("--out", str(out), "--cluster", "inline", "--no-report"),
@@ -232,7 +232,7 @@ def test_every_part_leaves_its_rows(computed: Path):
     points = table(computed, "points")
     assert set(points.language) == {"all"} and points.groupby("key").size().eq(4 * 6).all()
     similar = table(computed, "alignment")
-    assert set(similar.dataset) == {"questions/mini_belebele", "questions/mini_xstorycloze"}
+    assert set(similar.dataset) == {"questions/mini_belebele", "questions/mini_mmlu"}
     assert set(similar.measure) == {"cka", "cosine", "cosine_centred"}
 
 
