@@ -41,8 +41,10 @@ def vectors(run: Run, row: Any, sentences: list[str]) -> Vectors:
         off.append(model.relative)
         if row.measure == "nasca":
             gate_TF = read.gate_TF[layer]
-            # A state this near to zero may fall on either side of it.
-            unsure_TF = gate_TF.abs() <= model.relative * gate_TF.abs().amax(dim=1, keepdim=True)
+            # A state this near to zero may fall on either side of it: what is off in a token's
+            # input moves each of its gates by about that share of their usual size.
+            usual_T1 = gate_TF.square().mean(dim=1, keepdim=True).sqrt()
+            unsure_TF = gate_TF.abs() <= model.relative * usual_T1
             made.append(plain.pooled((gate_TF > 0).float(), row.pooling))
             length = np.linalg.norm(plain.pooled(unsure_TF.float(), row.pooling))
             rounding = torch.finfo(torch.float32).eps * math.sqrt(len(gate_TF))  # of the pooling

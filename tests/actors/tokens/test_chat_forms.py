@@ -311,7 +311,7 @@ def test_the_report_says_where_a_model_would_have_begun_otherwise():
 def test_an_option_begun_the_other_way_is_a_check_that_needs_no_room(tmp_path: Path) -> None:
     """An item that fits exactly is answered, and its other form is left out where it does not."""
     loaded = model_with(CHATML, tmp_path)
-    items = [ChoiceItem(id="1", context="Which?", options=("bc", "a"), gold=0)]
+    items = [ChoiceItem(id="1", context="Which?", options=("q", "a"), gold=0)]
     (asked,) = ask(loaded, items, chat=Chat())
     longest = max(len(option) for option in asked.question.options)
     room = len(asked.question.prompt) + longest

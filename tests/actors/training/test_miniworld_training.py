@@ -48,7 +48,7 @@ QUESTIONS = 100
 
 @pytest.mark.long
 @pytest.mark.parametrize("name", MODELS)
-def test_skills_came_of_it_in_english_and_less_where_text_was_rare(name: str):
+def test_skills_came_of_it_in_english_and_less_where_text_was_rarest(name: str):
     reads = AutoTokenizer.from_pretrained(model_folder(name))
     model = AutoModelForCausalLM.from_pretrained(model_folder(name), dtype=torch.float32)
 
@@ -59,5 +59,4 @@ def test_skills_came_of_it_in_english_and_less_where_text_was_rare(name: str):
     english = {skill: right(skill, LANGUAGES[0]) for skill in ENGLISH}
     assert all(english[skill] >= least for skill, least in ENGLISH.items()), english
     for skill in ("reading", "letters"):
-        rare = [right(skill, language) for language in LANGUAGES[-2:]]
-        assert sum(rare) / len(rare) <= english[skill] - 0.4
+        assert right(skill, LANGUAGES[-1]) <= english[skill] - 0.4
