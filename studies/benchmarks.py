@@ -167,6 +167,12 @@ READING = Benchmark(
 KNOWLEDGE = Benchmark(
     columns=row_parsers.INSTRUCTION, read=row_parsers.instruction, prompts=prompts.KNOWLEDGE
 )
+SUBJECTS = replace(
+    KNOWLEDGE,
+    columns=row_parsers.QUESTION,
+    ids=(("sample_id",), ("id",)),
+    read=row_parsers.question,
+)
 STORY = Benchmark(
     columns=row_parsers.STORY,
     ids=(("story_id",), ("id",)),
@@ -185,12 +191,7 @@ OWN = Benchmark(columns=row_parsers.OWN, read=row_parsers.own, prompts=prompts.K
 BENCHMARKS: dict[str, Benchmark] = {
     "belebele": READING,
     "belebele_seahelm": READING,
-    "global_mmlu_lite": replace(
-        KNOWLEDGE,
-        columns=row_parsers.QUESTION,
-        ids=(("sample_id",), ("id",)),
-        read=row_parsers.question,
-    ),
+    "global_mmlu_lite": SUBJECTS,
     "m_arc": replace(KNOWLEDGE, columns=row_parsers.SCIENCE, prompts=prompts.SCIENCE),
     "m_hellaswag": Benchmark(
         columns=row_parsers.ENDING,
@@ -223,12 +224,7 @@ BENCHMARKS: dict[str, Benchmark] = {
         columns=row_parsers.ARITHMETIC, read=row_parsers.arithmetic, prompts={}, generated=True
     ),
     "mini_belebele": READING,
-    "mini_mmlu": replace(
-        KNOWLEDGE,
-        columns=row_parsers.QUESTION,
-        ids=(("sample_id",),),
-        read=row_parsers.question,
-    ),
+    "mini_mmlu": SUBJECTS,
     "mini_xnli": INFERENCE,
     "mini_xnli_train": INFERENCE,
     "mini_xstorycloze": STORY,

@@ -87,7 +87,7 @@ def study(options: Options) -> Study:
         grids=tuple(grid for part in parts for grid in PARTS[part](options)),
         settings={
             "limit": options.limit or "all",
-            "prompt": options.prompt or "default",
+            "prompt": options.prompt,
             "sample": options.sample,
             "dtype": options.dtype,
             **options.asking.settings(),

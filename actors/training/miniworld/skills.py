@@ -18,7 +18,6 @@ from studies.miniworld import LANGUAGES
 from studies.miniworld.benchmarks import items
 from studies.miniworld.worlds import Split
 
-FOLLOWED_QUESTIONS = 48
 # A benchmark and one of its prompts.
 SKILLS = {
     "reading": ("mini_belebele", "cloze"),
@@ -33,9 +32,7 @@ SKILLS = {
 }
 
 
-def skill(
-    name: str, *, language: str, split: Split, number: int = FOLLOWED_QUESTIONS
-) -> list[Asked]:
+def skill(name: str, *, language: str, split: Split, number: int) -> list[Asked]:
     """The first questions of a split that ask for a skill."""
     dataset, prompt = SKILLS[name]
     return [

@@ -29,6 +29,7 @@ from actors.training.miniworld.tokenizer import CONTEXT_TOKENS, tokenizer_of
 
 REPORT_STEPS = 500
 FOLLOWED = ("eng_Latn", "deu_Latn", "ell_Grek")
+FOLLOWED_QUESTIONS = 48
 
 
 def build(name: str, *, tokenizer: PreTrainedTokenizerBase) -> PreTrainedModel:
@@ -175,13 +176,12 @@ class Training:
         save(self.model, tokenizer=self.tokenizer, folder=self.folder)
 
     def _report(self, loss: float) -> None:
+        def right(name: str, language: str) -> str:
+            asked = skill(name, language=language, split="dev", number=FOLLOWED_QUESTIONS)
+            return f"{accuracy(self.model, self.tokenizer, asked):.2f}"
+
         skills = [
-            f"{name} "
-            + "/".join(
-                f"{accuracy(self.model, self.tokenizer, found):.2f}"
-                for found in (skill(name, language=language, split="dev") for language in FOLLOWED)
-            )
-            for name in SKILLS
+            f"{name} {'/'.join(right(name, language) for language in FOLLOWED)}" for name in SKILLS
         ]
         print(
             f"{self.recipe.name} step {self.step} loss {loss:.3f} tokens {self.tokens:,} "
