@@ -4,8 +4,9 @@ Every field of a content bears identity through its fingerprint.
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from studies.prompt_options import Chat
 from studies.spec import digest
@@ -76,3 +77,58 @@ class Content(OfDataset):
     def shown(self) -> list[dict[str, Any]]:
         """Every item as plain values for a reader: its id, text, options, right answer."""
         raise NotImplementedError
+
+
+Own = TypeVar("Own", bound=Content, covariant=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Together(Content, Generic[Own]):
+    """Contents of several languages that one cell is computed from, each of which bears identity.
+
+    `language` is `all`; the pivot and the chat template are those that all of them have.
+    """
+
+    parts: tuple[Own, ...]
+    language: str = "all"
+
+    @property
+    def contents(self) -> tuple[Content, ...]:
+        """Those of every language."""
+        return self.parts
+
+    @property
+    def dataset_name(self) -> str:
+        """The benchmark or parallel text of all of them."""
+        return self.parts[0].dataset_name
+
+    @property
+    def prompt(self) -> str:  # type: ignore[override]
+        """The prompt of all of them."""
+        return self.parts[0].prompt
+
+    @property
+    def pivot(self) -> str | None:  # type: ignore[override]
+        """The pivot of all of them."""
+        return self.parts[0].pivot
+
+    @property
+    def chat(self) -> Chat | None:  # type: ignore[override]
+        """How all of them are put in the model's chat template."""
+        (chat,) = {part.chat for part in self.parts}
+        return chat
+
+    @property
+    def identity(self) -> list[object]:
+        """The fingerprints."""
+        return [part.fingerprint for part in self.parts]
+
+    @cached_property
+    def characters(self) -> int:
+        """Those of all of them."""
+        return sum(part.characters for part in self.parts)
+
+    def inputs(self) -> Iterator[str]:
+        """The texts of all of them."""
+        for part in self.parts:
+            yield from part.inputs()

@@ -11,11 +11,11 @@ from typing import Literal
 from studies import languages as codes
 from studies import miniworld
 from studies.benchmarks import BENCHMARKS
-from studies.flags import Options, flag, model_flag
+from studies.flags import Options, flag, model_flag, writing_flag
 from studies.parallel_text import PARALLEL_TEXTS
 from studies.prompt_options import Asking
 from studies.spec import Dtype, Model, Quantisation, Switches
-from studies.values import at_revision, listed, paths_listed
+from studies.values import at_revision, listed, once, paths_listed
 
 
 def known_languages(texts: Sequence[str], flag: str) -> tuple[str, ...]:
@@ -202,3 +202,36 @@ class PaperOptions(Options):
         shown="all",
     )
     switches: Switches = flag("", "--switch", default=Switches())
+
+
+@dataclass(frozen=True, kw_only=True)
+class WrittenOptions(Options):
+    """Where texts that a model writes end."""
+
+    stop: tuple[str, ...] = writing_flag(
+        "What ends a text, such as --stop newline: newline, none, or a text. Repeatable.",
+        default=(),
+        shown="the prompt's",
+        read=once,
+        suggested=lambda: ("newline", "none"),
+        verbatim=True,
+    )
+
+    @property
+    def stops(self) -> tuple[str, ...] | None:
+        """What ends a text: `newline`, `none` or texts as they are; None leaves it to the prompt.
+
+        Raises:
+            ValueError: one is empty, or `none` stands beside others.
+        """
+        if not self.stop:
+            return None
+        if self.stop == ("none",):
+            return ()
+        if "none" in self.stop:
+            raise ValueError("--stop none beside another --stop: expected one or the other")
+        if "" in self.stop:
+            raise ValueError(
+                "--stop '': every text would end at once; expected a text, newline, or none"
+            )
+        return tuple("\n" if stop == "newline" else stop for stop in self.stop)

@@ -60,52 +60,6 @@ class Bitext(Content):
         return [{"id": one, "text": text, "beside": pivot} for one, text, pivot in pairs]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Bitexts(Content):
-    """Parallel text of several languages with one pivot, which are put in one picture."""
-
-    bitexts: tuple[Bitext, ...]
-    language: str = "all"
-
-    prompt = ""
-
-    @property
-    def dataset_name(self) -> str:
-        """The parallel text."""
-        return self.bitexts[0].dataset_name
-
-    @property
-    def pivot(self) -> str:  # type: ignore[override]
-        """The pivot of all of them."""
-        return self.bitexts[0].pivot
-
-    @property
-    def chat(self) -> Chat | None:  # type: ignore[override]
-        """How all of them are put in the model's chat template."""
-        (chat,) = {bitext.chat for bitext in self.bitexts}
-        return chat
-
-    @property
-    def identity(self) -> list[object]:
-        """The fingerprints."""
-        return [bitext.fingerprint for bitext in self.bitexts]
-
-    @cached_property
-    def characters(self) -> int:
-        """Those of all languages but the pivot."""
-        return sum(bitext.characters for bitext in self.bitexts)
-
-    @property
-    def contents(self) -> tuple[Content, ...]:
-        """The parallel text of every language."""
-        return self.bitexts
-
-    def inputs(self) -> Iterator[str]:
-        """The sentences of all languages."""
-        for bitext in self.bitexts:
-            yield from bitext.inputs()
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChoiceItem:
     """One question as the model sees it: a context and the continuations it is to rank."""

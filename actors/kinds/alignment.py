@@ -20,11 +20,12 @@ from actors.measures.projection import lay_out
 from actors.measures.robustness import checks
 from actors.measures.similarity import anc, cka, cosine, svcca
 from actors.model import LoadedModel
+from studies.content import Together
 from studies.kinds.alignment import AlignmentGrid
 from studies.measures import Measure, State, normed, resolve
 from studies.prompt_options import Chat
 from studies.spec import Cell, Row, Switches, digest
-from studies.texts import Bitext, Bitexts
+from studies.texts import Bitext
 from studies.unit import Unit
 
 # Shapes: N pairs, D width of a vector
@@ -254,8 +255,8 @@ def _together(
     switches = grid.switches.text()
     for part in unit.parts:
         picture = part.content
-        assert isinstance(picture, Bitexts)
-        sides = _sides(picture.bitexts)
+        assert isinstance(picture, Together)
+        sides = _sides(picture.parts)
         wanted = {readings[cell.key] for cell in part.cells}
         read = [
             _vectors(loaded, unit, side.texts, wanted, chat=picture.chat).vectors for side in sides

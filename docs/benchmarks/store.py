@@ -14,9 +14,9 @@ from collections.abc import Callable
 from orchestrator.results import keep
 from orchestrator.storage.store import Store
 from orchestrator.storage.tables import ALL_TABLES
+from studies.content import Together
 from studies.kinds.alignment import AlignmentGrid
 from studies.spec import Cell, ModelFacts, Row, Switches
-from studies.texts import Bitexts
 from studies.unit import Part, Unit
 
 SWITCHES = Switches()
@@ -44,7 +44,7 @@ def unit(number: int, *, rows: int) -> Unit:
         dtype="float32", layers=99, width=1, neurons=1, context=1, bytes=1,
     )  # fmt: skip
     grid = AlignmentGrid(dataset="flores200", languages=("all",), switches=SWITCHES)
-    part = Part(cells=cells, content=Bitexts(bitexts=()), characters=1)
+    part = Part(cells=cells, content=Together(parts=()), characters=1)
     return Unit(study="store", model=model, kind="alignment", grid=grid, parts=(part,))
 
 

@@ -8,7 +8,10 @@ from importlib import import_module
 
 from studies.tables import Table
 
-KINDS = ("alignment", "choices", "latent", "vectors", "steering", "generation", "training")
+KINDS = (
+    *("alignment", "choices", "latent", "vectors", "steering", "generation", "training"),
+    *("neurons", "categories", "tuning", "scaled", "scaled_states", "scaled_points"),
+)
 
 
 @cache

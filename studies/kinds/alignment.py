@@ -7,7 +7,7 @@ from itertools import groupby, product
 from typing import Literal
 
 from studies import parallel_text
-from studies.content import Content
+from studies.content import Content, Together
 from studies.draws import Questions, draw
 from studies.inputs import Inputs, named
 from studies.layers import Layers, named_layers
@@ -17,7 +17,7 @@ from studies.rows import Source
 from studies.spec import POOLINGS, Cells, ModelFacts, Point, Pooling, Switches, digest
 from studies.study import Draft, Grid
 from studies.tables import KEY, MODEL, STUDY, Table, double, int32, string
-from studies.texts import Bitext, Bitexts
+from studies.texts import Bitext
 
 Method = Literal["tsne", "pca"]
 
@@ -230,17 +230,17 @@ class AlignmentGrid(Grid):
                 for model in models:
                     yield self.draft(bitext, model=model)
         if self.together:
-            picture = Bitexts(bitexts=tuple(bitexts))  # one for all models, so hashed once
+            picture = Together(parts=tuple(bitexts))  # one for all models, so hashed once
             for model in models:
                 yield self.draft(picture, model=model)
 
-    def draft(self, content: Bitext | Bitexts, *, model: ModelFacts) -> Draft:
+    def draft(self, content: Bitext | Together[Bitext], *, model: ModelFacts) -> Draft:
         """The part of one text: measures x layers x poolings.
 
         Raises:
             ValueError: the grid asks for a layer that a measure does not have in this model.
         """
-        texts = content.bitexts if isinstance(content, Bitexts) else (content,)
+        texts = content.parts if isinstance(content, Together) else (content,)
         rows = {
             "alignment": 1,
             "robustness": CHECKS,

@@ -12,11 +12,10 @@ from typing import Literal
 from studies import generation_items
 from studies.flags import flag, shown, where_flag, writing_flag
 from studies.kinds.generation import GenerationGrid
-from studies.options import Common, ParallelOptions
+from studies.options import Common, ParallelOptions, WrittenOptions
 from studies.spec import Engine
 from studies.study import Study
 from studies.texts import Sampling
-from studies.values import once
 
 NAME = "generate"
 EXAMPLE = "--model Qwen/Qwen2.5-7B --benchmark xquad,mgsm --dtype bfloat16"
@@ -25,7 +24,7 @@ PIVOT = "eng_Latn"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options(ParallelOptions, Common):
+class Options(WrittenOptions, ParallelOptions, Common):
     """What plain generation reads."""
 
     benchmarks: tuple[str, ...] = shown("xquad, where nothing else is to be written")
@@ -49,14 +48,6 @@ class Options(ParallelOptions, Common):
     )
     max_new_tokens: int | None = writing_flag(
         "Tokens of a text at most, such as --max-new-tokens 64.", shown="the prompt's", least=1
-    )
-    stop: tuple[str, ...] = writing_flag(
-        "What ends a text, such as --stop newline: newline, none, or a text. Repeatable.",
-        default=(),
-        shown="the prompt's",
-        read=once,
-        suggested=lambda: ("newline", "none"),
-        verbatim=True,
     )
     engine: Literal["auto"] | Engine = where_flag(
         "What writes, such as --engine hf; auto is vllm where it can, else hf.", default="auto"
@@ -118,7 +109,7 @@ def _grid(
         prompt=options.prompt,
         asking=options.asking,
         max_new_tokens=options.max_new_tokens,
-        stop=_stops(options),
+        stop=options.stops,
         sampling=_sampling(options),
         engine=options.engine,
     )
@@ -157,25 +148,6 @@ def _sampling(options: Options) -> Sampling:
         seed=options.seeds[0] if options.seeds else 0,
         n=options.n,
     )
-
-
-def _stops(options: Options) -> tuple[str, ...] | None:
-    """What ends a text: `newline`, `none` or texts as they are; None leaves it to the prompt.
-
-    Raises:
-        ValueError: one is empty, or `none` stands beside others.
-    """
-    if not options.stop:
-        return None
-    if options.stop == ("none",):
-        return ()
-    if "none" in options.stop:
-        raise ValueError("--stop none beside another --stop: expected one or the other")
-    if "" in options.stop:
-        raise ValueError(
-            "--stop '': every text would end at once; expected a text, newline, or none"
-        )
-    return tuple("\n" if stop == "newline" else stop for stop in options.stop)
 
 
 def _refuse_ignored(options: Options) -> None:

@@ -8,9 +8,10 @@ import torch
 
 from actors.measures.projection import lay_out
 from actors.work import run_unit
+from studies.content import Together
 from studies.kinds.alignment import AlignmentGrid
 from studies.spec import Cell, Row
-from studies.texts import Bitext, Bitexts
+from studies.texts import Bitext
 from studies.unit import Unit
 from tests.makers import oracle, tiny
 from tests.makers.rounding import assert_near, of_sum
@@ -93,7 +94,7 @@ def picture(bitexts: tuple[Bitext, ...], layers: tuple[int, ...], *, pooling: st
     grid = AlignmentGrid(
         table="points", dataset="questions/mini", languages=("all",), method="pca", together=True
     )
-    return of_cells("alignment", grid, facts, (cells, Bitexts(bitexts=bitexts)))
+    return of_cells("alignment", grid, facts, (cells, Together(parts=bitexts)))
 
 
 def drawn(unit: Unit) -> list[Row]:
