@@ -4,26 +4,21 @@ Vectors are easy to mistake: one layer off, added where they should be projected
 token, from another model. So a file says all of it, and one that contradicts itself is refused.
 """
 
-import json
 import math
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load, save
 from torch import Tensor
 
+from actors.extraction.described import Form
 from actors.structure.sites import SiteName
 from studies.spec import Pooling
 
 # Shapes: D width of the site
 
-FORMAT = "babelscope steering vectors"
-VERSION = "2"
 OPERATION = "add"
 LAYERS = "1-based: output of block k; 0 = embeddings"
 DTYPE = "float32"
@@ -70,6 +65,11 @@ class About:
     control: str = ""
 
 
+FORM = Form(
+    format="babelscope steering vectors", version="2", record=About, noun="steering vectors"
+)
+
+
 def norms(vectors: Mapping[int, Tensor]) -> tuple[float, ...]:
     """The Euclidean norm of every vector, as `About` carries it."""
     return tuple(float(vector_D.double().norm()) for vector_D in vectors.values())
@@ -77,11 +77,7 @@ def norms(vectors: Mapping[int, Tensor]) -> tuple[float, ...]:
 
 def pack(about: About, vectors: Mapping[int, Tensor]) -> bytes:
     """Vectors [D] per layer as the content of a safetensors file."""
-    metadata = {name: json.dumps(value) for name, value in asdict(about).items()}
-    metadata |= {"format": FORMAT, "version": VERSION}
-    tensors = {str(layer): vector_D.contiguous() for layer, vector_D in vectors.items()}
-    content: bytes = save(tensors, metadata=metadata)
-    return content
+    return FORM.pack(about, {str(layer): vector_D for layer, vector_D in vectors.items()})
 
 
 def unpack(content: bytes) -> tuple[About, dict[int, Tensor]]:
@@ -91,15 +87,14 @@ def unpack(content: bytes) -> tuple[About, dict[int, Tensor]]:
         ValueError: it is no such content, is of another version, lacks metadata, or its tensors
             are not what the metadata says.
     """
-    try:
-        tensors = load(content)
-    except SafetensorError as error:
-        raise ValueError(
-            f"cannot be read as steering vectors ({error}): give a file that was saved whole"
-        ) from error
-    # The length of the header in 8 bytes, then the header, which `load` has just read.
-    header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
-    about = _about(header.get("__metadata__", {}))
+    about, tensors = FORM.unpack(content)
+    fixed = {"operation": OPERATION, "layer_convention": LAYERS, "dtype": DTYPE}
+    fixed["position"] = POSITIONS.get(about.pooling, f"that of pooling {about.pooling!r}")
+    for name, expected in fixed.items():
+        if getattr(about, name) != expected:
+            raise ValueError(
+                f"metadata {name!r} is {getattr(about, name)!r}: expected {expected!r}"
+            )
     return about, _vectors(about, tensors)
 
 
@@ -112,37 +107,6 @@ def write(path: Path, content: bytes) -> None:
         aside.replace(path)
     finally:
         aside.unlink(missing_ok=True)
-
-
-def _about(metadata: Mapping[str, str]) -> About:
-    """The record in a file's metadata."""
-    if metadata.get("format") != FORMAT:
-        raise ValueError(f"metadata 'format' is {metadata.get('format')!r}: expected {FORMAT!r}")
-    if metadata.get("version") != VERSION:
-        raise ValueError(
-            f"unknown format version {metadata.get('version')!r}: expected {VERSION!r}; make the "
-            "vectors again, or use the release that wrote them"
-        )
-    names = [field.name for field in fields(About)]
-    absent = [name for name in names if name not in metadata]
-    if absent:
-        raise ValueError(f"metadata lacks {', '.join(absent)}: expected a file as it was saved")
-    said: dict[str, Any] = {}
-    for name in names:
-        try:
-            value = json.loads(metadata[name])
-        except json.JSONDecodeError as error:
-            raise ValueError(
-                f"metadata {name!r} is {metadata[name]!r}: expected JSON, as it was saved"
-            ) from error
-        said[name] = tuple(value) if isinstance(value, list) else value
-    about = About(**said)
-    fixed = {"operation": OPERATION, "layer_convention": LAYERS, "dtype": DTYPE}
-    fixed["position"] = POSITIONS.get(about.pooling, f"that of pooling {about.pooling!r}")
-    for name, expected in fixed.items():
-        if said[name] != expected:
-            raise ValueError(f"metadata {name!r} is {said[name]!r}: expected {expected!r}")
-    return about
 
 
 def _vectors(about: About, tensors: Mapping[str, Tensor]) -> dict[int, Tensor]:

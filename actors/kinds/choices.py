@@ -1,12 +1,15 @@
 """Accuracy cells: items answered by the plain model, or with an adapter that another cell made."""
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 
 from actors.answer import Found
 from actors.harness.score import score as score_as_the_harness
+from actors.intervention.setting import Setting
 from actors.kinds.resources import Resources
 from actors.model import LoadedModel
-from actors.prediction.score import Choice, score
+from actors.prediction.score import Choice, EncodedItem, choose, score
+from actors.sweeping.sweep import sweep
 from actors.training.finetune import adapted
 from studies.content import Content
 from studies.harness import PREFIX
@@ -59,6 +62,34 @@ def _rows(loaded: LoadedModel, asked: Content, *, cut: bool) -> list[Row]:
         )
     pairs = zip(items, answers, strict=True)
     return [item_row(item, answer, prompt=asked.prompt) for item, answer in pairs]
+
+
+def swept_rows(
+    loaded: LoadedModel,
+    asked: ChoiceSet,
+    prompts: Sequence[EncodedItem],
+    settings: Sequence[Setting],
+) -> list[list[Row]]:
+    """The items, as `ask` encodes them, answered under every setting, as rows of `items`."""
+    swept = sweep(loaded, [entry.question for entry in prompts], settings)
+    return [
+        [
+            item_row(
+                item,
+                choose(
+                    item,
+                    logs,
+                    normalise=asked.normalise,
+                    truncated=entry.truncated,
+                    variants=asked.variants,
+                    start=entry.start,
+                ),
+                prompt=asked.prompt,
+            )
+            for item, entry, logs in zip(asked.items, prompts, own, strict=True)
+        ]
+        for own in swept
+    ]
 
 
 def item_row(item: ChoiceItem, answer: Choice, *, prompt: str, switches: str | None = None) -> Row:

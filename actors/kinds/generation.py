@@ -14,6 +14,7 @@ from typing import NamedTuple
 import transformers
 
 from actors.answer import Found
+from actors.intervention.setting import Setting
 from actors.kinds.resources import Resources
 from actors.model import LoadedModel
 from actors.prediction.decode import Ending, draw
@@ -36,6 +37,7 @@ class EncodedPrompts(NamedTuple):
     cut: list[bool]
 
 
+ENGINE = f"hf {transformers.__version__}"
 # As many tokens as the mark of a thought may have at a prompt's end.
 END_TOKENS = 24
 
@@ -45,8 +47,7 @@ Write = Callable[[Sequence[EncodedPrompts]], list[list[list[Ending]]]]
 
 def answer(loaded: LoadedModel, unit: Unit, resources: Resources) -> Found:  # noqa: ARG001
     """One row for every prompt and sample of every cell, written by transformers."""
-    engine = f"hf {transformers.__version__}"
-    return written(loaded, unit, write=partial(_generate, loaded), engine=engine)
+    return written(loaded, unit, write=partial(_generate, loaded), engine=ENGINE)
 
 
 def written(model: TokenisedModel, unit: Unit, *, write: Write, engine: str) -> Found:
@@ -62,17 +63,41 @@ def written(model: TokenisedModel, unit: Unit, *, write: Write, engine: str) -> 
         ValueError: a prompt or an end that cannot be.
     """
     asked = [
-        _asked(model, part.content, allow_truncation=unit.allow_truncation) for part in unit.parts
+        encoded(model, part.content, allow_truncation=unit.allow_truncation) for part in unit.parts
     ]
     rows = [
-        (part.cells[0], _row(one.contents, item, sample, text, end=end, cut=cut, engine=engine))
+        (part.cells[0], row)
         for part, one, found in zip(unit.parts, asked, write(asked), strict=True)
+        for row in rows_of(model, one, found, engine=engine)
+    ]
+    return Found(rows)
+
+
+def rows_of(
+    model: TokenisedModel,
+    asked: EncodedPrompts,
+    found: Sequence[Sequence[Ending]],
+    *,
+    engine: str,
+    switches: str | None = None,
+) -> list[Row]:
+    """One row for every prompt of a set and sample of it.
+
+    Args:
+        model: whose tokenizer made the prompts.
+        asked: the prompts.
+        found: of each prompt, all samples.
+        engine: what wrote them.
+        switches: how the model was changed, None for not.
+    """
+    return [
+        _row(asked.contents, item, sample, text, end=end, cut=cut, engine=engine)
+        | {"switches": switches}
         for item, samples, end, cut in zip(
-            one.contents.items, found, _ends(model, one), one.cut, strict=True
+            asked.contents.items, found, _ends(model, asked), asked.cut, strict=True
         )
         for sample, text in enumerate(samples)
     ]
-    return Found(rows)
 
 
 def _ends(model: TokenisedModel, asked: EncodedPrompts) -> list[str | None]:
@@ -82,7 +107,7 @@ def _ends(model: TokenisedModel, asked: EncodedPrompts) -> list[str | None]:
     return [str(model.tokenizer.decode(list(ids[-END_TOKENS:]))) for ids in asked.prompts]
 
 
-def _asked(model: TokenisedModel, contents: Content, *, allow_truncation: bool) -> EncodedPrompts:
+def encoded(model: TokenisedModel, contents: Content, *, allow_truncation: bool) -> EncodedPrompts:
     """The prompts of a set as the model reads them."""
     assert isinstance(contents, GenerationSet)
     new = contents.max_new_tokens
@@ -127,26 +152,30 @@ def _without_end(
 
 
 def _generate(loaded: LoadedModel, asked: Sequence[EncodedPrompts]) -> list[list[list[Ending]]]:
-    """The texts that transformers writes, sample by sample."""
-    found = []
-    for contents, prompts, _ in asked:
-        samples = [
-            generate_tokens(
-                loaded,
-                prompts,
-                max_new_tokens=contents.max_new_tokens,
-                sampling=draw(contents.sampling, sample=sample),
-                stop=contents.stop,
-            )
-            for sample in range(contents.sampling.n)
-        ]
-        found.append(
-            [
-                [Ending(one.text, one.tokens, one.stopped) for one in own]
-                for own in zip(*samples, strict=True)
-            ]
+    """The texts that transformers writes, set by set."""
+    return [texts_under(loaded, one) for one in asked]
+
+
+def texts_under(
+    loaded: LoadedModel, asked: EncodedPrompts, *, setting: Setting = ()
+) -> list[list[Ending]]:
+    """The texts of every prompt of a set, sample by sample, with the model changed so."""
+    contents = asked.contents
+    samples = [
+        generate_tokens(
+            loaded,
+            asked.prompts,
+            max_new_tokens=contents.max_new_tokens,
+            setting=setting,
+            sampling=draw(contents.sampling, sample=sample),
+            stop=contents.stop,
         )
-    return found
+        for sample in range(contents.sampling.n)
+    ]
+    return [
+        [Ending(one.text, one.tokens, one.stopped) for one in own]
+        for own in zip(*samples, strict=True)
+    ]
 
 
 def _row(

@@ -19,13 +19,12 @@ from torch import Tensor
 from actors.answer import Found
 from actors.extraction.vectors import SteeringVectors, orthogonal_to, random_like, read_vectors
 from actors.intervention.setting import Intervention, Setting
-from actors.kinds.choices import item_row
+from actors.kinds.choices import swept_rows
 from actors.kinds.resources import Resources
 from actors.model import LoadedModel
 from actors.prediction.predict import Question
-from actors.prediction.score import ask, choose
+from actors.prediction.score import ask
 from actors.structure.sites import Sites
-from actors.sweeping.sweep import sweep
 from studies.kinds.steering import SteeringGrid
 from studies.prompt_options import Steering, text
 from studies.spec import Cell, Row
@@ -60,20 +59,12 @@ def _answers(
     questions = [entry.question for entry in prompts]
     vectors = _vectors(loaded, part, asked, questions, how, resources)
     settings = [_setting(cell, vectors, how) for cell in part.cells]
-    rows: list[tuple[Cell, Row]] = []
     switches = text(how)
-    for cell, swept in zip(part.cells, sweep(loaded, questions, settings), strict=True):
-        for item, entry, logs in zip(asked.items, prompts, swept, strict=True):
-            choice = choose(
-                item,
-                logs,
-                normalise=asked.normalise,
-                truncated=entry.truncated,
-                variants=asked.variants,
-                start=entry.start,
-            )
-            rows.append((cell, item_row(item, choice, prompt=asked.prompt, switches=switches)))
-    return rows
+    return [
+        (cell, {**row, "switches": switches})
+        for cell, rows in zip(part.cells, swept_rows(loaded, asked, prompts, settings), strict=True)
+        for row in rows
+    ]
 
 
 def _setting(cell: Cell, vectors: _Vectors, how: Steering) -> Setting:

@@ -14,12 +14,12 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy import stats
 
 from analysis.results.agreement import Reals, aligned, differing, rankings, shared, standardised
 from analysis.results.answers import SERIES, Answers, Bools, Texts, Wholes
 from analysis.statistics.correlate import Z_95
 from analysis.statistics.intervals import NO_SPREAD
+from analysis.statistics.paired import difference, mcnemar
 
 STEER = "steer"
 CONTROLS = ("random", "wrong_language", "wrong_dataset", "orthogonal", "halves")
@@ -35,16 +35,6 @@ COLUMNS = [
     "plain_development", "development_change", "held_change", "held_low", "held_high",
     "held_gained", "held_lost",
 ]  # fmt: skip
-
-
-class Difference(NamedTuple):
-    """A paired difference of two shares in percentage points, with its 95 % interval."""
-
-    change: float
-    low: float
-    high: float
-    gained: int
-    lost: int
 
 
 class _Known(NamedTuple):
@@ -121,35 +111,6 @@ def against_plain(answers: Sequence[Answers]) -> pd.DataFrame:
 def in_development(items: Texts) -> Bools:
     """Which items a coefficient may be chosen on: half of them, by a hash of their ids."""
     return np.array([_first_half(str(item)) for item in items], dtype=bool)
-
-
-def difference(before: Bools, after: Bools) -> Difference:
-    """The change of a share over the same items, in percentage points.
-
-    The interval is that of Agresti and Min (2005): Wald's, after half an item is added to each of
-    the four outcomes. Without items everything is NaN.
-    """
-    n = len(before)
-    if not n:
-        return Difference(nan, nan, nan, 0, 0)
-    gained, lost = int((~before & after).sum()), int((before & ~after).sum())
-    middle = (gained - lost) / (n + 2)
-    error = sqrt(max(0.0, (gained + lost + 1) - (gained - lost) ** 2 / (n + 2))) / (n + 2)
-    return Difference(
-        change=100 * (gained - lost) / n,
-        low=100 * max(-1.0, middle - Z_95 * error),
-        high=100 * min(1.0, middle + Z_95 * error),
-        gained=gained,
-        lost=lost,
-    )
-
-
-def mcnemar(gained: pd.Series, lost: pd.Series) -> Reals:
-    """McNemar's exact two-sided p of every pair of counts; 1 where nothing moved."""
-    one, other = gained.to_numpy(float), lost.to_numpy(float)
-    tail = stats.binom.cdf(np.minimum(one, other), one + other, 0.5)
-    found: Reals = np.minimum(1.0, 2 * tail)
-    return found
 
 
 @lru_cache(maxsize=100_000)

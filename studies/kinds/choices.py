@@ -43,17 +43,23 @@ ITEMS = Table(
         ITEM,
         string(
             "intervention",
-            "null for the unchanged model; `steer` adds a vector toward the pivot, and the "
-            "controls are `random`, `wrong_language`, `wrong_dataset`, `orthogonal`, `halves`",
+            "null for the unchanged model; `steer` adds a vector toward the pivot, with the "
+            "controls `random`, `wrong_language`, `wrong_dataset`, `orthogonal`, `halves`; `clas` "
+            "rescales neurons, with the controls `random`, `mixed`, `uniform`, `clas_on_anchor`, "
+            "`clas_on_others`, `clas_in_anchor`; `intmu_mean`, `intmu_p90`, `intmu_p10`, "
+            "`intmu_zero` overwrite them",
         ),
         int32(
             "layer",
-            "the block to whose output the vector is added, 1..L; null for the unchanged model",
+            "the block to whose output the vector is added, 1..L; null for the unchanged model, "
+            "and where neurons of several layers are changed",
         ),
         double(
             "coefficient",
-            "factor of the vector; null for the unchanged model. `steer` at coefficient 0, without "
-            "a layer, is the unchanged model on the questions that are also answered with steering",
+            "factor of the vector, or what is added to the factor 1 of the neurons of several "
+            "languages; null for the unchanged model. `steer` and `clas` at coefficient 0, without "
+            "a layer, are the unchanged model on the questions that are also answered with it "
+            "changed",
         ),
         GOLD,
         int32("prediction", "index of the option with the highest score, from 0"),
@@ -89,14 +95,20 @@ ITEMS = Table(
         KEY,
         PROMPT,
         boolean("truncated", "whether the context was cut from the left"),
-        string("pivot", "the language steered toward; null for the unchanged model"),
+        string(
+            "pivot",
+            "the language steered toward, or the anchor; null for the unchanged model",
+        ),
         int32(
             "seed",
-            "seed that drew the questions of the vectors, which are not answered; null for the "
-            "unchanged model",
+            "seed that drew the questions of the vectors, or those of tuning, which are not "
+            "answered; of rescaling's controls `random` and `mixed` the number of the draw; null "
+            "for the unchanged model",
         ),
         string(
-            "switches", "how the vector is added, as canonical JSON; null for the unchanged model"
+            "switches",
+            "how the vector is added, or neurons are rescaled, as canonical JSON; null for the "
+            "unchanged model",
         ),
     ),
     identity=("key", "item"),

@@ -46,7 +46,8 @@ GENERATIONS = Table(
         string("item", "id of the question, sentence or prompt"),
         Columns(
             "intervention, layer, coefficient",
-            "null: texts are written by the unchanged model",
+            "as in `items`: how neurons are rescaled, and how strongly; null for the unchanged "
+            "model",
             "string, int32, double",
         ),
         PROMPT,
@@ -105,6 +106,11 @@ GENERATIONS = Table(
             "repetition",
             "share of the 4-grams of words (of characters where words are not spaced) that occur "
             "earlier in `output`, 0 to 1; null where it has no 4-gram",
+        ),
+        string(
+            "switches",
+            "how the model is changed, as canonical JSON; null for the unchanged model, and in "
+            "files of older versions",
         ),
     ),
     identity=("key", "item", "sample"),

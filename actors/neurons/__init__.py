@@ -1,0 +1,1 @@
+"""Which neurons serve which languages, and what rescaling or overwriting them is."""
