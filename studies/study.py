@@ -66,13 +66,12 @@ def one_cell(
     model: ModelFacts,
     table: str,
     made: Iterable[object],
-    benchmark: str | None = None,
+    named: Mapping[str, str] | None = None,
     **fields: Any,
 ) -> Draft:
-    """A draft of one cell; `benchmark` is named where the content does not name it, and `fields`
-    are those of `Draft` that do not follow from the others."""
-    named = {} if benchmark is None else {"benchmark": benchmark}
-    cells = (cells_of(content, model=model, table=table, made=made, **named),)
+    """A draft of one cell; `named` are columns that its content does not name, and `fields` are
+    those of `Draft` that do not follow from the others."""
+    cells = (cells_of(content, model=model, table=table, made=made, **named or {}),)
     size = {"characters": content.characters}
     return Draft(kind=kind, model=model, content=content, cells=cells, **size | fields)
 

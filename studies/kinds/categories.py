@@ -152,6 +152,7 @@ def draft(
         made=[VERSION, list(taken.values()), text(grid.sorting), grid.bridge],
         rows=parts * model.layers,
         taken=taken,
+        named={"dataset": grid.sampled},
     )
 
 

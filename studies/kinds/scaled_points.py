@@ -57,6 +57,6 @@ def draft(
     count = len(asked.parts[0].ids)
     return one_cell(
         "scaled_points", asked, model=model, table="scaled_points", made=made,
-        rows=2 * count * (1 + len(asked.parts)), taken=taken, benchmark=benchmark,
+        rows=2 * count * (1 + len(asked.parts)), taken=taken, named={"benchmark": benchmark},
         characters=3 * asked.characters,
     )  # fmt: skip

@@ -54,5 +54,5 @@ def draft(
     """The one cell of a language's states."""
     return one_cell(
         "scaled_states", asked, model=model, table="scaled_states", made=made, rows=8, taken=taken,
-        benchmark=benchmark, characters=3 * asked.characters,
+        named={"benchmark": benchmark}, characters=3 * asked.characters,
     )  # fmt: skip
