@@ -114,8 +114,8 @@ def overwritten(categories: Categories, *, language: str, value: str) -> Setting
         )
     if not setting:
         raise ValueError(
-            f"Int-mu has no neurons of {language}: {categories.about.dataset} has no samples in "
-            "it, or none of its neurons was selected"
+            f"Int-mu has no neurons of {language}: none of this model was selected for it over "
+            f"the {categories.about.size} samples of {categories.about.dataset}"
         )
     return tuple(setting)
 

@@ -83,13 +83,11 @@ class NeuronGrid(Grid):
     bridge: tuple[int, ...] = ()
     sorting: Sorting = field(default_factory=Sorting)
 
-    def sorted_neurons(
-        self, models: Sequence[ModelFacts], inputs: Inputs
-    ) -> Iterator[tuple[Draft, bool]]:
-        """The statistics of every language, then the categories of each model, which are True.
+    def sampled_languages(self, inputs: Inputs) -> list[str]:
+        """The languages that neurons are sorted by, the anchor first if it has samples.
 
         Raises:
-            ValueError: fewer than three languages, or no such layer.
+            ValueError: fewer than three.
         """
         there = samples.languages(self.sampled, source=inputs.source)
         meant = named(self.languages, there=there)
@@ -103,6 +101,17 @@ class NeuronGrid(Grid):
                 "that some can be active in several and not in all; name more with --language, or "
                 "other samples with --sampled"
             )
+        return chosen
+
+    def sorted_neurons(
+        self, models: Sequence[ModelFacts], inputs: Inputs
+    ) -> Iterator[tuple[Draft, bool]]:
+        """The statistics of every language, then the categories of each model, which are True.
+
+        Raises:
+            ValueError: fewer than three languages, or no such layer.
+        """
+        chosen = self.sampled_languages(inputs)
         sets = samples.load(
             self.sampled,
             languages=chosen,

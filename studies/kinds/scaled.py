@@ -96,8 +96,15 @@ class ScalingGrid(NeuronGrid):
             yield each
             if is_last:
                 found[each.model.label] = each.cells[0].key
+        sampled = frozenset(self.sampled_languages(inputs))
+        lacking = [one for one in chosen if one not in sampled and one != self.pivot]
+        if lacking and self.answers:
+            inputs.note(
+                f"{self.sampled} has no samples in {', '.join(lacking)}: Int-mu has no neurons of "
+                "these languages, and is left out there"
+            )
         for model in models:
-            one = _OneModel(self, model, splits, found[model.label])
+            one = _OneModel(self, model, splits, sampled, found[model.label])
             yield from one.drafts()
 
     def _splits(self, languages: Sequence[str], inputs: Inputs) -> dict[str, Split]:
@@ -139,6 +146,7 @@ class _OneModel(NamedTuple):
     grid: ScalingGrid
     model: ModelFacts
     splits: Mapping[str, Split]
+    sampled: frozenset[str]
     categories: str
 
     def drafts(self) -> Iterator[Draft]:
@@ -200,7 +208,11 @@ class _OneModel(NamedTuple):
         if language == self.grid.pivot:
             return list(inside)
         others = [name for name in self.grid.controls if name not in inside]
-        return [CLAS, INTMU, *others]
+        return [
+            name
+            for name in (CLAS, INTMU, *others)
+            if language in self.sampled or not name.startswith("intmu")
+        ]
 
     def _states(self, taken: Mapping[str, str]) -> Iterator[Draft]:
         """The states of the same prompts in every language beside the anchor's."""
