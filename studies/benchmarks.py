@@ -7,6 +7,7 @@ Names that begin with `harness/` are tasks of lm-evaluation-harness (harness.py)
 Item ids are the same in every language.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from studies import harness, prompts, row_parsers, rows
@@ -35,6 +36,7 @@ def load(
     limit: int | None = None,
     prompt: str | None = None,
     asking: Asking = USUAL,
+    change: Callable[[str, RawQuestion], RawQuestion] | None = None,
 ) -> ChoiceSet:
     """The items of a benchmark in one language, as contexts and options.
 
@@ -42,6 +44,7 @@ def load(
         limit: look at the first rows only; None looks at all.
         prompt: the name of one of the benchmark's prompts; None is its default.
         asking: how the prompt is put; every switch must have an effect on it.
+        change: what is made of each question, by its id, before it is put in the prompt.
 
     Raises:
         ValueError: the benchmark is generated or unknown, a switch is without effect, or a row
@@ -62,6 +65,8 @@ def load(
         raise ValueError(f"{benchmark} has no prompt {name!r}: expected one of {known}")
     template = prompts.switched(entry.prompts[name], name=name, asking=asking)
     found = asked(benchmark, entry, language=language, source=source, limit=limit)
+    if change is not None:
+        found = [replace(each, question=change(each.id, each.question)) for each in found]
     return ChoiceSet(
         benchmark=benchmark,
         language=language,
@@ -91,6 +96,28 @@ def raw_questions(
     entry = _with_options(benchmark, source=source)
     found = asked(benchmark, entry, language=language, source=source, limit=limit)
     return {each.id: _checked(each) for each in found}
+
+
+def text_prompt(benchmark: str, *, source: Source) -> str:
+    """The name of the first prompt of a benchmark whose options are texts.
+
+    Raises:
+        ValueError: it has none, or is generated or unknown.
+    """
+    entry = _with_options(benchmark, source=source)
+    found = [name for name, prompt in entry.prompts.items() if not prompt.symbolic]
+    if not found:
+        raise ValueError(
+            f"{benchmark} has no prompt whose options are texts, only {', '.join(entry.prompts)}: "
+            "choose another benchmark"
+        )
+    return found[0]
+
+
+def symbol_prompt(benchmark: str, *, source: Source) -> str | None:
+    """The name of the first prompt whose options are letters or digits, None without one."""
+    entry = _with_options(benchmark, source=source)
+    return next((name for name, prompt in entry.prompts.items() if prompt.symbolic), None)
 
 
 def open_questions(

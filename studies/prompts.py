@@ -110,6 +110,9 @@ def render(
     values = dict(fields)
     if "{connector}" in prompt.context:
         values["connector"] = connector(language, question=fields["question"])
+    if "{released_connector}" in prompt.context:
+        asks = RELEASED_QUESTIONS.get(language, fields["question_own"])
+        values["released_connector"] = connector(language, question=asks)
     if len(options) > len(LETTERS) and "{letter}" in prompt.option:
         raise ValueError(f"{len(options)} options, but letters for {len(LETTERS)}: use a cloze")
     letters = [*LETTERS, *map(str, range(len(LETTERS), len(options)))]
@@ -203,7 +206,16 @@ CAUSE_OR_EFFECT = {
     "connector": Prompt(context="{opening} {connector}", option=CLOZE),
     # The harness drops the last character of every premise, a letter in Tamil and Thai.
     "harness": Prompt(context="{cut} {connector}", option=CLOZE),
+    # As in the DALI paper's released inputs, whose connectors are wrong in three languages.
+    "released": Prompt(context="{opening} {released_connector}", option=CLOZE),
+    "digit": Prompt(
+        context="Based on the premise and two choices, select the choice that is the most likely "
+        "{question} of the premise.\nPremise: {premise}\n{choices}The correct choice number is:",
+        choice="{digit}. {option}\n",
+        option=DIGIT,
+    ),
 }
+RELEASED_QUESTIONS = {"eng_Latn": "cause", "zho_Hans": "cause", "tha_Thai": "effect"}
 STORY_SO_FAR = "{sentence_1} {sentence_2} {sentence_3} {sentence_4}"
 STORY = {
     "cloze": Prompt(context=STORY_SO_FAR, option=CLOZE),

@@ -100,15 +100,18 @@ def story(row: Row) -> RawQuestion:
 def cause_or_effect(row: Row) -> RawQuestion:
     """XCOPA: a premise and two causes or two effects; `question_en` wins over `question`.
 
-    `opening` is the premise without its final full stop, `cut` without its last character.
+    `opening` is the premise without its final full stop, `cut` without its last character;
+    `question_own` is what the row itself says, which is wrong in some languages.
     """
     premise = _text(row, "premise")
     asks = "question_en" if row.get("question_en") else "question"
     return RawQuestion(
         fields={
+            "premise": premise,
             "opening": without_period(premise),
             "cut": premise[:-1],
             "question": _text(row, asks),
+            "question_own": _text(row, "question"),
         },
         options=(lower_first(_text(row, "choice1")), lower_first(_text(row, "choice2"))),
         gold=_number(row, "label"),

@@ -11,6 +11,7 @@ from studies.tables import Table
 KINDS = (
     *("alignment", "choices", "latent", "vectors", "steering", "generation", "training"),
     *("neurons", "categories", "tuning", "scaled", "scaled_states", "scaled_points"),
+    *("option_alignment", "patching"),
 )
 
 

@@ -1,0 +1,235 @@
+"""Cells of option alignment: every option's text of an item, in a language and in the pivot.
+
+Texts are read a few items at a time, and of their states only margins are kept (measures/
+options.py). The likeliest wrong options are those of the model's own answers to the questions.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from actors.answer import Found
+from actors.extraction.capture import Reading, capture
+from actors.kinds.resources import Resources
+from actors.measures import options
+from actors.model import LoadedModel
+from actors.prediction.score import score
+from studies.draws import ordered
+from studies.kinds.option_alignment import OptionGrid
+from studies.option_texts import OptionItem, OptionTexts
+from studies.spec import Cell, Pooling, Row
+from studies.unit import Unit
+
+# Shapes: I items, J options, L layers, D width
+
+# Items whose states are held at a time; the control of mismatched items pairs within them.
+ITEMS_AT_ONCE = 16
+
+
+class _Side(NamedTuple):
+    """One side of some items: states [I, J, L, D], tokens with the right option, and cuts."""
+
+    states_IJLD: Tensor
+    tokens: list[int]
+    cut: list[bool]
+
+
+def answer(loaded: LoadedModel, unit: Unit, resources: Resources) -> Found:  # noqa: ARG001
+    """One row per item of every cell."""
+    assert isinstance(unit.grid, OptionGrid)
+    pooling = unit.grid.embedding.dali_pool
+    switches = unit.grid.embedding.text()
+    rows: list[tuple[Cell, Row]] = []
+    for part in unit.parts:
+        (cell,), asked = part.cells, part.content
+        assert isinstance(asked, OptionTexts)
+        found = rows_of(loaded, asked, pooling=pooling, cut=unit.allow_truncation)
+        rows += [(cell, {**row, "prompt": asked.prompt, "switches": switches}) for row in found]
+    return Found(rows)
+
+
+def rows_of(
+    loaded: LoadedModel, asked: OptionTexts, *, pooling: Pooling, cut: bool
+) -> Iterator[Row]:
+    """Every item's margins, by layer.
+
+    Args:
+        loaded: the model.
+        asked: the items.
+        pooling: how a text's states become one vector.
+        cut: whether texts that are too long are cut, from the right.
+    """
+    readings = _readings(loaded.facts.layers, pooling=pooling)
+    premises = _premises(loaded, asked, readings, cut=cut)
+    likeliest = _likeliest(loaded, asked, cut=cut)
+    for group in _groups(asked.items):
+        items = [asked.items[place] for place in group]
+        own, there = (
+            _side(loaded, side, [item.gold for item in items], readings, cut=cut)
+            for side in ([item.texts for item in items], [item.pivot_texts for item in items])
+        )
+        margins = _margins(own, there, items, [likeliest[place] for place in group])
+        for line, place in enumerate(group):
+            item = asked.items[place]
+            yield {
+                "item": item.id,
+                "gold": item.gold,
+                "options": len(item.texts),
+                "layers": [reading.layer for reading in readings],
+                **{name: values[line] for name, values in margins.items()},
+                "mexa": premises[place],
+                "tokens": own.tokens[line],
+                "pivot_tokens": there.tokens[line],
+                "truncated": own.cut[line] or there.cut[line],
+            }
+
+
+def _readings(last: int, *, pooling: Pooling) -> list[Reading]:
+    """The residual stream after the embeddings and every block, the last behind the final norm."""
+    found = [
+        Reading(site="resid_post", state="raw", pooling=pooling, layer=layer)
+        for layer in range(last)
+    ]
+    return [*found, Reading(site="final_norm", state="raw", pooling=pooling, layer=last)]
+
+
+def _groups(items: Sequence[OptionItem]) -> Iterator[list[int]]:
+    """Places of items with as many options, a few at a time; one that is left joins the others."""
+    by_count: dict[int, list[int]] = {}
+    for place, item in enumerate(items):
+        by_count.setdefault(len(item.texts), []).append(place)
+    for places in by_count.values():
+        groups = [
+            places[first : first + ITEMS_AT_ONCE] for first in range(0, len(places), ITEMS_AT_ONCE)
+        ]
+        if len(groups) > 1 and len(groups[-1]) == 1:
+            groups[-2] += groups.pop()
+        yield from groups
+
+
+def _side(
+    loaded: LoadedModel,
+    texts: Sequence[Sequence[str]],
+    gold: Sequence[int],
+    readings: Sequence[Reading],
+    *,
+    cut: bool,
+) -> _Side:
+    """The states of every option's text of some items."""
+    flat = [text for own in texts for text in own]
+    whole = loaded.prompts(flat, chat=None)
+    encoded = loaded.encode(flat, allow_truncation=cut).sequences
+    captured = capture(loaded, encoded, readings)
+    states_NLD = torch.stack([captured.at(reading) for reading in readings], dim=1)
+    count = len(texts[0])
+    lengths = [len(ids) for ids in encoded]
+    shorter = [len(ids) < len(all_) for ids, all_ in zip(encoded, whole, strict=True)]
+    return _Side(
+        states_NLD.view(len(texts), count, *states_NLD.shape[1:]),
+        [lengths[place * count + right] for place, right in enumerate(gold)],
+        [any(shorter[place * count : (place + 1) * count]) for place in range(len(texts))],
+    )
+
+
+def _margins(
+    own: _Side, there: _Side, items: Sequence[OptionItem], likeliest: Sequence[Sequence[int]]
+) -> dict[str, list[list[float]]]:
+    """By column, of every item its margin in every layer."""
+    gold_I = torch.tensor([item.gold for item in items])
+    count = len(items[0].texts)
+    turned = torch.tensor([_turned(item, count) for item in items])
+    found: dict[str, list[list[float]]] = {name: [[] for _ in items] for name in COLUMNS}
+    for layer in range(own.states_IJLD.shape[2]):
+        own_IJD, there_IJD = own.states_IJLD[:, :, layer], there.states_IJLD[:, :, layer]
+        cross_IJJ = options.cosines(there_IJD, own_IJD)
+        pivot_IJJ = options.cosines(there_IJD, there_IJD)
+        own_IJJ = options.cosines(own_IJD, own_IJD)
+        margins = {
+            "dali": options.dali(cross_IJJ),
+            "local": options.local(cross_IJJ),
+            "gold_only": options.gold_only(cross_IJJ, gold_I),
+            "strong": options.strong(cross_IJJ, pivot_IJJ, own_IJJ),
+            "permuted": options.dali(
+                cross_IJJ.gather(2, turned.unsqueeze(1).expand(-1, count, -1))
+            ),
+        }
+        if len(items) > 1:  # half-way off, as neighbours may share their passage
+            others_IJD = own_IJD.roll(-(len(items) // 2), dims=0)
+            margins["mismatched"] = options.dali(options.cosines(there_IJD, others_IJD))
+        for kept in (2, 3):
+            if count > kept:
+                chosen = [sorted(one[:kept]) for one in likeliest]
+                three = [options.picked(one, chosen) for one in (cross_IJJ, pivot_IJJ, own_IJJ)]
+                margins[f"dali_{kept}"] = options.dali(three[0])
+                margins[f"strong_{kept}"] = options.strong(*three)
+        for name, margin_I in margins.items():
+            for line, margin in enumerate(margin_I.tolist()):
+                found[name][line].append(margin)
+    return found
+
+
+COLUMNS = (
+    *("dali", "local", "gold_only", "strong", "permuted", "mismatched"),
+    *("dali_2", "strong_2", "dali_3", "strong_3"),
+)
+
+
+def _turned(item: OptionItem, count: int) -> list[int]:
+    """An order of the options in which none keeps its place, drawn by the item's id."""
+    names = ordered([f"{item.id} {place}" for place in range(count)], seed=0)
+    order = [int(name.rpartition(" ")[2]) for name in names]
+    turned = [0] * count
+    for place, following in zip(order, [*order[1:], order[0]], strict=True):
+        turned[place] = following
+    return turned
+
+
+def _premises(
+    loaded: LoadedModel,
+    asked: OptionTexts,
+    readings: Sequence[Reading],
+    *,
+    cut: bool,
+) -> list[list[float]]:
+    """MEXA's margin of every item's question, by layer; none for a single item."""
+    if len(asked.items) < 2:
+        return [[] for _ in asked.items]
+    own, there = (
+        loaded.encode(side, allow_truncation=cut).sequences
+        for side in (
+            [item.premise for item in asked.items],
+            [item.pivot_premise for item in asked.items],
+        )
+    )
+    pivots, languages = capture(loaded, there, readings), capture(loaded, own, readings)
+    by_layer = [options.mexa(pivots.at(one), languages.at(one)).tolist() for one in readings]
+    return [list(values) for values in zip(*by_layer, strict=True)]
+
+
+def _likeliest(loaded: LoadedModel, asked: OptionTexts, *, cut: bool) -> list[list[int]]:
+    """Of every item the right option, then the wrong ones from the likeliest on; where no item
+    has more than two, the question is not asked."""
+    if max(len(item.texts) for item in asked.items) <= 2:
+        return [[item.gold, 1 - item.gold] for item in asked.items]
+    answers = score(
+        loaded,
+        asked.asked.items,
+        normalise=asked.asked.normalise,
+        allow_truncation=cut,
+        variants=asked.asked.variants,
+    )
+    scores = {
+        item.id: answer.scores for item, answer in zip(asked.asked.items, answers, strict=True)
+    }
+    return [
+        [
+            item.gold,
+            *sorted(
+                (place for place in range(len(item.texts)) if place != item.gold),
+                key=lambda place, own=scores[item.id]: -own[place],  # type: ignore[misc]
+            ),
+        ]
+        for item in asked.items
+    ]

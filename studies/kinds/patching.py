@@ -1,0 +1,172 @@
+"""Cells of patched answers: a question answered with the state of another prompt at one layer.
+
+All layers and kinds of patch of a language are one part, so that its prompts run once. How the
+paper patches is reconstructed from its abstract (docs/studies/dali.md).
+"""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Literal
+
+from studies import patch_items
+from studies.inputs import Inputs
+from studies.layers import Layers, layers_asked
+from studies.patch_items import PATCHES, Patch, PatchSet
+from studies.prompt_options import Asking
+from studies.spec import ModelFacts
+from studies.study import Draft, Grid, cells_of
+from studies.tables import (
+    BENCHMARK,
+    GOLD,
+    ITEM,
+    KEY,
+    LANGUAGE,
+    MODEL,
+    PROMPT,
+    STUDY,
+    Table,
+    boolean,
+    double,
+    doubles,
+    int32,
+    int32s,
+    string,
+)
+
+VERSION = 1
+
+PATCHES_TABLE = Table(
+    name="patches",
+    row="(cell, item)",
+    columns=(
+        STUDY,
+        MODEL,
+        BENCHMARK,
+        LANGUAGE,
+        string("pivot", "the language whose states are put in"),
+        ITEM,
+        string(
+            "intervention",
+            "whose state is put in: `matched`, the same question in the pivot; `permuted`, that "
+            "with its options in another order; `same_symbol`, `other_symbol`, another question of "
+            "the pivot whose right option has the same or another symbol; `own_language`, another "
+            "question of the language; `noise`, a random direction of the matched state's length",
+        ),
+        GOLD,
+        string("source_item", "id of the question whose state is put in; null for `noise`"),
+        int32("source_gold", "index of the right option there; null for `noise`"),
+        int32("clean", "index of the option that the plain model chooses, from 0"),
+        double(
+            "clean_margin",
+            "log-probability of the right option minus that of the likeliest wrong one, plain",
+        ),
+        int32("pivot_clean", "index of the option that the plain model chooses in the pivot"),
+        double("pivot_clean_margin", "the margin of the same question in the pivot, plain"),
+        int32s("layers", "the layers that the lists below are of, 1..L"),
+        int32s("predictions", "by layer, the option chosen with the state put in"),
+        doubles("margins", "by layer, `clean_margin` with the state put in"),
+        KEY,
+        PROMPT,
+        boolean("truncated", "whether a context was cut from the left"),
+        string("switches", "where states are put in, as canonical JSON"),
+    ),
+    identity=("key", "item"),
+)
+
+TABLES = (PATCHES_TABLE,)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patching:
+    """Where states are put in.
+
+    Attributes:
+        patch_site: the residual stream behind a block, or in front of it, or what its MLP or its
+            attention adds.
+    """
+
+    patch_site: Literal["resid_post", "resid_pre", "mlp_out", "attn_out"] = "resid_post"
+
+    def text(self) -> str:
+        """Canonical JSON, as rows carry it."""
+        return json.dumps(asdict(self), sort_keys=True, separators=(",", ":"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PatchGrid(Grid):
+    """A benchmark's items in every language, with states of other prompts at the last token."""
+
+    benchmark: str
+    pivot: str = "eng_Latn"
+    limit: int | None = None
+    prompt: str | None = None
+    asking: Asking = field(default_factory=Asking)
+    layers: Layers | None = None
+    patches: tuple[Patch, ...] = PATCHES
+    seed: int = 0
+    patching: Patching = field(default_factory=Patching)
+
+    def drafts(self, models: Sequence[ModelFacts], inputs: Inputs) -> Iterator[Draft]:
+        """A part for each language but the pivot.
+
+        Raises:
+            ValueError: the benchmark or the pivot does not exist, items are not parallel, or a
+                model has no such layer.
+        """
+        role = "the language whose states are put in"
+        for language in inputs.languages_of(
+            self.benchmark, self.languages, pivot=self.pivot, role=role
+        ):
+            if language == self.pivot:
+                continue
+            found = patch_items.load(
+                self.benchmark,
+                language=language,
+                pivot=self.pivot,
+                source=inputs.source,
+                limit=self.limit,
+                prompt=self.prompt,
+                asking=self.asking,
+                seed=self.seed,
+            )
+            inputs.read(found, name=f"patched {self.benchmark}/{language}-{self.pivot} {self.seed}")
+            missing = [name for name in self.patches if name not in _made(found)]
+            if missing:
+                inputs.note(
+                    f"{self.benchmark} is asked with the prompt {found.prompt}, whose options have "
+                    f"no symbols: without {', '.join(missing)}"
+                )
+            for model in models:
+                yield draft(self, found, model=model)
+
+
+def draft(grid: PatchGrid, asked: PatchSet, *, model: ModelFacts) -> Draft:
+    """The cells of a language: one for each kind of patch, in all layers.
+
+    Raises:
+        ValueError: the model has no such layer.
+    """
+    every = tuple(range(1, model.layers + 1))
+    layers = every if grid.layers is None else layers_asked(grid.layers, model=model)
+    cells = tuple(
+        cells_of(
+            asked, model=model, table="patches", intervention=name, seed=grid.seed,
+            made=[VERSION, layers, grid.patching.patch_site],
+        )
+        for name in grid.patches
+        if name in _made(asked)
+    )  # fmt: skip
+    return Draft(
+        kind="patching",
+        model=model,
+        content=asked,
+        cells=cells,
+        characters=3 * asked.characters,
+        rows=len(asked.asked.items),
+    )
+
+
+def _made(asked: PatchSet) -> set[str]:
+    """The kinds of patch that there are sources for."""
+    return {*(name for name, _ in asked.sources), "noise"}
