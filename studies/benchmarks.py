@@ -60,10 +60,8 @@ def load(
         return harness.load(benchmark, language=language, source=source, limit=limit, prompt=prompt)
     entry = _with_options(benchmark, source=source)
     name = prompt or next(iter(entry.prompts))
-    if name not in entry.prompts:
-        known = ", ".join(entry.prompts) + meant(name, entry.prompts)
-        raise ValueError(f"{benchmark} has no prompt {name!r}: expected one of {known}")
-    template = prompts.switched(entry.prompts[name], name=name, asking=asking)
+    plain = template_of(benchmark, prompt=name, source=source)
+    template = prompts.switched(plain, name=name, asking=asking)
     found = asked(benchmark, entry, language=language, source=source, limit=limit)
     if change is not None:
         found = [replace(each, question=change(each.id, each.question)) for each in found]
@@ -96,6 +94,19 @@ def raw_questions(
     entry = _with_options(benchmark, source=source)
     found = asked(benchmark, entry, language=language, source=source, limit=limit)
     return {each.id: _checked(each) for each in found}
+
+
+def template_of(benchmark: str, *, prompt: str, source: Source) -> Prompt:
+    """One of a benchmark's prompts, by its name.
+
+    Raises:
+        ValueError: it has no such prompt, or is generated or unknown.
+    """
+    templates = _with_options(benchmark, source=source).prompts
+    if prompt not in templates:
+        known = ", ".join(templates) + meant(prompt, templates)
+        raise ValueError(f"{benchmark} has no prompt {prompt!r}: expected one of {known}")
+    return templates[prompt]
 
 
 def text_prompt(benchmark: str, *, source: Source) -> str:

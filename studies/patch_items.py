@@ -7,7 +7,7 @@ is the next token, the symbol of the *source*.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 from studies import benchmarks
 from studies.content import Content
@@ -26,9 +26,6 @@ from studies.texts import ChoiceItem, ChoiceSet
 # item's own language. `noise`: a random direction as long as the matched state.
 Patch = Literal["matched", "permuted", "same_symbol", "other_symbol", "own_language", "noise"]
 PATCHES: tuple[Patch, ...] = get_args(Patch)
-# Those whose state is read from a prompt, and those that need options with symbols.
-PROMPTED = tuple(name for name in PATCHES if name != "noise")
-SYMBOLIC: tuple[Patch, ...] = ("permuted", "same_symbol", "other_symbol")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,8 +41,9 @@ class PatchSource:
 class PatchSet(Content):
     """The questions of one language, and for every kind of patch a source for each of them.
 
-    An item has no source of a kind where None stands. `pivot_asked` are the same questions in the
-    pivot, whose answers say what could be transferred at all.
+    An item has no source of a kind where None stands; a kind of which no item has one is left out.
+    `pivot_asked` are the same questions in the pivot, whose answers say what could be transferred
+    at all.
     """
 
     benchmark: str
@@ -87,6 +85,13 @@ class PatchSet(Content):
         return self.asked.shown()
 
 
+class Loaded(NamedTuple):
+    """The questions, and how many items one of the sides lacks."""
+
+    asked: PatchSet
+    dropped: int
+
+
 def load(
     benchmark: str,
     *,
@@ -97,7 +102,7 @@ def load(
     prompt: str | None = None,
     asking: Asking = USUAL,
     seed: int = 0,
-) -> PatchSet:
+) -> Loaded:
     """The items that a language and the pivot have, in the language's order.
 
     Args:
@@ -111,11 +116,12 @@ def load(
         ValueError: no item is shared, or one has other options or another right answer.
     """
     name = prompt or benchmarks.symbol_prompt(benchmark, source=source)
+    name = name or benchmarks.text_prompt(benchmark, source=source)
+    template = benchmarks.template_of(benchmark, prompt=name, source=source)
     where: dict[str, Any] = {
         "source": source, "limit": limit, "prompt": name, "asking": asking,
     }  # fmt: skip
     own, there = (benchmarks.load(benchmark, language=one, **where) for one in (language, pivot))
-    turned = benchmarks.load(benchmark, language=pivot, change=_turned, **where)
     table = {item.id: item for item in there.items}
     kept = tuple(item for item in own.items if item.id in table)
     if not kept:
@@ -126,29 +132,29 @@ def load(
     for item in kept:
         check_same(item, table[item.id], id=item.id, languages=(language, pivot))
     pivots = tuple(table[item.id] for item in kept)
-    symbolic = len({item.options for item in kept if len(item.options) == _most(kept)}) == 1
-    permuted = {item.id: item for item in turned.items}
     sources: dict[Patch, list[PatchSource | None]] = {
         "matched": [_source(item) for item in pivots],
         "own_language": _others(kept, kept, same=None, seed=seed),
     }
-    if symbolic:
+    if template.symbolic and template.listing:
+        turned = benchmarks.load(benchmark, language=pivot, change=_turned, **where)
+        permuted = {item.id: item for item in turned.items}
         sources["permuted"] = [_source(permuted[item.id]) for item in kept]
+    if template.symbolic:
         sources["same_symbol"] = _others(kept, pivots, same=True, seed=seed)
         sources["other_symbol"] = _others(kept, pivots, same=False, seed=seed)
-    return PatchSet(
+    made = PatchSet(
         benchmark=benchmark,
         language=language,
         pivot=pivot,
         asked=replace(own, items=kept),
         pivot_asked=replace(there, items=pivots),
-        sources=tuple((name, tuple(sources[name])) for name in PATCHES if name in sources),
+        sources=tuple(
+            (name, tuple(sources[name])) for name in PATCHES if any(sources.get(name, ()))
+        ),
         commit=own.commit,
     )
-
-
-def _most(items: Sequence[ChoiceItem]) -> int:
-    return max(len(item.options) for item in items)
+    return Loaded(made, dropped=len(own.items) + len(there.items) - 2 * len(kept))
 
 
 def _turned(id: str, question: RawQuestion) -> RawQuestion:

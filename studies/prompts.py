@@ -42,6 +42,11 @@ class Prompt:
         return self.option.strip() in (BARE_LETTER, BARE_DIGIT)
 
     @property
+    def listing(self) -> bool:
+        """Whether the context shows all options, in their order."""
+        return "{choices}" in self.context
+
+    @property
     def variants(self) -> int:
         """In how many ways every option is written."""
         return 2 if self.also else 1

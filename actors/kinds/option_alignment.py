@@ -63,7 +63,7 @@ def rows_of(
     """
     readings = _readings(loaded.facts.layers, pooling=pooling)
     premises = _premises(loaded, asked, readings, cut=cut)
-    likeliest = _likeliest(loaded, asked, cut=cut)
+    likeliest, shortened = _likeliest(loaded, asked, cut=cut)
     for group in _groups(asked.items):
         items = [asked.items[place] for place in group]
         own, there = (
@@ -82,7 +82,7 @@ def rows_of(
                 "mexa": premises[place],
                 "tokens": own.tokens[line],
                 "pivot_tokens": there.tokens[line],
-                "truncated": own.cut[line] or there.cut[line],
+                "truncated": own.cut[line] or there.cut[line] or item.id in shortened,
             }
 
 
@@ -208,11 +208,13 @@ def _premises(
     return [list(values) for values in zip(*by_layer, strict=True)]
 
 
-def _likeliest(loaded: LoadedModel, asked: OptionTexts, *, cut: bool) -> list[list[int]]:
-    """Of every item the right option, then the wrong ones from the likeliest on; where no item
-    has more than two, the question is not asked."""
+def _likeliest(
+    loaded: LoadedModel, asked: OptionTexts, *, cut: bool
+) -> tuple[list[list[int]], set[str]]:
+    """Of every item the right option, then the wrong ones from the likeliest on, and the items
+    whose question was cut; where no item has more than two options, none is asked."""
     if max(len(item.texts) for item in asked.items) <= 2:
-        return [[item.gold, 1 - item.gold] for item in asked.items]
+        return [[item.gold, 1 - item.gold] for item in asked.items], set()
     answers = score(
         loaded,
         asked.asked.items,
@@ -220,16 +222,15 @@ def _likeliest(loaded: LoadedModel, asked: OptionTexts, *, cut: bool) -> list[li
         allow_truncation=cut,
         variants=asked.asked.variants,
     )
-    scores = {
-        item.id: answer.scores for item, answer in zip(asked.asked.items, answers, strict=True)
-    }
-    return [
+    found = {item.id: answer for item, answer in zip(asked.asked.items, answers, strict=True)}
+    likeliest = [
         [
             item.gold,
             *sorted(
                 (place for place in range(len(item.texts)) if place != item.gold),
-                key=lambda place, own=scores[item.id]: -own[place],  # type: ignore[misc]
+                key=lambda place, own=found[item.id].scores: -own[place],  # type: ignore[misc]
             ),
         ]
         for item in asked.items
     ]
+    return likeliest, {id for id, answer in found.items() if answer.truncated}

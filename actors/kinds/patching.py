@@ -32,6 +32,13 @@ from studies.unit import Part, Unit
 ITEMS_AT_ONCE = 64
 
 
+class _PutIn(NamedTuple):
+    """By layer the states [P, D] that are put in, and which of their prompts were cut."""
+
+    states: dict[int, Tensor]
+    cut: list[bool]
+
+
 class _Answers(NamedTuple):
     """The choices of some questions, and which contexts were cut."""
 
@@ -69,10 +76,11 @@ def _some(
     sources: dict[str, Sequence[PatchSource | None]] = {
         name: given[which] for name, given in asked.sources
     }
-    states = _put_in(loaded, part, own, sources, site, at, seed=grid.seed, cut=cut)
+    put_in = _put_in(loaded, part, own, sources, site, at, seed=grid.seed, cut=cut)
     settings: list[Setting] = [()]
     for cell in part.cells:
-        settings += [(_patch(site, layer, states[str(cell.intervention)][layer]),) for layer in at]
+        states = put_in[str(cell.intervention)].states
+        settings += [(_patch(site, layer, states[layer]),) for layer in at]
     entries = ask(loaded, own.items, chat=asked.chat, allow_truncation=cut)
     swept = sweep(loaded, [entry.question for entry in entries], settings)
     clean, *patched = (_choices(own, logs) for logs in swept)
@@ -81,6 +89,7 @@ def _some(
     for turn, cell in enumerate(part.cells):
         by_layer = patched[turn * len(at) : (turn + 1) * len(at)]
         given = sources.get(str(cell.intervention))
+        short = put_in[str(cell.intervention)].cut
         for place, item in enumerate(own.items):
             source = given[place] if given else None
             if given and source is None:
@@ -100,7 +109,7 @@ def _some(
                     "predictions": [one[place].prediction for one in by_layer],
                     "margins": [margin(one[place], item.gold) for one in by_layer],
                     "prompt": asked.prompt,
-                    "truncated": entries[place].truncated or pivot.cut[place],
+                    "truncated": entries[place].truncated or pivot.cut[place] or short[place],
                     "switches": grid.patching.text(),
                 },
             )
@@ -126,8 +135,8 @@ def _put_in(
     *,
     seed: int,
     cut: bool,
-) -> dict[str, dict[int, Tensor]]:
-    """By kind of patch and layer the states [P, D] that are put in."""
+) -> dict[str, _PutIn]:
+    """By kind of patch what is put in."""
     wanted = {str(cell.intervention) for cell in part.cells}
     read = wanted | {"matched"} if "noise" in wanted else wanted
     states = {
@@ -161,9 +170,9 @@ def _states(
     layers: Sequence[int],
     *,
     cut: bool,
-) -> dict[int, Tensor]:
-    """By layer, the state [P, D] of every source's last token; where an item has no source, its
-    own, which changes nothing and is not reported."""
+) -> _PutIn:
+    """The state of every source's last token; where an item has no source, its own, which changes
+    nothing and is not reported."""
     contexts = [
         item.context if source is None else source.context
         for item, source in zip(asked.items, sources, strict=True)
@@ -179,16 +188,17 @@ def _states(
     }
     prompts = [entry.question.prompt for entry in entries]
     captured = capture(loaded, prompts, readings.values())
-    return {layer: captured.at(reading) for layer, reading in readings.items()}
+    states = {layer: captured.at(reading) for layer, reading in readings.items()}
+    return _PutIn(states, [entry.truncated for entry in entries])
 
 
-def _noise(matched: Mapping[int, Tensor], *, ids: Sequence[str], seed: int) -> dict[int, Tensor]:
+def _noise(matched: _PutIn, *, ids: Sequence[str], seed: int) -> _PutIn:
     """Random directions, each as long as the matched state that it stands for, drawn by the item's
     id, so that other items change nothing for it."""
-    width = next(iter(matched.values())).shape[1]
+    width = next(iter(matched.states.values())).shape[1]
     seeds = [int(digest([seed, id])[:15], 16) for id in ids]
     found = {}
-    for layer, state_PD in matched.items():
+    for layer, state_PD in matched.states.items():
         drawn = [
             torch.randn(width, generator=torch.Generator().manual_seed(one + layer)).double()
             for one in seeds
@@ -196,7 +206,7 @@ def _noise(matched: Mapping[int, Tensor], *, ids: Sequence[str], seed: int) -> d
         random_PD = torch.stack(drawn)
         length_P1 = state_PD.double().norm(dim=1, keepdim=True)
         found[layer] = (random_PD * length_P1 / random_PD.norm(dim=1, keepdim=True)).float()
-    return found
+    return matched._replace(states=found)
 
 
 def _plain(loaded: LoadedModel, asked: ChoiceSet, *, cut: bool) -> _Answers:

@@ -27,8 +27,8 @@ def cosines(one_IJD: Tensor, other_IJD: Tensor) -> Tensor:
 
 
 def settled(margin: Tensor) -> Tensor:
-    """Margins with those that rounding cannot tell from zero as zero."""
-    return margin.where(margin.abs() > EQUAL, 0.0)
+    """Margins with those that rounding cannot tell from zero as zero; NaN stays."""
+    return margin.masked_fill(margin.abs() <= EQUAL, 0.0)
 
 
 def dali(cross_IJJ: Tensor) -> Tensor:

@@ -91,7 +91,11 @@ OPTION_ALIGNMENT = Table(
             "tokens, pivot_tokens",
             "tokens of the item with its right option, in `language` and in `pivot`",
         ),
-        boolean("truncated", "whether a text of either side was cut to the model's context"),
+        boolean(
+            "truncated",
+            "whether a text of either side was cut to the model's context, or the question whose "
+            "answers say which wrong options are likeliest",
+        ),
         KEY,
         PROMPT,
         string("switches", "what of a text is compared, as canonical JSON"),

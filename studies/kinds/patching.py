@@ -68,7 +68,10 @@ PATCHES_TABLE = Table(
         doubles("margins", "by layer, `clean_margin` with the state put in"),
         KEY,
         PROMPT,
-        boolean("truncated", "whether a context was cut from the left"),
+        boolean(
+            "truncated",
+            "whether a context was cut from the left: the question's, the pivot's or the source's",
+        ),
         string("switches", "where states are put in, as canonical JSON"),
     ),
     identity=("key", "item"),
@@ -111,8 +114,8 @@ class PatchGrid(Grid):
         """A part for each language but the pivot.
 
         Raises:
-            ValueError: the benchmark or the pivot does not exist, items are not parallel, or a
-                model has no such layer.
+            ValueError: the benchmark or the pivot does not exist, items are not parallel, no
+                item has a source of any kind asked for, or a model has no such layer.
         """
         role = "the language whose states are put in"
         for language in inputs.languages_of(
@@ -120,7 +123,7 @@ class PatchGrid(Grid):
         ):
             if language == self.pivot:
                 continue
-            found = patch_items.load(
+            found, dropped = patch_items.load(
                 self.benchmark,
                 language=language,
                 pivot=self.pivot,
@@ -130,13 +133,22 @@ class PatchGrid(Grid):
                 asking=self.asking,
                 seed=self.seed,
             )
+            if dropped:
+                inputs.note(
+                    f"{self.benchmark}: {dropped} items are not there in both {language} and "
+                    f"{self.pivot}, and are left out"
+                )
             inputs.read(found, name=f"patched {self.benchmark}/{language}-{self.pivot} {self.seed}")
             missing = [name for name in self.patches if name not in _made(found)]
             if missing:
-                inputs.note(
-                    f"{self.benchmark} is asked with the prompt {found.prompt}, whose options have "
-                    f"no symbols: without {', '.join(missing)}"
+                sentence = (
+                    f"{self.benchmark} in {language}, asked with the prompt {found.prompt}, has no "
+                    f"source for {', '.join(missing)}: these need options with symbols that the "
+                    "prompt lists, and another item"
                 )
+                if len(missing) == len(self.patches):
+                    raise ValueError(f"{sentence}; name another --patch or --prompt")
+                inputs.note(sentence)
             for model in models:
                 yield draft(self, found, model=model)
 

@@ -149,6 +149,7 @@ def _refuse_ignored(options: Options, parts: tuple[str, ...]) -> None:
     needed = {
         "layers": ("--layer", "patching"),
         "patches": ("--patch", "patching"),
+        "seed": ("--seed", "patching"),
         "patching": ("a switch of patching (patch_site)", "patching"),
         "embedding": ("a switch of alignment (dali_pool, xcopa_connectors)", "alignment"),
     }
@@ -156,6 +157,11 @@ def _refuse_ignored(options: Options, parts: tuple[str, ...]) -> None:
     for name, (given, part) in needed.items():
         if getattr(options, name) != getattr(unset, name) and part not in parts:
             raise ValueError(f"{given} has no effect without the part {part}: add --part {part}")
+    for name, given in (("prompt", "--prompt"), ("asking", "a switch of prompts")):
+        if getattr(options, name) != getattr(unset, name) and parts == ("alignment",):
+            raise ValueError(
+                f"{given} has no effect without the parts answers and patching: add one of them"
+            )
     released = options.embedding.xcopa_connectors == "released"
     if released and "xcopa" not in _benchmarks(options):
         raise ValueError("xcopa_connectors=released has no effect: add --benchmark xcopa")

@@ -1,0 +1,1 @@
+"""What the DALI page alone shows: levels, gaps, correlations, patched answers, regressions."""
