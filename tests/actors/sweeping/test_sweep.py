@@ -142,7 +142,10 @@ def test_a_sweep_equals_the_slow_twin(family: str) -> None:
 
 
 @pytest.mark.parametrize("family", tiny.FAMILIES)
-def test_settings_at_the_last_token_that_fill_several_rows(family: str) -> None:
+def test_settings_at_the_last_token_that_fill_several_rows(
+    family: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(last_token, "ROW_NODES", 1024)
     loaded = tiny.loaded(family)
     question = Question(ids(30), (ids(8), ids(1)))
     settings = [
