@@ -12,11 +12,11 @@ from torch import Tensor
 
 from actors.intervention.setting import Intervention, Setting
 from actors.model import LoadedModel
+from actors.passes import tree_attention
 from actors.passes.batching import TokenBudget
 from actors.prediction.predict import Question
 from actors.prediction.score import read_options, score
 from actors.structure.sites import SiteName
-from actors.passes import tree_attention
 from actors.sweeping import last_token
 from actors.sweeping.resume import Swept
 from actors.sweeping.sweep import sweep, sweep_choices
