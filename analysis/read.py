@@ -229,7 +229,11 @@ def _written(runs: Sequence[Path | str], *, notes: list[str]) -> pd.DataFrame:
             f"{twice['key'].nunique()} cells of texts were written by several engines "
             f"({listed(engines)}; {listed(models)}): shown as in the run named first."
         )
-    return _most_items(_once(every, per=TEXTS, notes=notes), cell=GENERATIONS_CELL, notes=notes)
+    once = _once(every, per=TEXTS, notes=notes)
+    # Draws of one control have the same coordinates, and each is an answer of its own.
+    changed = once["intervention"].notna()
+    plain = _most_items(once[~changed], cell=GENERATIONS_CELL, notes=notes)
+    return pd.concat([plain, once[changed]], ignore_index=True) if changed.any() else plain
 
 
 def _sampling(settings: str) -> str:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from actors.answer import Found
 from actors.extraction.capture import Reading, capture
+from actors.kinds.neurons import MAIN
 from actors.kinds.resources import Resources
 from actors.model import LoadedModel
 from actors.neurons import intmu
@@ -42,7 +43,6 @@ from studies.unit import Unit
 
 # Samples that are read in all languages at a time, to be sorted one by one.
 SAMPLES_AT_ONCE = 8
-MAIN = tuple(range(BLOCKS))
 HALVES = {"half_1": (0, 2), "half_2": (1, 3)}
 INSTANCES: Mapping[str, Pooling] = {"instance_last": "last", "instance_any": "average"}
 

@@ -105,7 +105,8 @@ def _groups(items: Sequence[OptionItem]) -> Iterator[list[int]]:
             places[first : first + ITEMS_AT_ONCE] for first in range(0, len(places), ITEMS_AT_ONCE)
         ]
         if len(groups) > 1 and len(groups[-1]) == 1:
-            groups[-2] += groups.pop()
+            alone = groups.pop()
+            groups[-1] += alone
         yield from groups
 
 

@@ -99,6 +99,6 @@ def _distances(states_ND: Tensor, languages: list[str], pivot: str) -> dict[str,
     }
     own_D = means[pivot]
     return {
-        one: float(1 - mean_D @ own_D / (mean_D.norm() * own_D.norm()))
+        one: max(0.0, float(1 - mean_D @ own_D / (mean_D.norm() * own_D.norm())))
         for one, mean_D in means.items()
     }

@@ -131,6 +131,7 @@ def _copies(sites: Sites, text: tuple[int, ...], *, device: torch.device) -> tup
         joins={len(sites.blocks) // 2: Join(nodes_BN=nodes_BN, change=lambda _stream_BTD: None)},
         origins_BT=torch.cat([packed_BT, nodes_BN], dim=1),
         sees_BTS=sees_BTS,
+        width=half,
     )
     found: list[Tensor] = []
     watcher = Watcher("final_norm", len(sites.blocks), found.append)

@@ -16,10 +16,16 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from torch import Tensor, nn
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from actors.structure.sites import Sites
 
-# Shapes: B rows, T nodes of the longest row (queries), S the same (keys), H heads
+# Shapes: B rows, T nodes of the longest row (queries), S the same (keys), H heads, D width of a
+# head, C branches of a row, W nodes of a branch
+
+
+# Nodes of a branch from which on it is worth copying the trunk's keys for every branch.
+WIDE = 8
 
 
 class Segment(NamedTuple):
@@ -129,12 +135,14 @@ class Growth:
     """How packed rows grow: by layer, lowest first, what joins them once its block has run.
 
     `origins_BT` names for every node of the grown rows the packed one that it is a copy of, itself
-    for those; `sees_BTS` says who sees whom among all of them. No node sees one that joins later.
+    for those; `sees_BTS` says who sees whom among all of them. No node sees one that joins later,
+    and of those that join none sees another than the `width` of its own branch.
     """
 
     joins: Mapping[int, Join]
     origins_BT: Tensor
     sees_BTS: Tensor
+    width: int
 
 
 @contextmanager
@@ -149,7 +157,87 @@ def attention(sites: Sites, packed: Packed, growth: Growth | None = None) -> Ite
         for layer, block in enumerate(sites.blocks):
             hook = _enter(block, masks, joins.get(layer))
             stack.enter_context(block.register_forward_pre_hook(hook, with_kwargs=True))
+        if growth is not None and growth.width >= WIDE:
+            trunk = packed.ids_BT.shape[1]
+            stack.enter_context(_branch_by_branch(trunk=trunk, width=growth.width))
         yield
+
+
+@contextmanager
+def _branch_by_branch(*, trunk: int, width: int) -> Iterator[None]:
+    """While open, branches attend to the trunk and to themselves alone, where attention is sdpa.
+
+    Through the mask alone the work would grow with the square of the number of branches, nearly all
+    of it for pairs that do not see each other. The nodes of a row are the trunk's, then `width` for
+    each branch.
+    """
+    plain = ALL_ATTENTION_FUNCTIONS["sdpa"]
+
+    def apart(
+        module: nn.Module,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        attention_mask: Tensor | None,
+        *arguments: Any,
+        **more: Any,
+    ) -> tuple[Tensor, Tensor | None]:
+        nodes = query.shape[2]
+        if nodes <= trunk or key.shape[2] != nodes or attention_mask is None:
+            found: tuple[Tensor, Tensor | None] = plain(
+                module, query, key, value, attention_mask, *arguments, **more
+            )
+            return found
+        first, _ = plain(
+            module,
+            *(one[:, :, :trunk] for one in (query, key, value)),
+            attention_mask[:, :, :trunk, :trunk],
+            *arguments,
+            **more,
+        )
+        rest, _ = plain(
+            module,
+            _own(query, trunk, width),
+            *(_with_trunk(one, trunk, width) for one in (key, value)),
+            _own_mask(attention_mask, trunk, width),
+            *arguments,
+            **more,
+        )
+        rows = len(query)
+        return torch.cat([first, rest.reshape(rows, nodes - trunk, *rest.shape[2:])], dim=1), None
+
+    ALL_ATTENTION_FUNCTIONS["sdpa"] = apart
+    try:
+        yield
+    finally:
+        ALL_ATTENTION_FUNCTIONS["sdpa"] = plain
+
+
+def _own(value_BHTD: Tensor, trunk: int, width: int) -> Tensor:
+    """The nodes of every branch as a row of its own [B * C, H, W, D]."""
+    rows, heads, _, size = value_BHTD.shape
+    own_BHCWD = value_BHTD[:, :, trunk:].reshape(rows, heads, -1, width, size)
+    return own_BHCWD.transpose(1, 2).reshape(-1, heads, width, size)
+
+
+def _with_trunk(value_BHTD: Tensor, trunk: int, width: int) -> Tensor:
+    """The same with the trunk's nodes in front [B * C, H, T + W, D]."""
+    own = _own(value_BHTD, trunk, width)
+    branches = len(own) // len(value_BHTD)
+    shared = value_BHTD[:, :, :trunk].repeat_interleave(branches, dim=0)
+    return torch.cat([shared, own], dim=2)
+
+
+def _own_mask(mask_B1TS: Tensor, trunk: int, width: int) -> Tensor:
+    """What every branch sees of the trunk and of itself [B * C, 1, W, T + W]."""
+    heads = mask_B1TS.shape[1]
+    below = mask_B1TS[:, :, trunk:]
+    branches = below.shape[2] // width
+    shape = (len(below), heads, branches, width)
+    shared = below[..., :trunk].reshape(*shape, trunk)
+    whole = below[..., trunk:].reshape(*shape, branches, width)
+    own = whole.diagonal(dim1=2, dim2=4).movedim(-1, 2)
+    return torch.cat([shared, own], dim=-1).transpose(1, 2).reshape(-1, heads, width, trunk + width)
 
 
 class _Masks:

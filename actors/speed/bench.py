@@ -2,7 +2,9 @@
 
 A task is timed in turn with a plain batched pass over the same prompts and with the obvious way of
 doing the task, so that ratios hold on a machine whose speed wanders. Speed is given in tokens per
-second through all blocks: a sweep that runs half the blocks for a token counts half of one.
+second through all blocks: a sweep that runs half the blocks for a token counts half of one. Where
+logits are a large part of the work, those of a token count as the share that the head's weights are
+of the blocks'.
 
 The ceiling is measured too. A forward pass multiplies every active weight once per token, so no
 more tokens per second pass than the rate of matrix products over twice the weights; and where few
@@ -14,6 +16,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from statistics import median
 from typing import NamedTuple
 
@@ -80,7 +83,7 @@ def _wait(device: torch.device) -> None:
 
 
 def count_weights(blocks: tuple[nn.Module, ...]) -> int:
-    """Weights of the blocks: what every token is multiplied with, whatever is done at the end."""
+    """Weights of modules; those of the blocks are what every token is multiplied with."""
     return sum(weight.numel() for block in blocks for weight in block.parameters())
 
 
@@ -143,8 +146,14 @@ def _measure(
     """Time the three ways in turn, `rounds` times after a warm-up that counts the blocks."""
     device = loaded.device
     layers = len(loaded.sites.blocks)
-    plain_tokens = _count(loaded, task.plain) / layers
-    fast_tokens = _count(loaded, task.fast) / layers
+    weights = count_weights(loaded.sites.blocks)
+    # Logits of a token in tokens through all blocks, where they are a large part of the work.
+    logits = count_weights((loaded.sites.head,)) / weights if task.reads else 0.0
+    plain_tokens, fast_tokens = (
+        blocks / layers + logits * reads
+        for blocks, reads in (_count(loaded, task.plain), _count(loaded, task.fast))
+    )
+    unavoidable = task.unavoidable + logits * task.reads
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     fast, passes, ratios = [], [], []
@@ -154,13 +163,12 @@ def _measure(
         passes.append(fast[-1] / plain)
         if task.naive is not None:
             ratios.append(seconds(task.naive, device=device) / task.naive_share / fast[-1])
-    weights = count_weights(loaded.sites.blocks)
     top = ceiling.tokens(
         weights=weights,
         weight_bytes=weights * next(loaded.model.parameters()).element_size(),
         tokens_per_pass=task.tokens_per_pass,
     )
-    achieved = task.unavoidable / median(fast)
+    achieved = unavoidable / median(fast)
     return Measurement(
         task=name,
         achieved=achieved,
@@ -168,29 +176,36 @@ def _measure(
         fraction=achieved / top,
         naive_ratio=median(ratios) if ratios else None,
         passes=median(passes),
-        blocks=fast_tokens / task.unavoidable,
+        blocks=fast_tokens / unavoidable,
         per_block=median(passes) * plain_tokens / fast_tokens,
         seconds=median(fast),
         peak_bytes=torch.cuda.max_memory_allocated(device) if device.type == "cuda" else 0,
     )
 
 
-def _count(loaded: LoadedModel, work: Callable[[], object]) -> int:
-    """Run `work` and count its token-blocks, where every block projects down.
+class _Counts(NamedTuple):
+    """Tokens that went through a block, over all blocks, and through the head."""
+
+    blocks: int
+    reads: int
+
+
+def _count(loaded: LoadedModel, work: Callable[[], object]) -> _Counts:
+    """Run `work` and count its token-blocks, where every block projects down, and its logits.
 
     Where a block has experts instead, the module that adds their sum is counted; a block that is
     skipped runs neither.
     """
-    counted = 0
+    counted = {"blocks": 0, "reads": 0}
     sites = loaded.sites
     parts = [mlp.down for mlp in sites.mlps] or [port.module for port in sites.ports["mlp_out"]]
 
-    def count(value: Tensor) -> None:
-        nonlocal counted
-        counted += value.numel() // value.shape[-1]
+    def count(name: str, value: Tensor) -> None:
+        counted[name] += value.numel() // value.shape[-1]
 
     with ExitStack() as stack:
         for part in parts:
-            stack.enter_context(watch_input(part, count))
+            stack.enter_context(watch_input(part, partial(count, "blocks")))
+        stack.enter_context(watch_input(sites.head, partial(count, "reads")))
         work()
-    return counted
+    return _Counts(**counted)

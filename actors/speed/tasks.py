@@ -33,6 +33,7 @@ class Task(NamedTuple):
     """One thing to time: the fast way, the plain pass over its prompts, and the naive way.
 
     `unavoidable` is in tokens through all blocks; the naive way does `naive_share` of the work.
+    `reads` are tokens whose logits cannot be avoided, where they are many; else 0.
     """
 
     fast: Callable[[], object]
@@ -41,6 +42,7 @@ class Task(NamedTuple):
     naive_share: float
     unavoidable: float
     tokens_per_pass: float
+    reads: float = 0
 
 
 def _random(loaded: LoadedModel, lengths: Sequence[int], *, seed: int = 0) -> list[list[int]]:
@@ -196,14 +198,18 @@ def _sweep(
     where: Where,
     length: int,
     tokens: int,
+    option: int = 1,
 ) -> Task:
-    """A steering sweep over layers and coefficients, answers read as letters."""
-    questions = _questions(loaded, length=length, option=1, tokens=tokens)
+    """A steering sweep over layers and coefficients; answers are letters, or texts of so many
+    tokens."""
+    questions = _questions(loaded, length=length, option=option, tokens=tokens)
     settings = _steer(loaded, layers, coefficients, where)
     active = [setting for setting in settings if not all(one.idle for one in setting)]
     last, prompts, length = len(loaded.sites.blocks), len(questions), len(questions[0].prompt)
     after = sum(last - setting[0].layer for setting in active) / last
-    unavoidable = prompts * (length + (1 if where == "last" else length) * after)
+    inner = (option - 1) * len(questions[0].options)
+    changed = 1 if where == "last" else length
+    unavoidable = prompts * (length + inner + (changed + inner) * after)
     ids_BT = torch.tensor([question.prompt for question in questions], device=loaded.device)
     few = active[:: max(1, len(active) // NAIVE_CELLS)][:NAIVE_CELLS]
     return Task(
@@ -213,6 +219,11 @@ def _sweep(
         naive_share=len(few) / len(settings),
         unavoidable=unavoidable,
         tokens_per_pass=prompts * length,
+        # Behind the last block, a change of the last token leaves those after it as they are.
+        reads=prompts * sum(1 + (inner if setting[0].layer < last else 0) for setting in active)
+        + prompts * (1 + inner)
+        if inner
+        else 0,
     )
 
 
@@ -226,6 +237,20 @@ def _sweep_last(loaded: LoadedModel) -> Task:
         where="last",
         length=256,
         tokens=loaded.budget.tokens,
+    )
+
+
+def _sweep_options(loaded: LoadedModel) -> Task:
+    """Four layers x 11 coefficients at the last token of 164-token prompts, answers of 8 tokens."""
+    last = len(loaded.sites.blocks)
+    return _sweep(
+        loaded,
+        layers=sorted({max(1, round(last * part / 4)) for part in (1, 2, 3, 4)}),
+        coefficients=LAST_COEFFICIENTS,
+        where="last",
+        length=164,
+        tokens=loaded.budget.tokens,
+        option=8,
     )
 
 
@@ -250,6 +275,7 @@ TASKS: dict[str, Callable[[LoadedModel], Task]] = {
     "neurons": _neurons,
     "generate": _generate,
     "sweep-last": _sweep_last,
+    "sweep-options": _sweep_options,
     "sweep-all": _sweep_all,
     "sweep-last-third": lambda loaded: _sweep_all(loaded, first=2 / 3),
 }

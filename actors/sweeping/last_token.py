@@ -7,7 +7,6 @@ once for all settings, and a setting runs only the blocks after it. `sweep.py` c
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
@@ -26,8 +25,8 @@ from actors.sweeping.resume import Grid
 # width, P settings, R reads, M nodes that are read, K reads of all settings
 
 # Nodes of a row with many branches, in prompts or in all: each row runs the prompt once more, and
-# what its attention costs grows with the square of its nodes.
-ROW_PROMPTS, ROW_NODES = 4, 1024
+# its mask grows with the square of its nodes (where attention is not sdpa, so does its work).
+ROW_PROMPTS, ROW_NODES = 4, 2048
 
 
 class _Branches(NamedTuple):
@@ -119,7 +118,8 @@ def _compute(
     growth = _growth(packed, branches, joins) if joins else None
     with attention(sites, packed, growth), armed(sites, later, rows=len(layouts)):
         observe(sites, packed.inputs, watchers)
-    if plain:
+    answers: list[list[float]] = []
+    if plain or chunk.after:
         reads = [layout.reads for layout in layouts]
         answers = log_probabilities(sites.logits, found["normed"], reads)
         for prompt, layout, logs in zip(prompts, layouts, answers, strict=True):
@@ -127,15 +127,26 @@ def _compute(
     grown_BND = found["normed"][:, nodes:]
     _read(grid, chunk.branches, prompts, layouts, branches, sites.logits, grown_BND)
     if chunk.after:
-        here, _ = _edits(grid, prompts, chunk.after, layer=last, start=0, step=width)
+        # No block follows, so nothing but the changed token itself becomes another.
+        here, _ = _edits(grid, prompts, chunk.after, layer=last, start=0, step=1)
         rows_B1 = torch.arange(len(layouts), device=found["raw"].device).unsqueeze(1)
-        nodes_BN = branches.nodes_BW.to(found["raw"].device).repeat(1, len(chunk.after))
-        changed_BND = apply_(found["raw"][rows_B1, nodes_BN], here)
+        first_B1 = branches.nodes_BW[:, :1].to(found["raw"].device)
+        changed_BND = apply_(found["raw"][rows_B1, first_B1.repeat(1, len(chunk.after))], here)
 
         def norm_and_head(stream_ND: Tensor) -> Tensor:
             return sites.logits(sites.final_norm(stream_ND))
 
-        _read(grid, chunk.after, prompts, layouts, branches, norm_and_head, changed_BND)
+        alone = _Branches(branches.firsts, first_B1, branches.real_BW[:, :1])
+        _read(
+            grid,
+            chunk.after,
+            prompts,
+            layouts,
+            alone,
+            norm_and_head,
+            changed_BND,
+            behind=answers,
+        )
 
 
 def _branches(grid: Grid, prompts: Sequence[int], layouts: Sequence[Layout]) -> _Branches:
@@ -204,7 +215,7 @@ def _growth(packed: Packed, branches: _Branches, joins: Mapping[int, Join]) -> G
         sees_BSS[:, first : first + width, first : first + width] = inside_BWW
     packed_BT = torch.arange(nodes, device=device).expand(rows, -1)
     origins_BS = torch.cat([packed_BT, *(join.nodes_BN for join in joins.values())], dim=1)
-    return Growth(joins=joins, origins_BT=origins_BS, sees_BTS=sees_BSS)
+    return Growth(joins=joins, origins_BT=origins_BS, sees_BTS=sees_BSS, width=width)
 
 
 def _read(
@@ -215,16 +226,22 @@ def _read(
     branches: _Branches,
     head: Head,
     state_BND: Tensor,
+    *,
+    behind: Sequence[Sequence[float]] = (),
 ) -> None:
-    """Read the options in the branches of settings, whose states follow each other [B, N, D]."""
+    """Read the options in the branches of settings, whose states follow each other [B, N, D].
+
+    What lies behind a branch is taken from `behind`, all values of every row.
+    """
+    width = branches.nodes_BW.shape[1]
     reads = [
         (row, read.node - first, read.token)
         for row, (layout, first) in enumerate(zip(layouts, branches.firsts, strict=True))
         for read in layout.reads
+        if read.node - first < width
     ]
     if not reads or not places:
         return
-    width = branches.nodes_BW.shape[1]
     row_R, node_R, token_R = np.array(reads).T
     own_M, inverse_R = np.unique(row_R * width + node_R, return_inverse=True)
     turn_P1 = np.arange(len(places))[:, None]
@@ -237,5 +254,7 @@ def _read(
     logs_K = log_softmax_at(head, state_ND, torch.from_numpy(reads_K2.reshape(-1, 2)).to(device))
     for place, values in zip(places, logs_K.view(len(places), -1).tolist(), strict=True):
         left = iter(values)
-        for prompt, layout in zip(prompts, layouts, strict=True):
-            grid.keep((place,), prompt, layout, list(islice(left, len(layout.reads))))
+        for row, (prompt, layout) in enumerate(zip(prompts, layouts, strict=True)):
+            inside = [read.node - branches.firsts[row] < width for read in layout.reads]
+            own = [next(left) if one else behind[row][k] for k, one in enumerate(inside)]
+            grid.keep((place,), prompt, layout, own)

@@ -30,7 +30,10 @@ BESIDE = 0.12
 
 @dataclass(frozen=True, kw_only=True)
 class Line:
-    """One line; `low` and `high` are the ends of its band, or of its bar where it is one point."""
+    """One line; `low` and `high` are the ends of its band, or of its bar where it is one point.
+
+    `alpha` is the band's: near 1 it is an area. `size` is that of the marks, in points.
+    """
 
     x: Floats
     y: Floats
@@ -41,6 +44,8 @@ class Line:
     style: str = "-"
     marker: str = ""
     width: float = 1.5
+    alpha: float = 0.17
+    size: float = 4
 
 
 class Look(NamedTuple):
@@ -58,7 +63,8 @@ class Panel:
 
     `thin` has a column of values per thin line, by x. `levels` are dashed horizontal references,
     `zero` and `origin` thin lines at y = 0 and x = 0, `ends` dotted vertical lines with their
-    names, `corners` the texts at the top left and the bottom right. `bottom` is the lowest y shown.
+    names, `spans` shaded ranges of x with theirs, `corners` the texts at the top left and the
+    bottom right. `bottom` is the lowest y shown, `top` the highest.
     """
 
     title: str
@@ -71,8 +77,10 @@ class Panel:
     zero: bool = False
     origin: bool = False
     ends: Mapping[str, float] = field(default_factory=dict)
+    spans: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     corners: tuple[str, str] | None = None
     bottom: float | None = None
+    top: float | None = None
 
 
 def curves(
@@ -102,6 +110,9 @@ def curves(
             # Not before all lines are there: a limit that is set ends the search for the other.
             if panel.bottom is not None:
                 axes.set_ylim(bottom=panel.bottom)
+            if panel.top is not None:
+                axes.set_ylim(top=panel.top)
+            _spans(axes, panel)
         if key:
             _key(figure, drawn, where=key, heading=key_title)
         figure.suptitle(
@@ -174,6 +185,24 @@ def _panel(axes: Axes, panel: Panel, *, size: float, width: float) -> None:
     axes.set_axisbelow(True)
 
 
+def _spans(axes: Axes, panel: Panel) -> None:
+    """Shaded ranges of x, which do not move the axes."""
+    limits = axes.get_xlim()
+    for text, (left, right) in panel.spans.items():
+        left, right = max(left, limits[0]), min(right, limits[1])
+        if left >= right:
+            continue
+        axes.axvspan(left, right, facecolor=GREY, alpha=0.22, linewidth=0, zorder=0.5)
+        for edge in (left, right):
+            axes.axvline(edge, color=INK, linestyle=":", linewidth=0.9, zorder=4)
+        axes.annotate(
+            text, ((left + right) / 2, 1), xycoords=("data", "axes fraction"), xytext=(0, -3),
+            textcoords="offset points", ha="center", va="top", fontsize=7, zorder=5,
+            bbox={"facecolor": "white", "alpha": 0.8, "edgecolor": "none", "pad": 0.8},
+        )  # fmt: skip
+    axes.set_xlim(limits)
+
+
 def _line(axes: Axes, line: Line) -> None:
     """A line with its band, one point with its bar."""
     if line.low is not None and line.high is not None:
@@ -182,10 +211,12 @@ def _line(axes: Axes, line: Line) -> None:
                 np.repeat(line.x, 2), [line.low[0], line.high[0]], color=line.colour, linewidth=1.2
             )
         else:
-            axes.fill_between(line.x, line.low, line.high, color=line.colour, alpha=0.17, lw=0)
+            axes.fill_between(
+                line.x, line.low, line.high, color=line.colour, alpha=line.alpha, lw=0
+            )
     axes.plot(
         line.x, line.y, linestyle=line.style, color=line.colour, linewidth=line.width,
-        marker=line.marker, markersize=4, label=line.label or None,
+        marker=line.marker, markersize=line.size, label=line.label or None,
     )  # fmt: skip
 
 

@@ -41,7 +41,14 @@ def best_first(rows: pd.DataFrame, *, columns: str, values: str) -> pd.DataFrame
 
 
 def heat(
-    grid: pd.DataFrame, *, name: str, seen: str, x: str, bar: str, scale: tuple[float, float]
+    grid: pd.DataFrame,
+    *,
+    name: str,
+    seen: str,
+    x: str,
+    bar: str,
+    scale: tuple[float, float],
+    form: str = "",
 ) -> Figure:
     """A value by row and column, rows as they come.
 
@@ -53,6 +60,7 @@ def heat(
         bar: what the colours mean.
         scale: what they run over, the same for all maps that stand together; as far on either side
             of 0 for a signed value (`around_zero`).
+        form: how each cell's value is written into it; empty without.
     """
     numbers = pd.api.types.is_numeric_dtype(grid.columns)
     width = WIDTH if numbers else max(WIDTH, 2.6 + 0.5 * grid.shape[1])
@@ -62,6 +70,8 @@ def heat(
             grid.to_numpy(float), aspect="auto", cmap=_colours(scale), vmin=scale[0],
             vmax=scale[1], interpolation="nearest",
         )  # fmt: skip
+        if form:
+            _numbers(axes, grid.to_numpy(float), image, form=form)
         rows_down(axes, list(grid.index))
         if numbers:
             step = max(1, -(-grid.shape[1] // MOST_TICKS))
@@ -107,7 +117,7 @@ def pairs(
             interpolation="nearest",
         )  # fmt: skip
         if numbered:
-            _numbers(axes, values, image)
+            _numbers(axes, 100 * values, image, form=".0f")
         size = 7 if numbered else 5
         axes.set_xticks(range(len(codes)), codes, rotation=90, fontsize=size)
         axes.set_yticks(range(len(codes)), codes, fontsize=size)
@@ -156,13 +166,17 @@ def _colours(scale: tuple[float, float]) -> str:
     return "RdBu" if scale[0] == -scale[1] else "cividis"
 
 
-def _numbers(axes: Axes, values: np.ndarray, image: matplotlib.image.AxesImage) -> None:
-    """Every cell's value in hundredths, dark on light and light on dark."""
+def _numbers(
+    axes: Axes, values: np.ndarray, image: matplotlib.image.AxesImage, *, form: str
+) -> None:
+    """Every cell's value, dark on light and light on dark."""
+    drawn = image.get_array()
+    assert drawn is not None
     for row, column in np.argwhere(np.isfinite(values)):
-        red, green, blue, _ = image.cmap(image.norm(values[row, column]))
+        red, green, blue, _ = image.cmap(image.norm(drawn[row, column]))
         dark = 0.299 * red + 0.587 * green + 0.114 * blue < 0.5
         axes.text(
-            column, row, f"{100 * values[row, column]:.0f}", ha="center", va="center",
+            column, row, f"{values[row, column]:{form}}", ha="center", va="center",
             fontsize=6.5, color=ON_DARK if dark else ON_LIGHT,
         )  # fmt: skip
 

@@ -215,7 +215,9 @@ class Material:
         return written.summaries(self.texts)
 
 
-def derived(fill: Fill, make: Callable[[Any], pd.DataFrame]) -> Fill:
+def derived(
+    fill: str | Callable[["Material"], object], make: Callable[[Any], pd.DataFrame]
+) -> Callable[["Material"], pd.DataFrame]:
     """What a function makes of a frame of the material."""
     return lambda material: make(material.get(fill))
 

@@ -12,13 +12,14 @@ language, one, some or all. Rows are Markdown.
 import argparse
 from statistics import mean
 
-import torch
-from torch import Tensor
-
+from actors.kinds.neurons import MAIN, neurons_of
+from actors.model import LoadedModel, load
 from actors.model_actor import ModelActor
+from actors.neurons.categories import active_in, shares
 from actors.prediction.score import Choice
-from studies import benchmarks, miniworld
+from studies import benchmarks, miniworld, samples
 from studies.models.facts import facts
+from studies.neuron_options import Sorting
 from studies.rows import Source
 from studies.spec import Model
 from studies.texts import ChoiceItem
@@ -67,21 +68,20 @@ def _right(items: list[ChoiceItem], choices: list[Choice]) -> list[bool]:
     return [choice.prediction == item.gold for choice, item in zip(choices, items, strict=True)]
 
 
-def categories(actor: ModelActor, *, pairs: int) -> dict[int, tuple[float, ...]]:
+def categories(loaded: LoadedModel, *, count: int) -> dict[int, tuple[float, ...]]:
     """By layer: the share of neurons active in no, one, some and all languages."""
-    active: dict[int, list[Tensor]] = {}
-    for language in miniworld.LANGUAGES:
-        rows = miniworld.rows("miniworld", language=language)[:pairs]
-        found = actor.statistics([str(row["sentence"]) for row in rows], site="mlp_hidden")
-        for layer, statistics in found.layers.items():
-            active.setdefault(layer, []).append(statistics.mean > 0)
-    shares = {}
-    for layer, each in active.items():
-        count = torch.stack(each).sum(dim=0)
-        every = len(each)
-        kinds = (count == 0, count == 1, (count > 1) & (count < every), count == every)
-        shares[layer] = tuple(kind.float().mean().item() for kind in kinds)
-    return shares
+    sorting = Sorting()
+    sets = samples.load("miniworld", languages=miniworld.LANGUAGES, source=Source(), size=count)
+    languages = [
+        neurons_of(
+            loaded, one, loaded.encode(one.texts, allow_truncation=False).sequences, sorting=sorting
+        )
+        for one in sets
+    ]
+    return {
+        layer: tuple(shares(active_in(languages, layer, sorting=sorting, blocks=MAIN)).values())
+        for layer in languages[0].about.layers
+    }
 
 
 def main() -> None:
@@ -100,8 +100,9 @@ def main() -> None:
     for layer, (own, other) in rows.items():
         print(f"| {layer} | {own:.2f} | {other:.2f} |")
     print("\n| layer | no language | one | some | all |\n|---|---|---|---|---|")
-    for layer, shares in categories(actor, pairs=100).items():
-        print(f"| {layer} | {' | '.join(f'{share:.2f}' for share in shares)} |")
+    found = categories(load(facts(Model(id=arguments.model))), count=100)
+    for layer, each in found.items():
+        print(f"| {layer} | {' | '.join(f'{share:.2f}' for share in each)} |")
 
 
 if __name__ == "__main__":

@@ -84,6 +84,11 @@ GENERATIONS = Table(
         ),
         string("task", "how the text is scored: `text`, `translation`, `span` or `number`"),
         string("settings", "sampling, stop strings and the limit on tokens, as canonical JSON"),
+        string(
+            "switches",
+            "how the model is changed, as canonical JSON; null for the unchanged model, and in "
+            "files of older versions",
+        ),
         double(
             "exact, f1, f1_mixed",
             "0 to 1. `span`: SQuAD's exact match and token F1, and F1 over characters where words "
@@ -106,11 +111,6 @@ GENERATIONS = Table(
             "repetition",
             "share of the 4-grams of words (of characters where words are not spaced) that occur "
             "earlier in `output`, 0 to 1; null where it has no 4-gram",
-        ),
-        string(
-            "switches",
-            "how the model is changed, as canonical JSON; null for the unchanged model, and in "
-            "files of older versions",
         ),
     ),
     identity=("key", "item", "sample"),

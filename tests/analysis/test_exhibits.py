@@ -168,6 +168,7 @@ def test_a_study_is_a_list_and_its_page_says_what_of_it_is_here() -> None:
     ("study", "there"),
     [
         ("neuronxa", True), ("demo", True), ("latent-process", True), ("generate", True),
+        ("clas", True),
         ("dali", True),
         ("latent_process", False), ("mine", False), ("", False), ("__init__", False),
         ("../neutral", False), ("os.path", False), ("neuronxa.jinja", False), ("<b>", False),

@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from analysis import report
+from analysis.clas import figures as rescaled
 from analysis.exhibits import generate
 from analysis.figures import drawing, heat
 from analysis.latent import log_ratio, states, steered_figures
@@ -21,7 +22,7 @@ from analysis.layout.material import Material
 from analysis.layout.page import Sheet
 from analysis.shared import coefficients, languages, layers, training
 from tests.analysis.test_generate_page import rows_of, store
-from tests.makers import latent_rows
+from tests.makers import latent_rows, scaled_rows
 from tests.makers.analysis_rows import (
     alignment_rows,
     follow,
@@ -164,6 +165,19 @@ def test_names_of_the_latent_process_page_are_text(tmp_path: Path) -> None:
     check_files(files)
 
 
+def test_names_of_the_clas_page_are_text(tmp_path: Path) -> None:
+    gains = {"deu_Latn": 2, EVIL[2]: 1, ODD[0]: 4, "=cmd()": 3}
+    world = scaled_rows.World(
+        model=r"a$b$c", benchmark=EVIL[0], prompt=EVIL[1], gains=gains,
+        intmu={EVIL[2]: 1, "deu_Latn": 0}, random=(0, 1),
+    )  # fmt: skip
+    texts = replace(world, model="=cmd()", benchmark=scaled_rows.WRITTEN)
+    run = scaled_rows.write(tmp_path / "run", world, texts)
+    files = report.write(report.build([run]), out=tmp_path / "out")
+    check_page(files.html)
+    check_files(files)
+
+
 def check_files(files: report.ReportFiles) -> None:
     for path in files.tables:
         if path.suffix == ".tex":
@@ -228,6 +242,12 @@ def figures(name: str) -> dict[str, Figure]:
     sides = pd.DataFrame(
         [{"layer": 1, "side": code, "x": i, "y": i} for i, code in enumerate(codes)]
     )
+    strengths = pd.DataFrame(
+        {"label": name, "shared": [-2.0, 0.0, 2.0], "specific": [1.0, 0.0, -1.0], "value": 50.0,
+         "change": 0.0, "low": -1.0, "high": 1.0, "flips": [True, False, False],
+         "chosen": [False, True, False], "metric": "f1", "kind": "shared alone"}
+    )  # fmt: skip
+    cosines = pd.DataFrame({"where": "resid", "language": codes, "before": x, "after": x / 2})
     held = Material(None, alignment=grid.assign(pooling=name))  # type: ignore[arg-type]
     place = dict.fromkeys(("model", "benchmark", "prompt", "switches"), name)
     place |= {"revision": "main", "pivot": codes[0]}
@@ -261,6 +281,12 @@ def figures(name: str) -> dict[str, Figure]:
         "controls": steered_figures.draw_controls(held, dose, name),
         "sweep_languages": steered_figures.draw_languages(moved, name, outcome="accuracy",
                                                    notes={1: name}),
+        "strengths": rescaled.draw_strengths(held, strengths, name),
+        "category": rescaled.draw_doses(held, strengths, name),
+        "cosines": rescaled.draw_alignment(held, cosines, name),
+        "gain_map": rescaled.draw_gain_map(
+            held, cosines.assign(gain=x, change=x - 0.5), name
+        ),
         "written": generate.draw_scores(series, name=name, metric=name, most=1.0),
     }  # fmt: skip
 

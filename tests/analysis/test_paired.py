@@ -40,6 +40,14 @@ def test_wilcoxons_p_is_the_share_of_signs_that_are_as_far_apart() -> None:
     assert paired.change(BEFORE, AFTER).wilcoxon_p == pytest.approx(expected)
 
 
+@pytest.mark.parametrize(
+    "moved", [[3, 1, 1, -1, 0, 2, 2], [1, -1], [0, 2, 5, 4, -1, 3, 6], [1] * 4]
+)
+def test_wilcoxons_p_is_scipys_with_ties_and_zeros(moved: list[float]) -> None:
+    expected = stats.wilcoxon(np.array(moved, float)).pvalue
+    assert paired._wilcoxon(np.array(moved, float)) == pytest.approx(expected)
+
+
 def test_changes_of_one_size_are_ties_whatever_their_last_bits() -> None:
     before = np.array([0.1, 0.2, 0.3, 0.4, 0.5, 0.6])
     steps = np.array([0.1, 0.1, -0.1, 0.1, 0.1, 0.2])

@@ -35,9 +35,17 @@ SEVERAL = {flag for flag, one in SHARED.items() if one.several}
 LISTS = sorted(SEVERAL - {"--finetune", "--switch", "--stop", "--template-argument"})
 WHOLE = (
     *("--limit", "--fewshot", "--sample", "--n", "--max-new-tokens", "--workers", "--pairs"),
-    *("--layer", "--seed"),
+    *("--layer", "--seed", "--samples", "--bridge", "--tuning", "--draws"),
 )
-NUMBERS = ("--coefficient", "--temperature", "--top-p")
+NUMBERS = (
+    "--coefficient",
+    "--alpha",
+    "--beta",
+    "--gamma",
+    "--threshold",
+    "--temperature",
+    "--top-p",
+)
 UNSEEN = ("", " ", "\t", "\u00a0", "\u200b", "\u200f", "\u202e", "\ufeff", "\u2060")
 NOT_WHOLE = (
     *("١٢", "१२", "５", "1_000", " 5 ", "5 ", "+5", "05", "0x5", "5.0", "1e2", "-1", "½", "²"),
@@ -99,7 +107,10 @@ VALUES = {
     "--pair": ("deu_Latn:fra_Latn", "fra_Latn:deu_Latn"),
     "--part": ("scores", "picture"),
     "--coefficient": ("2.0", "-0.5"),
+    "--alpha": ("2.0", "-0.5"),
+    "--bridge": ("1", "2"),
     "--control": ("random", "halves"),
+    "--patch": ("matched", "noise"),
     "--seed": ("0", "1"),
 }
 
@@ -111,7 +122,7 @@ def test_a_list_names_nothing_twice_and_has_no_empty_part(name, tmp_path, monkey
         [f"{one},{two},{one}"],
         [one, two, one],
         [one, f"{two}, {one}"],
-        *([["2", "2.0"], ["0", "-0"]] if name == "--coefficient" else []),
+        *([["2", "2.0"], ["0", "-0"]] if name in ("--coefficient", "--alpha") else []),
     )
     for values in repeated:
         given = [f"{name}={value}" for value in values]

@@ -84,7 +84,7 @@ def test_a_flag_of_the_command_line_takes_the_place_of_the_files(tmp_path: Path)
         ('recipe = "nothing"', "unknown recipe 'nothing'"),
         ('recipe = "demo"\nmodle = "a"', "the study demo has no flag --modle; did you mean --mod"),
         ('recipe = "demo"\ndata_root = "a"', "no flag --data_root; did you mean --data-root"),
-        ('recipe = "demo"\nstop = "a"', "(the generate study has it): leave it out"),
+        ('recipe = "demo"\nstop = "a"', "(the clas and generate studies have it): leave it out"),
         ('recipe = "demo"\npaper = "yes"', "paper = 'yes': expected true or false"),
         ('recipe = "demo"\nlimit = true', "limit = True: expected a text, a number or a list"),
         ('recipe = "demo"\nlimit = [1, 2]', "limit has 2 values: expected one"),

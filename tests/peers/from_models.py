@@ -5,7 +5,7 @@ Imports nothing of ours.
 
 import json
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import plain
@@ -31,6 +31,20 @@ def choice(compared: Compared, row: Any, scores: list[float], allowed: float) ->
     compared.same((row.item, "correct"), bool(row.correct), row.prediction == row.gold)
 
 
+def plain_items(run: Run, **where: object) -> list[Any]:
+    """Items answered by the unchanged model: by no intervention, or by none of its strength."""
+    return [
+        row
+        for row in run.rows("items", layer=None, **where)
+        if not isinstance(row.intervention, str) or row.intervention == "steer" or reference(row)
+    ]
+
+
+def reference(row: Any) -> bool:
+    """Whether a row is the unchanged model's among those of rescaled neurons."""
+    return row.intervention == "clas" and "shared" not in json.loads(row.switches)
+
+
 @kind
 def weights(run: Run, compared: Compared) -> None:
     """Every stored tensor is in the loaded model, bit for bit, and nothing else is."""
@@ -54,6 +68,50 @@ def weights(run: Run, compared: Compared) -> None:
         compared.same((name, "not stored"), alone, [])
 
 
+class Written(NamedTuple):
+    """A greedy text, how many tokens it took, and whether its end was its own.
+
+    Where `sure` is False, two tokens were as likely within rounding.
+    """
+
+    text: str
+    tokens: int
+    stopped: bool
+    sure: bool
+
+
+def written(
+    model: plain.Plain, context: str, settings: dict[str, Any], *, off: float = 1
+) -> Written:
+    """A greedy text, token by token, each from the whole text before it.
+
+    `off` is how many times the usual rounding two right logits may lie apart.
+    """
+    ids = model.ids(context)
+    start, stopped, text, sure = len(ids), False, "", True
+    while len(ids) - start < settings["max_new_tokens"] and not stopped:
+        logits_V = model.logits(ids)[-1]
+        first, second = torch.topk(logits_V, 2).values.tolist()
+        sure = sure and first - second >= off * model.allowed(logits_V)
+        ids.append(int(logits_V.argmax()))
+        ended = ids[-1] in model.ends
+        text = model.file.decode(ids[start : -1 if ended else None])
+        cuts = [text.index(stop) for stop in settings["stop"] if stop in text]
+        text = text[: min(cuts, default=len(text))]
+        stopped = ended or bool(cuts)
+    return Written(text.strip(), len(ids) - start, stopped, sure)
+
+
+def text(compared: Compared, where: tuple[object, ...], row: Any, own: Written) -> None:
+    """Compare a row's text with another."""
+    if not own.sure and own.text != row.output:
+        compared.undecided += 1
+        return
+    compared.same((*where, "output"), row.output, own.text)
+    compared.same((*where, "tokens"), row.tokens, own.tokens)
+    compared.same((*where, "stopped"), bool(row.stopped), own.stopped)
+
+
 @kind
 def texts(run: Run, compared: Compared) -> None:
     """Greedy texts, token by token, each from the whole text before it."""
@@ -62,25 +120,8 @@ def texts(run: Run, compared: Compared) -> None:
         if settings["sampling"]["temperature"]:
             continue
         model, question = run.model(row.model), run.asked(row)[row.item]
-        ids = model.ids(question.context)
-        start, stopped, text, closest = len(ids), False, "", math.inf
-        while len(ids) - start < settings["max_new_tokens"] and not stopped:
-            logits_V = model.logits(ids)[-1]
-            first, second = torch.topk(logits_V, 2).values.tolist()
-            closest = min(closest, (first - second) / model.allowed(logits_V))
-            ids.append(int(logits_V.argmax()))
-            ended = ids[-1] in model.ends
-            text = model.file.decode(ids[start : -1 if ended else None])
-            cuts = [text.index(stop) for stop in settings["stop"] if stop in text]
-            text = text[: min(cuts, default=len(text))]
-            stopped = ended or bool(cuts)
-        if closest < 1 and text.strip() != row.output:
-            compared.undecided += 1
-            continue
-        where = (row.model, row.language, row.item)
-        compared.same((*where, "output"), row.output, text.strip())
-        compared.same((*where, "tokens"), row.tokens, len(ids) - start)
-        compared.same((*where, "stopped"), bool(row.stopped), stopped)
+        own = written(model, question.context, settings)
+        text(compared, (row.model, row.language, row.item), row, own)
 
 
 @kind
@@ -88,7 +129,7 @@ def options(run: Run, compared: Compared) -> None:
     """Scores of options, and what follows from them, of plain items."""
     from scipy.stats import rankdata
 
-    for row in run.rows("items", layer=None):
+    for row in plain_items(run):
         model, question = run.model(row.model), run.asked(row)[row.item]
         where = (row.model, row.language, row.item)
         found = [option_score(model, question, option) for option in question.options]
@@ -116,7 +157,7 @@ def batches(run: Run, compared: Compared) -> None:
     for name in sorted(set(table["model"])) if len(table) else []:
         model = run.model(name)
         asked: list[tuple[list[int], int, tuple[str, str, int], float]] = []
-        for row in run.rows("items", model=name, layer=None):
+        for row in plain_items(run, model=name):
             question = run.asked(row)[row.item]
             for place, option in enumerate(question.options):
                 ids, start = model.joined(question.context, option)

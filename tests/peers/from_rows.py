@@ -25,7 +25,7 @@ def answers(run: Run, compared: Compared) -> None:
     for row in run.rows("generations"):
         where = (row.model, row.language, row.item)
         if row.task == "span":
-            exact, f1 = _squad(row.output, row.references)
+            exact, f1 = squad(row.output, row.references)
             compared.number((*where, "exact"), row.exact, exact)
             compared.number((*where, "f1"), row.f1, f1)
         if row.task == "number":
@@ -41,7 +41,7 @@ def answers(run: Run, compared: Compared) -> None:
                 compared.undecided += 1
 
 
-def _squad(text: str, references: list[str]) -> tuple[float, float]:
+def squad(text: str, references: list[str]) -> tuple[float, float]:
     """SQuAD v1.1's exact match and F1, the best over the right answers."""
 
     def words(text: str) -> list[str]:

@@ -21,14 +21,24 @@ difference. Exit status 1 if any differ, 2 if a run holds nothing that it knows.
 | vectors | the artifact; vectors: norm, resid_norm | difference of means, unanswered questions |
 | steering | items of `steer` | a hook that adds that difference at the prompt's last token |
 | texts | generations: output, tokens, stopped | a greedy loop without a cache |
+| neurons | neurons | hooks on gate, up and down projections, text by text |
+| categories | categories and their artifact | means above zero by language; runs above the median |
+| intmu | the artifact of categories: neurons and values | LAPE in numpy; percentiles of texts |
+| tuning | tuning: value, macro_f1, top_share | items not answered elsewhere, hooks as below |
+| scaled | items of `clas`, `mixed`, `uniform`, `intmu_*` | hooks that multiply or put neurons |
+| scaled_texts | generations of the same but `mixed` | a greedy loop without a cache, such hooks |
+| scaled_states | scaled_states | cosines of means over tokens, under such hooks |
+| scaled_points | scaled_points: silhouette, distance | formulas in numpy of the same means |
 | answers | generations: exact, f1, answer | SQuAD's rules; equality with a text's only number |
 | consistency | pairs.csv | Spearman's rho of all ranks, shares of items (arXiv 2505.13141) |
 | means | CSV: accuracies, scores, texts, steering | means of the Parquet rows |
 | intervals | CSV: low and high of shares | scipy's Wilson interval |
 | correlations | correlations.csv | scipy's Pearson and Spearman of the Parquet rows |
 
-Not compared: the control `latent_shuffled`, the controls of steering, chat templates, sampled
-texts, dtypes below fp32. Prompts are known of belebele, xstorycloze, xquad and mgsm.
+Not compared: the control `latent_shuffled`, the controls of steering, rescaling's control `random`
+and shares of the categories' part `mixed` (drawn by the run's own generator; the neurons that
+`mixed` rescales are taken from its artifact), places in pictures, chat templates, sampled texts,
+dtypes below fp32. Prompts are known of belebele, xstorycloze, xquad, xnli (`digit`) and mgsm.
 """
 
 import argparse
@@ -39,9 +49,13 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))  # Python leaves it out under PYTHONSAFEPATH
 os.environ["HF_HUB_OFFLINE"] = "1"  # before transformers is imported
 
-import from_alignment  # noqa: F401 - registers its kinds, as the next two do
+import from_alignment  # noqa: F401 - registers its kinds, as the next ones do
+import from_intmu  # noqa: F401
 import from_models  # noqa: F401
+import from_neurons  # noqa: F401
 import from_rows  # noqa: F401
+import from_scaled  # noqa: F401
+import from_scaled_states  # noqa: F401
 import torch
 from compared import KINDS, Run, compare
 

@@ -35,7 +35,15 @@ class Read(NamedTuple):
     stream_TD: dict[int, Tensor]
     normed_TD: Tensor
     gate_TF: dict[int, Tensor]
+    up_TF: dict[int, Tensor]
     product_TF: dict[int, Tensor]
+
+
+class Change(NamedTuple):
+    """What neurons of some blocks become: [F] factors, or the neurons [N] and their constants."""
+
+    factors_F: dict[int, Tensor]
+    constants: dict[int, tuple[Tensor, Tensor]]
 
 
 class Plain:
@@ -89,6 +97,7 @@ class Plain:
             return self._read[tuple(ids)]
         stream: dict[int, Tensor] = {}
         gate: dict[int, Tensor] = {}
+        up: dict[int, Tensor] = {}
         product: dict[int, Tensor] = {}
         normed: list[Tensor] = []
 
@@ -109,6 +118,7 @@ class Plain:
             hooks += [
                 block.register_forward_hook(keep(stream, layer)),
                 block.mlp.gate_proj.register_forward_hook(keep(gate, layer)),
+                block.mlp.up_proj.register_forward_hook(keep(up, layer)),
                 block.mlp.down_proj.register_forward_pre_hook(keep_input(product, layer)),
             ]
         try:
@@ -116,7 +126,7 @@ class Plain:
         finally:
             for hook in hooks:
                 hook.remove()
-        self._read[tuple(ids)] = Read(logits_TV, stream, normed[0], gate, product)
+        self._read[tuple(ids)] = Read(logits_TV, stream, normed[0], gate, up, product)
         return self._read[tuple(ids)]
 
     @contextmanager
@@ -134,6 +144,44 @@ class Plain:
             yield
         finally:
             handle.remove()
+
+    def act(self, gate_TF: Tensor, *, layer: int) -> Tensor:
+        """What a block's activation function returns."""
+        found: Tensor = self.blocks[layer - 1].mlp.act_fn(gate_TF)
+        return found
+
+    @contextmanager
+    def changed(self, change: Change) -> Iterator[None]:
+        """Multiply neurons in front of the down projection, or put constants behind the
+        activation function, at every token; nothing for an empty change."""
+
+        def multiply(factor_F: Tensor) -> Callable[..., Any]:
+            return lambda module, given: (given[0] * factor_F, *given[1:])
+
+        def put(neurons_N: Tensor, values_N: Tensor) -> Callable[..., Tensor]:
+            def hook(module: object, given: object, out: Tensor) -> Tensor:
+                out = out.clone()
+                out[..., neurons_N] = values_N
+                return out
+
+            return hook
+
+        mlps = [block.mlp for block in self.blocks]
+        hooks = [
+            mlps[layer - 1].down_proj.register_forward_pre_hook(multiply(factor_F))
+            for layer, factor_F in change.factors_F.items()
+        ]
+        hooks += [
+            mlps[layer - 1].act_fn.register_forward_hook(put(*constants))
+            for layer, constants in change.constants.items()
+        ]
+        held, self._read = self._read, {} if hooks else self._read
+        try:
+            yield
+        finally:
+            self._read = held
+            for hook in hooks:
+                hook.remove()
 
     @torch.no_grad()
     def logits(self, ids: Sequence[int]) -> Tensor:
@@ -196,6 +244,7 @@ WORDS = {
     "eng_Latn": ("Context:", "Question:", "Answer:"),
     "spa_Latn": ("Contexto:", "Pregunta:", "Respuesta:"),
     "deu_Latn": ("Kontext:", "Frage:", "Antwort:"),
+    "tur_Latn": ("Bağlam:", "Soru:", "Cevap:"),
 }
 
 
@@ -211,7 +260,8 @@ def rows(data: Path, dataset: str, language: str) -> list[dict[str, Any]]:
 def questions(data: Path, benchmark: str, language: str, prompt: str) -> dict[str, Question]:
     """The questions of a benchmark, by id, in one of its prompts written out."""
     put = {
-        "belebele": _reading, "xstorycloze": _story, "xquad": _span, "mgsm": _problem
+        "belebele": _reading, "xstorycloze": _story, "xquad": _span, "mgsm": _problem,
+        "xnli": _inference,
     }[benchmark]  # fmt: skip
     name = {"xstorycloze": "story_id"}.get(benchmark, "id")
     return {str(row[name]): put(row, language, prompt) for row in rows(data, benchmark, language)}
@@ -239,6 +289,15 @@ def _story(row: dict[str, Any], language: str, prompt: str) -> Question:
     return Question(context, tuple(f" {text}" for text in texts), texts, gold)
 
 
+def _inference(row: dict[str, Any], language: str, prompt: str) -> Question:
+    context = (
+        "Does the premise entail the hypothesis? Answer with one number: 0 for entailment, "
+        f"1 for neutral, 2 for contradiction.\nPremise: {row['premise']}\n"
+        f"Hypothesis: {row['hypothesis']}\nAnswer:"
+    )
+    return Question(context, (" 0", " 1", " 2"), gold=int(row["label"]))
+
+
 def _span(row: dict[str, Any], language: str, prompt: str) -> Question:
     said, asks, answer = WORDS[language]
     context = f"{said} {row['context']}\n\n{asks} {row['question']}\n\n{answer}"
@@ -248,6 +307,19 @@ def _span(row: dict[str, Any], language: str, prompt: str) -> Question:
 def _problem(row: dict[str, Any], language: str, prompt: str) -> Question:
     _, asks, answer = WORDS[language]
     return Question(f"{asks} {row['question']}\n{answer}", answers=(str(row["answer_number"]),))
+
+
+def samples(data: Path, dataset: str, languages: Sequence[str]) -> dict[str, list[str]]:
+    """Contexts and questions that all languages have, in the order of the first."""
+    found = {
+        language: {
+            str(row["id"]): f"{row['context']}\n{row['question']}"
+            for row in rows(data, dataset, language)
+        }
+        for language in languages
+    }
+    ids = [id for id in found[languages[0]] if all(id in own for own in found.values())]
+    return {language: [own[id] for id in ids] for language, own in found.items()}
 
 
 def parallel(data: Path, dataset: str, languages: tuple[str, str], n: int) -> tuple[list[str], ...]:

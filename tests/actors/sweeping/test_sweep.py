@@ -12,6 +12,7 @@ from torch import Tensor
 
 from actors.intervention.setting import Intervention, Setting
 from actors.model import LoadedModel
+from actors.passes import tree_attention
 from actors.passes.batching import TokenBudget
 from actors.prediction.predict import Question
 from actors.prediction.score import read_options, score
@@ -125,11 +126,15 @@ def expect_the_same(found: Swept, expected: Swept) -> None:
 
 
 @pytest.mark.parametrize("family", tiny.FAMILIES)
-def test_a_sweep_equals_the_slow_twin(family: str) -> None:
+def test_a_sweep_equals_the_slow_twin(family: str, monkeypatch: pytest.MonkeyPatch) -> None:
     loaded = tiny.loaded(family)
     before, settings = tiny.hooks(loaded), grid(loaded)
     expected = slow_sweep(loaded, settings)
     expect_the_same(sweep(loaded, QUESTIONS, settings), expected)
+    # Branch by branch however narrow they are, and through one mask however wide.
+    for wide in (1, 1000):
+        monkeypatch.setattr(tree_attention, "WIDE", wide)
+        expect_the_same(sweep(loaded, QUESTIONS, settings), expected)
     # Many small batches; and every option in a row of its own.
     small = replace(loaded, budget=TokenBudget(100))
     expect_the_same(sweep(small, QUESTIONS, settings), expected)
@@ -142,7 +147,10 @@ def test_a_sweep_equals_the_slow_twin(family: str) -> None:
 
 
 @pytest.mark.parametrize("family", tiny.FAMILIES)
-def test_settings_at_the_last_token_that_fill_several_rows(family: str) -> None:
+def test_settings_at_the_last_token_that_fill_several_rows(
+    family: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(last_token, "ROW_NODES", 1024)
     loaded = tiny.loaded(family)
     question = Question(ids(30), (ids(8), ids(1)))
     settings = [
