@@ -97,11 +97,17 @@ def load(
         released: join premise and option as the paper's released inputs do (XCOPA alone).
 
     Raises:
-        ValueError: no item is shared, or one has other options or another right answer.
+        ValueError: nothing stands before the options, no item is shared, or one has other options
+            or another right answer.
     """
     name = benchmarks.text_prompt(benchmark, source=source)
     if released:
         name = RELEASED
+    if not benchmarks.template_of(benchmark, prompt=name, source=source).context:
+        raise ValueError(
+            f"{benchmark} puts no question before its options, so there is nothing that MEXA could "
+            "compare: choose another benchmark"
+        )
     plain = benchmarks.symbol_prompt(benchmark, source=source)
     own, there = (
         benchmarks.load(benchmark, language=one, source=source, limit=limit, prompt=name)

@@ -113,11 +113,17 @@ def load(
         seed: of the order that other questions are taken in.
 
     Raises:
-        ValueError: no item is shared, or one has other options or another right answer.
+        ValueError: nothing stands before the options, no item is shared, or one has other options
+            or another right answer.
     """
     name = prompt or benchmarks.symbol_prompt(benchmark, source=source)
     name = name or benchmarks.text_prompt(benchmark, source=source)
     template = benchmarks.template_of(benchmark, prompt=name, source=source)
+    if not template.context:
+        raise ValueError(
+            f"{benchmark} puts no question before its options, so there is no token whose state "
+            "could be replaced: choose another benchmark"
+        )
     where: dict[str, Any] = {
         "source": source, "limit": limit, "prompt": name, "asking": asking,
     }  # fmt: skip

@@ -77,7 +77,8 @@ def one_ray() -> Iterator[None]:
 # Whole studies, real Ray, other libraries and large loops: not for every save (`make quick`).
 LONG = (
     *("alignment_rows", "artifacts", "bad_models", "batch_independence", "bench", "capture"),
-    *("chaos", "chat", "chat_forms", "cluster", "command_line", "demo", "docs", "embedded_models"),
+    *("chaos", "chat", "chat_forms", "cluster", "command_line", "dali", "demo", "docs"),
+    "embedded_models",
     *("end_to_end", "examples", "families", "faults", "fetch", "figures_within", "generate_page"),
     *("generate_recipe", "harness", "harness_lm", "hostile_names", "independent", "latent_page"),
     *("latent_process", "lease", "loading", "loop", "miniworld", "model_actor", "named_runs"),

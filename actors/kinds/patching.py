@@ -16,7 +16,8 @@ from actors.extraction.capture import Reading, capture
 from actors.intervention.setting import Intervention, Setting
 from actors.kinds.resources import Resources
 from actors.model import LoadedModel
-from actors.prediction.score import Choice, ask, choose
+from actors.prediction.predict import Question
+from actors.prediction.score import Choice, EncodedItem, ask, choose
 from actors.structure.sites import SiteName
 from actors.sweeping.sweep import sweep
 from studies.kinds.patching import PatchGrid
@@ -81,7 +82,7 @@ def _some(
     for cell in part.cells:
         states = put_in[str(cell.intervention)].states
         settings += [(_patch(site, layer, states[layer]),) for layer in at]
-    entries = ask(loaded, own.items, chat=asked.chat, allow_truncation=cut)
+    entries = _ask(loaded, own, cut=cut)
     swept = sweep(loaded, [entry.question for entry in entries], settings)
     clean, *patched = (_choices(own, logs) for logs in swept)
     there = replace(asked.pivot_asked, items=asked.pivot_asked.items[which])
@@ -182,7 +183,7 @@ def _states(
         ChoiceItem(id=item.id, context=context, options=item.options, gold=0)
         for item, context in zip(asked.items, contexts, strict=True)
     ]
-    entries = ask(loaded, asking, chat=asked.chat, allow_truncation=cut)
+    entries = _ask(loaded, replace(asked, items=tuple(asking)), cut=cut)
     readings = {
         layer: Reading(site=site, state="raw", pooling="last", layer=layer) for layer in layers
     }
@@ -209,9 +210,32 @@ def _noise(matched: _PutIn, *, ids: Sequence[str], seed: int) -> _PutIn:
     return matched._replace(states=found)
 
 
+def _ask(loaded: LoadedModel, asked: ChoiceSet, *, cut: bool) -> list[EncodedItem]:
+    """Every question up to where its options differ by more than white space.
+
+    A tokenizer that makes a token of its own of the space in " 0" would else have the digit read
+    behind that token, and not behind the one whose state is replaced.
+    """
+    return [
+        entry._replace(question=_with_space(loaded, entry.question))
+        for entry in ask(loaded, asked.items, chat=asked.chat, allow_truncation=cut)
+    ]
+
+
+def _with_space(loaded: LoadedModel, question: Question) -> Question:
+    """The question with the white space that its options begin with, where that is a token."""
+    prompt, options = question
+    while min(map(len, options)) > 1 and len({option[0] for option in options}) == 1:
+        if loaded.tokenizer.decode([options[0][0]]).strip():
+            break
+        prompt = (*prompt, options[0][0])
+        options = tuple(option[1:] for option in options)
+    return Question(prompt, options)
+
+
 def _plain(loaded: LoadedModel, asked: ChoiceSet, *, cut: bool) -> _Answers:
     """The plain model's answers."""
-    entries = ask(loaded, asked.items, chat=asked.chat, allow_truncation=cut)
+    entries = _ask(loaded, asked, cut=cut)
     (logs,) = sweep(loaded, [entry.question for entry in entries], [()])
     return _Answers(_choices(asked, logs), [entry.truncated for entry in entries])
 

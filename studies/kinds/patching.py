@@ -82,7 +82,9 @@ TABLES = (PATCHES_TABLE,)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Patching:
-    """Where states are put in.
+    """Where states are put in: at the last token before an answer.
+
+    A space in front of the answer that a tokenizer makes a token of its own is that token.
 
     Attributes:
         patch_site: the residual stream behind a block, or in front of it, or what its MLP or its
@@ -161,10 +163,11 @@ def draft(grid: PatchGrid, asked: PatchSet, *, model: ModelFacts) -> Draft:
     """
     every = tuple(range(1, model.layers + 1))
     layers = every if grid.layers is None else layers_asked(grid.layers, model=model)
+    made = [VERSION, layers, grid.patching.patch_site]
     cells = tuple(
         cells_of(
             asked, model=model, table="patches", intervention=name, seed=grid.seed,
-            made=[VERSION, layers, grid.patching.patch_site],
+            made=[*made, *([grid.seed] if name == "noise" else [])],
         )
         for name in grid.patches
         if name in _made(asked)

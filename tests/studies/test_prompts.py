@@ -1,5 +1,6 @@
 """Prompts: the one of the latent-process paper, and how switches of asking change what is put."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,8 @@ import pytest
 from studies import benchmarks
 from studies.benchmarks import BENCHMARKS
 from studies.prompt_options import Asking, Chat
-from studies.prompts import INSTRUCTION
+from studies.prompts import INSTRUCTION, connector
+from studies.row_parsers import RawQuestion
 from studies.rows import Source
 from studies.spec import Row
 from studies.texts import ChoiceSet
@@ -150,6 +152,101 @@ def test_a_switch_without_effect_is_refused(
 ) -> None:
     with pytest.raises(ValueError, match=message):
         put(tmp_path, benchmark, prompt=prompt, **switches)
+
+
+DIGITS = {
+    "xcopa": "Based on the premise and two choices, select the choice that is the most likely "
+    "cause of the premise.\nPremise: The man fell.\n0. it was dark.\n1. he sang.\n",
+    "xstorycloze": "Based on the story and two choices, select the choice that is the most likely "
+    "continuation of the story.\nStory: Part 1. Part 2. Part 3. Part 4.\n0. Sad end.\n"
+    "1. Good end.\n",
+}
+
+
+@pytest.mark.parametrize("benchmark", DIGITS)
+def test_the_digits_of_the_dali_paper(tmp_path: Path, benchmark: str) -> None:
+    """Its prompts end in a space, which belongs to the digit here."""
+    found = put(tmp_path, benchmark, prompt="digit").items[0]
+    assert found.context == DIGITS[benchmark] + "The correct choice number is:"
+    assert found.options == (" 0", " 1")
+    bare = put(tmp_path, benchmark, prompt="digit", letter_token="nospace").items[0]
+    assert (bare.context, bare.options) == (found.context, ("0", "1"))
+
+
+@pytest.mark.parametrize(
+    ("language", "own", "asks", "word"),
+    [
+        ("eng_Latn", "effect", "effect", "because"),
+        ("zho_Hans", "effect", "effect", "因为"),
+        ("tha_Thai", "effect", "cause", "ดังนั้น"),
+        ("est_Latn", "effect", "effect", "seetõttu"),
+        ("est_Latn", "cause", "cause", "sest"),
+        # What a row says itself is wrong in some, and was released so.
+        ("ita_Latn", "cause", "effect", "perché"),
+    ],
+)
+def test_connectors_of_the_released_inputs(
+    tmp_path: Path, language: str, own: str, asks: str, word: str
+) -> None:
+    row: Row = {**SAMPLES["xcopa"], "question": own, "question_en": asks}
+    source = write(tmp_path, f"xcopa/{language}.jsonl", [row])
+    found = benchmarks.load("xcopa", language=language, source=source, prompt="released")
+    assert found.items[0].context == f"The man fell {word}"
+    right = benchmarks.load("xcopa", language=language, source=source, prompt="connector")
+    assert right.items[0].context == f"The man fell {connector(language, question=asks)}"
+
+
+def test_the_first_prompts_of_texts_and_of_symbols() -> None:
+    texts, symbols = (
+        {name: ask(name, source=Source()) for name in ("belebele", "xcopa", "xstorycloze", "m_arc")}
+        for ask in (benchmarks.text_prompt, benchmarks.symbol_prompt)
+    )
+    assert texts == {
+        "belebele": "cloze", "xcopa": "connector", "xstorycloze": "cloze", "m_arc": "cloze",
+    }  # fmt: skip
+    assert symbols == {
+        "belebele": "letter", "xcopa": "digit", "xstorycloze": "digit", "m_arc": "letter",
+    }  # fmt: skip
+    assert benchmarks.symbol_prompt("bmlama17", source=Source()) is None
+    for ask in (benchmarks.text_prompt, benchmarks.symbol_prompt):
+        with pytest.raises(ValueError, match="xquad is answered by generating text"):
+            ask("xquad", source=Source())
+        with pytest.raises(ValueError, match="unknown benchmark 'riddles'"):
+            ask("riddles", source=Source())
+
+
+def test_without_a_prompt_of_texts_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    entry = BENCHMARKS["xcopa"]
+    monkeypatch.setitem(
+        BENCHMARKS, "xcopa", replace(entry, prompts={"digit": entry.prompts["digit"]})
+    )
+    with pytest.raises(
+        ValueError, match="xcopa has no prompt whose options are texts, only digit:"
+    ):
+        benchmarks.text_prompt("xcopa", source=Source())
+
+
+def test_a_question_can_be_changed_before_it_is_put(tmp_path: Path) -> None:
+    source = write(tmp_path, "m_mmlu/eng_Latn.jsonl", [KNOWLEDGE, {**KNOWLEDGE, "id": "q/2"}])
+
+    def turned(id: str, question: RawQuestion) -> RawQuestion:
+        if id != "q/2":
+            return question
+        return replace(question, options=question.options[::-1], gold=3 - question.gold)
+
+    plain, changed = (
+        benchmarks.load("m_mmlu", language="eng_Latn", source=source, change=change)
+        for change in (None, turned)
+    )
+    assert changed.items[0] == plain.items[0]
+    assert "\nA. 6\nB. 5\nC. 4\nD. 3\nAnswer:" in changed.items[1].context
+    assert (plain.items[1].gold, changed.items[1].gold) == (1, 2)
+
+    def emptied(_id: str, question: RawQuestion) -> RawQuestion:
+        return replace(question, options=question.options[:1])
+
+    with pytest.raises(ValueError, match="line 1: 1 options, expected at least 2"):
+        benchmarks.load("m_mmlu", language="eng_Latn", source=source, change=emptied)
 
 
 def test_the_harness_asks_in_its_own_way() -> None:

@@ -1,148 +1,385 @@
-"""Rows of option alignment equal a plain pass of every text, whatever stands beside an item."""
+"""Margins of options equal the slow twin, on texts read one by one, whatever stands beside them."""
 
+import itertools
+import random
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
-from actors.kinds import option_alignment
-from actors.kinds.option_alignment import rows_of
-from actors.measures import options
 from actors.model import LoadedModel
 from actors.passes.batching import TokenBudget
-from actors.prediction.score import score
 from actors.work import run_unit
-from studies.kinds.option_alignment import Embedding, OptionGrid, draft
+from studies.kinds import option_alignment
+from studies.kinds.option_alignment import Embedding, OptionGrid
 from studies.option_texts import OptionItem, OptionTexts
+from studies.spec import Row
 from studies.texts import ChoiceItem, ChoiceSet
-from tests.makers import tiny
+from tests.makers import oracle, tiny
+from tests.makers.oracle_options import (
+    slow_dali,
+    slow_gold_only,
+    slow_local,
+    slow_mexa,
+    slow_strong,
+    table,
+)
 from tests.makers.rounding import of_model
+from tests.makers.stored import check
 from tests.makers.units import of_drafts
 
 pytestmark = pytest.mark.numeric
+
 FAMILIES = ("llama", "qwen2", "gemma2", "olmo2")
-ENDINGS = (("sat.", "ran.", "slept."), ("is red.", "is blue.", "is old."), ("a", "b", "zz"))
-GERMAN = (("saß.", "rannte.", "schlief."), ("ist rot.", "ist blau.", "ist alt."), ("ä", "b", "ß"))
-STEMS = (("The cat", "Die Katze"), ("The house", "Das Haus"), ("So", "Also"))
+POOLINGS = ("last", "weighted")
+GRID = OptionGrid(benchmark="mini", languages=("deu_Latn",))
+LETTERS = (" A", " B", " C", " D")
+ALPHABET = "abcdefghij klmnoprstuvä猫т"
 
 
-def items(count: int = 6, *, options_each: int = 3) -> OptionTexts:
-    made, asked = [], []
-    for place in range(count):
-        (stem, stamm), number = STEMS[place % 3], f" {place}"
-        kept = slice(0, options_each)
-        made.append(
-            OptionItem(
-                id=str(place), gold=place % options_each,
-                premise=stamm + number, pivot_premise=stem + number,
-                texts=tuple(f"{stamm}{number} {one}" for one in GERMAN[place % 3][kept]),
-                pivot_texts=tuple(f"{stem}{number} {one}" for one in ENDINGS[place % 3][kept]),
-            )
-        )  # fmt: skip
-        letters = tuple(f" {letter}" for letter in "ABC"[kept])
-        asked.append(
-            ChoiceItem(
-                id=str(place), context=f"{stamm}?", options=letters, gold=place % options_each
-            )
-        )
-    question = ChoiceSet(benchmark="b", language="deu_Latn", prompt="letter", items=tuple(asked))
-    return OptionTexts(
-        benchmark="b", language="deu_Latn", pivot="eng_Latn", prompt="cloze", items=tuple(made),
-        asked=question,
-    )  # fmt: skip
+def translated(text: str, *, by: random.Random) -> str:
+    """The text with some of its letters others: near enough to be found by some models."""
+    return "".join(by.choice(ALPHABET) if by.random() < 0.4 else one for one in text)
 
 
-def slow_states(loaded: LoadedModel, text: str, *, pooling: str) -> list[Tensor]:
-    """hs[0..L] of a text as transformers gives them, pooled."""
-    ids = torch.tensor([[*loaded.prefix, *loaded.tokenise([text])[0]]])
-    with torch.no_grad():
-        found = loaded.model(ids, output_hidden_states=True, use_cache=False).hidden_states
-    weights_T = torch.arange(1, ids.shape[1] + 1).double()
-    if pooling == "last":
-        return [one[0, -1].double() for one in found]
-    return [weights_T @ one[0].double() / weights_T.sum() for one in found]
-
-
-@pytest.mark.parametrize("pooling", ["last", "weighted"])
-@pytest.mark.parametrize("family", FAMILIES)
-def test_margins_equal_plain_passes(family: str, pooling: str) -> None:
-    loaded, asked = tiny.loaded(family), items(3)
-    rows = list(rows_of(loaded, asked, pooling=pooling, cut=False))  # type: ignore[arg-type]
-    for row, item in zip(rows, asked.items, strict=True):
-        assert row["layers"] == list(range(loaded.facts.layers + 1))
-        own, there = (
-            [slow_states(loaded, text, pooling=pooling) for text in side]
-            for side in (item.texts, item.pivot_texts)
-        )
-        for layer in range(loaded.facts.layers + 1):
-            here_IJD, there_IJD = (
-                torch.stack([one[layer] for one in side]).unsqueeze(0) for side in (own, there)
-            )
-            cross = options.cosines(there_IJD, here_IJD)
-            inside = options.cosines(there_IJD, there_IJD), options.cosines(here_IJD, here_IJD)
-            expected = {
-                "dali": options.dali(cross),
-                "local": options.local(cross),
-                "strong": options.strong(cross, *inside),
-                "gold_only": options.gold_only(cross, torch.tensor([item.gold])),
-            }
-            for name, margin in expected.items():
-                found = row[name][layer]  # type: ignore[index]
-                # Embeddings of other families are not what transformers calls hs[0] to the bit.
-                assert found == pytest.approx(float(margin), abs=10 * of_model(loaded)), (
-                    name,
-                    layer,
-                )
-
-
-def test_a_margin_does_not_depend_on_batches_or_other_items() -> None:
-    loaded, asked = tiny.loaded("llama"), items(20)
-    rows = list(rows_of(loaded, asked, pooling="last", cut=False))
-    small = replace(loaded, budget=TokenBudget(50))
-    alone = replace(
-        asked, items=asked.items[:1], asked=replace(asked.asked, items=asked.asked.items[:1])
+def item(number: int, *, count: int, gold: int) -> OptionItem:
+    """An item of made-up texts, short ones and long ones."""
+    by = random.Random(number)
+    pivot = ["".join(by.choices(ALPHABET, k=by.randint(4, 40))) for _ in range(count + 1)]
+    premise, *texts = (translated(text, by=by) for text in pivot)
+    return OptionItem(
+        id=f"item {number}",
+        gold=gold,
+        premise=premise,
+        pivot_premise=pivot[0],
+        texts=tuple(texts),
+        pivot_texts=tuple(pivot[1:]),
     )
-    (one,) = rows_of(small, alone, pooling="last", cut=False)
-    for name in ("dali", "local", "gold_only", "strong", "permuted", "dali_2", "strong_2"):
-        assert one[name] == pytest.approx(rows[0][name], abs=10 * of_model(loaded)), name
-    assert one["mexa"] == [] and one["mismatched"] == []
-    assert len(rows) == 20 and [row["item"] for row in rows] == [item.id for item in asked.items]
 
 
-def test_groups_lose_no_item_and_leave_none_alone() -> None:
-    for count in (1, 2, 16, 17, 33):
-        groups = list(option_alignment._groups(items(count).items))
-        assert sorted(place for group in groups for place in group) == list(range(count))
-        assert count == 1 or min(map(len, groups)) > 1
+ITEMS = (
+    item(0, count=4, gold=2),
+    item(1, count=2, gold=1),
+    item(2, count=4, gold=0),
+    item(3, count=3, gold=1),
+    item(4, count=4, gold=3),
+    item(5, count=2, gold=0),
+)
 
 
-def test_the_likeliest_wrong_options_are_the_models_own() -> None:
-    loaded, asked = tiny.loaded("llama"), items(6)
-    likeliest, _ = option_alignment._likeliest(loaded, asked, cut=False)
-    answers = score(loaded, asked.asked.items)
-    for item, answer, order in zip(asked.items, answers, likeliest, strict=True):
-        assert order[0] == item.gold and sorted(order) == [0, 1, 2]
-        assert answer.scores[order[1]] >= answer.scores[order[2]]
-    two = items(4, options_each=2)
-    assert option_alignment._likeliest(loaded, two, cut=False)[0] == [[0, 1], [1, 0]] * 2
+def texts_of(*items: OptionItem) -> OptionTexts:
+    asked = ChoiceSet(
+        benchmark="mini",
+        language="deu_Latn",
+        prompt="letter",
+        items=tuple(
+            ChoiceItem(
+                id=one.id,
+                context=f"{one.premise}\nAnswer:",
+                options=LETTERS[: len(one.texts)],
+                gold=one.gold,
+            )
+            for one in items
+        ),
+    )
+    return OptionTexts(
+        benchmark="mini",
+        language="deu_Latn",
+        pivot="eng_Latn",
+        prompt="cloze",
+        items=items,
+        asked=asked,
+    )
 
 
-def test_an_order_in_which_no_option_stays() -> None:
-    seen = set()
-    for item in items(30).items:
-        turned = option_alignment._turned(item, 3)
-        assert sorted(turned) == [0, 1, 2]
-        assert all(place != other for place, other in enumerate(turned))
-        seen.add(tuple(turned))
-    assert len(seen) == 2
+def rows_of(
+    loaded: LoadedModel, asked: OptionTexts, *, pooling: str = "last", cut: bool = False
+) -> dict[str, Row]:
+    how = Embedding(dali_pool=pooling)  # type: ignore[arg-type]
+    draft = option_alignment.draft(asked, model=loaded.facts, embedding=how)
+    unit = of_drafts(replace(GRID, embedding=how), draft, study="s", allow_truncation=cut)
+    rows = run_unit(loaded, unit).rows
+    check(unit, rows)
+    assert sorted(str(row["item"]) for row in rows) == sorted(one.id for one in asked.items)
+    assert {row["switches"] for row in rows} == {how.text()}
+    return {str(row["item"]): row for row in rows}
 
 
-def test_rows_are_those_of_the_table() -> None:
-    loaded, asked = tiny.loaded("llama"), items(5)
-    grid = OptionGrid(benchmark="b", languages=("all",))
-    one = draft(asked, model=loaded.facts, embedding=Embedding())
-    answer = run_unit(loaded, of_drafts(grid, one))
-    assert len(answer.rows) == 5 and {row["pivot"] for row in answer.rows} == {"eng_Latn"}
-    other = draft(asked, model=loaded.facts, embedding=Embedding(dali_pool="weighted"))
-    assert other.cells[0].key != one.cells[0].key
+def ids_of(loaded: LoadedModel, text: str) -> list[int]:
+    return [*loaded.prefix, *loaded.tokenise([text])[0]]
+
+
+def states(loaded: LoadedModel, ids: Sequence[int], *, pooling: str = "last") -> list[Tensor]:
+    """One text's vector [D] in every layer, by a plain pass; the last is behind the final norm."""
+    with torch.no_grad():
+        output = loaded.model(
+            input_ids=torch.tensor([list(ids)]), use_cache=False, output_hidden_states=True
+        )
+    found = output.hidden_states
+    assert len(found) == loaded.facts.layers + 1
+    return [oracle.pool(one[0].float(), state="raw", pooling=pooling) for one in found]
+
+
+def slow_rows(
+    loaded: LoadedModel, group: Sequence[OptionItem], *, pooling: str
+) -> dict[str, dict[str, list[float]]]:
+    """Every margin of items that are read together, which have as many options."""
+    read = {
+        text: states(loaded, ids_of(loaded, text), pooling=pooling)
+        for one in group
+        for text in (*one.texts, *one.pivot_texts)
+    }
+    found: dict[str, dict[str, list[float]]] = {}
+    for place, one in enumerate(group):
+        likely = likeliest(loaded, one)
+        other = group[(place + len(group) // 2) % len(group)]
+        columns: dict[str, list[float]] = {}
+        for layer in range(loaded.facts.layers + 1):
+            own, there, strange = (
+                [read[text][layer] for text in texts]
+                for texts in (one.texts, one.pivot_texts, other.texts)
+            )
+            cross, pivot, native = table(there, own), table(there, there), table(own, own)
+            margins = {
+                "dali": slow_dali(cross),
+                "local": slow_local(cross),
+                "gold_only": slow_gold_only(cross, one.gold),
+                "strong": slow_strong(cross, pivot, native),
+            }
+            if len(group) > 1:
+                margins["mismatched"] = slow_dali(table(there, strange))
+            for kept in (2, 3):
+                if len(one.texts) > kept:
+                    chosen = [one.gold, *likely[: kept - 1]]
+                    smaller = [
+                        table([left[j] for j in chosen], [right[j] for j in chosen])
+                        for left, right in ((there, own), (there, there), (own, own))
+                    ]
+                    margins[f"dali_{kept}"] = slow_dali(smaller[0])
+                    margins[f"strong_{kept}"] = slow_strong(*smaller)
+            for name, value in margins.items():
+                columns.setdefault(name, []).append(value)
+        found[one.id] = columns
+    return found
+
+
+def likeliest(loaded: LoadedModel, one: OptionItem) -> list[int]:
+    """The wrong options from the likeliest on, each letter by a pass of its own."""
+    context = ids_of(loaded, f"{one.premise}\nAnswer:")
+    scores = [
+        sum(oracle.option_log_probabilities(loaded.model, context, ids))
+        for ids in loaded.tokenise(LETTERS[: len(one.texts)])
+    ]
+    wrong = [place for place in range(len(scores)) if place != one.gold]
+    return sorted(wrong, key=lambda place: -scores[place])
+
+
+def near(loaded: LoadedModel, expected: Sequence[float]) -> Any:
+    """A margin is a difference of two cosines, and each is of two vectors."""
+    return pytest.approx(list(expected), rel=0, abs=4 * of_model(loaded))
+
+
+BY_COUNT = [[one for one in ITEMS if len(one.texts) == count] for count in (4, 2, 3)]
+MARGINS = ("dali", "local", "gold_only", "strong", "mismatched")
+REDUCED = ("dali_2", "strong_2", "dali_3", "strong_3")
+
+
+@pytest.mark.parametrize("pooling", POOLINGS)
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_margin_equals_the_slow_twin(family: str, pooling: str) -> None:
+    loaded = tiny.loaded(family)
+    rows = rows_of(loaded, texts_of(*ITEMS), pooling=pooling)
+    premises = [
+        [states(loaded, ids_of(loaded, text), pooling=pooling) for text in side]
+        for side in ([one.pivot_premise for one in ITEMS], [one.premise for one in ITEMS])
+    ]
+    for group in BY_COUNT:
+        for id, expected in slow_rows(loaded, group, pooling=pooling).items():
+            row = rows[id]
+            for name in (*MARGINS, *REDUCED):
+                assert row[name] == near(loaded, expected.get(name, [])), (id, name)
+            place = next(place for place, one in enumerate(ITEMS) if one.id == id)
+            for layer in range(loaded.facts.layers + 1):
+                cross = table(*[[one[layer] for one in side] for side in premises])
+                found = row["mexa"][layer]  # type: ignore[index]
+                assert [found] == near(loaded, [slow_mexa(cross, place)])
+            one = ITEMS[place]
+            assert (row["gold"], row["options"]) == (one.gold, len(one.texts))
+            assert row["layers"] == list(range(loaded.facts.layers + 1))
+            assert row["tokens"] == len(ids_of(loaded, one.texts[one.gold]))
+            assert row["pivot_tokens"] == len(ids_of(loaded, one.pivot_texts[one.gold]))
+            assert (row["truncated"], row["prompt"], row["pivot"]) == (False, "cloze", "eng_Latn")
+    # One item alone has as many options as no other: nothing else to be paired with.
+    assert rows["item 3"]["mismatched"] == []
+    assert rows["item 1"]["dali_2"] == rows["item 3"]["dali_3"] == []
+    signs = {name: {v > 0 for row in rows.values() for v in row[name]} for name in ("dali", "mexa")}  # type: ignore[union-attr]
+    assert signs == {"dali": {True, False}, "mexa": {True, False}}
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_wrong_options_that_stay_are_the_models_likeliest(family: str) -> None:
+    """Not the first ones, and other ones than by another model: the twin tells them apart."""
+    loaded = tiny.loaded(family)
+    four = BY_COUNT[0]
+    orders = [likeliest(loaded, one) for one in four]
+    assert any(order != sorted(order) for order in orders)
+    rows = rows_of(loaded, texts_of(*four), pooling="weighted")
+    for one, order in zip(four, orders, strict=True):
+        own, there = (
+            [states(loaded, ids_of(loaded, text), pooling="weighted")[-1] for text in side]
+            for side in (one.texts, one.pivot_texts)
+        )
+        by_wrong = {
+            place: slow_dali(
+                table(*[[side[j] for j in (one.gold, place)] for side in (there, own)])
+            )
+            for place in order
+        }
+        values = sorted(by_wrong.values())
+        assert min(b - a for a, b in itertools.pairwise(values)) > 20 * of_model(loaded)
+        found = rows[one.id]["dali_2"][-1]  # type: ignore[index]
+        assert min(by_wrong, key=lambda place: abs(by_wrong[place] - found)) == order[0]
+
+
+def orders_like(loaded: LoadedModel, one: OptionItem, row: Row) -> set[tuple[int, ...]]:
+    """The orders of the language's options in which its pairs have the margins of the control."""
+    there, own = (
+        [states(loaded, ids_of(loaded, text), pooling="weighted") for text in side]
+        for side in (one.pivot_texts, one.texts)
+    )
+    layers = [
+        table(*sides)
+        for sides in zip(zip(*there, strict=True), zip(*own, strict=True), strict=True)
+    ]
+    found = set()
+    for order in itertools.permutations(range(len(own))):
+        turned = [[[values[k] for k in order] for values in cross] for cross in layers]
+        if row["permuted"] == near(loaded, [slow_dali(cross) for cross in turned]):
+            found.add(order)
+    return found
+
+
+def test_the_permuted_control_moves_every_option() -> None:
+    """In an order that is the item's own, whatever the model: only one explains all margins."""
+    every = {
+        family: rows_of(tiny.loaded(family), texts_of(*ITEMS), pooling="weighted")
+        for family in FAMILIES
+    }
+    chosen: dict[str, tuple[int, ...]] = {}
+    for one in ITEMS:
+        (chosen[one.id],) = set.intersection(
+            *(orders_like(tiny.loaded(family), one, rows[one.id]) for family, rows in every.items())
+        )
+        assert all(place != other for place, other in enumerate(chosen[one.id]))
+    assert len({chosen[one.id] for one in BY_COUNT[0]}) > 1, "each item has an order of its own"
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("pooling", POOLINGS)
+def test_margins_do_not_depend_on_batches_and_other_items(family: str, pooling: str) -> None:
+    """Except `mexa` and `mismatched`, which compare with other items."""
+    loaded = tiny.loaded(family)
+    together = rows_of(loaded, texts_of(*ITEMS), pooling=pooling)
+    small = replace(loaded, budget=TokenBudget(1, loaded.budget.positions))
+    alone = {
+        one.id: rows_of(loaded, texts_of(one), pooling=pooling)[one.id] for one in reversed(ITEMS)
+    }
+    each = rows_of(small, texts_of(*reversed(ITEMS)), pooling=pooling)
+    few = rows_of(loaded, texts_of(ITEMS[4], ITEMS[0]), pooling=pooling)
+    for one in ITEMS:
+        row = together[one.id]
+        for name in ("dali", "local", "gold_only", "strong", "permuted", *REDUCED):
+            for other in (alone, each):
+                assert other[one.id][name] == near(loaded, row[name]), name  # type: ignore[arg-type]
+        assert each[one.id]["mexa"] == near(loaded, row["mexa"])  # type: ignore[arg-type]
+        assert alone[one.id]["mexa"] == alone[one.id]["mismatched"] == []
+    for name in ("mexa", "mismatched"):
+        values = [together["item 0"][name], few["item 0"][name]]
+        assert values[0] != near(loaded, values[1]), f"{name} is of the items beside it"  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("number", "groups"), [(2, (2,)), (16, (16,)), (17, (17,)), (19, (16, 3)), (33, (16, 17))]
+)
+def test_items_are_paired_half_way_off_within_those_read_at_a_time(
+    number: int, groups: tuple[int, ...]
+) -> None:
+    """One that would be left alone joins the others."""
+    loaded = tiny.loaded("llama")
+    items = [item(place, count=2, gold=place % 2) for place in range(number)]
+    rows = rows_of(loaded, texts_of(*items))
+    start = 0
+    for size in groups:
+        slow = slow_rows(loaded, items[start : start + size], pooling="last")
+        for id, expected in slow.items():
+            assert rows[id]["mismatched"] == near(loaded, expected["mismatched"])
+            assert rows[id]["dali"] == near(loaded, expected["dali"])
+        start += size
+    assert start == number == len(rows)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_copy_of_the_pivot_is_aligned_wherever_states_differ(family: str) -> None:
+    """Oracle 5 of the methods, down to where they cannot differ: at an equal last token's
+    embedding."""
+    loaded = tiny.loaded(family)
+    items = [
+        replace(
+            one,
+            texts=tuple(text + "!" for text in one.pivot_texts),
+            pivot_texts=tuple(text + "!" for text in one.pivot_texts),
+            premise=one.pivot_premise + "!",
+            pivot_premise=one.pivot_premise + "!",
+        )
+        for one in ITEMS
+    ]
+    for row in rows_of(loaded, texts_of(*items)).values():
+        for name in ("dali", "local", "strong", "mexa"):
+            first, *rest = row[name]  # type: ignore[misc]
+            assert first == 0.0, f"{name}: every text ends alike"
+            assert all(value > 0 for value in rest), name
+    repeated = [replace(items[0], texts=items[0].texts[:1] * 4, pivot_texts=items[0].texts[:1] * 4)]
+    repeated += [replace(items[0], id="again"), items[1]]
+    rows = rows_of(loaded, texts_of(*repeated))
+    for name in ("dali", "local", "strong"):
+        assert not any(rows["item 0"][name]), name  # type: ignore[arg-type]
+        assert all(value > 0 for value in rows["again"][name][1:])  # type: ignore[index]
+    for id, aligned in (("item 0", False), ("again", False), ("item 1", True)):
+        assert {value > 0 for value in rows[id]["mexa"][1:]} == {aligned}  # type: ignore[index]
+
+
+def test_what_is_cut_is_said() -> None:
+    loaded = tiny.loaded("llama")
+    long = replace(ITEMS[1], texts=("a" * 300 + "b", ITEMS[1].texts[1]))
+    items = texts_of(ITEMS[5], long)
+    with pytest.raises(ValueError, match="text 2 has 302 tokens and the model's context is 256"):
+        rows_of(loaded, items)
+    rows = rows_of(loaded, items, cut=True)
+    assert {id: row["truncated"] for id, row in rows.items()} == {"item 5": False, "item 1": True}
+    same = replace(ITEMS[1], texts=("a" * 255, ITEMS[1].texts[1]))
+    assert rows["item 1"]["dali"] == rows_of(loaded, texts_of(ITEMS[5], same))["item 1"]["dali"]
+    pivot = replace(ITEMS[1], pivot_texts=(ITEMS[1].pivot_texts[0], "a" * 300))
+    assert rows_of(loaded, texts_of(pivot), cut=True)["item 1"]["truncated"]
+    # The question by whose answers options are taken is longer than any of the texts.
+    asked = texts_of(ITEMS[0], ITEMS[2], ITEMS[5])
+    first, *rest = asked.asked.items
+    more = replace(first, context="a" * 300 + first.context)
+    asked = replace(asked, asked=replace(asked.asked, items=(more, *rest)))
+    with pytest.raises(ValueError, match=r"item 'item 0' has 3\d\d tokens and the model's context"):
+        rows_of(loaded, asked)
+    rows = rows_of(loaded, asked, cut=True)
+    assert [row["truncated"] for row in rows.values()] == [True, False, False]
+
+
+def test_of_two_options_no_question_is_asked() -> None:
+    """So one that is too long, and costs a pass, is of no account."""
+    loaded = tiny.loaded("llama")
+    asked = texts_of(ITEMS[1], ITEMS[5])
+    endless = tuple(replace(one, context="a" * 300) for one in asked.asked.items)
+    found = rows_of(loaded, replace(asked, asked=replace(asked.asked, items=endless)))
+    plain = rows_of(loaded, asked)
+    for id, row in plain.items():
+        assert {**found[id], "key": ""} == {**row, "key": ""}
