@@ -4,7 +4,7 @@ Nothing is looked up here: whether a model, language or data set exists is found
 is made.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -163,6 +163,16 @@ class Common(ModelOptions):
         found = tuple(dict.fromkeys((*pivots, *self.chosen_languages)))
         return ("all",) if "all" in found else found
 
+    def one_pivot(self, default: str, *, role: str) -> str:
+        """The one pivot asked for, or the default one; `role` says what a study does with it.
+
+        Raises:
+            ValueError: several are given.
+        """
+        if len(self.pivots) > 1:
+            raise ValueError(f"{len(self.pivots)} pivots: this study {role}; name one with --pivot")
+        return self.pivots[0] if self.pivots else default
+
     def models_for(self, datasets: Iterable[str]) -> tuple[Model, ...]:
         """The models asked for; those of the project where only its own data sets are read."""
         ours = all(name in miniworld.DATASETS for name in datasets)
@@ -235,3 +245,36 @@ class WrittenOptions(Options):
                 "--stop '': every text would end at once; expected a text, newline, or none"
             )
         return tuple("\n" if stop == "newline" else stop for stop in self.stop)
+
+
+def refuse_harness(benchmarks: Iterable[str], *, other: str) -> None:
+    """Refuse tasks of lm-evaluation-harness where a study puts questions in its own prompts.
+
+    Raises:
+        ValueError: there is one; `other` is the name of a benchmark that would do.
+    """
+    for name in benchmarks:
+        if name.startswith("harness/"):
+            raise ValueError(
+                f"--benchmark {name}: this study puts questions in its own prompts; name the "
+                f"benchmark without harness/, such as {other}"
+            )
+
+
+def refuse_without_part(
+    options: Options, needed: Mapping[str, tuple[str, str]], *, parts: Collection[str]
+) -> None:
+    """Refuse settings without effect on the parts asked for: a misunderstanding.
+
+    Args:
+        options: what was asked for.
+        needed: by field, how it is given and the part that reads it.
+        parts: those asked for.
+
+    Raises:
+        ValueError: one is not as it is by default, and its part was not asked for.
+    """
+    unset = type(options)()
+    for name, (given, part) in needed.items():
+        if getattr(options, name) != getattr(unset, name) and part not in parts:
+            raise ValueError(f"{given} has no effect without the part {part}: add --part {part}")

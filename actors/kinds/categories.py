@@ -90,7 +90,7 @@ def sort(
     active = {
         layer: active_in(languages, layer, sorting=sorting, blocks=MAIN) for layer in about.layers
     }
-    bridge = tuple(sorted(grid.bridge)) or bridge_layers([shares(one) for one in active.values()])
+    bridge = grid.chosen_bridge or bridge_layers([shares(one) for one in active.values()])
     mixed = {
         (draw, layer): active_mixed(languages, layer, sorting=sorting, blocks=MAIN, seed=draw)
         for draw in range(MIXED)

@@ -34,8 +34,8 @@ def active_mixed(
     blocks: Sequence[int],
     seed: int,
 ) -> Tensor:
-    """The same [K, F] for made-up languages: each takes every block from another real one, drawn
-    with the seed, so that every text counts once and no language is kept together."""
+    """The same [K, F] for made-up languages: each takes every block from a real one drawn with the
+    seed, so that every text counts once, and a language is kept together by chance alone."""
     name = STATISTIC[sorting.activity]
     generator = torch.Generator().manual_seed(seed)  # the same in every layer
     count = len(languages)

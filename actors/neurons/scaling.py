@@ -45,19 +45,24 @@ def rescaled(
         draw: number of the draw of `random` and `mixed`.
 
     Raises:
-        ValueError: no neuron of the categories is in the bridge layers.
+        ValueError: no neuron of the categories is in the bridge layers, of whatever language.
     """
     assert scheme in SCHEMES, scheme
     if not any(strength):
         return ()
     about = categories.about
     setting: list[Intervention] = []
+    some = False  # in any language, as one without specific neurons is left as it is
     for layer in about.bridge:
         active_KF = categories.active[layer]
         if scheme == "mixed":
             active_KF = categories.mixed[draw, layer]
-        shared_F = masks(active_KF)["partial_shared"]
-        specific_F = _specific(active_KF, about.languages, language, scope=how.spec_scope)
+        found = masks(active_KF)
+        shared_F = found["partial_shared"]
+        some = some or bool((shared_F | found["specific"]).any())
+        specific_F = _specific(
+            active_KF, found["specific"], about.languages, language, scope=how.spec_scope
+        )
         factor_F = strength.shared * shared_F.float() + strength.specific * specific_F.float()
         if scheme == "random":
             factor_F = _shuffled(factor_F, seed=draw, layer=layer)
@@ -73,7 +78,7 @@ def rescaled(
                     where=how.clas_pos,
                 )
             )
-    if not setting:
+    if not some:
         raise ValueError(
             f"no neuron of layers {', '.join(map(str, about.bridge))} is active in some languages "
             "or in one, so there is nothing to rescale: choose other layers with --bridge, or "
@@ -120,9 +125,10 @@ def overwritten(categories: Categories, *, language: str, value: str) -> Setting
     return tuple(setting)
 
 
-def _specific(active_KF: Tensor, languages: Sequence[str], language: str, *, scope: str) -> Tensor:
-    """The specific neurons [F] that are weakened while a language is asked."""
-    every_F = masks(active_KF)["specific"]
+def _specific(
+    active_KF: Tensor, every_F: Tensor, languages: Sequence[str], language: str, *, scope: str
+) -> Tensor:
+    """Of all specific neurons [F], those that are weakened while a language is asked."""
     if scope == "any":
         return every_F
     own_F = torch.zeros_like(every_F)

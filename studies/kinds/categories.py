@@ -83,6 +83,11 @@ class NeuronGrid(Grid):
     bridge: tuple[int, ...] = ()
     sorting: Sorting = field(default_factory=Sorting)
 
+    @property
+    def chosen_bridge(self) -> tuple[int, ...]:
+        """The bridge layers that were given, each once and in order, however they were."""
+        return tuple(sorted(set(self.bridge)))
+
     def sampled_languages(self, inputs: Inputs) -> list[str]:
         """The languages that neurons are sorted by, the anchor first if it has samples.
 
@@ -158,7 +163,7 @@ def draft(
         together,
         model=model,
         table="categories",
-        made=[VERSION, list(taken.values()), text(grid.sorting), grid.bridge],
+        made=[VERSION, list(taken.values()), text(grid.sorting), grid.chosen_bridge],
         rows=parts * model.layers,
         taken=taken,
         named={"dataset": grid.sampled},

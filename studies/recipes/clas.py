@@ -15,7 +15,7 @@ from studies.kinds.categories import CategoriesGrid
 from studies.kinds.scaled import CONTROLS, DRAWS, Control, ScalingGrid
 from studies.neuron_options import Rescaling, Sorting, Strength, strength
 from studies.open_prompts import OPEN
-from studies.options import Common, WrittenOptions
+from studies.options import Common, WrittenOptions, refuse_harness, refuse_without_part
 from studies.study import Grid, Study
 
 NAME = "clas"
@@ -218,23 +218,12 @@ def _tuning(options: Options) -> int:
 
 
 def _pivot(options: Options) -> str:
-    if len(options.pivots) > 1:
-        raise ValueError(
-            f"{len(options.pivots)} pivots: this study leaves one anchor as it is; name one with "
-            "--pivot"
-        )
-    return options.pivots[0] if options.pivots else PIVOT
+    return options.one_pivot(PIVOT, role="leaves one anchor as it is")
 
 
 def _refuse_ignored(options: Options, parts: tuple[str, ...]) -> None:
     """A setting without effect is a misunderstanding: say so before anything runs."""
-    harness = [name for name in _benchmarks(options) if name.startswith("harness/")]
-    if harness:
-        raise ValueError(
-            f"--benchmark {harness[0]}: this study puts questions in its own prompts; name the "
-            f"benchmark without harness/, such as {PAPER_BENCHMARKS[0]}"
-        )
-    unset = Options()
+    refuse_harness(_benchmarks(options), other=PAPER_BENCHMARKS[0])
     steered = {
         **{name: f"--{name}" for name in ("beta", "gamma", "tuning", "seed", "stop", "limit")},
         "alphas": "--alpha",
@@ -246,9 +235,7 @@ def _refuse_ignored(options: Options, parts: tuple[str, ...]) -> None:
     }
     needed = {name: (given, "steering") for name, given in steered.items()}
     needed |= {"controls": ("--control", "controls"), "draws": ("--draws", "controls")}
-    for name, (given, part) in needed.items():
-        there = part in parts or (part == "steering" and "controls" in parts)
-        if getattr(options, name) != getattr(unset, name) and not there:
-            raise ValueError(f"{given} has no effect without the part {part}: add --part {part}")
+    there = {*parts, *(["steering"] if "controls" in parts else [])}
+    refuse_without_part(options, needed, parts=there)
     if options.stop and not any(name in OPEN for name in _benchmarks(options)):
         raise ValueError("--stop has no effect, as no answer is written: add --benchmark xquad")

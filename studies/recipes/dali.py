@@ -13,7 +13,7 @@ from studies.flags import flag, shown
 from studies.kinds.choices import ChoiceGrid
 from studies.kinds.option_alignment import Embedding, OptionGrid
 from studies.kinds.patching import PatchGrid, Patching
-from studies.options import Common
+from studies.options import Common, refuse_harness, refuse_without_part
 from studies.patch_items import PATCHES, Patch
 from studies.study import Grid, Study
 
@@ -130,22 +130,12 @@ def _benchmarks(options: Options) -> tuple[str, ...]:
 
 
 def _pivot(options: Options) -> str:
-    if len(options.pivots) > 1:
-        raise ValueError(
-            f"{len(options.pivots)} pivots: this study compares with one language; name one with "
-            "--pivot"
-        )
-    return options.pivots[0] if options.pivots else PIVOT
+    return options.one_pivot(PIVOT, role="compares with one language")
 
 
 def _refuse_ignored(options: Options, parts: tuple[str, ...]) -> None:
     """A setting without effect is a misunderstanding: say so before anything runs."""
-    harness = [name for name in _benchmarks(options) if name.startswith("harness/")]
-    if harness:
-        raise ValueError(
-            f"--benchmark {harness[0]}: this study puts questions in its own prompts; name the "
-            f"benchmark without harness/, such as {PAPER_BENCHMARKS[0]}"
-        )
+    refuse_harness(_benchmarks(options), other=PAPER_BENCHMARKS[0])
     needed = {
         "layers": ("--layer", "patching"),
         "patches": ("--patch", "patching"),
@@ -153,12 +143,9 @@ def _refuse_ignored(options: Options, parts: tuple[str, ...]) -> None:
         "patching": ("a switch of patching (patch_site)", "patching"),
         "embedding": ("a switch of alignment (dali_pool, xcopa_connectors)", "alignment"),
     }
-    unset = Options()
-    for name, (given, part) in needed.items():
-        if getattr(options, name) != getattr(unset, name) and part not in parts:
-            raise ValueError(f"{given} has no effect without the part {part}: add --part {part}")
+    refuse_without_part(options, needed, parts=parts)
     for name, given in (("prompt", "--prompt"), ("asking", "a switch of prompts")):
-        if getattr(options, name) != getattr(unset, name) and parts == ("alignment",):
+        if getattr(options, name) != getattr(Options(), name) and parts == ("alignment",):
             raise ValueError(
                 f"{given} has no effect without the parts answers and patching: add one of them"
             )

@@ -17,7 +17,7 @@ from studies.kinds.choices import ChoiceGrid
 from studies.kinds.latent import LatentGrid
 from studies.kinds.steering import CONTROLS, Control, SteeringGrid
 from studies.layers import Layers
-from studies.options import Common, PaperOptions
+from studies.options import Common, PaperOptions, refuse_harness, refuse_without_part
 from studies.prompt_options import Lens, Steering
 from studies.study import Grid, Study
 
@@ -260,29 +260,16 @@ def _benchmarks(options: Options) -> tuple[str, ...]:
 
 
 def _pivot(options: Options) -> str:
-    if len(options.pivots) > 1:
-        raise ValueError(
-            f"{len(options.pivots)} pivots: this study steers toward one language; name one with "
-            "--pivot"
-        )
-    return options.pivots[0] if options.pivots else PIVOT
+    return options.one_pivot(PIVOT, role="steers toward one language")
 
 
 def _refuse_ignored(options: Options, parts: tuple[str, ...]) -> None:
     """A setting without effect is a misunderstanding: say so before anything runs."""
-    harness = [name for name in _benchmarks(options) if name.startswith("harness/")]
-    if harness:
-        raise ValueError(
-            f"--benchmark {harness[0]}: this study puts questions in its own prompts; name the "
-            f"benchmark without harness/, such as {PAPER_BENCHMARKS[0]}"
-        )
+    refuse_harness(_benchmarks(options), other=PAPER_BENCHMARKS[0])
     needed = {
         "coefficients": ("--coefficient", "steering"),
         "controls": ("--control", "controls"),
         "steering": ("a switch of steering (vec_norm, steer_pos)", "steering"),
         "lens": ("a switch of the logit lens (lens_norm, lens_head, softcap)", "latent"),
     }
-    unset = Options()
-    for name, (given, part) in needed.items():
-        if getattr(options, name) != getattr(unset, name) and part not in parts:
-            raise ValueError(f"{given} has no effect without the part {part}: add --part {part}")
+    refuse_without_part(options, needed, parts=parts)

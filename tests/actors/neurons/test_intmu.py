@@ -9,14 +9,16 @@ from torch import Tensor
 
 from actors.extraction.capture import tokens
 from actors.intervention.intervene import armed, gather, places_of
+from actors.model import LoadedModel
 from actors.neurons import intmu
 from actors.neurons.file import VALUES, read_categories, read_statistics
 from actors.neurons.scaling import overwritten
 from actors.structure.sites import SiteName
 from studies.neuron_options import Sorting
 from tests.actors.neurons.test_categories import TEXTS, texts_of
-from tests.makers import tiny
+from tests.makers import oracle, tiny
 from tests.makers.rescaled import sort, sorting_grid
+from tests.makers.rounding import assert_near, of_model
 
 pytestmark = pytest.mark.numeric
 
@@ -88,10 +90,119 @@ def test_values_are_those_of_the_language(site: str) -> None:
         own = by_language[language].intmu
         for value, name in enumerate(VALUES):
             assert values_VN[value].equal(own[layer, name][neurons_N])
-        sequences = loaded.encode(TEXTS[language], allow_truncation=False).sequences
-        each = [one[read, layer] for one in tokens(loaded, sequences, [(read, layer)])]
-        slow_F = torch.stack([text.double().mean(dim=0) for text in each]).mean(dim=0)
-        torch.testing.assert_close(own[layer, "mean"].double(), slow_F, rtol=0, atol=1e-5)
+        slow = oracle.neuron_statistics(
+            [one[read, layer] for one in activations(loaded, language)],
+            weight="sample",
+            percentiles=(90, 10),
+        )
+        for name, slow_F in zip(VALUES, (slow.mean, *slow.percentiles_PF), strict=True):
+            stored_F = own[layer, name].double()
+            assert_near(stored_F, slow_F, relative=of_model(loaded), what=name)
+
+
+def activations(loaded: LoadedModel, language: str) -> list[dict[tuple[str, int], Tensor]]:
+    """All of every text of a language, by a plain pass each."""
+    sequences = loaded.encode(TEXTS[language], allow_truncation=False).sequences
+    return [oracle.activations(loaded.model, ids) for ids in sequences]
+
+
+@pytest.mark.parametrize("site", ["consistent", "code"])
+@pytest.mark.parametrize("bos", [True, False])
+def test_the_other_selector_counts_tokens_above_the_mean_of_high_percentiles(
+    site: str, bos: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(intmu, "ACT_PROB_SHARE", 0.1)  # a tiny model has no .00125 of its neurons
+    loaded = tiny.loaded("llama")
+    sorting = Sorting(intmu_selector="act_prob_90p", intmu_site=site, stat_bos=bos)  # type: ignore[arg-type]
+    sets = [texts_of(language) for language in TEXTS]
+    _, _, artifacts, key = sort(loaded, sorting_grid(sorting=sorting), sets)
+    found = read_categories(artifacts[key])
+    read, skip = ("mlp_act" if site == "consistent" else "mlp_gate"), 0 if bos else 1
+    layers = range(1, loaded.facts.layers + 1)
+    tokens_of = {
+        language: {
+            layer: [one[read, layer][skip:] for one in activations(loaded, language)]
+            for layer in layers
+        }
+        for language in TEXTS
+    }
+    often = {
+        layer: sum(high_percentile(own[layer]) for own in tokens_of.values()) / len(TEXTS)
+        for layer in layers
+    }
+    for language, own in tokens_of.items():
+        # The least and the largest share of tokens that rounding leaves open, and the neuron.
+        ranked = []
+        for layer in layers:
+            all_TF = torch.cat(own[layer]).double()
+            bound = of_model(loaded) * float(all_TF.abs().max())
+            low, high = (
+                (all_TF > often[layer] + sign * bound).double().mean(dim=0).tolist()
+                for sign in (1, -1)
+            )
+            each = enumerate(zip(low, high, strict=True))
+            ranked += [(*both, (layer, place)) for place, both in each]
+        count = round(0.1 * len(ranked))
+
+        def first(mine: int, other: int, ranked: list = ranked, count: int = count) -> set:
+            """Those that fewer than `count` come before, each read at one of its shares."""
+            return {
+                one[2]
+                for one in ranked
+                if sum((-of[other], of[2]) < (-one[mine], one[2]) for of in ranked if of != one)
+                < count
+            }
+
+        chosen = {
+            (layer, neuron)
+            for (layer, name), (neurons_N, _) in found.intmu.items()
+            for neuron in neurons_N.tolist()
+            if name == language
+        }
+        sure, perhaps = first(0, 1), first(1, 0)
+        assert sure <= chosen <= perhaps and len(chosen) == count
+        assert len(perhaps - sure) < count / 2, "rounding decides too many"
+
+
+def high_percentile(texts: list[Tensor]) -> Tensor:
+    """The mean over texts of each neuron's 90th percentile."""
+    found = oracle.neuron_statistics(texts, weight="sample", percentiles=(90,))
+    return found.percentiles_PF[0]
+
+
+@pytest.mark.parametrize("bos", [True, False])
+def test_a_language_has_the_neurons_that_fire_in_few(bos: bool) -> None:
+    loaded = tiny.loaded("llama")
+    sets = [texts_of(language) for language in TEXTS]
+    grid = sorting_grid(sorting=Sorting(stat_bos=bos))
+    statistics, rows, artifacts, key = sort(loaded, grid, sets)
+    found, skip, layers = read_categories(artifacts[key]), 0 if bos else 1, loaded.facts.layers
+    fires: dict[str, np.ndarray] = {}
+    for content in statistics.artifacts.values():
+        own = read_statistics(content)
+        language = own.about.language
+        for layer in range(1, layers + 1):
+            # Over all tokens alike, however samples weigh elsewhere.
+            each = activations(loaded, language)
+            slow_F = torch.cat([one["mlp_act", layer][skip:] for one in each]) > 0
+            unsure = [
+                oracle.unsure(one, "mlp_act", layer, relative=of_model(loaded))[skip:]
+                for one in each
+            ]
+            off_F = own.intmu[layer, "fires"].double() - slow_F.double().mean(dim=0)
+            allowed_F = torch.cat(unsure).double().mean(dim=0) + torch.finfo(torch.float32).eps
+            assert (off_F.abs() <= allowed_F).all() and allowed_F.mean() < 0.01
+        stored = [own.intmu[layer, "fires"].double().numpy() for layer in range(1, layers + 1)]
+        fires[language] = np.stack(stored)
+    expected = slow_lape(np.stack([fires[language] for language in TEXTS]))
+    assert expected.any()
+    for place, language in enumerate(TEXTS):
+        for layer in range(1, layers + 1):
+            neurons_N, _ = found.intmu.get((layer, language), (torch.tensor([]), None))
+            assert neurons_N.tolist() == np.flatnonzero(expected[place, layer - 1]).tolist()
+    for row in rows.rows:
+        counted = expected[:, int(str(row["layer"])) - 1].any(axis=0).sum()
+        assert row["intmu"] == (counted if row["part"] == "all" else None)
 
 
 @pytest.mark.parametrize("family", ["llama", "qwen2", "gemma2", "olmo2"])
