@@ -190,13 +190,15 @@ def bridge_layers(shares: Sequence[Mapping[str, float]]) -> tuple[int, ...]:
         for place in window
     ]
     middle = median(scores)
+    # Equal numbers of neurons are equally far above it once rounding is out of the way.
+    above = {place: round(score - middle, 12) for place, score in zip(window, scores, strict=True)}
     runs: list[list[int]] = [[]]
-    for place, score in zip(window, scores, strict=True):
-        if score > middle:
+    for place, excess in above.items():
+        if excess > 0:
             runs[-1].append(place)
         elif runs[-1]:
             runs.append([])
-    best = max(runs, key=lambda run: sum(scores[place - first] - middle for place in run))
+    best = max(runs, key=lambda run: round(sum(above[place] for place in run), 10))
     return tuple(place + 1 for place in best or window)
 
 

@@ -189,8 +189,9 @@ class _OneModel(NamedTuple):
             if scheme.startswith("intmu"):
                 every.append(cells(scheme, [self.categories]))
                 continue
-            draws = range({"random": grid.draws, "mixed": MIXED}.get(scheme, 1))
-            every += [cells(scheme, [*scaled, draw], seed=draw) for draw in draws]
+            draws = {"random": grid.draws, "mixed": MIXED}.get(scheme, 0)
+            every += [cells(scheme, [*scaled, draw], seed=draw) for draw in range(draws)]
+            every += [] if draws else [cells(scheme, [*scaled, 0])]
         cost = 1 + (COST * len(every) if isinstance(asked, ChoiceSet) else len(every))
         return Draft(
             kind="scaled",

@@ -1,16 +1,21 @@
 """The cells of the CLAS study on texts made by hand: statistics, categories, tuning, answers."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
+
+import torch
 
 from actors.answer import Answer
 from actors.model import LoadedModel
+from actors.neurons.file import TUNING_FORM, AboutTuning
 from actors.work import run_unit
 from studies.content import Together
 from studies.kinds import categories, neurons
 from studies.kinds.categories import CategoriesGrid, NeuronGrid
 from studies.kinds.scaled import ScalingGrid, _OneModel
+from studies.neuron_options import Strength
 from studies.samples import Samples
+from studies.study import Draft
 from studies.texts import ChoiceSet, GenerationSet
 from studies.tuning_split import Split
 from tests.makers.units import of_drafts
@@ -50,6 +55,27 @@ def scale(
         answers[kind] = run_unit(loaded, of_drafts(grid, *own), artifacts=artifacts)
         artifacts |= answers[kind].artifacts
     return answers
+
+
+def tuned(
+    drafts: Iterable[Draft], values: Mapping[str, Sequence[float]], strengths: Sequence[Strength]
+) -> dict[str, bytes]:
+    """What cells of tuning would have made, had every language these values at the strengths."""
+    found = {}
+    for draft in drafts:
+        if draft.kind == "tuning":
+            about = AboutTuning(
+                identity=draft.model.identity,
+                benchmark=draft.content.dataset_name,
+                language=draft.content.language,
+                ids=(),
+                metric="accuracy",
+                strengths=tuple((one.shared, one.specific) for one in strengths),
+                values=tuple(values[draft.content.language]),
+            )
+            own = {"values": torch.tensor(about.values, dtype=torch.float64)}
+            found[draft.cells[0].key] = TUNING_FORM.pack(about, own)  # type: ignore[union-attr]
+    return found
 
 
 def split_of(tuning: ChoiceSet | GenerationSet, held_out: ChoiceSet | GenerationSet) -> Split:

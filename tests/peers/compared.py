@@ -64,10 +64,21 @@ class Run:
     _tables: dict[str, pd.DataFrame] = field(default_factory=dict)
 
     @cached_property
+    def told(self) -> dict[str, Any]:
+        """What the run says of itself."""
+        said: dict[str, Any] = json.loads((self.folder / "run.json").read_text(encoding="utf-8"))
+        return said
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The study's settings."""
+        found: dict[str, Any] = self.told["settings"]
+        return found
+
+    @cached_property
     def folders(self) -> dict[str, Path]:
         """The folder of each model."""
-        told = json.loads((self.folder / "run.json").read_text(encoding="utf-8"))
-        return {model["name"]: Path(model["folder"]) for model in told["models"]}
+        return {model["name"]: Path(model["folder"]) for model in self.told["models"]}
 
     def table(self, name: str) -> pd.DataFrame:
         """All rows of a table, none where the run has no such table."""

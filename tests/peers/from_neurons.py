@@ -281,8 +281,7 @@ def _stability(
 
 def _bridge(run: Run, compared: Compared, model: str, rows: dict[tuple[int, str], Any]) -> None:
     """The layers that are rescaled, in whole neurons, from the shares of all samples."""
-    told = json.loads((run.folder / "run.json").read_text(encoding="utf-8"))
-    asked = told["settings"]["bridge"]
+    asked = run.settings["bridge"]
     shares = [row for (_, part), row in sorted(rows.items()) if part == "all"]
     wanted = bridge(shares) if asked == "rule" else set(asked)
     for row in rows.values():

@@ -24,8 +24,6 @@ NOTHING = plain.Change({}, {})
 CONSTANTS = ("mean", "p90", "p10")
 # Neurons that are drawn at random are known to the run alone; a text does not say which draw it is.
 UNKNOWN = {"items": ("random",), "generations": ("random", "mixed")}
-# A changed model's values may lie this many times as far apart as those of the plain one.
-CHANGED = 2
 
 
 def sets(active_KF: torch.Tensor) -> dict[str, torch.Tensor]:
@@ -72,8 +70,7 @@ def overwritten(run: Run, model: str, language: str, value: str) -> plain.Change
 def chosen(run: Run, row: Any, languages: Iterable[str]) -> tuple[float, float]:
     """The strength whose mean value over these languages is highest; of equal ones that nearest to
     none, then the larger."""
-    told = json.loads((run.folder / "run.json").read_text(encoding="utf-8"))["settings"]
-    if not (told["beta"] and told["gamma"]):
+    if not (run.settings["beta"] and run.settings["gamma"]):
         raise SystemExit("strengths are compared where beta and gamma are not 0")
     values: dict[tuple[float, float], list[float]] = {}
     for one in run.rows("tuning", model=row.model, benchmark=row.benchmark):
@@ -98,6 +95,8 @@ def change(run: Run, compared: Compared, where: tuple[Any, ...], row: Any) -> pl
     """What was changed for a row, after comparing what it says of it."""
     check(row.switches)
     scheme = row.intervention
+    if scheme != "mixed" and hasattr(row, "seed"):
+        compared.same((*where, "seed"), int(row.seed), run.settings["seed"])
     if reference(row):
         compared.same((*where, "coefficient"), row.coefficient, 0.0)
         return NOTHING
@@ -145,8 +144,7 @@ def asked(run: Run, row: Any, language: str) -> dict[str, plain.Question]:
 
 def tuned(run: Run, row: Any) -> list[str]:
     """The items that a strength was chosen on: the others among those that were looked at."""
-    told = json.loads((run.folder / "run.json").read_text(encoding="utf-8"))["settings"]
-    limit = None if told["limit"] == "all" else told["limit"]
+    limit = None if run.settings["limit"] == "all" else run.settings["limit"]
     left = set(answered(run, row, row.language))
     return [id for id in [*run.asked(row)][:limit] if id not in left]
 
@@ -172,7 +170,7 @@ def scored(model: plain.Plain, question: plain.Question, changed: plain.Change) 
             ids, start = model.joined(question.context, option)
             logits_TV = model.logits(ids)
             scores.append(plain.summed(logits_TV, ids, start))
-            off = max(off, CHANGED * model.allowed(logits_TV, tokens=len(ids) - start))
+            off = max(off, changed.growth * model.allowed(logits_TV, tokens=len(ids) - start))
     return Chosen(scores, off)
 
 
@@ -181,7 +179,7 @@ def wrote(
 ) -> Written:
     """A greedy text while the model is changed."""
     with model.changed(changed):
-        return written(model, question.context, settings, off=CHANGED)
+        return written(model, question.context, settings, off=changed.growth)
 
 
 @kind

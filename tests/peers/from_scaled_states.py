@@ -11,7 +11,7 @@ import numpy as np
 import plain
 from compared import EXACT, Compared, Run, kind
 from from_neurons import Array, artifact, check
-from from_scaled import CHANGED, NOTHING, answered, asked, rescaled, strength
+from from_scaled import NOTHING, answered, asked, rescaled, strength
 
 # Shapes: N items, T tokens, D width
 
@@ -44,7 +44,7 @@ def states(
             read = model.read(model.ids(prompt))
             value_TD = (read.stream_TD if site == "resid" else read.product_TF)[layer].double()
             found.append(value_TD.mean(dim=0).numpy())
-            off.append(CHANGED * model.relative * float(value_TD.norm(dim=1).mean()))
+            off.append(changed.growth * model.relative * float(value_TD.norm(dim=1).mean()))
     return States(np.stack(found), np.array(off))
 
 

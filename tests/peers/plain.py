@@ -45,6 +45,12 @@ class Change(NamedTuple):
     factors_F: dict[int, Tensor]
     constants: dict[int, tuple[Tensor, Tensor]]
 
+    @property
+    def growth(self) -> float:
+        """How many times as much sums over neurons are rounded, whose factors are exact."""
+        sizes = [float(factor_F.square().mean().sqrt()) for factor_F in self.factors_F.values()]
+        return max([1.0, *sizes])
+
 
 class Plain:
     """A model folder, loaded by transformers with nothing around it."""

@@ -18,6 +18,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
@@ -207,16 +208,38 @@ def another_vector(run: Path) -> None:
         save_file({name: value * 1.001 for name, value in tensors.items()}, path)
 
 
-def another_constant(run: Path) -> None:
-    """The values that Int-mu overwrites neurons with, a tenth larger."""
-    for path in (run / "artifacts").glob("*.safetensors"):
+def another_sorting(named: str, change: Callable[[torch.Tensor], object]) -> Fault:
+    """The first tensor of the categories whose name ends so is changed in place."""
+
+    def plant(run: Path) -> None:
+        (key,) = set(pd.read_parquet(run / "tables" / "categories")["key"])
+        path = run / "artifacts" / f"{key}.safetensors"
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata()
         tensors = load_file(path)
-        for name in tensors:
-            if name.startswith("intmu.") and name.endswith(".values"):
-                tensors[name] = tensors[name] * 1.1
+        change(tensors[next(name for name in tensors if name.endswith(named))])
         save_file(tensors, path, metadata=metadata)
+
+    return plant
+
+
+def next_bridge(run: Path) -> None:
+    """The bridge layers are said to be those one further."""
+    for path in (run / "tables" / "categories").glob("*.parquet"):
+        held = pq.read_table(path)
+        frame = held.to_pandas()
+        moved = {layer + 1 for layer in frame[frame["bridge"]]["layer"]}
+        frame["bridge"] = frame["layer"].isin(moved)
+        pq.write_table(pa.Table.from_pandas(frame, schema=held.schema), path)
+
+
+def one_more(share: object) -> float:
+    """A share of the layer's neurons, with one more."""
+    return float(str(share)) + 1 / NEURONS
+
+
+def half_strength(switches: object) -> str:
+    return json.dumps({**(told := json.loads(str(switches))), "shared": told["shared"] / 2})
 
 
 def another_folder(run: Path, change: Callable[[dict[str, object]], object]) -> None:
@@ -235,6 +258,7 @@ def missing_tensor(run: Path) -> None:
     another_folder(run, lambda tensors: tensors.pop("model.norm.weight"))
 
 
+NEURONS = 448  # of a layer
 RESCALED = "intervention == 'clas' and coefficient != 0"
 STEERED = "intervention == 'steer' and coefficient == 1"
 FAULTS: dict[str, tuple[str, Fault]] = {
@@ -267,24 +291,72 @@ FAULTS: dict[str, tuple[str, Fault]] = {
     "a steered score": ("steering", stored("items", STEERED, "scores", lambda s: first(s, by=0.1))),
     "a text": ("texts", stored("generations", "", "output", lambda text: f"{text} x")),
     "a neuron's size": ("neurons", stored("neurons", "", "mean_abs", lambda n: n * 1.001)),
+    "one more neuron above zero": ("neurons", stored("neurons", "", "positive", one_more)),
+    "how often neurons fire": ("neurons", stored("neurons", "", "active", lambda a: a + 1e-4)),
     "a neuron too many": (
+        "categories", stored("categories", "part == 'all' and layer == 3", "dead", one_more),
+    ),
+    "a neuron too many in a half": (
+        "categories", stored("categories", "part == 'half_2'", "partial_shared", one_more),
+    ),
+    "a neuron too many in twice as many samples": (
+        "categories", stored("categories", "part == 'twice'", "specific", one_more),
+    ),
+    "a neuron too many in each sample": (
+        "categories", stored("categories", "part == 'instance_last'", "all_shared", one_more),
+    ),
+    "halves that agree more": (
         "categories",
-        stored("categories", "part == 'all' and layer == 3", "dead", lambda share: share + 1 / 448),
+        stored("categories", "0 < jaccard_specific < 1", "jaccard_specific", lambda j: j + 1e-3),
     ),
     "a bridge layer": (
         "categories", stored("categories", "part == 'all' and bridge", "bridge", lambda b: not b),
     ),
-    "a constant of Int-mu": ("intmu", another_constant),
+    "the next bridge layers": ("categories", next_bridge),
+    "a neuron active in a language": (
+        "categories", another_sorting("active.5", lambda one_KF: one_KF[0, 7].bitwise_xor_(1)),
+    ),
+    "a constant of Int-mu": ("intmu", another_sorting(".values", lambda v: v[0, 0].add_(1e-3))),
+    "another neuron of Int-mu": ("intmu", another_sorting(".neurons", lambda n: n[0].add_(1))),
+    "a neuron of Int-mu too many": (
+        "intmu", stored("categories", "part == 'all'", "intmu", lambda n: n + 1),
+    ),
     "an item more at a strength": ("tuning", stored("tuning", "", "value", lambda v: v + 1 / 8)),
+    "F1 of options": ("tuning", stored("tuning", "macro_f1 > 0", "macro_f1", lambda v: v - 0.01)),
+    "how often one option is taken": (
+        "tuning", stored("tuning", "top_share > 0", "top_share", lambda v: v + 1 / 8),
+    ),
     "a rescaled score": (
-        "scaled", stored("items", RESCALED, "scores", lambda s: first(s, by=0.1)),
+        "scaled", stored("items", RESCALED, "scores", lambda s: first(s, by=5e-3)),
+    ),
+    "a score with constants": (
+        "scaled",
+        stored("items", "intervention == 'intmu_p90'", "scores", lambda s: first(s, by=5e-3)),
+    ),
+    "another strength": (
+        "scaled", stored("items", "intervention == 'uniform'", "switches", half_strength),
+    ),
+    "another seed": (
+        "scaled", stored("items", "intervention == 'uniform'", "seed", lambda seed: seed + 1),
     ),
     "a rescaled text": (
         "scaled_texts", stored("generations", RESCALED, "output", lambda text: f"{text} x"),
     ),
-    "a cosine": ("scaled_states", stored("scaled_states", "", "after", lambda c: c - 0.01)),
+    "a token of a text with constants": (
+        "scaled_texts",
+        stored("generations", "intervention == 'intmu_mean'", "tokens", lambda n: n + 1),
+    ),
+    "a cosine": ("scaled_states", stored("scaled_states", "", "after", lambda c: c - 5e-4)),
+    "a cosine of means": (
+        "scaled_states",
+        stored("scaled_states", "site == 'resid'", "before_of_means", lambda c: c - 5e-4),
+    ),
     "a silhouette": (
         "scaled_points", stored("scaled_points", "", "silhouette", lambda c: c - 0.01),
+    ),
+    "a distance": (
+        "scaled_points",
+        stored("scaled_points", "side != 'eng_Latn'", "distance", lambda d: d + 1e-3),
     ),
     "F1": ("answers", stored("generations", "task == 'span'", "f1", lambda f1: f1 / 2 + 0.1)),
     "a number": ("answers", stored("generations", "task == 'number'", "exact", lambda e: 1 - e)),

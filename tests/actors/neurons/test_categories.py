@@ -235,9 +235,10 @@ def test_the_rule_of_bridge_layers(scores: tuple[float, ...], expected: tuple[in
     assert bridge_layers(hill(*scores)) == expected
 
 
-def test_dead_and_specific_neurons_count_against_a_layer() -> None:
+@pytest.mark.parametrize("name", ["dead", "specific"])
+def test_dead_and_specific_neurons_count_against_a_layer(name: str) -> None:
     found = hill(*(0,) * 12, 0.5, 0.6, 0, 0)
-    found[13] |= {"dead": 0.2}
+    found[13] |= {name: 0.2}
     assert bridge_layers(found) == (13,)
 
 

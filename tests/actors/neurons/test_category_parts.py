@@ -1,6 +1,7 @@
 """What categories come to with other samples, and how activity is read, against plain loops."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 
 import pytest
@@ -9,7 +10,9 @@ from torch import Tensor
 
 from actors.answer import Answer
 from actors.neurons.categories import active_in, active_mixed
-from actors.neurons.file import AboutStatistics, LanguageNeurons
+from actors.neurons.file import AboutStatistics, LanguageNeurons, read_statistics
+from actors.work import run_unit
+from studies.kinds import neurons as neuron_cells
 from studies.kinds.categories import MIXED
 from studies.neuron_options import CATEGORIES, Sorting
 from studies.samples import Samples
@@ -17,6 +20,7 @@ from tests.actors.neurons.test_categories import TEXTS
 from tests.makers import oracle, tiny
 from tests.makers.rescaled import sort, sorting_grid
 from tests.makers.rounding import of_model
+from tests.makers.units import of_drafts
 
 pytestmark = pytest.mark.numeric
 BLOCKS, WIDTH, SIZE = 4, 40, 8
@@ -119,9 +123,8 @@ def test_mixed_activity_is_the_weighted_mean_of_what_was_drawn() -> None:
 def texts(language: str) -> Samples:
     """Twice as many as count."""
     own = tuple(f"{text}{number}" for number in range(2) for text in TEXTS[language])
-    return Samples(
-        dataset="mine", language=language, ids=tuple(map(str, range(16))), texts=own, size=SIZE
-    )
+    ids = tuple(map(str, range(16)))
+    return Samples(dataset="mine", language=language, ids=ids, texts=own, size=SIZE)
 
 
 @cache
@@ -181,3 +184,17 @@ def test_parts_of_the_samples_are_sorted_by_their_own_texts() -> None:
                 assert rows[part][f"jaccard_{name}"] == pytest.approx(len(both) / len(either))
         jaccards = {rows[part]["jaccard_partial_shared"] for part in PLACES}
         assert len(jaccards) > 2, "all parts sort neurons alike, so the test shows nothing"
+
+
+def test_int_mu_has_the_samples_that_count_alone() -> None:
+    loaded = tiny.loaded("llama")
+    whole, found = texts("deu_Latn"), []
+    counted = replace(whole, ids=whole.ids[:SIZE], texts=whole.texts[:SIZE])
+    encoded = loaded.encode(counted.texts, allow_truncation=False).sequences
+    for one in (whole, counted):
+        draft = neuron_cells.draft(one, model=loaded.facts, sorting=Sorting())
+        answer = run_unit(loaded, of_drafts(sorting_grid(), draft))
+        found.append(read_statistics(answer.artifacts[draft.cells[0].key]).intmu)
+        assert {row["tokens"] for row in answer.rows} == {sum(map(len, encoded))}
+    for at, value_F in found[0].items():
+        assert value_F.equal(found[1][at]), at

@@ -57,6 +57,18 @@ def test_lape_equals_the_slow_twin(seed: int) -> None:
     assert np.array_equal(found.numpy(), slow_lape(fires_KLF.numpy()))
 
 
+def test_a_neuron_at_the_percentile_itself_is_not_above_it() -> None:
+    """Of 450 values 427.5 are to be at most it, so it is the 428th."""
+    fires_KLF = torch.zeros(3, 1, 150, dtype=torch.float64)
+    fires_KLF[0, 0, 0] = 0.5  # of one language, and the 428th
+    fires_KLF[:, 0, 1:8] = 0.9
+    fires_KLF[1, 0, 8] = 0.9
+    assert (fires_KLF > 0.5).sum() == 22
+    found = intmu.lape(fires_KLF)
+    assert np.array_equal(found.numpy(), slow_lape(fires_KLF.numpy()))
+    assert found.nonzero().tolist() == [[0, 0, 1], [1, 0, 1], [1, 0, 8], [2, 0, 1]]
+
+
 def test_neurons_that_never_fire_are_no_languages() -> None:
     fires_KLF = torch.zeros(3, 2, 200, dtype=torch.float64)
     assert not intmu.lape(fires_KLF).any()
@@ -230,14 +242,16 @@ def test_overwritten_neurons_are_constant_and_nothing_before_them_changes(
     edits = gather(places_of(setting, prompt=0, row=0, length=end, end=end), device=loaded.device)
     with armed(loaded.sites, edits, rows=1):
         (after,) = tokens(loaded, [sequence], sites)
-    for one in setting:
-        own_TN = after["mlp_act", one.layer][:, one.neurons]
-        assert own_TN.equal(one.vector[one.neurons].expand_as(own_TN))  # no variance at all
-        if value == "zero":
-            assert not own_TN.any()
-    others = ~setting[0].neurons  # type: ignore[operator]
-    at = ("mlp_act", first)
-    assert after[at][:, others].equal(before[at][:, others])
+    own = {layer: held for (layer, name), held in found.intmu.items() if name == language}
+    assert [one.layer for one in setting] == list(own)
+    for layer, (neurons_N, held_VN) in own.items():
+        constant_N = dict(zip(VALUES, held_VN, strict=True)).get(value, 0 * held_VN[0])
+        own_TN = after["mlp_act", layer][:, neurons_N]
+        assert own_TN.equal(constant_N.expand_as(own_TN))  # no variance at all
+        others_F = torch.ones(loaded.facts.neurons, dtype=torch.bool)
+        others_F[neurons_N] = False
+        if layer == first:
+            assert after["mlp_act", layer][:, others_F].equal(before["mlp_act", layer][:, others_F])
     for layer in range(1, first):
         assert after["resid_post", layer].equal(before["resid_post", layer])
     end_site: tuple[SiteName, int] = ("resid_post", last)

@@ -91,6 +91,7 @@ def test_a_sweep_over_strengths_equals_a_hooked_pass_each(family: str, where: st
     how = Rescaling(clas_pos=where)  # type: ignore[arg-type]
     strengths = [Strength(alpha * 0.4, -alpha * 0.2) for alpha in (-4.0, -1.0, 2.0)]
     settings = [rescaled(one, each, language="deu_Latn", how=how) for each in strengths]
+    assert {each.where for setting in settings for each in setting} == {where}
     swept = sweep(loaded, QUESTIONS, [(), *settings])
     for setting, found in zip([(), *settings], swept, strict=True):
         for question, own in zip(QUESTIONS, found, strict=True):
@@ -129,7 +130,11 @@ def test_random_neurons_are_as_many_and_changed_as_much() -> None:
             assert not setting[layer].vector.equal(ours.vector)
         assert drawn[0][layer].vector.equal(drawn[1][layer].vector)
         assert not drawn[0][layer].vector.equal(drawn[2][layer].vector)
-    assert not drawn[0][0].vector.equal(drawn[0][1].vector)
+    # Layers whose neurons are alike have draws of their own.
+    alike = replace(one, active=dict.fromkeys(one.active, one.active[1]))
+    given = {"language": "deu_Latn", "how": HOW, "scheme": "random"}
+    first, second = rescaled(alike, Strength(0.8, -0.4), **given)  # type: ignore[arg-type]
+    assert not first.vector.equal(second.vector)
 
 
 def test_uniform_scaling_changes_living_neurons_as_much_on_average() -> None:

@@ -77,6 +77,10 @@ def test_every_key_follows_from_what_it_depends_on() -> None:
     changes: list[tuple[dict[str, Any], set[str]]] = [
         ({"sorting": Sorting(threshold=0.5)}, later),
         ({"sorting": Sorting(activity="freq")}, later),
+        ({"sorting": Sorting(clas_site="act")}, later),
+        ({"sorting": Sorting(intmu_selector="act_prob_90p")}, later),
+        ({"sorting": Sorting(intmu_site="code")}, {*kinds}),
+        ({"sorting": Sorting(stat_bos=False)}, {*kinds}),
         ({"sorting": Sorting(stat_weight="token")}, {*kinds}),
         ({"sorting": Sorting(stat_text="context")}, {*kinds}),
         ({"samples": 13}, {*kinds}),
@@ -84,6 +88,9 @@ def test_every_key_follows_from_what_it_depends_on() -> None:
         ({"seed": 1}, answered),
         ({"tuning": 11}, answered),
         ({"beta": 0.3}, answered),
+        ({"gamma": 0.3}, answered),
+        ({"alphas": (0.0, 1.0)}, answered),
+        ({"rescaling": Rescaling(spec_scope="only_current")}, answered),
         ({"rescaling": Rescaling(clas_pos="last")}, answered),
         ({"draws": 3}, {"scaled"}),
     ]
@@ -91,6 +98,33 @@ def test_every_key_follows_from_what_it_depends_on() -> None:
         after = all_keys(**change)
         moved = {kind for kind in kinds if after[kind] != before[kind]}
         assert moved == expected, change
+
+
+def test_bridge_layers_are_the_same_in_any_order_and_twice() -> None:
+    given = {"parts": ("neurons",), "benchmarks": (), "limit": None, "tuning": None}
+    one = keys("categories", bridge=(1, 2), **given)
+    for other in ((2, 1), (1, 2, 1)):
+        assert keys("categories", bridge=other, **given) == one
+    assert keys("categories", bridge=(1,), **given) != one
+
+
+def test_the_neurons_part_sorts_and_answers_nothing() -> None:
+    found = all_keys(parts=("neurons",), benchmarks=(), limit=None, tuning=None)
+    assert {kind: len(own) for kind, own in found.items()} == {"neurons": 3, "categories": 1}
+    both = all_keys()
+    for kind, own in found.items():
+        assert own == both[kind]  # the other parts take the same cells
+
+
+def test_controls_ride_along_and_leave_the_other_cells_as_they_are() -> None:
+    without = all_keys(parts=("neurons", "steering"))
+    both, alone = all_keys(), all_keys(parts=("controls",))
+    for kind, own in without.items():
+        assert own <= both[kind] and (kind == "scaled") == (own != both[kind])
+    assert alone == both
+    # Of a language: plain, clas, Int-mu, 20 + 5 draws, uniform, two choices, three values.
+    assert len(without["scaled"]) == 3 + 2 * 2
+    assert len(both["scaled"]) == 3 + 1 + 2 * (2 + 20 + 5 + 1 + 2 + 3)
 
 
 def test_the_plain_answers_do_not_depend_on_how_neurons_are_sorted() -> None:
@@ -114,8 +148,16 @@ def test_int_mu_is_left_out_where_there_are_no_samples() -> None:
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"languages": ("eng_Latn", "deu_Latn")}, "expected at least (3|two languages)"),
+        (
+            {"languages": ("eng_Latn", "deu_Latn")},
+            "neurons can be sorted by 2 of the languages .*: expected at least 3",
+        ),
+        (
+            {"languages": ("eng_Latn", "deu_Latn"), "parts": ("steering",)},
+            "expected at least two languages beside the anchor eng_Latn",
+        ),
         ({"bridge": (9,)}, "bridge layer 9 does not exist in .*: expected 1 .* to"),
+        ({"bridge": (2, 0)}, "bridge layer 0 does not exist in .*: expected 1 .* to"),
         ({"alphas": (1.0, 2.0)}, "--alpha 1, 2 has no 0: add it"),
         ({"tuning": 40}, "leaves none of eng_Latn to report: set another size with --tuning"),
         ({"pivots": ("eng_Latn", "deu_Latn")}, "2 pivots: this study leaves one anchor as it is"),
@@ -124,7 +166,20 @@ def test_int_mu_is_left_out_where_there_are_no_samples() -> None:
             {"benchmarks": ("flores",), "models": ("m",), "sampled": "miniworld"},
             "unknown benchmark 'flores'",
         ),
-        ({"parts": ("neurons",), "beta": 0.1}, "--beta has no effect without the part steering"),
+        *(
+            ({"parts": ("neurons",), name: value}, f"{given} has no effect without the part steer")
+            for name, value, given in (
+                ("beta", 0.1, "--beta"),
+                ("gamma", 0.1, "--gamma"),
+                ("tuning", 9, "--tuning"),
+                ("seed", 1, "--seed"),
+                ("limit", 9, "--limit"),
+                ("alphas", (0.0,), "--alpha"),
+                ("prompt", "digit", "--prompt"),
+                ("stop", ("none",), "--stop"),
+                ("rescaling", Rescaling(clas_pos="last"), r"a switch of rescaling \(.*\)"),
+            )
+        ),
         ({"parts": ("steering",), "draws": 3}, "--draws has no effect without the part controls"),
         ({"parts": ("steering",), "controls": ("random",)}, "--control has no effect"),
         ({"stop": ("newline",)}, "--stop has no effect, as no answer is written"),
