@@ -15,8 +15,6 @@ from studies.parallel_items import check_same
 from studies.rows import Source
 from studies.texts import ChoiceItem, ChoiceSet
 
-RELEASED = "released"
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OptionItem:
@@ -88,21 +86,19 @@ def load(
     pivot: str,
     source: Source,
     limit: int | None = None,
-    released: bool = False,
+    prompt: str | None = None,
 ) -> Loaded:
     """The items that a language and its pivot have, in the language's order.
 
     Args:
         limit: look at the first rows only, in both languages; None looks at all.
-        released: join premise and option as the paper's released inputs do (XCOPA alone).
+        prompt: how premise and option are joined; None is the benchmark's own way with texts.
 
     Raises:
         ValueError: nothing stands before the options, no item is shared, or one has other options
             or another right answer.
     """
-    name = benchmarks.text_prompt(benchmark, source=source)
-    if released:
-        name = RELEASED
+    name = prompt or benchmarks.text_prompt(benchmark, source=source)
     if not benchmarks.template_of(benchmark, prompt=name, source=source).context:
         raise ValueError(
             f"{benchmark} puts no question before its options, so there is nothing that MEXA could "

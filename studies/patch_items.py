@@ -26,6 +26,8 @@ from studies.texts import ChoiceItem, ChoiceSet
 # item's own language. `noise`: a random direction as long as the matched state.
 Patch = Literal["matched", "permuted", "same_symbol", "other_symbol", "own_language", "noise"]
 PATCHES: tuple[Patch, ...] = get_args(Patch)
+# Those that a seed has drawn.
+DRAWN = frozenset[Patch](("same_symbol", "other_symbol", "own_language", "noise"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +55,11 @@ class PatchSet(Content):
     pivot_asked: ChoiceSet
     sources: tuple[tuple[Patch, tuple[PatchSource | None, ...]], ...]
     commit: str = ""
+
+    def of(self, patch: Patch) -> "PatchSet":
+        """The same with the sources of one kind of patch alone; noise is as long as the matched."""
+        wanted = "matched" if patch == "noise" else patch
+        return replace(self, sources=tuple(one for one in self.sources if one[0] == wanted))
 
     @property
     def prompt(self) -> str:  # type: ignore[override]

@@ -115,6 +115,8 @@ def render(
     values = dict(fields)
     if "{connector}" in prompt.context:
         values["connector"] = connector(language, question=fields["question"])
+    if "{own_connector}" in prompt.context:
+        values["own_connector"] = connector(language, question=fields["question_own"])
     if "{released_connector}" in prompt.context:
         asks = RELEASED_QUESTIONS.get(language, fields["question_own"])
         values["released_connector"] = connector(language, question=asks)
@@ -211,6 +213,8 @@ CAUSE_OR_EFFECT = {
     "connector": Prompt(context="{opening} {connector}", option=CLOZE),
     # The harness drops the last character of every premise, a letter in Tamil and Thai.
     "harness": Prompt(context="{cut} {connector}", option=CLOZE),
+    # By what each language's rows say themselves, which is wrong in some.
+    "own": Prompt(context="{opening} {own_connector}", option=CLOZE),
     # As in the DALI paper's released inputs, whose connectors are wrong in three languages.
     "released": Prompt(context="{opening} {released_connector}", option=CLOZE),
     "digit": Prompt(

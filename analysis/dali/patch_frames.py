@@ -13,7 +13,7 @@ import pandas as pd
 
 from analysis.dali import frames
 from analysis.layout.material import Material
-from analysis.results import patched
+from analysis.results import patched, patched_effects
 from analysis.results.answers import Bools
 from analysis.results.patched import (
     CONTROLS,
@@ -91,7 +91,7 @@ def rates(material: Material) -> pd.DataFrame:
     parts = []
     for group in material.get(groups):
         for kind, one in group.kinds.items():
-            found = patched.rates(one, clustered=group.clustered)
+            found = patched_effects.rates(one, clustered=group.clustered)
             found["uninformative"] = last(material, group, one)
             parts.append(found.assign(**group.place, intervention=kind))
     return _stacked(parts, [*PLACE, "intervention"])
@@ -103,7 +103,7 @@ def symbols(material: Material) -> pd.DataFrame:
     for group in material.get(groups):
         if PERMUTED in group.kinds:
             one = group.kinds[PERMUTED]
-            found = patched.symbols(one, clustered=group.clustered)
+            found = patched_effects.symbols(one, clustered=group.clustered)
             marked = last(material, group, one)
             found["uninformative"] = found["layer"].isin(one.layers[marked])
             parts.append(found.assign(**group.place))
@@ -117,11 +117,12 @@ def contrasts(material: Material) -> pd.DataFrame:
         for control in CONTROLS:
             if MATCHED in group.kinds and control in group.kinds:
                 one = group.kinds[MATCHED]
-                found = patched.against(one, group.kinds[control], clustered=group.clustered)
+                other = group.kinds[control]
+                found = patched_effects.against(one, other, clustered=group.clustered)
                 found["uninformative"] = found["layer"].isin(one.layers[last(material, group, one)])
                 parts.append(found.assign(**group.place, control=control))
     found = _stacked(parts, [*PLACE, "control"])
-    return patched.adjusted(found, [*PLACE, "control"]) if len(found) else found
+    return patched_effects.adjusted(found, [*PLACE, "control"]) if len(found) else found
 
 
 def chosen(material: Material) -> pd.DataFrame:
@@ -135,9 +136,9 @@ def chosen(material: Material) -> pd.DataFrame:
         counts = {"failures": int(one.failed.sum()), "successes": int(one.succeeded.sum())}
         counts["pivot_wrong_too"] = int(one.neither.sum())
         free = ~last(material, group, one)
-        rows.append(group.place | counts | {"rule": NET} | patched.held_out(one, free))
+        rows.append(group.place | counts | {"rule": NET} | patched_effects.held_out(one, free))
         if control := group.kinds.get(SAME_SYMBOL):
-            found = patched.held_out(one, free, control=control)
+            found = patched_effects.held_out(one, free, control=control)
             rows.append(group.place | counts | {"rule": BEYOND} | found)
     return pd.DataFrame(rows)
 

@@ -38,13 +38,14 @@ class Embedding:
 
     Attributes:
         dali_pool: the state at the `last` token of the text, or all of them `weighted` by place.
-        xcopa_connectors: join XCOPA's premise and option by the `correct` connector, or as the
-            `released` inputs do ("because" for every English item, one connector in Chinese and
-            in Thai).
+        xcopa_connectors: join XCOPA's premise and option by the `correct` connector, by that of the
+            question that each language's `own` rows name (wrong in some; all 500 are effects in
+            Thai), or as the `released` inputs do ("because" for every English item, one connector
+            in Chinese and in Thai).
     """
 
     dali_pool: Literal["last", "weighted"] = "last"
-    xcopa_connectors: Literal["correct", "released"] = "correct"
+    xcopa_connectors: Literal["correct", "own", "released"] = "correct"
 
     def text(self) -> str:
         """Canonical JSON, as rows carry it."""
@@ -123,7 +124,8 @@ class OptionGrid(Grid):
         """
         role = "the language that options are compared with"
         meant = inputs.languages_of(self.benchmark, self.languages, pivot=self.pivot, role=role)
-        released = self.embedding.xcopa_connectors == "released" and self.benchmark == "xcopa"
+        connectors = self.embedding.xcopa_connectors
+        changed = self.benchmark == "xcopa" and connectors != "correct"
         for language in meant:
             if language == self.pivot:
                 continue
@@ -133,7 +135,7 @@ class OptionGrid(Grid):
                 pivot=self.pivot,
                 source=inputs.source,
                 limit=self.limit,
-                released=released,
+                prompt=connectors if changed else None,
             )
             if dropped:
                 inputs.note(

@@ -12,7 +12,7 @@ from typing import Literal
 from studies import patch_items
 from studies.inputs import Inputs
 from studies.layers import Layers, layers_asked
-from studies.patch_items import PATCHES, Patch, PatchSet
+from studies.patch_items import DRAWN, PATCHES, Patch, PatchSet
 from studies.prompt_options import Asking
 from studies.spec import ModelFacts
 from studies.study import Draft, Grid, cells_of
@@ -68,6 +68,7 @@ PATCHES_TABLE = Table(
         doubles("margins", "by layer, `clean_margin` with the state put in"),
         KEY,
         PROMPT,
+        int32("seed", "the seed that drew the source; null where nothing is drawn"),
         boolean(
             "truncated",
             "whether a context was cut from the left: the question's, the pivot's or the source's",
@@ -164,10 +165,12 @@ def draft(grid: PatchGrid, asked: PatchSet, *, model: ModelFacts) -> Draft:
     every = tuple(range(1, model.layers + 1))
     layers = every if grid.layers is None else layers_asked(grid.layers, model=model)
     made = [VERSION, layers, grid.patching.patch_site]
+    # What no seed has drawn is the same answer under every seed.
     cells = tuple(
         cells_of(
-            asked, model=model, table="patches", intervention=name, seed=grid.seed,
+            asked.of(name), model=model, table="patches", intervention=name,
             made=[*made, *([grid.seed] if name == "noise" else [])],
+            seed=grid.seed if name in DRAWN else None,
         )
         for name in grid.patches
         if name in _made(asked)

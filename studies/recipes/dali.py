@@ -149,6 +149,6 @@ def _refuse_ignored(options: Options, parts: tuple[str, ...]) -> None:
             raise ValueError(
                 f"{given} has no effect without the parts answers and patching: add one of them"
             )
-    released = options.embedding.xcopa_connectors == "released"
-    if released and "xcopa" not in _benchmarks(options):
-        raise ValueError("xcopa_connectors=released has no effect: add --benchmark xcopa")
+    connectors = options.embedding.xcopa_connectors
+    if connectors != Embedding().xcopa_connectors and "xcopa" not in _benchmarks(options):
+        raise ValueError(f"xcopa_connectors={connectors} has no effect: add --benchmark xcopa")

@@ -40,6 +40,7 @@ class World:
     kinds: Sequence[str] = KINDS
     pooling: str = EMBEDDING
     key: str = ""
+    seed: int = 0
 
     def gold(self, item: int) -> int:
         """The right option."""
@@ -155,8 +156,10 @@ def patch_rows(world: World) -> list[Row]:
                 plain = 1.0 if world.right(language, item) else -1.0
                 margins = [1.5 if choice == gold else -1.5 for choice in predictions]
                 source = None if kind == "noise" else world.source_gold(kind, item)
+                seed = None if kind in ("matched", "permuted") else world.seed
                 rows.append(
-                    _place(world, language, f"{kind}{world.key}", item)
+                    _place(world, language, f"{kind}{seed or ''}{world.key}", item)
+                    | {"seed": seed}
                     | {"pivot": PIVOT, "intervention": kind, "source_gold": source}
                     | {"source_item": None if source is None else f"{item:04d}"}
                     | {"clean": world.clean(language, item), "clean_margin": plain}

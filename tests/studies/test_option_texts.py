@@ -136,9 +136,13 @@ def test_connectors_are_the_right_ones_or_those_of_the_released_inputs(
     source = cause_or_effect(tmp_path, language, question)
     own, pivot, released, released_pivot = CONNECTED[language, question]
     premise, first, _ = IN_OTHERS[language]
-    for given, connectors in ((False, (own, pivot)), (True, (released, released_pivot))):
-        found = load(source, "xcopa", language=language, released=given).texts
-        assert found.prompt == ("released" if given else "connector")
+    own_row = own
+    if language == "tha_Thai":
+        own_row = "ดังนั้น"
+    ways = {None: (own, pivot), "released": (released, released_pivot), "own": (own_row, pivot)}
+    for given, connectors in ways.items():
+        found = load(source, "xcopa", language=language, prompt=given).texts
+        assert found.prompt == (given or "connector")
         (one,) = found.items
         option = first[0].lower() + first[1:]
         assert one.texts[0] == f"{premise.rstrip('.。')} {connectors[0]} {option}"
@@ -235,7 +239,7 @@ def test_keys_follow_from_texts_and_from_what_is_compared(tmp_path: Path) -> Non
     assert len({key, *others}) == 6
     thai = cause_or_effect(tmp_path, "tha_Thai", "cause")
     plain, released = (
-        key_of(thai, "xcopa", language="tha_Thai", released=one) for one in (False, True)
+        key_of(thai, "xcopa", language="tha_Thai", prompt=one) for one in (None, "released")
     )
     assert plain != released
 
@@ -277,7 +281,7 @@ def test_the_real_benchmarks_have_their_texts(shared: Path) -> None:
         found, dropped = load(source, benchmark, language=language)
         assert (len(found.items), dropped) == (count, 0)
         assert all(one.premise != one.pivot_premise for one in found.items)
-    released = load(source, "xcopa", language="tha_Thai", released=True).texts
+    released = load(source, "xcopa", language="tha_Thai", prompt="released").texts
     assert all(" ดังนั้น " in text for one in released.items for text in one.texts)
     assert all(" because " in text for one in released.items for text in one.pivot_texts)
     english = load(source, "xcopa", language="est_Latn").texts.items[0]

@@ -9,7 +9,7 @@ import pytest
 from studies import benchmarks, patch_items
 from studies.inputs import Inputs
 from studies.kinds.patching import PatchGrid, Patching, draft
-from studies.patch_items import PATCHES, PatchSet, PatchSource
+from studies.patch_items import DRAWN, PATCHES, PatchSet, PatchSource
 from studies.prompt_options import Asking, Chat
 from studies.rows import Source
 from studies.spec import Row
@@ -295,7 +295,6 @@ def test_keys_follow_from_what_is_put_in_and_where(source: Source, tmp_path: Pat
         keys(load(source), layers=(1,)),
         keys(load(source), patching=Patching(patch_site="attn_out")),
         keys(load(source), patching=Patching(patch_site="resid_pre")),
-        keys(load(source, seed=1), seed=1),
         keys(load(source, limit=20)),
         keys(load(source, prompt="latent")),
         keys(load(source, asking=Asking(chat_template=True))),
@@ -304,7 +303,11 @@ def test_keys_follow_from_what_is_put_in_and_where(source: Source, tmp_path: Pat
     others.append(keys(load(both(tmp_path, rows(DEU), [*rows(ENG, IDS[:-1]), changed]))))
     for name in ("matched", "noise", "other_symbol"):
         assert len({own[name], *(other[name] for other in others)}) == len(others) + 1
-    # Only what is drawn at random asks for the seed beside the sources that it chose.
+    # A seed changes what it draws, and nothing else.
+    seeds = {seed: keys(load(source, seed=seed), seed=seed) for seed in range(4)}
+    for name in PATCHES:
+        assert len({own[name] for own in seeds.values()}) == (4 if name in DRAWN else 1)
+    # Only a random direction asks for the seed beside the sources that it chose.
     seeded = keys(load(both(tmp_path, rows(DEU), rows(ENG))), seed=1)
     assert {name for name in own if seeded[name] != own[name]} == {"noise"}
     # Another language, and an item that this one lacks, change nothing.

@@ -192,8 +192,9 @@ def test_connectors_of_the_released_inputs(
     source = write(tmp_path, f"xcopa/{language}.jsonl", [row])
     found = benchmarks.load("xcopa", language=language, source=source, prompt="released")
     assert found.items[0].context == f"The man fell {word}"
-    right = benchmarks.load("xcopa", language=language, source=source, prompt="connector")
-    assert right.items[0].context == f"The man fell {connector(language, question=asks)}"
+    for prompt, question in (("connector", asks), ("own", own)):
+        right = benchmarks.load("xcopa", language=language, source=source, prompt=prompt)
+        assert right.items[0].context == f"The man fell {connector(language, question=question)}"
 
 
 def test_the_first_prompts_of_texts_and_of_symbols() -> None:

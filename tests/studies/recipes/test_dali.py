@@ -204,10 +204,16 @@ def test_settings_change_the_cells_that_they_bear_on_and_no_other(data: Path):
         assert all(own == other[table] or not own & other[table] for table, own in usual.items())
         return {table for table, own in usual.items() if own != other[table]}
 
+    def undrawn() -> set[str]:
+        return {
+            cell.key for cell in cells(build(data)) if cell.intervention in ("matched", "permuted")
+        }
+
     assert changed(languages=("deu_Latn", "fra_Latn"), limit=ITEMS) == set()
     assert changed(embedding=Embedding(dali_pool="weighted")) == {"option_alignment"}
     assert changed(patching=Patching(patch_site="attn_out")) == {"patches"}
-    assert changed(seed=1) == changed(layers=(1,)) == {"patches"}
+    assert changed(layers=(1,)) == {"patches"}
+    assert keys(seed=1)["patches"] & usual["patches"] == undrawn(), "what no seed draws stays"
     assert changed(prompt="latent") == {"items", "patches"}
     assert changed(limit=10) == {"option_alignment", "items", "patches"}
     assert keys(patches=("matched",))["patches"] < usual["patches"]
