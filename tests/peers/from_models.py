@@ -31,6 +31,16 @@ def choice(compared: Compared, row: Any, scores: list[float], allowed: float) ->
     compared.same((row.item, "correct"), bool(row.correct), row.prediction == row.gold)
 
 
+def uncut(
+    compared: Compared, where: tuple[object, ...], row: Any, model: plain.Plain, longest: int
+) -> None:
+    """Compare whether a row's texts were cut, and stop at those that were."""
+    fits = longest <= int(model.config.max_position_embeddings)
+    compared.same((*where, "truncated"), bool(row.truncated), not fits)
+    if not fits:
+        raise SystemExit(f"{where}: a text that was cut is not compared, give a run without any")
+
+
 def plain_items(run: Run, **where: object) -> list[Any]:
     """Items answered by the unchanged model: by no intervention, or by none of its strength."""
     return [

@@ -144,9 +144,8 @@ def asked(run: Run, row: Any, language: str) -> dict[str, plain.Question]:
 
 def tuned(run: Run, row: Any) -> list[str]:
     """The items that a strength was chosen on: the others among those that were looked at."""
-    limit = None if run.settings["limit"] == "all" else run.settings["limit"]
     left = set(answered(run, row, row.language))
-    return [id for id in [*run.asked(row)][:limit] if id not in left]
+    return [id for id in [*run.asked(row)][: run.limit] if id not in left]
 
 
 class Chosen(NamedTuple):
