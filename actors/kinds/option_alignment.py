@@ -29,10 +29,10 @@ ITEMS_AT_ONCE = 16
 
 
 class _Side(NamedTuple):
-    """One side of some items: states [I, J, L, D], tokens with the right option, and cuts."""
+    """One side of some items: states [I, J, L, D], tokens with each option [I, J], and cuts."""
 
     states_IJLD: Tensor
-    tokens: list[int]
+    tokens: list[list[int]]
     cut: list[bool]
 
 
@@ -67,7 +67,7 @@ def rows_of(
     for group in _groups(asked.items):
         items = [asked.items[place] for place in group]
         own, there = (
-            _side(loaded, side, [item.gold for item in items], readings, cut=cut)
+            _side(loaded, side, items, readings, cut=cut)
             for side in ([item.texts for item in items], [item.pivot_texts for item in items])
         )
         margins = _margins(own, there, items, [likeliest[place] for place in group])
@@ -80,8 +80,9 @@ def rows_of(
                 "layers": [reading.layer for reading in readings],
                 **{name: values[line] for name, values in margins.items()},
                 "mexa": premises[place],
-                "tokens": own.tokens[line],
-                "pivot_tokens": there.tokens[line],
+                "tokens": own.tokens[line][item.gold],
+                "pivot_tokens": there.tokens[line][item.gold],
+                "gold_longer": _longer(own.tokens[line], item.gold),
                 "truncated": own.cut[line] or there.cut[line] or item.id in shortened,
             }
 
@@ -113,7 +114,7 @@ def _groups(items: Sequence[OptionItem]) -> Iterator[list[int]]:
 def _side(
     loaded: LoadedModel,
     texts: Sequence[Sequence[str]],
-    gold: Sequence[int],
+    items: Sequence[OptionItem],
     readings: Sequence[Reading],
     *,
     cut: bool,
@@ -121,17 +122,24 @@ def _side(
     """The states of every option's text of some items."""
     flat = [text for own in texts for text in own]
     whole = loaded.prompts(flat, chat=None)
-    encoded = loaded.encode(flat, allow_truncation=cut).sequences
+    names = [f"item {item.id!r} with option {j}" for item in items for j in range(len(texts[0]))]
+    encoded = loaded.encode(flat, allow_truncation=cut, names=names).sequences
     captured = capture(loaded, encoded, readings)
     states_NLD = torch.stack([captured.at(reading) for reading in readings], dim=1)
     count = len(texts[0])
-    lengths = [len(ids) for ids in encoded]
+    lengths = [len(ids) for ids in whole]
     shorter = [len(ids) < len(all_) for ids, all_ in zip(encoded, whole, strict=True)]
     return _Side(
         states_NLD.view(len(texts), count, *states_NLD.shape[1:]),
-        [lengths[place * count + right] for place, right in enumerate(gold)],
+        [lengths[place * count : (place + 1) * count] for place in range(len(texts))],
         [any(shorter[place * count : (place + 1) * count]) for place in range(len(texts))],
     )
+
+
+def _longer(tokens: Sequence[int], gold: int) -> float:
+    """Tokens with the right option less the mean of those with a wrong one."""
+    wrong = [count for place, count in enumerate(tokens) if place != gold]
+    return tokens[gold] - sum(wrong) / len(wrong)
 
 
 def _margins(
@@ -197,8 +205,9 @@ def _premises(
     """MEXA's margin of every item's question, by layer; none for a single item."""
     if len(asked.items) < 2:
         return [[] for _ in asked.items]
+    names = [f"the question of item {item.id!r}" for item in asked.items]
     own, there = (
-        loaded.encode(side, allow_truncation=cut).sequences
+        loaded.encode(side, allow_truncation=cut, names=names).sequences
         for side in (
             [item.premise for item in asked.items],
             [item.pivot_premise for item in asked.items],

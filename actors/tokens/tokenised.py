@@ -113,9 +113,20 @@ class TokenisedModel:
         return [self.begin(ids, chat=chat) for ids in self.tokenise(self.in_chat(texts, chat=chat))]
 
     def encode(
-        self, texts: Sequence[str], *, allow_truncation: bool, chat: Chat | None = None
+        self,
+        texts: Sequence[str],
+        *,
+        allow_truncation: bool,
+        chat: Chat | None = None,
+        names: Sequence[str] = (),
     ) -> EncodedTexts:
         """Token ids of every text as the model reads it; too long ones are cut from the right.
+
+        Args:
+            texts: what is read.
+            allow_truncation: whether a text may be cut.
+            chat: how they are put in the chat template; None for no template.
+            names: what messages call the texts; by default their numbers.
 
         Raises:
             ValueError: a text has no token, or is longer than the context and may not be cut, as
@@ -125,12 +136,12 @@ class TokenisedModel:
         context = self.facts.context
         truncated = 0
         for place, sequence in enumerate(sequences):
+            what = names[place] if names else f"text {place}"
             if not sequence:
-                raise ValueError(f"text {place} ({texts[place]!r}) has no token: leave it out")
+                raise ValueError(f"{what} ({texts[place]!r}) has no token: leave it out")
             if len(sequence) > context:
                 if not allow_truncation or chat is not None:
-                    what, tokens = f"text {place}", len(sequence)
-                    raise ValueError(too_long(what, tokens, context=context, chat=chat))
+                    raise ValueError(too_long(what, len(sequence), context=context, chat=chat))
                 del sequence[context:]
                 truncated += 1
         return EncodedTexts(sequences=sequences, truncated=truncated)

@@ -307,6 +307,15 @@ def reference_cells(material: Material) -> pd.DataFrame:
     return both[[*where, "column", "published"]].drop_duplicates()
 
 
+def _by_resource(found: pd.DataFrame) -> pd.DataFrame:
+    """The coefficients inside groups of languages, for people."""
+    held = tables.with_label(_ranked(found)).assign(rule=lambda own: own["measure"].map(NAMES))
+    held = held.rename(columns={"pool": "over layers", "n": "languages", "spearman_r": "rho"})
+    held = held.rename(columns={"resource": "resources", "spearman_p": "rho_p"})
+    columns = [*places(held), "resources", "rule", "over layers", "languages"]
+    return held[[*columns, "r", "low", "high", "p", "rho", "rho_p"]]
+
+
 def _notes(material: Material) -> Mapping[str, object] | None:
     """Why coefficients are missing."""
     found = material.get(frames.correlations)
@@ -334,6 +343,11 @@ LANGUAGES = Exhibit(
             decimals=2,
         ),
         Note(text=shared("undefined_coefficients"), facts=_notes),
+        Table(
+            name="alignment_correlations_by_resource",
+            fill=frames.known(frames.resource_correlations, "r", "spearman_r"), shown=_by_resource,
+            caption=text("alignment_correlations_by_resource"), decimals=2, most=0,
+        ),
         _plot(
             "alignment_accuracy_mean",
             frames.known(frames.only(frames.scores, "pool", "mean"), "accuracy"),

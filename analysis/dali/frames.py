@@ -26,6 +26,8 @@ from analysis.results.option_alignment import (
 )
 from analysis.statistics import correlate
 from analysis.statistics.intervals import student, wilson
+from studies.languages import all_codes
+from studies.languages import language as facts_of
 
 Floats = npt.NDArray[np.float64]
 
@@ -205,7 +207,11 @@ def scores(material: Material) -> pd.DataFrame:
 
 def correlations(material: Material) -> pd.DataFrame:
     """Over languages, of a pooled score with accuracy: Pearson and Spearman, with intervals."""
-    found = material.get(scores)
+    return _correlated(material.get(scores))
+
+
+def _correlated(found: pd.DataFrame) -> pd.DataFrame:
+    """The coefficients of some scores."""
     rows = []
     for place, group in (
         found.groupby([*SERIES, "measure", "pool"], sort=False, dropna=False) if len(found) else ()
@@ -223,6 +229,27 @@ def correlations(material: Material) -> pd.DataFrame:
             | {"mean_score": mean, "mean_low": float(low), "mean_high": float(high)}
         )
     return pd.DataFrame(rows)
+
+
+def resource_correlations(material: Material) -> pd.DataFrame:
+    """As `correlations`, among the languages of each `resource` group apart: a correlation over all
+    of them may be that of two groups, with none inside either."""
+    found = material.get(scores)
+    if found.empty:
+        return found
+    found = found.assign(resource=found["language"].map(_resource))
+    parts = []
+    for group, own in found.groupby("resource", sort=True):
+        parts.append(_correlated(own).assign(resource=group))
+    return pd.concat(parts, ignore_index=True)
+
+
+def _resource(code: str) -> str:
+    """Whether much or little is written in a language, by its class of Joshi et al. (2020)."""
+    known = facts_of(code).resource if code in all_codes() else None
+    if known is None:
+        return "not listed"
+    return "high (classes 3 to 5)" if known >= 3 else "low (classes 0 to 2)"
 
 
 def known(fill: Fill, *columns: str) -> Fill:

@@ -20,12 +20,14 @@ from analysis.results.option_alignment import DALI
 from analysis.statistics import regress
 from analysis.statistics.scores import LEVEL
 
-ALIGNMENT = "alignment"
+ALIGNMENT, OTHER_SCRIPT = "alignment", "other_script"
 TERMS = {
     ALIGNMENT: "alignment (margin of DALI)",
     "tokens": "tokens",
     "fertility": "tokens per token of the pivot",
+    "gold_longer": "tokens by which the right option is longer than the wrong ones",
     "confidence": "margin of the pivot's answer",
+    OTHER_SCRIPT: "another script than the pivot's",
 }
 LINEAR, LOGISTIC = "linear probability", "logistic"
 FITS = (LINEAR, LOGISTIC)
@@ -76,10 +78,12 @@ def coefficients(material: Material) -> pd.DataFrame:
         terms = list(there) if ALIGNMENT in there else []
         fits = {
             LINEAR: regress.mixed(own, outcome="right", terms=terms, groups="language"),
+            # What is the same in all items of a language is part of that language's own effect.
             LOGISTIC: regress.logistic(
-                own, outcome="right", terms=terms, effects="language", clusters="item"
+                own, outcome="right", terms=[one for one in terms if one != OTHER_SCRIPT],
+                effects="language", clusters="item",
             ),
-        }
+        }  # fmt: skip
         for name, fit in fits.items():
             shared = {**place, "layer": layer, "regression": name, "n": fit.n}
             shared |= {"languages": fit.languages, "constant": ", ".join(constant)}
@@ -124,12 +128,18 @@ def _rows(one: Judged, layer: int) -> pd.DataFrame:
             "language": cell.language, "item": cell.items, "right": one.own,
             ALIGNMENT: cell.margins[:, place].astype(float), "tokens": cell.tokens.astype(float),
             "fertility": cell.tokens / np.maximum(1, cell.pivot_tokens),
-            "confidence": one.confidence,
+            "gold_longer": cell.gold_longer, "confidence": one.confidence,
+            OTHER_SCRIPT: float(_script(cell.language) != _script(cell.pivot)),
         }
     )  # fmt: skip
-    known = np.isfinite(frame[ALIGNMENT]) & np.isfinite(frame["confidence"])
+    known = np.isfinite(frame[[*TERMS]].to_numpy(float)).all(axis=1)
     held: pd.DataFrame = frame[known & (one.pivot == 1) & ~np.isnan(one.own)]
     return held
+
+
+def _script(language: str) -> str:
+    """The script of a code such as `eng_Latn`."""
+    return language.split("_")[1]
 
 
 def _shown(found: pd.DataFrame) -> pd.DataFrame:

@@ -29,7 +29,17 @@ NULLS = ("permuted", "mismatched")
 REDUCED = ("dali_3", "strong_3", "dali_2", "strong_2")
 MEASURES = (*RULES, *NULLS, *REDUCED)
 LISTS = ("layers", *MEASURES)
-READ = (*CELL, "key", "item", "options", "tokens", "pivot_tokens", "truncated", *LISTS)
+READ = (
+    *CELL,
+    "key",
+    "item",
+    "options",
+    "tokens",
+    "pivot_tokens",
+    "gold_longer",
+    "truncated",
+    *LISTS,
+)
 ANSWERS = (*SUBJECT, "intervention", "key", "item", "gold", "prediction", "scores")
 PLAIN = [*SUBJECT, "item", "correct", "margin", "chance"]
 
@@ -47,6 +57,7 @@ class Aligned:
         margins: margins of the rule `dali`, cosines [I, L]; -inf with a zero vector.
         tokens: of the item with its right option [I].
         pivot_tokens: the same in the pivot [I].
+        gold_longer: tokens by which the right option is longer than the mean wrong one [I].
         undefined: how many margins of `dali` were not defined.
         truncated: how many items had a text cut.
     """
@@ -66,6 +77,7 @@ class Aligned:
     margins: npt.NDArray[np.float32]
     tokens: Wholes
     pivot_tokens: Wholes
+    gold_longer: Floats
     undefined: int
     truncated: int
 
@@ -282,6 +294,7 @@ def _aligned(cell: _Cell) -> Aligned:
         margins=margins.astype(np.float32),
         tokens=table["tokens"].to_numpy().astype(int),
         pivot_tokens=table["pivot_tokens"].to_numpy().astype(int),
+        gold_longer=table["gold_longer"].to_numpy().astype(float),
         undefined=undefined,
         truncated=int(cut.sum()),
     )

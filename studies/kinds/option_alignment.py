@@ -23,13 +23,14 @@ from studies.tables import (
     STUDY,
     Table,
     boolean,
+    double,
     doubles,
     int32,
     int32s,
     string,
 )
 
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +91,12 @@ OPTION_ALIGNMENT = Table(
         ),
         int32(
             "tokens, pivot_tokens",
-            "tokens of the item with its right option, in `language` and in `pivot`",
+            "tokens of the item with its right option, in `language` and in `pivot`, before any "
+            "cut",
+        ),
+        double(
+            "gold_longer",
+            "tokens by which the right option is longer than the mean wrong one, in `language`",
         ),
         boolean(
             "truncated",

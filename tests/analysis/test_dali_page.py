@@ -11,7 +11,7 @@ from analysis.dali.text import FEW_FAILURES
 from analysis.exhibits import dali
 from analysis.layout.material import Material
 from analysis.layout.page import Page
-from analysis.statistics import gaps
+from analysis.statistics import correlate, gaps
 from tests.makers import dali_rows
 from tests.makers.dali_rows import BEST, LANGUAGES, LAYERS, World
 from tests.makers.latent_rows import write_shard
@@ -153,6 +153,27 @@ def test_regressions_read_plainly(held: Material, page: Page) -> None:
     assert (found["layer"] == BEST).all()
     assert "a standard deviation more alignment goes with +" in all_said(page)
     assert "clear of no effect" in all_said(page)
+
+
+def test_regressions_know_length_and_script(held: Material) -> None:
+    found = held.get(regressions.coefficients).groupby("regression")["term"].agg(set)
+    assert found["linear probability"] == {*regressions.TERMS}
+    assert found["logistic"] == {*regressions.TERMS} - {"other_script"}
+
+
+def test_groups_of_resources_are_correlated_apart(held: Material, page: Page) -> None:
+    """Four of the five languages have high resources; one alone has no correlation."""
+    scores, found = held.get(frames.scores), held.get(frames.resource_correlations)
+    for place, group in found.groupby(["model", "benchmark", "measure", "pool"]):
+        own = scores[(scores[["model", "benchmark", "measure", "pool"]] == place).all(axis=1)]
+        high = own[own["language"] != "swh_Latn"]
+        expected = correlate.pearson(high["score"].to_numpy(), y=high["accuracy"].to_numpy())
+        counted = group.set_index("resource")["n"].to_dict()
+        if place[0] == "m/one":
+            assert counted == {"high (classes 3 to 5)": 4, "low (classes 0 to 2)": 1}
+        (high_row,) = group[group["resource"] == "high (classes 3 to 5)"].to_dict("records")
+        assert high_row["r"] == pytest.approx(expected.r, nan_ok=True)
+    assert sheets(page.sheets)["alignment_correlations_by_resource"]["languages"].min() >= 3
 
 
 def test_the_terminal_has_one_row_per_model_and_benchmark(run: Path) -> None:

@@ -128,6 +128,7 @@ def alignment_rows(world: World) -> list[Row]:
                 | {"mismatched": [_margin(item % 10 == 9, item)] * (LAYERS + 1)}
                 | {"dali_2": fewer, "strong_2": fewer, "dali_3": fewer, "strong_3": fewer}
                 | {"tokens": 20 + item % 7, "pivot_tokens": 15 + item % 5, "truncated": False}
+                | {"gold_longer": item % 3 - 1.0}
             )
     return rows
 

@@ -14,7 +14,8 @@ MAY_IMPORT = {
     "studies": {"studies"},
     "actors": {"actors", "studies"},
     "orchestrator": {"orchestrator", "actors", "studies", "analysis"},
-    "analysis": {"analysis", "studies.kinds", "studies.tables"},  # the columns of tables alone
+    # The columns of tables and the facts of languages alone.
+    "analysis": {"analysis", "studies.kinds", "studies.languages", "studies.tables"},
 }
 HOMES = {
     "ray": ("orchestrator/cluster.py", "orchestrator/workers/head.py"),

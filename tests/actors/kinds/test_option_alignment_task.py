@@ -211,6 +211,9 @@ def test_every_margin_equals_the_slow_twin(family: str, pooling: str) -> None:
             assert row["layers"] == list(range(loaded.facts.layers + 1))
             assert row["tokens"] == len(ids_of(loaded, one.texts[one.gold]))
             assert row["pivot_tokens"] == len(ids_of(loaded, one.pivot_texts[one.gold]))
+            lengths = [len(ids_of(loaded, text)) for text in one.texts]
+            right = lengths.pop(one.gold)
+            assert row["gold_longer"] == right - sum(lengths) / len(lengths)
             assert (row["truncated"], row["prompt"], row["pivot"]) == (False, "cloze", "eng_Latn")
     # One item alone has as many options as no other: nothing else to be paired with.
     assert rows["item 3"]["mismatched"] == []
@@ -355,7 +358,7 @@ def test_what_is_cut_is_said() -> None:
     loaded = tiny.loaded("llama")
     long = replace(ITEMS[1], texts=("a" * 300 + "b", ITEMS[1].texts[1]))
     items = texts_of(ITEMS[5], long)
-    with pytest.raises(ValueError, match="text 2 has 302 tokens and the model's context is 256"):
+    with pytest.raises(ValueError, match="item 'item 1' with option 0 has 302 tokens and the"):
         rows_of(loaded, items)
     rows = rows_of(loaded, items, cut=True)
     assert {id: row["truncated"] for id, row in rows.items()} == {"item 5": False, "item 1": True}
