@@ -262,6 +262,9 @@ FAULTS: dict[str, tuple[str, Fault]] = {
     "tokens of a right option": (
         "option_alignment", stored("option_alignment", "", "pivot_tokens", lambda n: n + 1),
     ),
+    "a longer right option": (
+        "option_alignment", stored("option_alignment", "", "gold_longer", lambda n: n + 1 / 3),
+    ),
     "another right option": (
         "option_alignment", stored("option_alignment", "", "gold", lambda gold: 1 - gold),
     ),

@@ -5,6 +5,7 @@ Imports nothing of ours.
 
 import json
 import math
+from collections.abc import Collection
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -29,6 +30,14 @@ def choice(compared: Compared, row: Any, scores: list[float], allowed: float) ->
     else:
         compared.same((row.item, "prediction"), row.prediction, int(np.argmax(scores)))
     compared.same((row.item, "correct"), bool(row.correct), row.prediction == row.gold)
+
+
+def said(switches: str, name: str, *, others: Collection[str] = ()) -> str:
+    """The value of a switch, of which a row has no more than are known."""
+    told: dict[str, str] = json.loads(switches)
+    if unknown := told.keys() - {name, *others}:
+        raise SystemExit(f"rows are not compared under switches such as {min(unknown)}")
+    return told[name]
 
 
 def uncut(

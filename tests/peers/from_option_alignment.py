@@ -4,7 +4,6 @@ Formulas: DALI (arXiv 2504.09378) and its strong form; MEXA (arXiv 2410.05873) o
 Imports nothing of ours.
 """
 
-import json
 from collections.abc import Sequence
 from functools import cache
 from typing import Any
@@ -13,7 +12,7 @@ import numpy as np
 import plain
 from compared import Compared, Run, kind
 from from_alignment import Matrix, unit
-from from_models import option_score, uncut
+from from_models import option_score, said, uncut
 
 # Shapes: N items, J options, D width
 
@@ -106,10 +105,11 @@ def texts(question: plain.Question) -> list[str]:
     return [question.context + option for option in question.options]
 
 
-def with_symbols(run: Run, row: Any) -> plain.Question | None:
+def with_symbols(run: Run, row: Any, question: plain.Question) -> plain.Question | None:
     """An item with more than two options as it is asked for the likeliest wrong ones."""
-    few = row.options <= min(FEW)
-    return None if few else run.asked(row._replace(prompt=SYMBOLS[row.benchmark]))[row.item]
+    if len(question.options) <= min(FEW):
+        return None
+    return run.asked(row._replace(prompt=SYMBOLS[row.benchmark]))[row.item]
 
 
 def likeliest(model: plain.Plain, question: plain.Question | None) -> dict[int, list[int] | None]:
@@ -136,13 +136,13 @@ def option_alignment(run: Run, compared: Compared) -> None:
         model, (own, pivot) = run.model(rows[0].model), run.sides(rows[0])
         cell = (rows[0].model, rows[0].benchmark, rows[0].language)
         compared.same((*cell, "items"), sorted(row.item for row in rows), sorted(own))
-        pooling = json.loads(rows[0].switches)["dali_pool"]
+        pooling = said(rows[0].switches, "dali_pool", others={"xcopa_connectors"})
         there, here = ([side[id].context for id in own] for side in (pivot, own))
         premises = cosines(model, there, here, pooling) if len(own) > 1 else []
         order, others = list(own), partners(own)
         for row in rows:
             question, beyond, where = own[row.item], pivot[row.item], (*cell, row.item)
-            asked = with_symbols(run, row)
+            asked = with_symbols(run, row, question)
             _facts(compared, where, row, model, [question, beyond, *([asked] if asked else [])])
             place, partner = order.index(row.item), others[row.item]
             columns = _of_all(
@@ -206,6 +206,9 @@ def _facts(
     for name, side in zip(("tokens", "pivot_tokens"), read, strict=False):
         ids = model.ids(texts(side)[side.gold])
         compared.same((*where, name), getattr(row, name), len(ids))
+    tokens = [len(model.ids(text)) for text in texts(read[0])]
+    right = tokens.pop(read[0].gold)
+    compared.number((*where, "gold_longer"), row.gold_longer, right - float(np.mean(tokens)))
     compared.same((*where, "gold"), row.gold, read[0].gold)
     compared.same((*where, "options"), row.options, len(read[0].options))
     compared.same((*where, "layers"), list(row.layers), list(range(len(model.blocks) + 1)))

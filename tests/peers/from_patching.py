@@ -5,7 +5,6 @@ directions are drawn follows from ids and the seed, and is written out here. Imp
 ours.
 """
 
-import json
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cache, partial
@@ -14,7 +13,7 @@ from typing import Any, NamedTuple
 import plain
 import torch
 from compared import Compared, Run, kind
-from from_models import uncut
+from from_models import said, uncut
 from torch import Tensor
 
 # Shapes: B rows, T tokens, D width
@@ -222,7 +221,7 @@ def patching(run: Run, compared: Compared) -> None:
 def _patch(row: Any, layer: int, ids: tuple[int, ...], seed: int) -> Patch:
     """What is put in at a layer. A direction's seed is the digest of the study's seed and the
     item's id, its first 15 digits, plus the layer of the stream or of what is added to it."""
-    site = json.loads(row.switches)["patch_site"]
+    site = said(row.switches, "patch_site")
     if row.intervention != "noise":
         return Patch(site, layer, ids, None)
     behind = layer - 1 if site == "resid_pre" else layer
