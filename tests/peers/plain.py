@@ -46,6 +46,20 @@ class Change(NamedTuple):
     factors_F: dict[int, Tensor]
     constants: dict[int, tuple[Tensor, Tensor]]
 
+    def _bits(self) -> tuple[object, ...]:
+        """The layers, and their tensors to the bit."""
+        factors = {layer: (factor_F,) for layer, factor_F in self.factors_F.items()}
+        each = (*factors.items(), *self.constants.items())
+        return tuple((layer, *(one.numpy().tobytes() for one in put)) for layer, put in each)
+
+    def __eq__(self, other: object) -> bool:
+        """Whether both change the same."""
+        return isinstance(other, Change) and self._bits() == other._bits()
+
+    def __hash__(self) -> int:
+        """Of all bits."""
+        return hash(self._bits())
+
     @property
     def growth(self) -> float:
         """How many times as much sums over neurons are rounded, whose factors are exact."""
