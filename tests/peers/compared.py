@@ -80,6 +80,11 @@ class Run:
         """The folder of each model."""
         return {model["name"]: Path(model["folder"]) for model in self.told["models"]}
 
+    @property
+    def limit(self) -> int | None:
+        """How many rows of each language were looked at, None for all."""
+        return None if self.settings["limit"] == "all" else int(self.settings["limit"])
+
     def table(self, name: str) -> pd.DataFrame:
         """All rows of a table, none where the run has no such table."""
         if name not in self._tables:
@@ -95,6 +100,13 @@ class Run:
                 found = found[found[column].isna() if value is None else found[column] == value]
         return list(found.itertuples(index=False))
 
+    def cells(self, name: str) -> Iterable[list[Any]]:
+        """The rows of every cell of a table."""
+        found: dict[str, list[Any]] = {}
+        for row in self.rows(name):
+            found.setdefault(row.key, []).append(row)
+        return found.values()
+
     def csv(self, name: str) -> list[dict[str, str]]:
         """A CSV file of the report."""
         return plain.cells(self.folder / "report" / "tables" / f"{name}.csv")
@@ -106,6 +118,16 @@ class Run:
     def asked(self, row: Any, *, language: str = "") -> dict[str, plain.Question]:
         """The questions of a row's benchmark, in its language or another."""
         return plain.questions(self.data, row.benchmark, language or row.language, row.prompt)
+
+    def sides(self, row: Any) -> tuple[dict[str, plain.Question], dict[str, plain.Question]]:
+        """The questions of a row's language, and the same in its pivot: those that both have among
+        the first that were looked at."""
+        own, pivot = (
+            dict(list(self.asked(row, language=language).items())[: self.limit])
+            for language in (row.language, row.pivot)
+        )
+        ids = [id for id in own if id in pivot]
+        return {id: own[id] for id in ids}, {id: pivot[id] for id in ids}
 
 
 Kind = Callable[[Run, Compared], None]

@@ -6,6 +6,7 @@ are written out here from the rows of a data root.
 """
 
 import csv
+import hashlib
 import json
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -44,6 +45,20 @@ class Change(NamedTuple):
 
     factors_F: dict[int, Tensor]
     constants: dict[int, tuple[Tensor, Tensor]]
+
+    def _bits(self) -> tuple[object, ...]:
+        """The layers, and their tensors to the bit."""
+        factors = {layer: (factor_F,) for layer, factor_F in self.factors_F.items()}
+        each = (*factors.items(), *self.constants.items())
+        return tuple((layer, *(one.numpy().tobytes() for one in put)) for layer, put in each)
+
+    def __eq__(self, other: object) -> bool:
+        """Whether both change the same."""
+        return isinstance(other, Change) and self._bits() == other._bits()
+
+    def __hash__(self) -> int:
+        """Of all bits."""
+        return hash(self._bits())
 
     @property
     def growth(self) -> float:
@@ -87,6 +102,10 @@ class Plain:
     def ids(self, text: str, *, special: bool = True) -> list[int]:
         """The ids of a text as tokenizer.json has them, with its own prefix unless told."""
         return list(self.file.encode(text, add_special_tokens=special).ids)
+
+    def blank(self, token: int) -> bool:
+        """Whether a token is white space alone."""
+        return not self.file.decode([token], skip_special_tokens=False).strip()
 
     def joined(self, context: str, continuation: str) -> tuple[list[int], int]:
         """The ids of both together, and how many of them are the context's."""
@@ -254,6 +273,9 @@ WORDS = {
 }
 
 
+Turn = Callable[[str, dict[str, Any]], dict[str, Any]]
+
+
 def rows(data: Path, dataset: str, language: str) -> list[dict[str, Any]]:
     """The rows of one file of a data root."""
     names = (language, CODES.get(language, language))
@@ -263,14 +285,28 @@ def rows(data: Path, dataset: str, language: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in found[0].read_text(encoding="utf-8").split("\n") if line]
 
 
-def questions(data: Path, benchmark: str, language: str, prompt: str) -> dict[str, Question]:
-    """The questions of a benchmark, by id, in one of its prompts written out."""
+def digest(*parts: object) -> str:
+    """SHA-256 of a JSON list without spaces, in hex: what stands for a draw by id and seed."""
+    text = json.dumps(parts, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def questions(
+    data: Path, benchmark: str, language: str, prompt: str, *, turn: Turn = lambda id, row: row
+) -> dict[str, Question]:
+    """The questions of a benchmark, by id, in one of its prompts written out; `turn` may make
+    another row of each."""
     put = {
         "belebele": _reading, "xstorycloze": _story, "xquad": _span, "mgsm": _problem,
         "xnli": _inference,
-    }[benchmark]  # fmt: skip
+    }  # fmt: skip
+    if benchmark not in put:
+        raise SystemExit(
+            f"the prompts of {benchmark} are not known, only those of {', '.join(put)}"
+        )
     name = {"xstorycloze": "story_id"}.get(benchmark, "id")
-    return {str(row[name]): put(row, language, prompt) for row in rows(data, benchmark, language)}
+    found = {str(row[name]): row for row in rows(data, benchmark, language)}
+    return {id: put[benchmark](turn(id, row), language, prompt) for id, row in found.items()}
 
 
 def _reading(row: dict[str, Any], language: str, prompt: str) -> Question:
@@ -292,7 +328,14 @@ def _story(row: dict[str, Any], language: str, prompt: str) -> Question:
     texts = (row["sentence_quiz1"], row["sentence_quiz2"])
     context = " ".join(row[f"input_sentence_{k}"] for k in range(1, 5))
     gold = int(row["answer_right_ending"]) - 1
-    return Question(context, tuple(f" {text}" for text in texts), texts, gold)
+    if prompt == "cloze":
+        return Question(context, tuple(f" {text}" for text in texts), texts, gold)
+    listed = "".join(f"{digit}. {text}\n" for digit, text in enumerate(texts))
+    asks = {
+        "digit": "Based on the story and two choices, select the choice that is the most likely "
+        f"continuation of the story.\nStory: {context}\n{listed}The correct choice number is:"
+    }[prompt]
+    return Question(asks, (" 0", " 1"), texts, gold)
 
 
 def _inference(row: dict[str, Any], language: str, prompt: str) -> Question:
