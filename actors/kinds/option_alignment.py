@@ -129,7 +129,7 @@ def side_of(
     captured = capture(loaded, encoded, readings, setting=setting)
     states_NLD = torch.stack([captured.at(reading) for reading in readings], dim=1)
     count = len(texts[0])
-    lengths = [len(ids) for ids in whole]
+    lengths = [len(ids) - len(loaded.prefix) for ids in whole]
     shorter = [len(ids) < len(all_) for ids, all_ in zip(encoded, whole, strict=True)]
     return Side(
         states_NLD.view(len(texts), count, *states_NLD.shape[1:]),

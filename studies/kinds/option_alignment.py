@@ -91,8 +91,8 @@ OPTION_ALIGNMENT = Table(
         ),
         int32(
             "tokens, pivot_tokens",
-            "tokens of the item with its right option, in `language` and in `pivot`, before any "
-            "cut",
+            "tokens of the item with its right option, in `language` and in `pivot`, without the "
+            "prefix and before any cut",
         ),
         double(
             "gold_longer",
