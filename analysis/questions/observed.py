@@ -1,6 +1,7 @@
 """What a question is asked of: one row per unit, and numbers where numbers are expected."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -73,3 +74,54 @@ def numeric(rows: pd.DataFrame, column: str) -> Floats:
             )
     found = values.to_numpy(dtype=float, na_value=np.nan)
     return np.where(np.isfinite(found), found, np.nan)
+
+
+class Columns(NamedTuple):
+    """Complete rows of one question.
+
+    Attributes:
+        values: the columns [m, n], finite.
+        groups: the group of each unit, from 0 [n]; without a cluster every unit is its own.
+        lost: how many rows lacked a value.
+    """
+
+    values: Floats
+    groups: npt.NDArray[np.integer]
+    lost: int
+
+    @property
+    def n(self) -> int:
+        """The number of units."""
+        return len(self.values[0])
+
+    @property
+    def left_out(self) -> str:
+        """What was left out, as a sentence without its end; empty where nothing was."""
+        rows = "1 row" if self.lost == 1 else f"{self.lost} rows"
+        return f"{rows} without a value left out" if self.lost else ""
+
+
+def complete(rows: pd.DataFrame, names: Sequence[str], *, cluster: str | None) -> Columns:
+    """The rows that have every value, as numbers, with the group that each belongs to.
+
+    Raises:
+        ValueError: a column holds what is no number.
+    """
+    values = np.array([numeric(rows, name) for name in names])
+    known = np.isfinite(values).all(axis=0)
+    if cluster is not None:
+        known &= rows[cluster].notna().to_numpy()
+        groups = np.unique(rows[cluster].astype(str).to_numpy()[known], return_inverse=True)[1]
+    else:
+        groups = np.arange(int(known.sum()))
+    return Columns(values[:, known], groups, int((~known).sum()))
+
+
+def one_of(given: str, known: Sequence[str], *, what: str) -> None:
+    """Refuse a name that is not among the known ones.
+
+    Raises:
+        ValueError: it is not; the sentence lists those that are.
+    """
+    if given not in known:
+        raise ValueError(f"no {what} is called {given!r}; choose one of {', '.join(known)}")
