@@ -74,6 +74,33 @@ def of_draws(draws: Floats) -> Ends:
     return NONE if high - low <= NO_SPREAD * max(1.0, abs(high)) else Ends(low, high)
 
 
+def bca(draws: Floats, *, estimate: float, left_out: Floats) -> Ends:
+    """The bias-corrected and accelerated interval of resampled values (Efron 1987).
+
+    Args:
+        draws: the statistic of every resample; undefined ones do not count.
+        estimate: that of the sample itself.
+        left_out: that of the sample without each unit in turn.
+
+    Returns:
+        The two ends; missing where all draws agree, or where all lie on one side of the estimate.
+    """
+    known, jackknife = draws[np.isfinite(draws)], left_out[np.isfinite(left_out)]
+    if of_draws(known) == NONE or not len(jackknife):
+        return NONE
+    share = float(np.mean(known < estimate) + np.mean(known <= estimate)) / 2
+    if not 0 < share < 1:
+        return NONE
+    moved = jackknife.mean() - jackknife
+    spread = float((moved**2).sum()) ** 1.5
+    acceleration = float((moved**3).sum()) / (6 * spread) if spread else 0.0
+    bias = float(stats.norm.ppf(share))
+    reach = bias + stats.norm.ppf([0.025, 0.975])
+    levels = 100 * stats.norm.cdf(bias + reach / (1 - acceleration * reach))
+    low, high = (float(end) for end in np.percentile(known, levels))
+    return Ends(low, high)
+
+
 def of_share_draws(draws: Floats, *, n: float) -> Ends:
     """As `of_draws`, of a share over `n` items: Wilson's where every draw agrees."""
     known = draws[np.isfinite(draws)]
