@@ -10,13 +10,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from analysis import reading
 from analysis.comet import judged
 from analysis.storage import seal
 from analysis.storage.folder import Entry, Folder, StorageError
@@ -71,6 +72,11 @@ class Rows:
     beside: Mapping[str, int]
     runs: tuple[Mapping[str, object], ...]
     notes: tuple[str, ...]
+
+    def __getattribute__(self, name: str) -> Any:
+        """An attribute; of a frame its table is noted as read."""
+        reading.note(*reading.FRAMES.get(name, ()))
+        return object.__getattribute__(self, name)
 
     @property
     def studies(self) -> list[str]:
@@ -269,6 +275,7 @@ def _gathered(
     run: Folder, name: str, *, read: Callable[[pq.ParquetFile], Value]
 ) -> Iterator[tuple[Entry, Value]]:
     """What `read` makes of every file of a table, each as soon as it is there."""
+    reading.note(name)
     own = record(run)
     return run.gather(
         lambda: _files(run, name), read=lambda entry: _shard(run, entry, own=own, read=read)
