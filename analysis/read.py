@@ -10,13 +10,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from analysis import reading
 from analysis.comet import judged
 from analysis.once import most_items, once, one_answer
 from analysis.storage.folder import Folder
@@ -70,6 +71,11 @@ class Rows:
     beside: Mapping[str, int]
     runs: tuple[Mapping[str, object], ...]
     notes: tuple[str, ...]
+
+    def __getattribute__(self, name: str) -> Any:
+        """An attribute; of a frame its table is noted as read."""
+        reading.note(*reading.FRAMES.get(name, ()))
+        return object.__getattribute__(self, name)
 
     @property
     def studies(self) -> list[str]:
@@ -158,6 +164,7 @@ def table(runs: Sequence[Path | str], *, name: str) -> pd.DataFrame:
 
     A run that goes on may merge its shards while they are read: rows may then come twice.
     """
+    reading.note(name)
     schema = _schema(name)
     parts = [schema.empty_table()]
     for run in runs:
@@ -209,6 +216,7 @@ def reduced(
         found = _split_items(file, schema=schema).plain if plain else chosen(file, schema)
         return make(found)
 
+    reading.note(name)
     for run in runs:
         for _, kept in gathered(Folder(run), name, read=read):
             yield kept
