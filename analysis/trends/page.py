@@ -104,7 +104,7 @@ def _newest(course: Course, order: Sequence[Place]) -> Sheet:
         )  # fmt: skip
         small.append({"change": _ends(last), "against best": _ends(best)})
     frame = pd.DataFrame(rows)
-    frame["items"] = frame["items"].astype(object).where(frame["items"].notna(), None)
+    frame["items"] = pd.Series([row["items"] for row in rows], dtype=object)
     if frame["note"].eq("").all():
         frame = frame.drop(columns="note")
     empty = [name for name in ("best", "items") if frame[name].isna().all()]
@@ -135,7 +135,7 @@ def _tables(course: Course, order: Sequence[Place]) -> Iterator[Part]:
     languages = course.by_language
     if len(languages):
         shown = languages.drop(columns=["model", "correction"])
-        shown["items"] = shown["items"].where(shown["items"] > 0, None).astype(object)
+        shown["items"] = pd.Series([n or None for n in shown["items"].tolist()], dtype=object)
         yield Sheet(
             name=file_name("trends_languages", course.model),
             caption=line(text("by_language"), newest=course.newest, rows=len(shown),
@@ -146,7 +146,7 @@ def _tables(course: Course, order: Sequence[Place]) -> Iterator[Part]:
         shown = course.cuts.iloc[::-1].drop(columns="model").reset_index(drop=True)
         yield Sheet(
             name=file_name("trends_of_level", course.model), caption=line(text("cuts")),
-            frame=_without_empty(shown), heads={"p_corrected": "p corrected"},
+            frame=_without_empty(shown),
             collapsed=len(shown) > MOST_ROWS,
         )  # fmt: skip
     else:
@@ -196,7 +196,8 @@ def _star(change: float, p: float) -> str:
 
 
 def _without_empty(frame: pd.DataFrame) -> pd.DataFrame:
-    """The columns that say something."""
+    """The columns that say something; a corrected p is shown as one."""
+    frame = frame.rename(columns={"p_corrected": "corrected_p"})
     said = [name for name in frame if not frame[name].replace("", None).isna().all()]
     return frame[said]
 
@@ -212,7 +213,7 @@ def _together(material: Material, course: Course) -> Iterator[Part]:
     yield Sheet(
         name=file_name("trends_correlation", course.model),
         caption=line(text("together"), score=headline, tests=_tests(found)),
-        frame=shown.reset_index(drop=True), heads={"n": "languages", "p_corrected": "p corrected"},
+        frame=shown.reset_index(drop=True), heads={"n": "languages"},
         collapsed=len(shown) > MOST_ROWS,
     )  # fmt: skip
     yield from pictures.of_correlation(course, found, headline)

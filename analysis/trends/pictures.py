@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from analysis.figures import curves, over_training, scatter
 from analysis.figures.drawing import COLOURS, INK, short
 from analysis.layout.exhibit import folded
-from analysis.layout.page import Part, Picture, file_name
+from analysis.layout.page import Part, Picture, Size, file_name
 from analysis.shared.coefficients import statement
 from analysis.statistics import correlate
 from analysis.trends import together
@@ -87,15 +87,18 @@ def _beyond(course: Course) -> dict[str, float]:
 
 def of_correlation(course: Course, found: pd.DataFrame, headline: str) -> Iterator[Part]:
     """Alignment against accuracy, of rows of `together.by_state`: r, and the means of both."""
+    size: Size = "half" if found[together.SET].drop_duplicates().shape[0] == 1 else "wide"
     yield Picture(
         name=file_name("trend", course.model, "correlation"),
         caption=f"{course.model}: {headline} against accuracy over training.",
         draw=partial(draw_together, course, found, headline),
+        size=size,
     )
     yield Picture(
         name=file_name("trend", course.model, "means"),
         caption=f"{course.model}: mean {headline} and mean accuracy, a point per state.",
         draw=partial(draw_means, course, found, headline),
+        size=size,
     )
 
 
