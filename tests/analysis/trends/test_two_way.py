@@ -83,14 +83,17 @@ def test_what_does_not_vary_has_no_error_and_nothing_has_no_mean() -> None:
     same = two_way.over_items(np.full((5, 9), 0.25))
     assert same.mean == 0.25 and np.isnan(same.error)
     assert np.isnan(two_way.over_languages(np.array([0.3])).error)
-    for nothing in (two_way.over_items(np.full((2, 3), np.nan)), two_way.over_items(np.empty((0, 0))),
-                    two_way.over_languages(np.array([np.nan])),
-                    two_way.over_pairs(np.full((2, 2), np.nan))):  # fmt: skip
+    for nothing in (
+        two_way.over_items(np.full((2, 3), np.nan)), two_way.over_items(np.empty((0, 0))),
+        two_way.over_languages(np.array([np.nan])), two_way.over_pairs(np.full((2, 2), np.nan)),
+    ):  # fmt: skip
         assert nothing.n == 0 and np.isnan(nothing.mean) and np.isnan(nothing.error)
 
 
 @pytest.mark.parametrize("shape", [(4, 40), (6, 200), (12, 60)])
-@pytest.mark.parametrize("spread", [(0, 0, 1), (0.1, 0, 1), (0, 0.5, 1), (0.1, 0.5, 1), (0, 1, 0.1)])
+@pytest.mark.parametrize(
+    "spread", [(0, 0, 1), (0.1, 0, 1), (0, 0.5, 1), (0.1, 0.5, 1), (0, 1, 0.1)]
+)
 def test_nothing_is_found_more_often_than_it_may(
     shape: tuple[int, int], spread: tuple[float, float, float]
 ) -> None:
@@ -118,9 +121,7 @@ def test_pairs_of_languages_are_left_out_one_language_after_the_other() -> None:
     matrix = pairs_of(np.random.default_rng(2), 6)
     matrix[1, 3] = np.nan
     off = [(i, j) for i in range(6) for j in range(6) if i != j and (i, j) != (1, 3)]
-    without = [
-        np.mean([matrix[i, j] for i, j in off if gone not in (i, j)]) for gone in range(6)
-    ]
+    without = [np.mean([matrix[i, j] for i, j in off if gone not in (i, j)]) for gone in range(6)]
     found = two_way.over_pairs(matrix)
     assert found.mean == pytest.approx(np.mean([matrix[pair] for pair in off]))
     assert found.error**2 == pytest.approx(5 / 6 * np.sum((without - np.mean(without)) ** 2))
