@@ -15,6 +15,8 @@ from analysis.layout.material import Material
 from analysis.layout.page import Fold, Page, Part, Picture, Section, Sheet
 from analysis.layout.prose import line, shared
 from analysis.read import Rows
+from analysis.shared.training import FIGURE_3
+from analysis.trends import page as trends
 from studies.kinds import tables
 
 # What the pages put together here show, or what nobody reads as numbers.
@@ -28,7 +30,8 @@ def build(rows: Rows) -> Page:
     study = next(iter(rows.studies), "")
     material = Material(rows)
     own = page_of(study)
-    return own.build(material) if own is not None else neutral(material, study=study)
+    page = own.build(material) if own is not None else neutral(material, study=study)
+    return _with_training(page, material)
 
 
 def neutral(material: Material, *, study: str) -> Page:
@@ -60,6 +63,16 @@ def neutral(material: Material, *, study: str) -> Page:
         files={name: frame for page in pages for name, frame in page.files.items()},
         main=tuple(main for main in mains if main is not None),
         no_main=demo.PAGE.no_main,
+    )
+
+
+def _with_training(page: Page, material: Material) -> Page:
+    """The page with what models did along their training first, where several states were run."""
+    filled = {one.title for one in page.exhibits.values() if one.parts}
+    drawn = set(material.main_scores["measure"]) if FIGURE_3.title in filled else ()
+    shown = trends.section(material, drawn=drawn)
+    return replace(
+        page, sections=trends.onto(page.sections, shown), files={**page.files, **shown.files}
     )
 
 

@@ -13,6 +13,7 @@ import numpy.typing as npt
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
+from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
@@ -64,7 +65,8 @@ class Panel:
     `thin` has a column of values per thin line, by x. `levels` are dashed horizontal references,
     `zero` and `origin` thin lines at y = 0 and x = 0, `ends` dotted vertical lines with their
     names, `spans` shaded ranges of x with theirs, `corners` the texts at the top left and the
-    bottom right. `bottom` is the lowest y shown, `top` the highest.
+    bottom right. `bottom` is the lowest y shown, `top` the highest. With `dates` x are days since
+    1970.
     """
 
     title: str
@@ -81,6 +83,7 @@ class Panel:
     corners: tuple[str, str] | None = None
     bottom: float | None = None
     top: float | None = None
+    dates: bool = False
 
 
 def curves(
@@ -180,7 +183,12 @@ def _panel(axes: Axes, panel: Panel, *, size: float, width: float) -> None:
     axes.set_title(title(panel.title, width=width, size=size), fontsize=size)
     axes.set_xlabel(panel.x)
     axes.set_ylabel(panel.y)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
+    if panel.dates:
+        days = AutoDateLocator(maxticks=6)
+        axes.xaxis.set_major_locator(days)
+        axes.xaxis.set_major_formatter(ConciseDateFormatter(days))
+    else:
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
     axes.grid(axis="y", color=LIGHT, linewidth=0.6)
     axes.set_axisbelow(True)
 

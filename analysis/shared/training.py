@@ -12,7 +12,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from analysis import published
-from analysis.figures import curves, scatter
+from analysis.figures import curves, over_training, scatter
 from analysis.figures.drawing import COLOURS, short
 from analysis.layout import tables
 from analysis.layout.exhibit import Exhibit, Note, Plot, Series, Table
@@ -20,7 +20,6 @@ from analysis.layout.material import Material
 from analysis.layout.prose import shared
 from analysis.results import conditions
 from analysis.shared.coefficients import statement
-from analysis.shared.layers import mean_line
 from analysis.statistics import checkpoints, correlate, translation
 
 STEPS = "--model ID@step-100 --model ID@step-200 ..."
@@ -51,7 +50,6 @@ def _trained(material: Material, frame: pd.DataFrame) -> Series:
 def draw_training(_: Material, rows: pd.DataFrame, said: str) -> Figure:
     """Score by training step, a panel per measure that several states have.
 
-    The mean is over the languages that every state has, so that it moves with the scores alone.
     What has no step is the last state and stands beyond the last step.
     """
     steps = {one: checkpoints.step(one) for one in sorted(set(rows["revision"]))}
@@ -64,18 +62,16 @@ def draw_training(_: Material, rows: pd.DataFrame, said: str) -> Figure:
         own = rows[rows["measure"] == measure]
         grid = own.assign(place=own["revision"].map(places))
         grid = grid.pivot_table(index="place", columns="language", values="score").sort_index()
-        shared = grid.dropna(axis="columns")
-        mean = (shared if shared.shape[1] else grid).mean(axis="columns")
         panels.append(
-            curves.Panel(
-                title=f"{measure.upper()}: mean {mean.iloc[0]:.2f} to {mean.iloc[-1]:.2f}",
-                lines=[mean_line(mean, marker="o")], x="training step",
-                y="score, mean over layers", thin=grid, thin_colour=COLOURS[measure],
+            over_training.panel(
+                grid, title=measure.upper(), y="score, mean over layers", colour=COLOURS[measure],
                 ends={short(one): beyond for one, step in steps.items() if step is None},
                 bottom=min(0.0, float(np.nanmin(grid.to_numpy()))),
             )
         )  # fmt: skip
-    return curves.curves(panels, name=f"{said} (thin: one language, thick: their mean)")
+    return curves.curves(
+        panels, name=f"{said} (thin: one language, thick: their mean, 95 % interval)"
+    )
 
 
 def _quality(material: Material) -> pd.DataFrame:
@@ -196,7 +192,8 @@ FIGURE_3 = Exhibit(
     parts=(
         Plot(
             name="training", fill=_curves, by=_trained, draw=draw_training,
-            caption="{{ said }}. Score by training step, one line per language.", few=10**9,
+            caption="{{ said }}. Score by training step, one line per language; thick: the mean.",
+            few=10**9,
         ),
     ),
 )  # fmt: skip

@@ -118,9 +118,21 @@ def student(
     All are missing below two values, and where the values are all alike.
     """
     centre, spread, count = (np.asarray(one, float) for one in (means, sd, n))
-    free = np.maximum(count - 1, 1)
     error = spread / np.sqrt(count)
     known = (count > 1) & (spread > NO_SPREAD * np.maximum(1.0, np.abs(centre)))
-    error = np.where(known, error, nan)
-    half = stats.t.ppf(0.975, free) * error
-    return centre - half, centre + half, 2 * stats.t.sf(np.abs(centre / error), free)
+    return from_errors(centre, error=np.where(known, error, nan), df=np.maximum(count - 1, 1))
+
+
+def from_errors(
+    means: npt.ArrayLike, *, error: npt.ArrayLike, df: npt.ArrayLike, of: npt.ArrayLike = 1
+) -> tuple[Floats, Floats, Floats]:
+    """Student's intervals of numbers with standard errors, both ends, and the p of 0.
+
+    With `of` above 1 each number was chosen among that many: intervals are of 1 - 0.05 / of, and p
+    is `of` times as large (Bonferroni), so that they hold whichever was chosen. NaN errors have
+    neither.
+    """
+    centre, errors, free, chosen = (np.asarray(one, float) for one in (means, error, df, of))
+    half = stats.t.isf(0.025 / chosen, free) * errors
+    p = np.minimum(1.0, chosen * 2 * stats.t.sf(np.abs(centre / errors), free))
+    return centre - half, centre + half, p

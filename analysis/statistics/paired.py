@@ -14,7 +14,7 @@ import pandas as pd
 from scipy import special, stats
 from statsmodels.stats.multitest import multipletests
 
-from analysis.statistics.correlate import Z_95, pearson
+from analysis.statistics.correlate import pearson
 from analysis.statistics.intervals import NO_SPREAD, of_draws, student
 from analysis.statistics.resample import FEWEST
 
@@ -159,22 +159,29 @@ def by_language(before: Mapping[str, Bools], after: Mapping[str, Bools]) -> pd.D
 def difference(before: Bools, after: Bools) -> Difference:
     """The change of a share over the same items, in percentage points.
 
-    The interval is that of Agresti and Min (2005): Wald's, after half an item is added to each of
-    the four outcomes. Without items everything is NaN.
+    The interval is that of `counted`. Without items everything is NaN.
     """
     n = len(before)
     if not n:
         return Difference(nan, nan, nan, 0, 0)
     gained, lost = int((~before & after).sum()), int((before & ~after).sum())
-    middle = (gained - lost) / (n + 2)
-    error = sqrt(max(0.0, (gained + lost + 1) - (gained - lost) ** 2 / (n + 2))) / (n + 2)
-    return Difference(
-        change=100 * (gained - lost) / n,
-        low=100 * max(-1.0, middle - Z_95 * error),
-        high=100 * min(1.0, middle + Z_95 * error),
-        gained=gained,
-        lost=lost,
-    )
+    low, high = (100 * float(end) for end in counted(gained, lost, n=n))
+    return Difference(100 * (gained - lost) / n, low, high, gained, lost)
+
+
+def counted(
+    gained: npt.ArrayLike, lost: npt.ArrayLike, *, n: npt.ArrayLike, of: npt.ArrayLike = 1
+) -> tuple[Floats, Floats]:
+    """Both ends of changes of a share, 0 to 1, of how many of n items were gained and lost.
+
+    The interval is that of Agresti and Min (2005): Wald's, after half an item is added to each of
+    the four outcomes. It is of 95 %, and of 1 - 0.05 / of where a change was chosen among several.
+    """
+    more, fewer, items, chosen = (np.asarray(one, float) for one in (gained, lost, n, of))
+    middle = (more - fewer) / (items + 2)
+    spread = (more + fewer + 1) - (more - fewer) ** 2 / (items + 2)
+    half = stats.norm.isf(0.025 / chosen) * np.sqrt(np.maximum(0.0, spread)) / (items + 2)
+    return np.maximum(-1.0, middle - half), np.minimum(1.0, middle + half)
 
 
 def mcnemar(gained: pd.Series, lost: pd.Series) -> Floats:
