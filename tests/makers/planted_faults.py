@@ -56,6 +56,11 @@ def first(values: Sequence[float], *, by: float) -> list[float]:
     return [head + by, *rest]
 
 
+def last_layer(margins: Sequence[float]) -> list[float]:
+    """Margins of which the last is another."""
+    return first(list(margins)[::-1], by=5e-4)[::-1]
+
+
 def next_option(values: Sequence[int]) -> list[int]:
     """A list of options whose first is another."""
     head, *rest = values
@@ -82,6 +87,11 @@ def margin_of(name: str) -> tuple[str, Fault]:
     """A fault in the margin of answers with one kind of state put in."""
     where = f"intervention == '{name}'"
     return "patching", stored("patches", where, "margins", lambda m: first(m, by=0.01))
+
+
+def margin_of_steered(name: str) -> tuple[str, Fault]:
+    """A fault in a column of margins of steered options, in the steered layer."""
+    return "steered_options", stored("steered_options", "", name, lambda m: first(m, by=5e-4))
 
 
 def column_of(name: str, *, where: str = "") -> tuple[str, Fault]:
@@ -305,6 +315,42 @@ FAULTS: dict[str, tuple[str, Fault]] = {
         "patching", stored("patches", "intervention == 'matched'", "seed", lambda _: 0),
     ),
     "a patch too few": ("patching", fewer("patches", "intervention == 'same_symbol'")),
+    "a patch along a steering vector": (
+        "directions", stored("directions", "", "cosines", lambda c: first(c, by=0.01)),
+    ),
+    "a patch that points nowhere": (
+        "directions", stored("directions", "", "cosines", lambda c: first(c, by=float("nan"))),
+    ),
+    "another layer's steering vector": (
+        "directions", stored("directions", "", "layers", lambda _: [2, 8]),
+    ),
+    "a direction of a layer too few": (
+        "directions", stored("directions", "", "cosines", lambda c: list(c)[:-1]),
+    ),
+    "a direction too few": ("directions", fewer("directions", "benchmark == 'xstorycloze'")),
+    "a direction that was cut": (
+        "directions", stored("directions", "", "truncated", lambda cut: not cut),
+    ),
+    "a margin that is not steered": margin_of_steered("plain"),
+    "a steered margin": margin_of_steered("steered"),
+    "a steered margin of the last layer": (
+        "steered_options", stored("steered_options", "layer == 6", "steered", last_layer),
+    ),
+    "another coefficient of steering": (
+        "steered_options", stored("steered_options", "", "coefficient", lambda c: c + 0.5),
+    ),
+    "another steered layer": (
+        "steered_options", stored("steered_options", "layer == 1", "layer", lambda n: n + 1),
+    ),
+    "layers from one on": (
+        "steered_options", stored("steered_options", "", "layers", lambda n: [k + 1 for k in n]),
+    ),
+    "steered options too few": (
+        "steered_options", fewer("steered_options", "coefficient == 2 and layer == 6"),
+    ),
+    "a steered option too many": (
+        "steered_options", stored("steered_options", "", "options", lambda n: n + 1),
+    ),
     "F1": ("answers", stored("generations", "task == 'span'", "f1", lambda f1: f1 / 2 + 0.1)),
     "a number": ("answers", stored("generations", "task == 'number'", "exact", lambda e: 1 - e)),
     "consistency": ("consistency", reported("pairs", "consistency")),

@@ -8,13 +8,14 @@ import math
 from collections.abc import Collection
 from typing import Any, NamedTuple
 
+import items
 import numpy as np
 import plain
 import torch
 from compared import EXACT, Compared, Run, kind
 
 
-def option_score(model: plain.Plain, question: plain.Question, option: str) -> tuple[float, float]:
+def option_score(model: plain.Plain, question: items.Question, option: str) -> tuple[float, float]:
     """The log-probability of an option behind its question, and how far it may be off."""
     ids, start = model.joined(question.context, option)
     logits_TV = model.read(ids).logits_TV

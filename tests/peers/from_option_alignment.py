@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
+import items
 import numpy as np
 import plain
 from compared import Compared, Run, kind
@@ -22,12 +23,18 @@ FEW = (2, 3)
 # The control `mismatched` pairs items within so many, in their order.
 TOGETHER = 16
 
+Vectors = tuple[Matrix, ...]  # of a text by layer, [D] of length 1 each
 Margins = dict[str, list[float] | None]  # of a column by layer; None where rounding decides whose
 
 
 @cache
-def vectors(model: plain.Plain, text: str, pooling: str) -> tuple[Matrix, ...]:
-    """A text's vector [D] of length 1, from the embeddings to behind the final norm."""
+def vectors(model: plain.Plain, text: str, pooling: str) -> Vectors:
+    """Those of a text, from the embeddings to behind the final norm."""
+    return units(model, text, pooling)
+
+
+def units(model: plain.Plain, text: str, pooling: str) -> Vectors:
+    """The same under whatever hooks there are."""
     read = model.read(model.ids(text))
     streams = [read.stream_TD[layer] for layer in range(len(model.blocks))]
     pooled = (plain.pooled(state_TD, pooling) for state_TD in (*streams, read.normed_TD))
@@ -38,8 +45,13 @@ def cosines(
     model: plain.Plain, first: Sequence[str], second: Sequence[str], pooling: str
 ) -> list[Matrix]:
     """By layer the cosines [N, N] of every text of one side with every one of the other."""
-    sides = ([vectors(model, text, pooling) for text in side] for side in (first, second))
-    by_layer = zip(*(zip(*side, strict=True) for side in sides), strict=True)
+    down, across = ([vectors(model, text, pooling) for text in side] for side in (first, second))
+    return crossed(down, across)
+
+
+def crossed(first: Sequence[Vectors], second: Sequence[Vectors]) -> list[Matrix]:
+    """The same of texts that were read."""
+    by_layer = zip(*(zip(*side, strict=True) for side in (first, second)), strict=True)
     return [np.stack(down_ND) @ np.stack(across_ND).T for down_ND, across_ND in by_layer]
 
 
@@ -79,12 +91,12 @@ def against_all(cross_JJ: Matrix, place: int) -> float:
 def another_order(id: str, count: int) -> list[int]:
     """Options in an order in which none keeps its place: sorted by the digest of 0 and "ID PLACE",
     each gives way to the next one."""
-    order = sorted(range(count), key=lambda place: plain.digest(0, f"{id} {place}"))
+    order = sorted(range(count), key=lambda place: items.digest(0, f"{id} {place}"))
     follows = dict(zip(order, [*order[1:], order[0]], strict=True))
     return [follows[place] for place in range(count)]
 
 
-def partners(questions: dict[str, plain.Question]) -> dict[str, str | None]:
+def partners(questions: dict[str, items.Question]) -> dict[str, str | None]:
     """Of every item the one whose options stand for its own: half of those together further on."""
     found: dict[str, str | None] = {}
     for count in {len(question.texts) for question in questions.values()}:
@@ -100,19 +112,19 @@ def partners(questions: dict[str, plain.Question]) -> dict[str, str | None]:
     return found
 
 
-def texts(question: plain.Question) -> list[str]:
+def texts(question: items.Question) -> list[str]:
     """What a question says with each of its options."""
     return [question.context + option for option in question.options]
 
 
-def with_symbols(run: Run, row: Any, question: plain.Question) -> plain.Question | None:
+def with_symbols(run: Run, row: Any, question: items.Question) -> items.Question | None:
     """An item with more than two options as it is asked for the likeliest wrong ones."""
     if len(question.options) <= min(FEW):
         return None
     return run.asked(row._replace(prompt=SYMBOLS[row.benchmark]))[row.item]
 
 
-def likeliest(model: plain.Plain, question: plain.Question | None) -> dict[int, list[int] | None]:
+def likeliest(model: plain.Plain, question: items.Question | None) -> dict[int, list[int] | None]:
     """By how many are kept, the right option and the likeliest wrong ones by the model's own
     answer, in their order; None where rounding decides which."""
     if question is None:
@@ -185,13 +197,23 @@ def _compare(
 ) -> None:
     """Compare margins by layer: each is a difference of two cosines, of two vectors each."""
     for column, margins in columns.items():
-        stored = list(getattr(row, column))
         if margins is None:
-            compared.undecided += len(stored)
-            continue
-        compared.same((*where, column, "layers"), len(stored), len(margins))
-        for layer, (one, other) in enumerate(zip(stored, margins, strict=False)):
-            compared.number((*where, column, layer), one, other, allowed=allowed)
+            compared.undecided += len(getattr(row, column))
+        else:
+            listed(compared, (*where, column), getattr(row, column), margins, allowed)
+
+
+def listed(
+    compared: Compared,
+    where: tuple[Any, ...],
+    stored: Sequence[float],
+    own: Sequence[float],
+    allowed: float,
+) -> None:
+    """Compare two lists of numbers by layer."""
+    compared.same((*where, "layers"), len(stored), len(own))
+    for place, (one, other) in enumerate(zip(stored, own, strict=False)):
+        compared.number((*where, place), one, other, allowed=allowed)
 
 
 def _facts(
@@ -199,7 +221,7 @@ def _facts(
     where: tuple[Any, ...],
     row: Any,
     model: plain.Plain,
-    read: Sequence[plain.Question],
+    read: Sequence[items.Question],
 ) -> None:
     """Compare what is known of an item before any model: `read` are the language's, the pivot's
     and perhaps the one with symbols."""

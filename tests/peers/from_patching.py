@@ -10,6 +10,8 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cache, partial
 from typing import Any, NamedTuple
 
+import items
+import pandas as pd
 import plain
 import torch
 from compared import Compared, Run, kind
@@ -23,7 +25,7 @@ OPTIONS = {
     "belebele": (tuple(f"mc_answer{k}" for k in range(1, 5)), "correct_answer_num"),
     "xstorycloze": (("sentence_quiz1", "sentence_quiz2"), "answer_right_ending"),
 }
-# Those that the study's seed draws.
+# Those that a seed draws.
 DRAWN = ("same_symbol", "other_symbol", "own_language", "noise")
 
 
@@ -56,7 +58,7 @@ class Source(NamedTuple):
     """The item whose question is read, and the question."""
 
     item: str
-    question: plain.Question
+    question: items.Question
 
 
 @cache
@@ -95,10 +97,8 @@ def passing(
         handle = block.register_forward_pre_hook(before)
     else:
         handle = modules[site].register_forward_hook(behind)
-    try:
+    with model.hooked([handle]):
         yield
-    finally:
-        handle.remove()
 
 
 @cache
@@ -152,22 +152,35 @@ def turned(benchmark: str, id: str, row: dict[str, Any]) -> dict[str, Any]:
     those before that."""
     columns, right = OPTIONS[benchmark]
     count = len(columns)
-    places = 1 + int(plain.digest(id), 16) % (count - 1)
+    places = 1 + int(items.digest(id), 16) % (count - 1)
     moved = {name: row[columns[(k + places) % count]] for k, name in enumerate(columns)}
     return {**row, **moved, right: (int(row[right]) - 1 - places) % count + 1}
 
 
-def sources(run: Run, row: Any) -> dict[str, Source | None]:
+def seed_of(run: Run, compared: Compared, rows: list[Any]) -> int | None:
+    """The seed that drew the sources of a cell, None where none draws: one that was asked for, or
+    the rows' own where the run's record does not tell those."""
+    if rows[0].intervention not in DRAWN:
+        return None
+    stored = [int(row.seed) for row in rows if pd.notna(row.seed)]
+    asked_for = run.seeds
+    if asked_for is None:
+        compared.note("run.json tells no seed, so that it is open whether those of rows were asked")
+        asked_for = set(stored[:1]) or {0}
+    return next((seed for seed in stored if seed in asked_for), min(asked_for))
+
+
+def sources(run: Run, row: Any, seed: int | None) -> dict[str, Source | None]:
     """By item of the row's cell, the question whose state is put in, None where there is none."""
     (own, pivot), name = run.sides(row), row.intervention
     if name in ("matched", "noise"):  # which is as long as the matched state
         return {id: Source(id, question) for id, question in pivot.items()}
     if name == "permuted":
         turn = partial(turned, row.benchmark)
-        moved = plain.questions(run.data, row.benchmark, row.pivot, row.prompt, turn=turn)
+        moved = items.questions(run.data, row.benchmark, row.pivot, row.prompt, turn=turn)
         return {id: Source(id, moved[id]) for id in pivot}
     others = own if name == "own_language" else pivot
-    order = sorted(others, key=lambda id: plain.digest(run.settings["seed"], id))
+    order = sorted(others, key=lambda id: items.digest(seed, id))
 
     def fits(id: str, other: str) -> bool:
         same = own[id].gold == others[other].gold
@@ -188,8 +201,9 @@ def patching(run: Run, compared: Compared) -> None:
     """Answers with states put in, plain ones of both languages, and whose states they are."""
     for rows in run.cells("patches"):
         one = rows[0]
-        model, (own, pivot), given = run.model(one.model), run.sides(one), sources(run, one)
-        cell = (one.model, one.benchmark, one.language, one.intervention)
+        seed = seed_of(run, compared, rows)
+        model, (own, pivot), given = run.model(one.model), run.sides(one), sources(run, one, seed)
+        cell = (one.model, one.benchmark, one.language, one.intervention, seed)
         expected = sorted(id for id, source in given.items() if source)
         compared.same((*cell, "items"), sorted(row.item for row in rows), expected)
         for row in rows:
@@ -197,7 +211,7 @@ def patching(run: Run, compared: Compared) -> None:
             if source is None:  # a row that there should not be, which `items` says
                 continue
             question, there = own[row.item], pivot[row.item]
-            _facts(compared, where, row, question, source, run.settings["seed"])
+            _facts(compared, where, row, question, source, seed)
             here, across, read = (
                 asked(model, context, side.options)
                 for context, side in (
@@ -213,32 +227,32 @@ def patching(run: Run, compared: Compared) -> None:
             _answer(compared, (*where, "pivot_clean"), *stored, beyond, gold)
             patched = zip(row.layers, row.predictions, row.margins, strict=True)
             for layer, prediction, margin in patched:
-                patch = _patch(row, int(layer), read.ids, run.settings["seed"])
+                patch = _patch(row, int(layer), read.ids, seed)
                 found = answer(model, here, patch)
                 _answer(compared, (*where, int(layer)), prediction, margin, found, gold)
 
 
-def _patch(row: Any, layer: int, ids: tuple[int, ...], seed: int) -> Patch:
-    """What is put in at a layer. A direction's seed is the digest of the study's seed and the
-    item's id, its first 15 digits, plus the layer of the stream or of what is added to it."""
+def _patch(row: Any, layer: int, ids: tuple[int, ...], seed: int | None) -> Patch:
+    """What is put in at a layer. A direction's seed is the digest of the cell's seed and the item's
+    id, its first 15 digits, plus the layer of the stream or of what is added to it."""
     site = said(row.switches, "patch_site")
     if row.intervention != "noise":
         return Patch(site, layer, ids, None)
     behind = layer - 1 if site == "resid_pre" else layer
-    return Patch(site, layer, ids, int(plain.digest(seed, row.item)[:15], 16) + behind)
+    return Patch(site, layer, ids, int(items.digest(seed, row.item)[:15], 16) + behind)
 
 
 def _facts(
     compared: Compared,
     where: tuple[Any, ...],
     row: Any,
-    question: plain.Question,
+    question: items.Question,
     source: Source,
-    seed: int,
+    seed: int | None,
 ) -> None:
     """Compare what is known of a row before any model."""
-    drawn, noise = row.intervention in DRAWN, row.intervention == "noise"
-    compared.number((*where, "seed"), row.seed, seed if drawn else None)
+    noise = row.intervention == "noise"
+    compared.number((*where, "seed"), row.seed, seed)
     compared.same((*where, "gold"), row.gold, question.gold)
     compared.same((*where, "source_item"), row.source_item, None if noise else source.item)
     gold = None if noise else source.question.gold

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from functools import cache
 from typing import Any, NamedTuple
 
+import items
 import numpy as np
 import plain
 import torch
@@ -133,14 +134,14 @@ def answered(run: Run, row: Any, language: str) -> list[str]:
     return [id for id in asked(run, row, language) if id in found]
 
 
-def asked(run: Run, row: Any, language: str) -> dict[str, plain.Question]:
+def asked(run: Run, row: Any, language: str) -> dict[str, items.Question]:
     """The questions of a row's benchmark, whose prompt its answers name."""
     (prompt,) = {
         one.prompt
         for table in ("items", "generations")
         for one in run.rows(table, benchmark=row.benchmark)
     }
-    return plain.questions(run.data, row.benchmark, language, prompt)
+    return items.questions(run.data, row.benchmark, language, prompt)
 
 
 def tuned(run: Run, row: Any) -> list[str]:
@@ -163,7 +164,7 @@ class Chosen(NamedTuple):
 
 
 @cache
-def scored(model: plain.Plain, question: plain.Question, changed: plain.Change) -> Chosen:
+def scored(model: plain.Plain, question: items.Question, changed: plain.Change) -> Chosen:
     """The options of a question while the model is changed."""
     scores, off = [], 0.0
     with model.changed(changed):
@@ -177,7 +178,7 @@ def scored(model: plain.Plain, question: plain.Question, changed: plain.Change) 
 
 @cache
 def wrote(
-    model: plain.Plain, question: plain.Question, settings: str, changed: plain.Change
+    model: plain.Plain, question: items.Question, settings: str, changed: plain.Change
 ) -> Written:
     """A greedy text while the model is changed."""
     with model.changed(changed):

@@ -5,6 +5,7 @@ of that kind is wrong, and has to find it.
 """
 
 import ast
+import json
 import os
 import shutil
 import subprocess
@@ -13,6 +14,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from studies import miniworld
@@ -58,12 +61,13 @@ STUDIES = {
     "dali": (  # whose tokenizer makes the space before a digit a token of its own
         "qwen2",
         *("--benchmark", "belebele,xstorycloze", "--language", "eng_Latn,spa_Latn,swh_Latn"),
-        *("--part", "alignment,patching", "--layer", "3,8"),
+        *("--part", "alignment,patching,steering", "--layer", "3,8"),
     ),
     "dali mlp_out": (
         "gemma2",
         *("--benchmark", "belebele", "--language", "eng_Latn,deu_Latn", "--limit", "6"),
-        *("--part", "alignment,patching", "--layer", "1,6", "--seed", "5"),
+        *("--part", "alignment,patching,steering", "--layer", "1,6", "--seed", "5"),
+        *("--coefficient", "-1,2"),
         *("--switch", "patch_site=mlp_out", "--switch", "dali_pool=weighted"),
     ),
     "dali resid_pre": (
@@ -95,6 +99,8 @@ KINDS = {
     "scaled_points": "clas",
     "option_alignment": "dali",
     "patching": "dali",
+    "directions": "dali",
+    "steered_options": "dali mlp_out",
     "answers": "generate",
     "consistency": "latent-process",
     "means": "generate",
@@ -189,6 +195,61 @@ def test_a_planted_fault_is_found(
     plant(run)
     found = compare(kind, run)
     assert found.differ, found.line()
+
+
+@pytest.fixture(scope="module")
+def two_seeds(data: Path, runs: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the controls of two seeds, whose record tells of none."""
+    folder = tmp_path_factory.mktemp("seeds")
+    shutil.copytree(runs["dali resid_pre"], folder / "run")
+    model, *flags = STUDIES["dali resid_pre"]
+    with pytest.MonkeyPatch.context() as patch:
+        ended = world.run(
+            *("run", "dali", "--model", str(MODELS / model), *flags, "--cluster", "inline"),
+            *("--seed", "7", "--patch", "same_symbol,own_language,noise", "--no-report"),
+            *("--data-root", str(data), "--out", str(folder / "other")),
+            monkeypatch=patch,
+        )
+    assert ended == 0
+    for shard in (folder / "other" / "tables" / "patches").glob("*.parquet"):
+        shutil.copy(shard, folder / "run" / "tables" / "patches")
+    rewrite(folder / "run", seed=None)
+    return folder / "run"
+
+
+def rewrite(run: Path, *, seed: int | list[int] | None) -> None:
+    """The seed that a run's settings tell."""
+    told = json.loads((run / "run.json").read_text(encoding="utf-8"))
+    told["settings"] |= {"seed": seed}
+    (run / "run.json").write_text(json.dumps(told), encoding="utf-8")
+
+
+def test_controls_of_several_seeds_may_lie_in_one_folder(
+    two_seeds: Path, runs: dict[str, Path], tmp_path: Path, compare: Compare
+) -> None:
+    alone, found = (compare("patching", run) for run in (runs["dali resid_pre"], two_seeds))
+    assert found.differ == 0 and found.values > 1.4 * alone.values, found.line()
+    assert "tells no seed" in found.line() and "tells no seed" not in alone.line()
+    run = shutil.copytree(two_seeds, tmp_path / "run")
+    rewrite(run, seed=[2, 7])
+    found = compare("patching", run)
+    assert found.differ == 0 and not found.notes, found.line()
+    rewrite(run, seed=2)  # so that rows of the other were not asked for
+    found = compare("patching", run)
+    assert found.differ and "7, expected 2" in found.line().replace(".0", "")
+
+
+@pytest.mark.parametrize("name", ["own_language", "noise"])
+def test_a_cell_that_says_another_seed_is_found(
+    name: str, two_seeds: Path, tmp_path: Path, compare: Compare
+) -> None:
+    run = shutil.copytree(two_seeds, tmp_path / "run")
+    for path in (run / "tables" / "patches").glob("*.parquet"):
+        held = pq.read_table(path)
+        frame = held.to_pandas()
+        frame.loc[(frame["intervention"] == name) & (frame["seed"] == 7), "seed"] = 8
+        pq.write_table(pa.Table.from_pandas(frame, schema=held.schema), path)
+    assert compare("patching", run).differ
 
 
 def test_a_fault_ends_the_script_with_status_one(
