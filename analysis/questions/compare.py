@@ -87,7 +87,8 @@ def compare(
     tests = chosen_tests(test, how=how, unit=unit, language=language)
     _check_conditions(rows[condition], before=before, after=after)
     found: list[Row] = []
-    for asked, group in groups(rows, by):
+    # An index may be called as a column is, and pandas takes neither then.
+    for asked, group in groups(rows.reset_index(drop=True), by):
         held = group[condition]
         plain = group[_holds(held, before)]
         unnamed = int(held.isna().sum()) if after is None and not _missing(before) else 0

@@ -1,5 +1,6 @@
 """The same units before and after: two sets of rows brought together, and what that left out."""
 
+from collections import Counter
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -87,11 +88,11 @@ def paired_units(
     Raises:
         ValueError: the value is no number, or a unit has several rows.
     """
-    left_out: list[str] = []
+    lost: Counter[str] = Counter()
     found = [
-        _observed(rows, value=value, unit=unit, where=where, left_out=left_out)
-        for rows in (before, after)
+        _observed(rows, value=value, unit=unit, where=where, lost=lost) for rows in (before, after)
     ]
+    left_out = [f"{counted(count, 'row')} {why} left out" for why, count in lost.items() if count]
     both = found[0].merge(found[1], on=list(unit), how="outer", sort=True, suffixes=("old", "new"))
     values = both[["_old", "_new"]].to_numpy(float)
     alone = np.isnan(values).any(axis=1)
@@ -134,17 +135,14 @@ def counted(count: int, noun: str) -> str:
 
 
 def _observed(
-    rows: pd.DataFrame, *, value: str, unit: Sequence[str], where: str, left_out: list[str]
+    rows: pd.DataFrame, *, value: str, unit: Sequence[str], where: str, lost: "Counter[str]"
 ) -> pd.DataFrame:
-    """Units, each once, and their value, `_`; what is left out is added to the list."""
+    """Units, each once, and their value, `_`; rows that are left out are counted by the reason."""
     values = numbers(rows, value)
     nameless = rows[list(unit)].isna().any(axis=1).to_numpy()
     lacking = ~np.isfinite(values) & ~nameless
-    if nameless.any():
-        columns = " or ".join(unit)
-        left_out.append(f"{counted(int(nameless.sum()), 'row')} without {columns} left out")
-    if lacking.any():
-        left_out.append(f"{counted(int(lacking.sum()), 'row')} without a value left out")
+    lost[f"without {' or '.join(unit)}"] += int(nameless.sum())
+    lost["without a value"] += int(lacking.sum())
     kept = rows[~nameless & ~lacking]
     repeated = kept.duplicated(list(unit), keep=False)
     if repeated.any():

@@ -52,6 +52,8 @@ def swept(
     clash = [name for name in setting if name in unit]
     if clash:
         raise ValueError(f"{clash[0]} is in setting and in unit: a unit is what settings share")
+    # An index may be called as a column is, and pandas takes neither then.
+    rows = rows.reset_index(drop=True)
     is_plain = _plain(rows, setting=setting, baseline=baseline)
     plain, others = rows[is_plain], rows[~is_plain]
     unset = others[list(setting)].isna().all(axis=1)
