@@ -28,6 +28,17 @@ class Ends(NamedTuple):
 NONE = Ends(nan, nan)
 
 
+class Tested(NamedTuple):
+    """An estimate with its 95 % interval, the two-sided p of 0, Student's t and its df."""
+
+    estimate: float
+    low: float
+    high: float
+    p: float
+    t: float
+    df: float
+
+
 def wilson(hits: Floats, *, n: Floats) -> tuple[Floats, Floats]:
     """Wilson's score intervals of shares, both ends; missing where nothing was counted.
 
@@ -136,3 +147,24 @@ def from_errors(
     half = stats.t.isf(0.025 / chosen, free) * errors
     p = np.minimum(1.0, chosen * 2 * stats.t.sf(np.abs(centre / errors), free))
     return centre - half, centre + half, p
+
+
+def of_error(estimate: float, *, error: float, df: float, level: float = 0.95) -> Tested:
+    """Student's interval and p of an estimate whose standard error is known to `df` degrees.
+
+    All but the estimate is missing where there is no error, or one of 0.
+    """
+    if not error > NO_SPREAD * max(1.0, abs(estimate)) or not df > 0:
+        return Tested(estimate, nan, nan, nan, nan, df)
+    half = float(stats.t.ppf((1 + level) / 2, df)) * error
+    t = estimate / error
+    p = float(2 * stats.t.sf(abs(t), df))
+    return Tested(estimate, estimate - half, estimate + half, p, t, df)
+
+
+def varies(values: Floats, *, beside: tuple[Floats, ...]) -> bool:
+    """Whether values differ by more than the rounding of what they were computed from."""
+    if len(values) < 2:
+        return False
+    size = max(1.0, *(float(np.abs(one).max()) for one in beside))
+    return bool(np.ptp(values) > NO_SPREAD * size)
