@@ -1,4 +1,4 @@
-"""The command line: demo, plan, run, status, report, show, list and what looks inside one model.
+"""The command line: demo, plan, run, watch, status, report, show, list, and looks inside a model.
 
 Commands only join the parts. Bad input ends with one sentence and exit status 2; cells that failed,
 or a cluster that is lost, with 1; an interruption with 130.
@@ -44,6 +44,8 @@ from orchestrator.options import Planning, Running
 from orchestrator.scheduling.cost import Cost
 from orchestrator.showing import progress
 from orchestrator.storage.store import Store
+from orchestrator.watching.command import WatchCommand
+from orchestrator.watching.options import Watching
 from orchestrator.workers.gpus import visible_gpus
 from orchestrator.workers.session import LostError
 
@@ -124,6 +126,21 @@ def plan(context: typer.Context) -> None:
 def run_command(context: typer.Context) -> None:
     """Run a study: compute the cells that are missing, then write the report."""
     _run(context.obj)
+
+
+@app.command(
+    cls=WatchCommand,
+    epilog="Example: [bold]babelscope watch neuronxa --model ./training --parallel flores200 "
+    "--every 30m --out runs/curve[/bold]   [bold]babelscope watch --list runs/curve[/bold]",
+)
+def watch(context: typer.Context) -> None:
+    """Evaluate checkpoints as they come: new rows of one study, each computed once."""
+    from orchestrator.watching import start
+
+    if isinstance(context.obj, Watching):
+        start.show(context.obj, console=console)
+        return
+    raise typer.Exit(start.begin(context.obj, store=_store(context.obj), console=console))
 
 
 @app.command("list", cls=Strict, epilog="Example: [bold]babelscope list benchmarks[/bold]")
