@@ -246,7 +246,7 @@ def _step(sample: Sample) -> int:
     """How many draws are computed at a time."""
     columns, n = sample.columns.shape
     each = n * n if sample.method == "kendall" else n * columns
-    return max(1, MOST // each)
+    return max(1, MOST // int(each))
 
 
 def _sizes(draws: int, step: int) -> Iterator[int]:

@@ -99,7 +99,7 @@ def common(there: Bools) -> tuple[Bools, Bools]:
     counts = there.sum(axis=1)
     enough = np.maximum(1, ENOUGH * counts.max(initial=0))
     states: Bools = np.asarray(counts >= enough, dtype=np.bool_)
-    languages: Bools = there[states].all(axis=0) & states.any()
+    languages: Bools = np.asarray(there[states].all(axis=0), dtype=np.bool_) & states.any()
     return states if languages.any() else np.zeros_like(states), languages
 
 
