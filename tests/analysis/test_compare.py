@@ -218,7 +218,7 @@ def test_the_order_and_the_type_of_rows_do_not_matter() -> None:
 @pytest.mark.parametrize("test", [one for one in TESTS if one not in NESTED])
 @pytest.mark.parametrize(
     ("values", "said"),
-    [([0.0, 0.0], "1 unit|no p: no unit|no odds"), ([0.0, 1.0], "1 unit|6 units|^$")],
+    [([0.0, 0.0], "1 unit|no unit changed"), ([0.0, 1.0], "1 unit|6 units|^$")],
 )
 def test_a_single_unit_has_a_row_and_a_reason(test: str, values: list[float], said: str) -> None:
     rows = pd.DataFrame({"language": "a", "how": ["x", "y"], "v": values})
@@ -258,6 +258,11 @@ def test_a_question_without_the_plain_model_has_a_row_that_says_so() -> None:
     found = compare(rows, "accuracy", condition="scheme", before="plain", by=("model",))
     assert found["n"].tolist() == [11, 0] and found["correction"].tolist() == ["holm over 1"] * 2
     assert "no unit has both values" in found.loc[1, "note"]
+    # Nor is one forgotten that has the plain model alone.
+    rows = scores()
+    rows = rows[(rows["model"] == "m0") | (rows["scheme"] == "plain")]
+    found = compare(rows, "accuracy", condition="scheme", before="plain", by=("model",))
+    assert found["model"].tolist() == ["m0", "m1"] and found["n"].tolist() == [11, 0]
 
 
 def test_few_languages_have_no_hierarchical_bootstrap() -> None:
@@ -296,6 +301,7 @@ def test_refusals_say_what_was_found_and_what_to_do() -> None:
     refused(rows, "model is in by and in unit", unit=("model", "language"))
     refused(rows, "no column identifies a unit", unit=())
     refused(rows.rename(columns={"model": "p"}), "p would stand twice in the answer", by=("p",))
+    refused(rows.rename(columns={"model": "d_z"}), "d_z would stand twice", by=("d_z",))
     refused(rows, "no test is called 'anova'; choose of paired t", test="anova")
     refused(rows, "no test is named", test=())
     refused(rows, "equivalence needs a margin", test=("paired t", "equivalence"))
