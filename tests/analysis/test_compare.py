@@ -344,17 +344,3 @@ def test_a_corrected_table_finds_anything_in_5_percent_of_worlds_without_change(
     reach = 3 * np.sqrt(0.05 * 0.95 / worlds)
     assert np.mean(corrected) == pytest.approx(0.05, abs=reach)
     assert plain == pytest.approx(1 - 0.95**questions, abs=3 * np.sqrt(0.34 * 0.66 / worlds))
-
-
-@pytest.mark.usefixtures("quick")
-def test_the_whole_call_holds_its_family_wise_error() -> None:
-    random, worlds, questions = np.random.default_rng(5), 40, 5
-    index = pd.MultiIndex.from_product(
-        [range(questions), ("x", "y"), LANGUAGES], names=["q", "how", "language"]
-    ).to_frame(index=False)
-    false = [
-        compare(index.assign(v=random.normal(size=len(index))), "v", condition="how", before="x",
-                by=("q",))["p_corrected"].min() < 0.05
-        for _ in range(worlds)
-    ]  # fmt: skip
-    assert np.mean(false) <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / worlds)
