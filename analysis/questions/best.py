@@ -8,7 +8,7 @@ chooses, the other reports, and this is done for several halves.
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from math import inf, nan
+from math import nan
 from typing import Literal, NamedTuple, get_args
 
 import numpy as np
@@ -16,7 +16,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from analysis.questions.answer import Correction
-from analysis.questions.compare import answered, in_words, listed
+from analysis.questions.compare import answered, beside, in_words, listed
 from analysis.questions.paired_tests import Row
 from analysis.questions.pairs import Floats, Pairs, Wholes, counted
 from analysis.questions.settings import Swept, swept
@@ -111,24 +111,25 @@ def best(
     Raises:
         ValueError: as of `sweep`, or `split` or `splits` is not what it can be.
     """
+    combined = "" if splits == 1 else f", twice the median p of {splits} splits"
     found: list[Row] = []
-    for changes, choices, note in _chosen(
+    for changes, made, note in _chosen(
         rows, value, setting=setting, unit=unit, baseline=baseline, by=by, split=split,
         splits=splits, lowest=lowest, language=language, seed=seed,
     ):  # fmt: skip
-        place, row = _reported(choices, splits=splits)
-        everywhere = _means(changes, np.ones((1, len(changes.items)), bool))[:, 0] * (-1) ** lowest
-        said = changes.settings[place] if choices else dict.fromkeys(listed(setting))
+        place, row = _reported(made, splits=splits)
+        everywhere = _means(changes, np.ones((1, len(changes.items)), bool))[:, 0]
+        said = changes.settings[place] if made else dict.fromkeys(listed(setting))
         notes = (note, row.pop("note", ""), changes.left_out)
-        found.append(
-            changes.asked | {"value": value} | said | row
-            | {
-                "naive": everywhere.max(initial=-inf) * (-1) ** lowest if choices else nan,
+        asked = changes.asked | {"value": value} | said
+        row |= {
+                "naive": (min if lowest else max)(everywhere) if made else nan,
                 "settings": len(changes.settings), "splits": splits, "n": len(changes.items),
-                "test": f"Student's t on held-out {HELD[split]}", "assumes": ASSUMES[split],
+                "test": f"Student's t on held-out {HELD[split]}{combined}",
+                "assumes": ASSUMES[split],
                 "note": "; ".join(str(one) for one in notes if one),
-            }
-        )  # fmt: skip
+            }  # fmt: skip
+        found.append(beside(asked, row))
     return answered(found, asked=[*listed(by), "value", *listed(setting)], correction=correction)
 
 
@@ -164,17 +165,12 @@ def choices(
     ):  # fmt: skip
         for place, times in Counter(one.place for one in made).most_common():
             own = [one for one in made if one.place == place]
-            on, off = (
-                float(np.mean([one.choosing for one in own])),
-                float(np.mean([one.held.estimate for one in own])),
-            )
-            found.append(
-                changes.asked | {"value": value} | changes.settings[place]
-                | {
-                    "chosen": times, "splits": splits, "frequency": times / splits,
-                    "choosing_half": on, "held_out": off, "optimism": on - off,
-                }
-            )  # fmt: skip
+            on = float(np.mean([one.choosing for one in own]))
+            off = float(np.mean([one.held.estimate for one in own]))
+            asked = changes.asked | {"value": value} | changes.settings[place]
+            counts = {"chosen": times, "splits": splits, "frequency": times / splits}
+            means = {"choosing_half": on, "held_out": off, "optimism": on - off}
+            found.append(beside(asked, counts | means))
     return pd.DataFrame(found, columns=[*listed(by), "value", *listed(setting), *CHOICES])
 
 
@@ -303,7 +299,7 @@ def _reported(made: Sequence[_Choice], *, splits: int) -> tuple[int, Row]:
     ps = np.where(known, held[:, 3], 1.0)
     row |= {"low": low, "high": high, "p": min(1.0, np.median(ps) * (1 if splits == 1 else 2))}
     if not known.all():
-        row["note"] = f"{counted(int((~known).sum()), 'half')} without a p, counted as 1"
+        row["note"] = f"{counted(int((~known).sum()), 'split')} without a p, counted as 1"
     elif times < splits / 2:
-        row["note"] = "no setting is chosen by half of the halves"
+        row["note"] = "no setting is chosen in half of the splits"
     return place, row

@@ -1,6 +1,6 @@
 """Two conditions over the same units: what changed, with its interval, p, and effect sizes."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
@@ -92,14 +92,17 @@ def compare(
         held = group[condition]
         plain = group[_holds(held, before)]
         unnamed = int(held.isna().sum()) if after is None and not _missing(before) else 0
-        for other in _others(held, before=before) if after is None else [after]:
+        # A question that nothing is compared in has a row that says so.
+        others = [after] if after is not None else _others(held, before=before) or [None]
+        for other in others:
+            changed = group.head(0) if other is None else group[_holds(held, other)]
             pairs = paired_units(
-                plain, group[_holds(held, other)], value=value, unit=unit, language=language,
+                plain, changed, value=value, unit=unit, language=language,
                 where=in_words(asked | {condition: f"{before} or {other}"}),
             )  # fmt: skip
             said = {"value": value, "condition": condition, "before": before, "after": other}
             for one in tests:
-                row = asked | said | tested(pairs, test=one, how=how)
+                row = beside(asked | said, tested(pairs, test=one, how=how))
                 if unnamed:
                     row["note"] = _and(row["note"], f"{counted(unnamed, 'row')} without "
                                        f"{condition} left out")  # fmt: skip
@@ -138,6 +141,18 @@ def check_asked(asked: Sequence[str], *, unit: Sequence[str], by: Sequence[str])
     both = [name for name in by if name in unit]
     if both:
         raise ValueError(f"{both[0]} is in by and in unit: it either splits or is a unit's own")
+
+
+def beside(asked: Mapping[str, object], row: Mapping[str, object]) -> Row:
+    """What was asked, and the answer to it.
+
+    Raises:
+        ValueError: a column that was asked by is called as one of the answer.
+    """
+    twice = [name for name in asked if name in row]
+    if twice:
+        raise ValueError(f"{twice[0]} would stand twice in the answer: rename that column")
+    return {**asked, **row}
 
 
 def in_words(asked: dict[str, object]) -> str:

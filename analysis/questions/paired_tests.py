@@ -120,7 +120,7 @@ def _wilcoxon(pairs: Pairs, _: How) -> Row:
     if not len(pairs.old):
         note = _why_not(pairs)
     elif isnan(found.p):
-        note = "no p: no unit changed"
+        note = "no p and no interval: no unit changed"
     elif isnan(found.middle):
         note = f"no estimate: more than {ranks.MOST} different changes"
     elif isnan(found.low):

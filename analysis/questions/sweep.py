@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.questions.answer import Correction
-from analysis.questions.compare import answered, listed
+from analysis.questions.compare import answered, beside, listed
 from analysis.questions.paired_tests import How, Row, Test, chosen_tests, tested
 from analysis.questions.settings import swept
 from analysis.statistics.bootstrap import DRAWS
@@ -69,7 +69,7 @@ def sweep(
         rows, value, setting=setting, unit=unit, baseline=baseline, by=by, language=language
     ):
         made: list[Row] = [
-            question.asked | {"value": value} | named | tested(pairs, test=one, how=how)
+            beside(question.asked | {"value": value} | named, tested(pairs, test=one, how=how))
             for named, pairs in question.settings
             for one in tests
         ]

@@ -9,9 +9,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 from scipy import special
-from statsmodels.stats.proportion import proportion_confint
 
-from analysis.statistics.intervals import varies
+from analysis.statistics.intervals import exact, varies
 
 Floats = npt.NDArray[np.float64]
 
@@ -68,7 +67,7 @@ def cohens_g(gained: int, lost: int) -> Effect:
     """
     if not gained + lost:
         return NO_EFFECT
-    low, high = _of_moved(gained, lost)
+    low, high = exact(gained, n=gained + lost)
     return Effect(gained / (gained + lost) - 0.5, low - 0.5, high - 0.5)
 
 
@@ -80,14 +79,8 @@ def odds_ratio(gained: int, lost: int) -> Effect:
     """
     if not gained + lost:
         return NO_EFFECT
-    low, high = _of_moved(gained, lost)
+    low, high = exact(gained, n=gained + lost)
     return Effect(_odds(gained / (gained + lost)), _odds(low), _odds(high))
-
-
-def _of_moved(gained: int, lost: int) -> tuple[float, float]:
-    """The exact 95 % interval of the share of gains among what moved."""
-    low, high = proportion_confint(gained, gained + lost, alpha=0.05, method="beta")
-    return float(low), float(high)
 
 
 def _odds(share: float) -> float:

@@ -51,6 +51,12 @@ def wilson(hits: Floats, *, n: Floats) -> tuple[Floats, Floats]:
     return np.where(counted, low, nan), np.where(counted, high, nan)
 
 
+def exact(hits: int, *, n: int) -> Ends:
+    """The exact interval of one share of at least one thing (Clopper and Pearson 1934)."""
+    low, high = proportion_confint(hits, n, alpha=0.05, method="beta")
+    return Ends(float(low), float(high))
+
+
 def of_groups(sums: Floats, counts: Floats) -> Ends:
     """Wilson's interval of sum(sums) / sum(counts), one entry per group of values from 0 to 1.
 

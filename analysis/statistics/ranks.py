@@ -44,11 +44,11 @@ class Ranked(NamedTuple):
 
 
 def signed_ranks(changes: Floats) -> Ranked:
-    """The test, the pseudomedian and the effect of some changes; all NaN where nothing changed."""
+    """The test, the pseudomedian and the effect; of no change but 0 the pseudomedian alone."""
     rounded = np.round(np.asarray(changes, float), TIED)
     moved = rounded[rounded != 0]
     if not len(moved):
-        return Ranked(nan, nan, nan, nan, nan)
+        return Ranked(nan, 0.0 if len(rounded) else nan, nan, nan, nan)
     ranks = stats.rankdata(np.abs(moved))
     biserial = float((ranks * np.sign(moved)).sum() / ranks.sum())
     return Ranked(wilcoxon(rounded), *_pseudomedian(rounded), biserial)

@@ -79,7 +79,7 @@ def test_ranks_of_few_of_many_and_of_no_changes() -> None:
         many = ranks.signed_ranks(np.random.default_rng(0).normal(size=ranks.MOST + 1))
         counts = ranks.signed_ranks(np.repeat([0.0, 1.0, -1.0], [9000, 600, 500]))
     assert isnan(few.low) and few.p == 2 / 2**5 and few.middle == 3
-    assert np.isnan(none).all()
+    assert none.middle == 0 and np.isnan([none.p, none.low, none.biserial]).all()
     assert same.p == 2 / 2**8 and same.middle == same.low == same.high == 0.3
     assert isnan(many.middle) and not isnan(many.p)
     assert counts.middle == 0 and counts.p < 0.05 and counts.biserial == pytest.approx(1 / 11)
