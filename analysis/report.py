@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from analysis import pages, read
+from analysis.exhibits import across
 from analysis.figures import drawing
 from analysis.figures.inline import inline
 from analysis.html import files, lead, methods, queries, render
 from analysis.html.files import UNWRITABLE
+from analysis.layout.material import Material
 from analysis.layout.page import Page, file_name
 from analysis.layout.prose import Block, line
 from analysis.shared import examples
@@ -52,12 +54,17 @@ def build(runs: Sequence[Path | str]) -> Report:
     Raises:
         ValueError: there is no run, a newer version wrote it, or a shard of it is damaged.
     """
-    return Report(
-        pages=tuple(
-            _built(group.study, group.runs) for group in by_study(runs, of_rows=read.study_of)
-        ),
-        notes=tuple(distinct(runs)[1]),
-    )
+    pages = [_built(group.study, group.runs) for group in by_study(runs, of_rows=read.study_of)]
+    if len(pages) > 1 and (between := _across(runs)) is not None:
+        pages.append(between)
+    return Report(pages=tuple(pages), notes=tuple(distinct(runs)[1]))
+
+
+def _across(runs: Sequence[Path | str]) -> Built | None:
+    """The page of questions between studies, where any has the rows that it needs."""
+    rows = read.rows(runs)
+    page = across.page(Material(rows))
+    return None if page is None else Built(across.STUDY, page, rows, ())
 
 
 def _built(study: str, runs: Sequence[Path | str]) -> Built:
