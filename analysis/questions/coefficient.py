@@ -1,4 +1,4 @@
-"""One correlation, or a difference of two, as a row of an answer: interval, p, and reasons."""
+"""One correlation, or the difference of two, as a row of an answer with its interval and p."""
 
 from collections.abc import Mapping, Sequence
 from math import nan, sqrt
@@ -11,7 +11,7 @@ from scipy import stats
 from analysis.questions.observed import Columns, complete, one_of
 from analysis.statistics import association
 from analysis.statistics.association import METHODS, Method, Sample, Statistic
-from analysis.statistics.correlate import EXACT_UP_TO, fisher, pearson, spearman, undefined
+from analysis.statistics.correlate import EXACT_UP_TO, fisher, undefined
 from analysis.statistics.dependent import apart, difference
 from analysis.statistics.intervals import NONE, Ends
 
@@ -22,7 +22,6 @@ TESTS: tuple[P, ...] = get_args(P)
 NAMES = {"pearson": "Pearson's r", "spearman": "Spearman's rho", "kendall": "Kendall's tau-b"}
 # What the interval on Fisher's scale is called, and how many units it costs.
 FISHER = {"pearson": ("Fisher", 3), "spearman": ("Bonett-Wright", 3), "kendall": ("Fieller", 4)}
-COEFFICIENTS = {"pearson": pearson, "spearman": spearman}
 # Without ties the exact distribution of tau is known for any n; normal is as good above this.
 EXACT_TAU = 33
 # Kendall's tau compares every unit with every other, in each draw anew.
@@ -59,8 +58,9 @@ class Asked(NamedTuple):
     def interval_name(self, analytic: str) -> str:
         """The interval in words."""
         if self.interval == "bootstrap":
-            return f"BCa bootstrap over each {self.resampled}, {self.draws} draws"
-        return f"jackknife over each {self.cluster}" if self.cluster else analytic
+            kind = "symmetric bootstrap-t" if self.cluster else "BCa bootstrap"
+            return f"{kind} over each {self.resampled}, {self.draws} draws"
+        return analytic
 
 
 class Tested(NamedTuple):
@@ -112,7 +112,8 @@ def correlation(rows: pd.DataFrame, names: Sequence[str], asked: Asked) -> dict[
             tested = _tested(sample, value, asked)
             ends, why = _ends(sample, value, asked)
             notes += [why, tested.note]
-    return _row(value, ends, tested, held, notes, asked, analytic=FISHER[asked.method][0])
+    analytic = f"jackknife over each {asked.cluster}" if asked.cluster else FISHER[asked.method][0]
+    return _row(value, ends, tested, held, notes, asked, analytic=analytic)
 
 
 def compared(
@@ -121,54 +122,61 @@ def compared(
     """One row of `compare_correlations`."""
     names = [first, second, y, *([y2] if y2 else [])]
     held = complete(rows, names, cluster=asked.cluster)
-    statistic = _apart if y2 else _sharing
     reason = _too_little(held, names, asked)
     if not reason and held.n < FEWEST_GROUPS:
         reason = f"undefined: {held.n} {asked.of}s, at least {FEWEST_GROUPS} are needed"
-    kind = f"{'Steiger' if y2 else 'Williams'} ({NAMES[asked.method]})"
     row: dict[str, object] = {"first_r": nan, "second_r": nan}
     value, ends, notes = nan, NONE, [reason]
-    tested = Tested(nan, kind, _independent(asked))
+    tested = Tested(nan, f"two of {asked.name}", _independent(asked))
     if not reason:
         sample = Sample(held.values, asked.method, held.groups)
-        ones = np.ones((1, held.n))
-        every = association.matrices(sample.columns, method=asked.method, weights=ones)
-        value = float(statistic(every)[0])
-        row = {"first_r": float(every[0, 0, 2]), "second_r": float(every[0, 1, -1])}
-        ends, tested = _difference(held, kind, asked)
+        _refuse_size(sample, asked)
+        one, other = (association.estimate(sample, each) for each in (_first, _second(y2)))
+
+        def apart_by(every: association.Floats) -> association.Floats:
+            return _first(every) - _second(y2)(every)
+
+        value, row = one - other, {"first_r": one, "second_r": other}
+        ends, tested = _difference(sample, _second(y2), asked)
         notes.append(tested.note)
-        if asked.cluster is not None:
-            left = association.jackknife(sample, statistic, bounded=False)
-            ends, tested = Ends(left.low, left.high), _left_out(left, kind.split(" ", 1)[1], asked)
-            notes = [tested.note]
         if asked.interval == "bootstrap":
-            ends, why = _resampled(sample, statistic, asked)
+            ends, why = _resampled(sample, apart_by, asked, bounded=False)
             notes.append(why)
-    return row | _row(value, ends, tested, held, notes, asked, analytic="Zou")
+    normal = asked.method == "pearson" and asked.cluster is None
+    analytic = "Zou" if normal else f"Zou, jackknife over each {asked.resampled}"
+    return row | _row(value, ends, tested, held, notes, asked, analytic=analytic)
 
 
-def _sharing(every: association.Floats) -> association.Floats:
-    """The difference of two correlations with one column."""
-    return every[:, 0, 2] - every[:, 1, 2]
+def _first(every: association.Floats) -> association.Floats:
+    """The correlation of the first column with y, the third."""
+    return every[:, 0, 2]
 
 
-def _apart(every: association.Floats) -> association.Floats:
-    """The difference of two correlations, each with a column of its own."""
-    return every[:, 0, 2] - every[:, 1, 3]
+def _second(y2: str | None) -> Statistic:
+    """The correlation of the second column with y, or with a column of its own, the last."""
+    return lambda every: every[:, 1, -1 if y2 else 2]
 
 
-def _difference(held: Columns, kind: str, asked: Asked) -> tuple[Ends, Tested]:
-    """Williams' or Steiger's test of independent units, and Zou's interval."""
-    how = COEFFICIENTS[asked.method]
-    normal = "all columns are jointly normal" if asked.method == "pearson" else "there are enough"
-    assumes = f"{_independent(asked)}, and {normal}"
-    first, second, y, *others = held.values
+def _difference(sample: Sample, second: Statistic, asked: Asked) -> tuple[Ends, Tested]:
+    """The test of two correlations, and Zou's interval of their difference.
+
+    Williams' or Steiger's of Pearson's r over independent units, else the jackknife's.
+    """
+    name, alone = NAMES[asked.method], _independent(asked)
+    if asked.method != "pearson" or asked.cluster is not None:
+        left = association.between(sample, _first, second)
+        tested = _left_out(left, f"two of {name} on Fisher's scale", asked)
+        return Ends(left.low, left.high), tested
+    assumes = f"{alone}, and all columns are jointly normal"
+    one, other, y, *others = sample.columns
     if others:
-        four = apart(first, y=y, second=second, y2=others[0], coefficient=how)
-        return Ends(four.low, four.high), Tested(four.p, kind, assumes, four.z, nan, four.note)
-    three = difference(first, second=second, y=y, coefficient=how)
-    df = held.n - 3
-    return Ends(three.low, three.high), Tested(three.p, kind, assumes, three.t, df, three.note)
+        four = apart(one, y=y, second=other, y2=others[0])
+        tested = Tested(four.p, f"Steiger's z of two of {name}", assumes, four.z, note=four.note)
+        return Ends(four.low, four.high), tested
+    three = difference(one, second=other, y=y)
+    df = len(y) - 3
+    tested = Tested(three.p, f"Williams' t of two of {name}", assumes, three.t, df, three.note)
+    return Ends(three.low, three.high), tested
 
 
 def _row(
@@ -203,7 +211,8 @@ def _too_little(held: Columns, names: Sequence[str], asked: Asked) -> str:
 def _refuse_size(sample: Sample, asked: Asked) -> None:
     """Refuse to compare all pairs of very many units again and again."""
     n = sample.columns.shape[1]
-    anew = asked.interval == "bootstrap" or asked.p == "permutation" or asked.cluster is not None
+    plain = asked.interval == "analytic" and asked.p != "permutation"
+    anew = not plain or asked.cluster is not None
     if asked.method == "kendall" and anew and n > MOST_TAU:
         raise ValueError(
             f"Kendall's tau of {n} {asked.of}s would be computed anew for every draw, and "
@@ -252,9 +261,11 @@ def _tested(sample: Sample, value: float, asked: Asked) -> Tested:
 
 
 def _left_out(left: association.Tested, name: str, asked: Asked) -> Tested:
-    """The jackknife over clusters."""
-    note = "" if left.p == left.p else f"no p and interval: they hang on one {asked.cluster}"
-    test = f"{name}, jackknife over each {asked.cluster}"
+    """The jackknife's test."""
+    of = asked.resampled
+    why = f"no p: the correlation is not defined, or is 1, without some {of}"
+    note = "" if left.p == left.p else why
+    test = f"{name}, jackknife over each {of}"
     return Tested(left.p, test, _independent(asked), left.t, left.df, note)
 
 
@@ -282,8 +293,8 @@ def _ends(sample: Sample, value: float, asked: Asked) -> tuple[Ends, str]:
         return _resampled(sample, association.partial, asked)
     if asked.cluster is not None:
         left = association.jackknife(sample)
-        why = "" if left.low == left.low else f"no interval: it hangs on one {asked.cluster}"
-        return Ends(left.low, left.high), why
+        why = f"no interval: the correlation is not defined, or is 1, without some {asked.cluster}"
+        return Ends(left.low, left.high), "" if left.low == left.low else why
     free = sample.columns.shape[1] - FISHER[asked.method][1] - len(asked.given)
     if free < 1:
         needed = sample.columns.shape[1] - free + 1
@@ -292,13 +303,20 @@ def _ends(sample: Sample, value: float, asked: Asked) -> tuple[Ends, str]:
     return fisher(value, free=free, variance=variance.get(asked.method, 1.0)), ""
 
 
-def _resampled(sample: Sample, statistic: Statistic, asked: Asked) -> tuple[Ends, str]:
+def _resampled(
+    sample: Sample, statistic: Statistic, asked: Asked, *, bounded: bool = True
+) -> tuple[Ends, str]:
     """The bootstrap's interval, and what is to be said of it."""
     of = asked.resampled
     if sample.size < FEWEST_GROUPS:
         return NONE, f"no interval: at least {FEWEST_GROUPS} of {of} are needed to draw from"
-    ends = association.bootstrap(sample, statistic, draws=asked.draws, seed=asked.seed)
-    if ends == NONE:
-        return NONE, "no interval: no draw differs, or all differ to one side"
-    few = f"an interval drawn from {sample.size} values of {of} is rough"
-    return ends, few if sample.size < FEW else ""
+    if asked.cluster is not None:
+        ends = association.studentised(
+            sample, statistic, draws=asked.draws, seed=asked.seed, bounded=bounded
+        )
+    else:
+        ends = association.bootstrap(sample, statistic, draws=asked.draws, seed=asked.seed)
+    if not np.isfinite(ends).all():
+        return NONE, "no interval: the draws differ too little, or most of them have no value"
+    few = asked.cluster is None and sample.size < FEW
+    return ends, f"an interval drawn from {sample.size} {of}s is rough" if few else ""

@@ -5,7 +5,7 @@ their difference is tested as what it is. Languages are taken as independent.
 """
 
 from math import nan, sqrt
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -15,13 +15,6 @@ from analysis.statistics.correlate import Correlation, fisher, missing, pearson
 from analysis.statistics.intervals import Ends
 
 Floats = npt.NDArray[np.float64]
-
-
-class Coefficient(Protocol):
-    """`pearson` or `spearman`."""
-
-    def __call__(self, x: Floats, *, y: Floats) -> Correlation:
-        """The correlation of x and y."""
 
 
 class Difference(NamedTuple):
@@ -53,19 +46,13 @@ class Apart(NamedTuple):
     note: str
 
 
-def difference(
-    first: Floats, *, second: Floats, y: Floats, coefficient: Coefficient = pearson
-) -> Difference:
+def difference(first: Floats, *, second: Floats, y: Floats) -> Difference:
     """Compare two correlations that share y.
 
     The test is Williams' (recommended by Steiger 1980, equation 7), with n - 3 degrees of freedom;
-    the interval is Zou's (2007). Of ranks both are approximations.
+    the interval is Zou's (2007). Of ranks the test rejects too often: see `association.between`.
     """
-    one, other, between = (
-        coefficient(first, y=y),
-        coefficient(second, y=y),
-        coefficient(first, y=second),
-    )
+    one, other, between = pearson(first, y=y), pearson(second, y=y), pearson(first, y=second)
     n = len(y)
     a, b, c = one.r, other.r, between.r
     reasons = [found.note for found in (one, other, between) if found.r != found.r]
@@ -78,20 +65,18 @@ def difference(
     t = _williams(a, b, c, n=n)
     p = float(2 * stats.t.sf(abs(t), n - 3))
     shared = (c - a * b / 2) * (1 - a**2 - b**2 - c**2) + c**3
-    low, high = _zou(one, other, shared=shared / ((1 - a**2) * (1 - b**2)))
+    low, high = zou(one, other, shared=shared / ((1 - a**2) * (1 - b**2)))
     return Difference(n, a, b, c, a - b, low, high, t, p, "")
 
 
-def apart(
-    first: Floats, *, y: Floats, second: Floats, y2: Floats, coefficient: Coefficient = pearson
-) -> Apart:
+def apart(first: Floats, *, y: Floats, second: Floats, y2: Floats) -> Apart:
     """Compare two correlations that share no column.
 
     The test is Steiger's (1980, equation 15: Fisher's z, the covariance at the mean of both r); the
-    interval is Zou's (2007). Of ranks both are approximations.
+    interval is Zou's (2007). Of ranks the test rejects too often: see `association.between`.
     """
-    one, other = coefficient(first, y=y), coefficient(second, y=y2)
-    crossed = [coefficient(a, y=b) for a in (first, y) for b in (second, y2)]
+    one, other = pearson(first, y=y), pearson(second, y=y2)
+    crossed = [pearson(a, y=b) for a in (first, y) for b in (second, y2)]
     n = len(y)
     reasons = [found.note for found in (one, other, *crossed) if found.r != found.r]
     if n < 4:
@@ -105,7 +90,7 @@ def apart(
     shared = _correlation_of_two(mean, mean, *between)
     z = float(np.arctanh(one.r) - np.arctanh(other.r)) * sqrt((n - 3) / (2 - 2 * shared))
     p = float(2 * stats.norm.sf(abs(z)))
-    low, high = _zou(one, other, shared=_correlation_of_two(one.r, other.r, *between))
+    low, high = zou(one, other, shared=_correlation_of_two(one.r, other.r, *between))
     return Apart(n, one.r, other.r, one.r - other.r, low, high, z, p, "")
 
 
@@ -148,7 +133,7 @@ def _correlation_of_two(a: float, b: float, jh: float, jm: float, kh: float, km:
     return shared / 2 / ((1 - a**2) * (1 - b**2))
 
 
-def _zou(one: Correlation, other: Correlation, *, shared: float) -> Ends:
+def zou(one: Correlation, other: Correlation, *, shared: float) -> Ends:
     """Zou's interval of a difference, from the two intervals and the correlation of the two r."""
     a, b = one.r, other.r
     below = (a - one.low) ** 2 + (other.high - b) ** 2

@@ -118,6 +118,12 @@ def bca(draws: Floats, *, estimate: float, left_out: Floats) -> Ends:
     return Ends(low, high)
 
 
+def critical(draws: Floats) -> float:
+    """The size that 95 % of the draws that are defined do not exceed; missing of few."""
+    known = np.abs(draws[np.isfinite(draws)])
+    return float(np.percentile(known, 95)) if 2 * len(known) > len(draws) else nan
+
+
 def of_share_draws(draws: Floats, *, n: float) -> Ends:
     """As `of_draws`, of a share over `n` items: Wilson's where every draw agrees."""
     known = draws[np.isfinite(draws)]

@@ -84,6 +84,79 @@ def test_without_each_group_in_turn_is_the_rest_alone(method: Method) -> None:
     assert (left.low, left.high) == pytest.approx((np.tanh(z - half), np.tanh(z + half)))
 
 
+def first(every: np.ndarray) -> np.ndarray:
+    return every[:, 0, 2]
+
+
+def second(every: np.ndarray) -> np.ndarray:
+    return every[:, 1, 2]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_difference_is_tested_on_fishers_scale_and_bounded_by_zou(method: Method) -> None:
+    values = columns(30, 3)
+    groups = np.repeat(np.arange(7), [9, 7, 5, 4, 2, 2, 1])
+
+    def z(kept: np.ndarray) -> np.ndarray:
+        of = [SCIPY[method](side[kept], values[2][kept]).statistic for side in values[:2]]
+        return np.arctanh(of)
+
+    whole = z(np.ones(30, bool))
+    moved = np.array([z(groups != one) for one in range(7)]) - whole
+    error = np.sqrt(6 / 7 * ((moved[:, 0] - moved[:, 1]) ** 2).sum())
+    found = association.between(sample(values, method, groups), first, second)
+    t = (whole[0] - whole[1]) / error
+    assert (found.t, found.p) == pytest.approx((t, 2 * stats.t.sf(abs(t), 6)))
+    half = stats.t.ppf(0.975, 6) * np.sqrt(6 / 7 * (moved**2).sum(axis=0))
+    (a, b), (low, other_low), (high, other_high) = (
+        np.tanh(ends) for ends in (whole, whole - half, whole + half)
+    )
+    shared = (moved[:, 0] * moved[:, 1]).sum() / np.sqrt(np.prod((moved**2).sum(axis=0)))
+    below = (a - low) ** 2 + (other_high - b) ** 2 - 2 * shared * (a - low) * (other_high - b)
+    above = (high - a) ** 2 + (b - other_low) ** 2 - 2 * shared * (high - a) * (b - other_low)
+    assert (found.low, found.high) == pytest.approx(
+        (a - b - np.sqrt(below), a - b + np.sqrt(above))
+    )
+
+
+def test_draws_of_groups_are_measured_in_their_own_errors() -> None:
+    values, draws = columns(20, tied=False), 60
+    groups = np.repeat(np.arange(6), [6, 5, 4, 3, 1, 1])
+
+    def z(counts: np.ndarray) -> float:
+        kept = np.repeat(np.arange(20), counts[groups])
+        return float(np.arctanh(np.corrcoef(values[:, kept])[0, 1]))
+
+    def error(counts: np.ndarray) -> float:
+        found = 0.0
+        for one in np.flatnonzero(counts):
+            fewer = counts.copy()
+            fewer[one] -= 1
+            found += counts[one] * (z(fewer) - z(counts)) ** 2
+        return float(np.sqrt(5 / 6 * found))
+
+    whole = np.ones(6, int)
+    sizes = []
+    for counts in np.random.default_rng(4).multinomial(6, np.full(6, 1 / 6), size=draws):
+        with np.errstate(all="ignore"):
+            sizes.append(abs(z(counts) - z(whole)) / error(counts))
+    known = [size for size in sizes if np.isfinite(size)]
+    half = np.percentile(known, 95) * error(whole)
+    found = association.studentised(sample(values, "pearson", groups), draws=draws, seed=4)
+    assert found == pytest.approx(np.tanh([z(whole) - half, z(whole) + half]))
+
+
+def test_what_hangs_on_one_group_has_no_test() -> None:
+    values = np.array([[0.0, 1, 2, 3, 4, 9], [0.0, 1, 2, 3, 4, -9]])
+    one = sample(values, "pearson")
+    left = association.jackknife(one)
+    assert np.isnan([left.low, left.high, left.p, left.t]).all()
+    assert np.isnan(association.studentised(one, draws=50, seed=0)).all()
+    ranked = np.array([[0.0, 1, 2, 3, 4], [0, 1, 2, 4, 3], [0, 1, 2, 3, 5]])
+    both = association.between(sample(ranked, "spearman"), first, second)
+    assert np.isnan([both.p, both.low, both.high]).all()
+
+
 def test_bca_is_scipys_for_the_same_draws() -> None:
     values = columns(25, tied=False)
     drawn = np.random.default_rng(3).integers(25, size=(2000, 25))

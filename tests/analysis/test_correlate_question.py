@@ -108,6 +108,7 @@ def test_a_partial_correlation_has_the_regressions_p(method: Method) -> None:
     assert abs(shuffled["p"].iloc[0] - found["p"]) < draws
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("n", "method"), list(product([11, 14, 100], METHODS)))
 def test_intervals_hold_the_truth_as_often_as_they_say(n: int, method: Method) -> None:
     times = 300
@@ -130,6 +131,7 @@ def test_intervals_hold_the_truth_as_often_as_they_say(n: int, method: Method) -
             assert near((found["p"] < 0.05).mean(), 0.05, times)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("method", METHODS)
 def test_the_bootstrap_holds_the_truth_too(method: Method) -> None:
     times, n = 150, 60
@@ -147,6 +149,7 @@ def test_the_bootstrap_holds_the_truth_too(method: Method) -> None:
     assert (found["note"] == "").all()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("p", ["permutation", "auto"])
 @pytest.mark.parametrize("n", [7, 11])
 def test_tests_of_skewed_columns_are_as_strict_as_they_say(p: str, n: int) -> None:
@@ -157,6 +160,7 @@ def test_tests_of_skewed_columns_are_as_strict_as_they_say(p: str, n: int) -> No
     assert near((found["p"] < 0.05).mean(), 0.05, times)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("sizes", [UNEVEN, (4, 2, 2, 1, 1, 1), (4, 3, 2, 1, 1, 1, 1, 1)])
 def test_families_that_are_alike_are_not_taken_for_independent(
@@ -183,7 +187,13 @@ def test_families_that_are_alike_are_not_taken_for_independent(
     assert near((known["p"] < 0.05).mean(), 0.05, len(known), below=0.015)
     held = ((known["low"] <= 0) & (known["high"] >= 0)).mean()
     assert near(held, 0.95, len(known), below=0.015)
-    if n == 100:
+    if n == 100 and method == "pearson":
+        few = frame[frame["sample"] < 60]
+        drawn = correlate(
+            few, "x", "y", by=("sample",), cluster="family", interval="bootstrap", draws=199
+        )
+        inside = ((drawn["low"] <= 0) & (drawn["high"] >= 0)).mean()
+        assert near(inside, 0.95, 60, below=0.015)
         naive = correlate(frame, "x", "y", by=("sample",), method=method)
         assert (naive["p"] < 0.05).mean() > 0.3
     assert set(found["clusters"]) == {len(sizes)}
@@ -195,11 +205,9 @@ def test_with_a_family_for_every_language_nothing_is_lost() -> None:
     found = correlate(frame, "x", "y", cluster="family").iloc[0]
     assert found["estimate"] == alone["estimate"] and found["clusters"] == 40
     assert found["high"] - found["low"] == pytest.approx(alone["high"] - alone["low"], rel=0.25)
-    drawn = correlate(frame, "x", "y", cluster="family", interval="bootstrap").iloc[0]
-    plain = correlate(frame, "x", "y", interval="bootstrap").iloc[0]
-    # The same draws, of families that are named otherwise.
-    assert drawn["high"] - drawn["low"] == pytest.approx(plain["high"] - plain["low"], rel=0.1)
-    assert drawn["interval"] == "BCa bootstrap over each family, 9999 draws"
+    drawn = correlate(frame, "x", "y", cluster="family", interval="bootstrap", draws=999).iloc[0]
+    assert drawn["high"] - drawn["low"] == pytest.approx(found["high"] - found["low"], rel=0.25)
+    assert drawn["interval"] == "symmetric bootstrap-t over each family, 999 draws"
 
 
 def test_a_permutation_within_families_says_what_it_is_of() -> None:
@@ -221,46 +229,60 @@ def test_two_columns_are_compared_with_one_or_each_with_its_own(interval: str) -
         frame, "x", "z", "y", y2="w", interval=interval, method="spearman", draws=999
     ).iloc[0]  # type: ignore[arg-type]
     assert apart["second_r"] == pytest.approx(stats.spearmanr(frame["z"], frame["w"])[0])
-    assert "Steiger" in apart["test"] and apart["y2"] == "w"
+    assert "jackknife over each language" in apart["test"] and apart["y2"] == "w"
     assert apart["low"] < apart["estimate"] < apart["high"]
+    normal = compare_correlations(frame, "x", "z", "y", y2="w", interval=interval, draws=99)  # type: ignore[arg-type]
+    assert "Steiger" in normal["test"].iloc[0] and np.isnan(normal["df"].iloc[0])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("n", [11, 14, 100])
-@pytest.mark.parametrize("method", ["pearson", "spearman"])
+@pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("apart", [False, True])
 def test_equal_correlations_are_seldom_said_to_differ(n: int, method: Method, apart: bool) -> None:
-    times, random = 200, np.random.default_rng(n)
+    times, random = 200 if method == "pearson" else 100, np.random.default_rng(n)
+    # Correlations of 0.86, as between alignment and accuracy.
     y = random.normal(size=(times, n, 1))
-    drawn = y + random.normal(size=(times, n, 3))
+    drawn = y + 0.4 * random.normal(size=(times, n, 3))
     values = np.concatenate([drawn, y], axis=2).reshape(-1, 4)
     frame = pd.DataFrame(values, columns=["first", "second", "y2", "y"]).assign(
         sample=np.repeat(np.arange(times), n), language=np.tile(np.arange(n), times)
     )
     if apart:
         # Both halves of the four are alike, so that the correlations are equal.
-        frame["y"] = values[:, 3] + random.normal(size=times * n)
+        frame["y"] = values[:, 3] + 0.4 * random.normal(size=times * n)
     found = compare_correlations(
         frame, "first", "second", "y", y2="y2" if apart else None, by=("sample",), method=method
     )
-    # Approximations: exact for none of these, and Zou's interval is wide where units are few.
-    assert (found["p"] < 0.05).mean() < 0.05 + 3.9 * np.sqrt(0.05 * 0.95 / times) + 0.02
-    held = ((found["low"] <= 0) & (found["high"] >= 0)).mean()
-    assert held > 0.95 - 3.9 * np.sqrt(0.05 * 0.95 / times) - 0.02
+    known = found[found["p"].notna()]
+    assert len(known) >= 0.85 * times
+    rejected = (known["p"] < 0.05).mean()
+    held = ((known["low"] <= 0) & (known["high"] >= 0)).mean()
+    if method == "pearson":
+        assert near(rejected, 0.05, times) and near(held, 0.95, times)
+    # Of few ranks the jackknife errs to the safe side.
+    room = 3.9 * np.sqrt(0.05 * 0.95 / times)
+    assert rejected < 0.05 + room and held > 0.95 - room
 
 
 def test_a_comparison_knows_families() -> None:
     family = np.repeat(np.arange(10), 6)
     frame = rows(60, family=family)
     found = compare_correlations(frame, "x", "z", "y", cluster="family").iloc[0]
-    differences = []
-    for one in range(10):
-        rest = frame[frame["family"] != one].corr(numeric_only=True)
-        differences.append(rest.loc["x", "y"] - rest.loc["z", "y"])
-    error = np.sqrt(9 / 10 * ((np.array(differences) - found["estimate"]) ** 2).sum())
-    assert found["t"] == pytest.approx(found["estimate"] / error)
+
+    def apart(rest: pd.DataFrame) -> float:
+        found = np.arctanh(rest[["x", "z", "y"]].corr().to_numpy()[:2, 2])
+        return float(found[0] - found[1])
+
+    differences = [apart(frame[frame["family"] != one]) for one in range(10)]
+    error = np.sqrt(9 / 10 * ((np.array(differences) - apart(frame)) ** 2).sum())
+    assert found["t"] == pytest.approx(apart(frame) / error)
     assert (found["clusters"], found["df"]) == (10, 9)
-    half = stats.t.ppf(0.975, 9) * error
-    assert found["high"] == pytest.approx(found["estimate"] + half)
+    assert found["low"] < found["estimate"] < found["high"]
+    drawn = compare_correlations(
+        frame, "x", "z", "y", cluster="family", interval="bootstrap", draws=199
+    ).iloc[0]
+    assert drawn["p"] == found["p"] and drawn["low"] < drawn["estimate"] < drawn["high"]
 
 
 def test_the_undefined_is_a_row_with_its_reason() -> None:
@@ -319,8 +341,6 @@ def test_rows_that_are_no_units_are_refused() -> None:
         correlate(rows().iloc[:0], "x", "y")
     with pytest.raises(ValueError, match="are not all different"):
         compare_correlations(rows(), "x", "x", "y")
-    with pytest.raises(ValueError, match="two of Kendall's tau"):
-        compare_correlations(rows(), "x", "z", "y", method="kendall")
     with pytest.raises(ValueError, match=r"tau of 1001 languages .*1000 are the most"):
         correlate(
             rows(1001).assign(language=range(1001)), "x", "y", method="kendall", p="permutation"

@@ -117,18 +117,6 @@ def test_williams_and_zou_of_a_common_column_are_as_printed() -> None:
     assert (found.low, found.high) == pytest.approx((-0.093, 0.517), abs=5e-4)
 
 
-def test_of_ranks_the_comparison_is_that_of_rank_correlations() -> None:
-    random = np.random.default_rng(7)
-    y = random.normal(size=40)
-    first, second, other = (y + random.normal(size=40) for _ in range(3))
-    found = dependent.difference(first, second=second, y=y, coefficient=correlate.spearman)
-    expected = [stats.spearmanr(side, y).statistic for side in (first, second)]
-    assert (found.first, found.second) == pytest.approx(expected)
-    apart = dependent.apart(first, y=y, second=second, y2=other, coefficient=correlate.spearman)
-    assert apart.second == pytest.approx(stats.spearmanr(second, other).statistic)
-    assert apart.low < apart.difference < apart.high
-
-
 def test_four_columns_that_determine_each_other_are_not_compared() -> None:
     line = np.arange(6.0)
     bend = np.array([0.0, 2.0, 1.0, 3.0, 2.5, 4.0])
