@@ -111,8 +111,8 @@ class EvaluateCheckpoints(TrainerCallback):  # type: ignore[misc]  # transformer
             [*command, "--model", training, "--marker", MARKER, "--once"],
             env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, paths))},
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
             text=True,
             errors="replace",
             check=False,
@@ -122,14 +122,15 @@ class EvaluateCheckpoints(TrainerCallback):  # type: ignore[misc]  # transformer
                 "the evaluation in %s ended with status %d: %s",
                 training,
                 done.returncode,
-                _last_words(done.stderr),
+                _reason(done.stdout),
             )
 
 
-def _last_words(said: str) -> str:
-    """The last line with words in it, without the frame that may be around it."""
+def _reason(said: str) -> str:
+    """Of what a watch has said the last line that tells of a failure, or else its last words."""
     lines = [line.strip(" │") for line in said.splitlines() if any(map(str.isalnum, line))]
-    return lines[-1] if lines else "it said nothing"
+    failures = [line for line in lines if " failed: " in line or line.startswith("error: ")]
+    return (failures or lines or ["it said nothing"])[-1]
 
 
 def _step(checkpoint: Path) -> int:
