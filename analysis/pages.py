@@ -68,7 +68,7 @@ def neutral(material: Material, *, study: str) -> Page:
         for section in page.sections
     ]
     sections = [*others, *sections]
-    mains = (kind.main(material) for kind in (latent_process.PAGE, generate.PAGE, demo.PAGE))
+    mains = (kind.main_of(material) for kind in (latent_process.PAGE, generate.PAGE, demo.PAGE))
     return Page(
         title=f"Study {study}" if study else "A study without a name",
         summary=tuple(dict.fromkeys(line for page in pages for line in page.summary)),

@@ -1,4 +1,4 @@
-"""The command line: demo, plan, run, status, report, show, list and what looks inside one model.
+"""The command line: demo, plan, run, watch, status, report, show, list, and looks inside a model.
 
 Commands only join the parts. Bad input ends with one sentence and exit status 2; cells that failed,
 or a cluster that is lost, with 1; an interruption with 130.
@@ -30,6 +30,7 @@ from orchestrator import (
     launch,
     listing,
     models,
+    questions,
     reporting,
     run_status,
     signals,
@@ -44,6 +45,8 @@ from orchestrator.options import Planning, Running
 from orchestrator.scheduling.cost import Cost
 from orchestrator.showing import progress
 from orchestrator.storage.store import Store
+from orchestrator.watching.command import WatchCommand
+from orchestrator.watching.options import Watching
 from orchestrator.workers.gpus import visible_gpus
 from orchestrator.workers.session import LostError
 
@@ -62,6 +65,12 @@ console = Console() if sys.stdout.isatty() else Console(width=table_width.PIPED,
 
 RunFolders = Annotated[
     list[str], typer.Argument(help="Folders of runs, or s3://bucket/run.", metavar="RUN...")
+]
+RowSources = Annotated[
+    list[str],
+    typer.Argument(
+        help="Folders of runs or s3:// addresses, or one .csv, .tsv or .parquet.", metavar="RUN..."
+    ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="JSON for scripts (docs/scripts.md).")]
 
@@ -126,6 +135,21 @@ def run_command(context: typer.Context) -> None:
     _run(context.obj)
 
 
+@app.command(
+    cls=WatchCommand,
+    epilog="Example: [bold]babelscope watch neuronxa --model ./training --parallel flores200 "
+    "--every 30m --out runs/curve[/bold]   [bold]babelscope watch --list runs/curve[/bold]",
+)
+def watch(context: typer.Context) -> None:
+    """Evaluate checkpoints as they come: new rows of one study, each computed once."""
+    from orchestrator.watching import start
+
+    if isinstance(context.obj, Watching):
+        start.show(context.obj, console=console)
+        return
+    raise typer.Exit(start.begin(context.obj, store=_store(context.obj), console=console))
+
+
 @app.command("list", cls=Strict, epilog="Example: [bold]babelscope list benchmarks[/bold]")
 def list_command(
     what: Annotated[
@@ -173,6 +197,30 @@ def report_command(
             written = reporting.write(tuple(runs), out=Folder(out).local, console=console)
     if for_scripts:
         print(json.dumps(as_json.report(written)))
+
+
+@app.command(
+    cls=Strict,
+    epilog="Example: [bold]babelscope compare runs/a runs/b --condition model "
+    "--before Qwen2.5-7B[/bold]   [bold]babelscope compare scores.csv --of languages "
+    "--condition scheme --before plain --value accuracy[/bold]",
+)
+@with_options
+def compare(options: questions.Comparing, runs: RowSources) -> None:
+    """Compare two conditions over the same items or languages: paired tests, corrected together."""
+    questions.show(questions.compare(runs, options), options, console=console)
+
+
+@app.command(
+    cls=Strict,
+    epilog='Example: [bold]babelscope regress runs/a --formula "correct ~ nasca + fertility + '
+    '(1 | language)"[/bold]   [bold]babelscope regress scores.csv --formula "accuracy ~ nasca" '
+    "--cluster language[/bold]",
+)
+@with_options
+def regress(options: questions.Regressing, runs: RowSources) -> None:
+    """Fit a formula to answers or languages: linear, logistic, with random effects or clusters."""
+    questions.show(questions.regress(runs, options), options, console=console)
 
 
 @app.command(cls=Strict, epilog="Example: [bold]babelscope translations runs/curve[/bold]")

@@ -33,11 +33,19 @@ def of_measures(course: Course, order: Sequence[Place], drawn: Collection[str]) 
             name=file_name("trend", course.model, measure),
             caption=f"{course.model}: {measure} over training.",
             draw=partial(draw, course, measured[:MOST_PANELS]),
+            numbers=_levels(course, measured[:MOST_PANELS]),
             size="half" if len(measured) == 1 else "wide",
         )
         for measure, measured in groups.items()
     ]
     yield from folded(pictures, few=FEW)
+
+
+def _levels(course: Course, measured: Sequence[Measured]) -> pd.DataFrame:
+    """The means over languages that a figure shows."""
+    levels = course.levels
+    held = [(levels[PLACE] == list(one.place)).all(axis="columns") for one in measured]
+    return levels[np.logical_or.reduce(held)].reset_index(drop=True)
 
 
 def draw(course: Course, measured: Sequence[Measured]) -> Figure:
@@ -92,12 +100,14 @@ def of_correlation(course: Course, found: pd.DataFrame, headline: str) -> Iterat
         name=file_name("trend", course.model, "correlation"),
         caption=f"{course.model}: {headline} against accuracy over training.",
         draw=partial(draw_together, course, found, headline),
+        numbers=found,
         size=size,
     )
     yield Picture(
         name=file_name("trend", course.model, "means"),
         caption=f"{course.model}: mean {headline} and mean accuracy, a point per state.",
         draw=partial(draw_means, course, found, headline),
+        numbers=found,
         size=size,
     )
 

@@ -33,6 +33,12 @@ class Artifacts:
         self._files.put(_name(key), data)
         self._hold(key, data)
 
+    def delete(self, key: str) -> None:
+        """Remove one, if it is there."""
+        self._held.pop(key, None)
+        self._files.delete(_name(key))
+        self._files.delete(_name(key) + DIGEST)
+
     def some(self, keys: Iterable[str]) -> dict[str, bytes]:
         """Those of the keys that there are."""
         found = ((key, self._find(key)) for key in keys)

@@ -26,6 +26,8 @@ from orchestrator.storage.shards import QUARANTINE
 
 LOCK = "run.lock"
 STATUS = "status.json"
+# What a watch knows of checkpoints, the lease of the one watcher, and models it had converted.
+WATCHED, WATCHING, CONVERTED = "watch.json", "watching", "converted"
 # What a store may hold before its first manifest: each folder, and the names of files in it.
 OUR_FOLDERS = {
     ARTIFACTS: r"[^/]+\.safetensors(\.sha256)?",
@@ -33,8 +35,10 @@ OUR_FOLDERS = {
     LEASES: r"[0-9a-f]+\.json",
     QUARANTINE: r".*",
     TABLES: r"[a-z_]+/(compact-)?[0-9a-f]{32}\.parquet",
+    WATCHING: rf"{LEASES}/[0-9a-f]+\.json",
+    CONVERTED: r".*",
 }
-OUR_FILES = {ERRORS_FILE, LOCK, "status.html", STATUS}
+OUR_FILES = {ERRORS_FILE, LOCK, "status.html", STATUS, WATCHED}
 # What systems, tools and shells leave in any folder, and nobody loses a run to.
 STRAY = re.compile(
     r"\.DS_Store|\._.*|\.directory|\.git(keep|ignore|attributes)|\.keep|\.nfs.*|\.snapshots?|\.Trash.*"

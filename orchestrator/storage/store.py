@@ -273,6 +273,33 @@ class Store:
         """Those of the keys that have an artifact."""
         return self.artifact_files.some(keys)
 
+    def artifacts_by_model(self) -> dict[tuple[str, str, str], set[str]]:
+        """The keys of all artifacts, by the table of the cells that made them, model and revision.
+
+        Of what no row belongs to nothing is said.
+        """
+        left = self.artifact_files.keys()
+        found: dict[tuple[str, str, str], set[str]] = {}
+        for table in self._shards.tables if left else ():
+            rows = self._cells(
+                lambda table=table: [  # type: ignore[misc]  # bound now
+                    one for one in self._shards.listed() if self._shards.table(one).name == table
+                ]
+            )
+            own = rows.filter(pc.is_in(rows["key"], pa.array(sorted(left), pa.string())))
+            for row in own.to_pylist():
+                found.setdefault((table, row["model"], row["revision"]), set()).add(row["key"])
+            left -= set(own["key"].to_pylist())
+        return found
+
+    def drop_artifacts(self, keys: Iterable[str]) -> None:
+        """Delete some artifacts; the store is locked. Their cells stay done, and are computed again
+        only if cells that are asked for later take them.
+        """
+        assert self._lease is not None
+        for key in keys:
+            self.artifact_files.delete(key)
+
     def _scan(
         self,
         list_entries: Callable[[], list[Entry]],
