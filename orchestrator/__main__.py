@@ -202,7 +202,7 @@ def report_command(
 @app.command(
     cls=Strict,
     epilog="Example: [bold]babelscope compare runs/a runs/b --condition model "
-    "--before Qwen2.5-7B[/bold]   [bold]babelscope compare scores.csv --of languages "
+    "--before Qwen2.5-7B[/bold]   [bold]babelscope compare scores.csv "
     "--condition scheme --before plain --value accuracy[/bold]",
 )
 @with_options

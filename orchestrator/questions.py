@@ -115,8 +115,9 @@ def compare(runs: Sequence[str], options: Comparing) -> "pd.DataFrame":
 
     steered = options.steered or options.condition in ("intervention", "coefficient", "layer")
     found = rows.rows_of(runs, of=options.of, steered=steered, where=options.where)
-    value = options.value or ("correct" if options.of == "items" else "accuracy")
-    unit = options.unit or rows.UNITS[options.of]
+    answers = options.of == "items" and "item" in found.columns
+    value = options.value or ("correct" if answers else "accuracy")
+    unit = options.unit or rows.UNITS["items" if answers else "languages"]
     asked = [options.condition, *unit, value]
     tests = options.tests or ("clustered-t" if "item" in unit else "paired-t",)
     return questions.compare(
