@@ -4,10 +4,12 @@ All are pure functions of the rows. Conditions (data set, pairs, pivot, switches
 stay apart; which of them a table shows is decided in analysis/results/conditions.py.
 """
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Collection, Hashable
+from dataclasses import replace
 from operator import attrgetter
 from typing import Any, Generic, NamedTuple, TypeVar, overload
 
+import numpy as np
 import pandas as pd
 
 from analysis import read, reading
@@ -23,6 +25,10 @@ Value = TypeVar("Value")
 Fill = str | Callable[["Material"], pd.DataFrame]
 SERIES = ["model", "revision", *scores.CONDITIONS]
 PAIR = ["model", "revision", "benchmark"]
+# A model's name and its revision.
+State = tuple[str, str]
+# The frames of rows that have both.
+FRAMES = ("alignment", "items", "generations", "points", "robustness", "vectors", "judged")
 
 
 class Headline(NamedTuple):
@@ -71,6 +77,9 @@ class Material:
     def __init__(self, rows: Rows, **given: object) -> None:
         """Material of some rows."""
         self.rows = rows
+        # That of all states, where this one is without some.
+        self.whole = self
+        self._without: Collection[State] = frozenset()
         self._made: dict[object, tuple[Any, frozenset[str]]] = {}
         self.__dict__.update(given)
 
@@ -93,11 +102,30 @@ class Material:
         reading.note(*found_before)
         return kept
 
+    def without(self, states: Collection[State]) -> "Material":
+        """The same without some states of models; `whole` is then this one."""
+        if not states:
+            return self
+        frames: dict[str, Any] = {
+            name: without(getattr(self.rows, name), states) for name in FRAMES
+        }
+        found = Material(replace(self.rows, **frames))
+        found.whole, found._without = self, states
+        return found
+
+    def has(self, state: State) -> bool:
+        """Whether a state is not left out."""
+        return state not in self._without
+
+    def here(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """The rows of a frame of all states that this material is of."""
+        return without(frame, self._without)
+
     def table(self, name: str) -> pd.DataFrame:
         """The rows of any table, each once; that of a kind of cell of one's own among them."""
 
         def rows(_: Material) -> pd.DataFrame:
-            found = read.table(self.rows.sources, name=name)
+            found = self.here(read.table(self.rows.sources, name=name))
             return found.drop_duplicates(list(tables()[name].identity), ignore_index=True)
 
         return self.once(("table", name), rows)
@@ -182,7 +210,8 @@ class Material:
     @Computed
     def answers(self) -> list[Answers]:
         """Every cell's answers, plain and steered."""
-        return answers(self.rows.sources)
+        found = answers(self.rows.sources)
+        return [one for one in found if self.has((one.model, one.revision))]
 
     @Computed
     def pairs(self) -> pd.DataFrame:
@@ -229,7 +258,7 @@ class Material:
     @Computed
     def latent(self) -> pd.DataFrame:
         """Latent probabilities of answer texts, by `latent.cells`."""
-        return latent.cells(self.rows.sources)
+        return self.here(latent.cells(self.rows.sources))
 
     @Computed
     def texts(self) -> pd.DataFrame:
@@ -247,6 +276,17 @@ def derived(
 ) -> Callable[["Material"], pd.DataFrame]:
     """What a function makes of a frame of the material."""
     return lambda material: make(material.get(fill))
+
+
+def without(frame: pd.DataFrame, states: Collection[State]) -> pd.DataFrame:
+    """The rows of a frame but those of some states, where it has states."""
+    if not states or not {"model", "revision"} <= set(frame):
+        return frame
+    left = [
+        (str(model), str(revision)) in states
+        for model, revision in zip(frame["model"], frame["revision"], strict=True)
+    ]
+    return frame[~np.array(left, dtype=bool)].reset_index(drop=True)
 
 
 def last(frame: pd.DataFrame) -> pd.DataFrame:

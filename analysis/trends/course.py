@@ -58,8 +58,8 @@ class Course:
 
     @property
     def newest(self) -> str:
-        """The last state that has rows."""
-        return self.order.revisions[-1]
+        """The last state that has rows; empty where no order is known."""
+        return self.order.revisions[-1] if self.order.revisions else ""
 
     @cached_property
     def at(self) -> dict[str, Row]:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from analysis.layout.material import Material
+from analysis.layout.material import Material, State
 from analysis.layout.page import Heading, Part, Section, Sheet, Text, file_name
 from analysis.layout.prose import line, say
 from analysis.statistics import segments
@@ -17,8 +17,8 @@ from analysis.trends.measured import Place
 from analysis.trends.told import text
 
 TITLE = "Over training"
-# Rows of a table before it is folded, and measures across.
-MOST_ROWS, MOST_ACROSS = 24, 12
+# Rows of a table before it is folded, measures across, and states that other sections show.
+MOST_ROWS, MOST_ACROSS, MOST_STATES = 24, 12, 12
 Files = dict[str, pd.DataFrame]
 
 
@@ -27,6 +27,25 @@ class Shown(NamedTuple):
 
     parts: tuple[Part, ...]
     files: Files
+
+
+def earlier(material: Material) -> frozenset[State]:
+    """The states that only this section shows: of each model all but the last few."""
+    return frozenset(
+        (course.model, name)
+        for course in material.get(courses)
+        for name in course.order.revisions[:-MOST_STATES]
+    )
+
+
+def left_out(material: Material, states: Collection[State]) -> tuple[str, ...]:
+    """A sentence on the models of which states are left out elsewhere."""
+    models = {model for model, _ in states}
+    several = [
+        f"{one.model} ({len(one.order.revisions)} states)"
+        for one in material.get(courses) if one.model in models
+    ]  # fmt: skip
+    return say(text("left_out"), several=several, most=MOST_STATES, title=TITLE)
 
 
 def section(material: Material, *, drawn: Collection[str] = ()) -> Shown:
