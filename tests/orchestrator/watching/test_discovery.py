@@ -1,11 +1,16 @@
 """Which checkpoints of folders there are, and what is said of sources that have none."""
 
+import gc
+import os
+import time
+import tracemalloc
 from pathlib import Path
 
 import pytest
 
 from orchestrator.watching.discover import Discovery, Look
 from orchestrator.watching.options import Watching
+from orchestrator.watching.state import Record
 from tests.makers.watched import checkpoint
 
 
@@ -25,7 +30,14 @@ def names(found: Look) -> list[str]:
 def training(tmp_path: Path) -> Path:
     """A run with checkpoints under all usual names, and much that is none."""
     run = tmp_path / "run"
-    for name in ("checkpoint-5", "step_6", "step-7", "iter_0000008", "epoch_9", "tmp-checkpoint-10"):
+    for name in (
+        "checkpoint-5",
+        "step_6",
+        "step-7",
+        "iter_0000008",
+        "epoch_9",
+        "tmp-checkpoint-10",
+    ):
         checkpoint(run / name)
     (run / "logs").mkdir()
     (run / "checkpoint-11.zip").write_text("a file")
@@ -128,3 +140,34 @@ def test_a_folder_that_cannot_be_listed_is_not_taken_for_gone(
     monkeypatch.setattr("orchestrator.watching.discover._below", refused)
     found = look(str(training))
     assert found.unknown == {str(training)} and "cannot be looked at now" in found.said[0]
+
+
+def test_a_look_over_a_thousand_that_are_known_is_quick_and_leaves_nothing(tmp_path: Path):
+    """What a look leaves behind is less than a pointer for each checkpoint."""
+    first = checkpoint(tmp_path / "run" / "checkpoint-1")
+    for step in range(2, 1001):
+        other = tmp_path / "run" / f"checkpoint-{step}"
+        other.mkdir()
+        for path in first.iterdir():
+            os.link(path, other / path.name)
+    watch = discovery(f"{tmp_path}/run")
+    records = {
+        name: Record(name=name, source=one.source, fingerprint=one.fingerprint, state="done")
+        for name, one in watch.look({}).found.items()
+    }
+    assert len(records) == 1000
+    began = time.monotonic()
+    watch.look(records)
+    assert time.monotonic() - began < 5
+    tracemalloc.start()
+    try:
+        watch.look(records)
+        gc.collect()
+        before = tracemalloc.get_traced_memory()[0]
+        for _ in range(5):
+            watch.look(records)
+        gc.collect()
+        after = tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+    assert after - before < 8 * 5 * len(records)

@@ -16,7 +16,9 @@ from tests.makers.world import ROOT
 
 # A command with a child of its own; both write their numbers down.
 FAMILY = "echo $$ >> {0}; sleep 60 & echo $! >> {0}; wait"
-ASKER = "import sys; from orchestrator.watching.processes import run; run(['sh', '-c', sys.argv[1]])"
+ASKER = (
+    "import sys; from orchestrator.watching.processes import run; run(['sh', '-c', sys.argv[1]])"
+)
 
 
 def lives(number: int) -> bool:
@@ -83,12 +85,13 @@ def test_a_wish_to_end_is_handed_on_and_then_enforced(
 ):
     wish = Wish()
     wish.ask()
-    line = f"trap 'echo told > {tmp_path}/told; exit 130' TERM; touch {tmp_path}/up; while :; do sleep 0.05; done"
+    forever = "while :; do sleep 0.05; done"
+    line = f"trap 'echo told > {tmp_path}/told; exit 130' TERM; {forever}"
     monkeypatch.setattr(processes, "POLL_SECONDS", 0.5)  # time for the shell to set its trap
     ended = run(["sh", "-c", line], wish=wish)
     assert ended.interrupted and ended.status == 130 and (tmp_path / "told").exists()
     monkeypatch.setattr(processes, "LATE_SECONDS", 0.5)
-    ended = run(["sh", "-c", "trap '' TERM; while :; do sleep 0.05; done"], wish=wish)
+    ended = run(["sh", "-c", f"trap '' TERM; {forever}"], wish=wish)
     assert ended.interrupted and ended.status == 128 + signal.SIGKILL
 
 

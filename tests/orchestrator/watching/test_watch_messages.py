@@ -60,9 +60,7 @@ def training(tmp_path: Path) -> str:
     return str(tmp_path / "run")
 
 
-def test_commands_get_the_facts_in_their_environment(
-    world: World, training: str, tmp_path: Path
-):
+def test_commands_get_the_facts_in_their_environment(world: World, training: str, tmp_path: Path):
     out = shlex.quote(str(tmp_path / "told"))
     line = f'echo "$BABELSCOPE_EVENT $BABELSCOPE_STEP $BABELSCOPE_ERROR" >> {out}'
     world.outcomes = lambda name: Outcome(error="no luck") if name.endswith("1") else Outcome()
@@ -75,8 +73,8 @@ def test_commands_that_fail_or_hang_are_said_and_harm_nothing(
     world: World, training: str, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(notify, "COMMAND_SECONDS", 0.3)
-    world.run("--model", training, "--once", "--on-done",
-              '[ "$BABELSCOPE_STEP" = 2 ] && exec sleep 60; echo tough luck >&2; exit 4')  # fmt: skip
+    command = '[ "$BABELSCOPE_STEP" = 2 ] && exec sleep 60; echo tough luck >&2; exit 4'
+    world.run("--model", training, "--once", "--on-done", command)
     assert set(world.states().values()) == {"done"}
     assert "--on-done took more than 0 s: ended" in world.said
     assert "--on-done failed: it ended with status 4: tough luck" in world.said
@@ -86,8 +84,8 @@ def test_the_webhook_is_told_without_secrets(
     world: World, training: str, web: Heard, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setenv("MY_TOKEN", "PLANTEDtoken")
-    world.outcomes = (
-        lambda name: Outcome(error="refused PLANTEDtoken") if name.endswith("1") else Outcome()
+    world.outcomes = lambda name: (
+        Outcome(error="refused PLANTEDtoken") if name.endswith("1") else Outcome()
     )
     world.run("--model", training, "--once", "--webhook", web.address)
     assert [one["event"] for one in web.messages] == ["done", "fail"]
@@ -113,9 +111,7 @@ def test_a_webhook_that_fails_is_counted_and_its_address_is_not_shown(
     assert sum("took no message" in one for one in world.said) == 2
 
 
-def test_what_a_killed_watch_did_not_come_to_tell_is_told(
-    world: World, training: str, web: Heard
-):
+def test_what_a_killed_watch_did_not_come_to_tell_is_told(world: World, training: str, web: Heard):
     world.run("--model", training, "--once")
     files = Files(world.store.files.where)
     watched = state.read(files)

@@ -1,11 +1,12 @@
 """A watch whose clock and evaluations are the test's: what is evaluated, when, and how often."""
 
 import shutil
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
-from orchestrator.watching import disk, loop
+from orchestrator.watching import loop
 from orchestrator.watching.evaluate import Outcome
 from orchestrator.watching.loop import Watch
 from orchestrator.watching.rules import LONGEST_RETRY_SECONDS, RETRY_SECONDS, pause
@@ -124,7 +125,7 @@ def test_a_broken_one_is_tried_again_and_left_and_stops_no_other(world: World, t
     assert sorted(world.evaluated) == ["checkpoint-10", "checkpoint-5"]
     record = world.records["checkpoint-20"]
     assert (record.state, record.attempts, record.error) == ("left", 3, "it is broken")
-    waits = [late - early for early, late in zip(tries, tries[1:], strict=False)]
+    waits = [late - early for early, late in pairwise(tries)]
     assert len(waits) == 2
     for wait, expected in zip(waits, (RETRY_SECONDS, 4 * RETRY_SECONDS), strict=True):
         assert expected <= wait <= expected + 2
@@ -172,9 +173,7 @@ def test_a_clock_that_jumps_back_delays_no_look(world: World, training: Path):
         late = f"checkpoint-{30 + cron}"
         begin = world.clock.time
         world.clock.plan(begin + 0.2 * HOUR, lambda: world.clock.back(40 * HOUR))
-        world.clock.plan(
-            begin + 0.3 * HOUR, lambda late=late: checkpoint(training / late, seed=9)
-        )
+        world.clock.plan(begin + 0.3 * HOUR, lambda late=late: checkpoint(training / late, seed=9))
         when = ("--cron", "0 * * * *") if cron else ("--every", "1h")
         world.until(begin + 2.1 * HOUR, "--model", str(training), *when)
         assert world.evaluated.count(late) == 1
@@ -333,4 +332,3 @@ def test_a_conversion_that_fails_is_the_failure_of_its_checkpoint(world: World, 
     assert record.state == "failed" and record.error.endswith("it ended with status 3: no luck")
     kept = world.store.files.local / "converted" / "run"
     assert [path.name for path in kept.iterdir()] == ["checkpoint-5"], "the last one evaluated"
-    assert disk.ADAPTERS

@@ -44,7 +44,9 @@ def test_a_later_version_may_know_more_of_a_record_and_less_is_filled_in(tmp_pat
 )  # fmt: skip
 def test_a_damaged_file_is_said_and_how_to_mend_it(content: bytes, tmp_path: Path):
     Files(tmp_path).put("watch.json", content)
-    with pytest.raises(ValueError, match=r"watch\.json is damaged: delete it.*never computed twice"):
+    with pytest.raises(
+        ValueError, match=r"watch\.json is damaged: delete it.*never computed twice"
+    ):
         state.read(Files(tmp_path))
 
 

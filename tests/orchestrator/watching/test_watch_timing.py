@@ -2,11 +2,12 @@
 
 import time
 from datetime import datetime
+from itertools import pairwise
 
 import pytest
 
-from orchestrator.watching.told import span as in_words
 from orchestrator.watching.timing import Schedule, When, cron_read, following, iso, moment, span
+from orchestrator.watching.told import span as in_words
 from tests.makers.watched import START, FakeClock
 
 HOUR = 3600.0
@@ -23,12 +24,13 @@ def test_an_interval_has_its_unit(text: str, seconds: float):
 
 @pytest.mark.parametrize("text", ["0s", "0h", "6", "-1h", "h", "1 h", "6hours", "999d", "0.5s", ""])
 def test_an_interval_that_is_none_is_refused(text: str):
-    with pytest.raises(ValueError, match="--every .*: expected a number with its unit, such as"):
+    with pytest.raises(ValueError, match=r"--every .*: expected a number with its unit, such as"):
         span(text, "--every")
 
 
-@pytest.mark.parametrize("line", ["* * * *", "61 * * * *", "x 0 * * *", "0 0 0 1 1", "0 */6 * * * *",
-                                  "0 0 30 2 *"])  # fmt: skip
+@pytest.mark.parametrize(
+    "line", ["* * * *", "61 * * * *", "x 0 * * *", "0 0 0 1 1", "0 */6 * * * *", "0 0 30 2 *"]
+)
 def test_a_bad_line_of_cron_is_refused(line: str):
     with pytest.raises(ValueError, match=r"--cron .* cannot be read \(.*\): expected five fields"):
         cron_read([line], "--cron")
@@ -91,7 +93,7 @@ def test_a_wall_clock_that_is_put_back_neither_delays_nor_repeats_a_look_of_cron
             looks.append(clock.time)
             schedule.began()
         clock.sleep(60)
-    apart = [late - early for early, late in zip(looks, looks[1:], strict=False)]
+    apart = [late - early for early, late in pairwise(looks)]
     assert max(apart) <= 2 * HOUR and min(apart[1:]) > 60
     assert 5 <= len(looks) <= 8
 
