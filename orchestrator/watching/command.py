@@ -30,6 +30,12 @@ class WatchCommand(StudyCommand):
         ctx.obj, ctx.params, ctx.args = read(Watching, given), {}, []
         return []
 
+    def no_such_flag(self, name: str) -> str:
+        """Which study has no such flag, or that it has no effect beside `--list`."""
+        if self._recipe is None:
+            return f"{name} has no effect beside --list: leave it out"
+        return super().no_such_flag(name)
+
 
 def _lists(args: Sequence[str]) -> bool:
     return any(one == LIST or one.startswith(f"{LIST}=") for one in args)

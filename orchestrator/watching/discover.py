@@ -15,7 +15,7 @@ from typing import NamedTuple
 from analysis.statistics.checkpoints import NAMED, step
 from orchestrator.watching.complete import Seen, lacking, seen
 from orchestrator.watching.hub import MAIN, Hub, HubError
-from orchestrator.watching.options import CHECKPOINTS, Watching, is_pattern
+from orchestrator.watching.options import CHECKPOINTS, Watching, is_pattern, matches
 from orchestrator.watching.state import FINISHED, Record
 from orchestrator.watching.timing import iso
 from studies import miniworld
@@ -180,6 +180,7 @@ class Discovery:
     ) -> None:
         """The sub-folders that are checkpoints, and the folder itself where it is a model."""
         folder = Path(os.path.expanduser(identifier))
+        real = os.path.realpath(folder)
         asked = revision or self._asked.checkpoints
         names = list(_below(folder, CHECKPOINTS if asked is None else (asked,)))
         places: list[str | None] = [*names]
@@ -187,12 +188,12 @@ class Discovery:
             places.append(None)
         for name in places:
             at = folder if name is None else folder / name
-            label = f"{folder.resolve().name}@{name}"
-            first = gathered.labels.setdefault(label, str(at.resolve()))
-            if first != str(at.resolve()):
+            label = f"{os.path.basename(real)}@{name}"
+            first = gathered.labels.setdefault(label, real)
+            if first != real:
                 gathered.said.append(
                     f"{at} is left alone: rows call it {label.removesuffix('@None')}, as they call "
-                    f"{first}; rename one of the two folders"
+                    f"the one in {first}; rename one of the two folders"
                 )
                 continue
             full = identifier if name is None else f"{identifier}@{name}"
@@ -277,11 +278,22 @@ def _step_on_hub(name: str, revision: str) -> int | None:
 
 def _below(folder: Path, patterns: Sequence[str]) -> Iterator[str]:
     """The sub-folders whose names match, but no link to another of them."""
-    found = {path for pattern in patterns for path in folder.glob(pattern) if path.is_dir()}
-    own = {path.resolve() for path in found if not path.is_symlink()}
-    for path in sorted(found):
-        if not (path.is_symlink() and path.resolve() in own):
-            yield path.relative_to(folder).as_posix()
+    found: dict[str, bool] = {}
+    if any("/" in pattern for pattern in patterns):
+        below = {path for pattern in patterns for path in folder.glob(pattern) if path.is_dir()}
+        found = {path.relative_to(folder).as_posix(): path.is_symlink() for path in below}
+    else:
+        with os.scandir(folder) as entries:
+            found = {
+                entry.name: entry.is_symlink()
+                for entry in entries
+                if matches(entry.name, patterns) and entry.is_dir()
+            }
+    real = os.path.realpath(folder)
+    own = {os.path.join(real, name) for name, link in found.items() if not link}
+    for name, link in sorted(found.items()):
+        if not (link and os.path.realpath(folder / name) in own):
+            yield name
 
 
 def _folders(pattern: str) -> list[str]:

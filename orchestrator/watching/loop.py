@@ -120,10 +120,12 @@ class Watch:
         """Seconds until each thing that is waited for beside the next look."""
         elapsed = self._clock.elapsed()
         arriving = [due - elapsed for due in self._rules.arriving.values()]
+        # One that is to be seen again first is tried after that.
+        waited = self._look.found.keys() - self._rules.arriving if not self._where.once else set()
         tried = [
             self._rules.until_retry(one)
             for one in self._watched.records.values()
-            if one.state == "failed" and one.name in self._look.found and not self._where.once
+            if one.state == "failed" and one.name in waited
         ]
         busy = [self._busy_until - elapsed] if self._busy_until > elapsed else []
         return [*arriving, *tried, *busy]

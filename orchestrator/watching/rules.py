@@ -83,11 +83,13 @@ class Rules:
             record, source=found.source, step=found.step, date=found.date,
             fingerprint=found.fingerprint,
         )  # fmt: skip
-        wait = found.lacks or ("" if self._is_still(found) else "seen once so far")
-        wait = wait or self.passed_over(record)
-        if wait:
+        failed = record.state == "failed"
+        if wait := found.lacks or self.passed_over(record):
             record = replace(record, state="waiting", reason=wait)
-        elif record.state != "failed" or self.until_retry(record) <= 0:
+        elif not self._is_still(found):
+            if not failed:
+                record = replace(record, state="waiting", reason="seen once so far")
+        elif not failed or self.until_retry(record) <= 0:
             record = replace(record, state="ready", reason="")
         self._watched.put(record)
 
