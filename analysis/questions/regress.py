@@ -29,7 +29,7 @@ def regress(
     freedom; of logistic ones Laplace's approximation, where terms that do not vary within levels
     have t with as many degrees of freedom as levels are left, and errors enlarged by the root of
     levels over levels left, as maximum likelihood understates their variance; by cluster CR2 with
-    Bell and McCaffrey's degrees of freedom, as the usual ones find too much below some 40 clusters.
+    Bell and McCaffrey's degrees of freedom, as the usual ones find too much where clusters are few.
     Sources are in analysis/statistics/mixed.py, laplace.py and sandwich.py.
 
     A term that only varies between languages says as much as there are languages, however many
