@@ -115,6 +115,9 @@ def compare(runs: Sequence[str], options: Comparing) -> "pd.DataFrame":
     from analysis import questions
     from analysis.questions import rows
 
+    for name in options.tests:
+        if name not in _tests():
+            raise unknown("test", name, known=_tests())
     steered = options.steered or options.condition in ("intervention", "coefficient", "layer")
     found = rows.rows_of(runs, of=options.of, steered=steered, where=options.where)
     answers = options.of == "items" and "item" in found.columns
@@ -123,9 +126,6 @@ def compare(runs: Sequence[str], options: Comparing) -> "pd.DataFrame":
     asked = [options.condition, *unit, value]
     held = found.get(options.condition)
     tests = options.tests or ("clustered-t" if "item" in unit else "paired-t",)
-    for name in tests:
-        if name not in _tests():
-            raise unknown("test", name, known=_tests())
     answer = questions.compare(
         found,
         value,
