@@ -114,7 +114,7 @@ def fit(y: Floats, *, design: Floats, codes: Sequence[Ints]) -> Mixed:
         back = solve_triangular(turn, np.eye(p))
         at = np.append(np.log(theta[places]), log(scale))
         second = numdiff.approx_hess3(at, criterion, epsilon=np.full(len(at), STEP))
-        slope = numdiff.approx_fprime(at, criterion, epsilon=SHORT_STEP, centered=True)
+        slope = numdiff.approx_fprime(at, criterion, epsilon=SHORT_STEP, centered=True).reshape(-1)
         step = np.linalg.solve(second, slope)
         if not np.linalg.eigvalsh(second)[0] > 0 or float(slope @ step) > FAR:
             return failed(p, len(codes), "the fit did not converge: it ends where there is no best")
