@@ -1,11 +1,13 @@
 """The section of a page on models along their training, the newest state of each first."""
 
 from collections.abc import Collection, Iterator, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
+from analysis.layout.exhibit import parts_of
 from analysis.layout.material import Material, State
 from analysis.layout.page import Heading, Part, Section, Sheet, Text, file_name
 from analysis.layout.prose import line, say
@@ -58,7 +60,8 @@ def section(material: Material, *, drawn: Collection[str] = ()) -> Shown:
     parts: list[Part] = []
     files: Files = {}
     for course in material.get(courses):
-        parts += _of_model(material, course, drawn, files)
+        show = partial(_of_model, course=course, drawn=drawn, files=files)
+        parts += parts_of(show, material)
     if not parts:
         return Shown((), {})
     notes = material.get(watched).notes
@@ -66,17 +69,17 @@ def section(material: Material, *, drawn: Collection[str] = ()) -> Shown:
     return Shown((*first, *parts, Text(lines=say(text("methods")))), files)
 
 
-def onto(sections: Sequence[Section], shown: Shown) -> tuple[Section, ...]:
+def onto(sections: Sequence[Section], parts: tuple[Part, ...]) -> tuple[Section, ...]:
     """The sections with that of training first, before what a section of its name has."""
-    if not shown.parts:
+    if not parts:
         return tuple(sections)
     rest = [part for one in sections if one.title == TITLE for part in one.parts]
     others = [one for one in sections if one.title != TITLE]
-    return (Section(title=TITLE, parts=(*shown.parts, *rest)), *others)
+    return (Section(title=TITLE, parts=(*parts, *rest)), *others)
 
 
 def _of_model(
-    material: Material, course: Course, drawn: Collection[str], files: Files
+    material: Material, *, course: Course, drawn: Collection[str], files: Files
 ) -> Iterator[Part]:
     """A model's finding, tables and figures; `files` is added to."""
     warnings = told.warnings(material, course)
@@ -100,9 +103,12 @@ def _of_model(
     yield from pictures.of_measures(course, order, drawn)
     yield from _together(material, course)
     yield from _tables(course, order)
-    files[file_name("trends_changes", course.model)] = course.changes
-    files[file_name("trends_levels", course.model)] = course.levels
-    files[file_name("trends_newest", course.model)] = course.now
+    held = {"changes": course.changes, "levels": course.levels, "newest": course.now}
+    for word, frame in held.items():
+        name = file_name(f"trends_{word}", course.model)
+        while name in files:
+            name += "_"
+        files[name] = frame
 
 
 def _newest(course: Course, order: Sequence[Place]) -> Sheet:

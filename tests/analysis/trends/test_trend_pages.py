@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from html import escape
 from pathlib import Path
 from time import process_time
 
@@ -45,10 +46,10 @@ def scored(names: Sequence[str], *, rise: float = 0.05, seed: int = 0) -> traine
     }  # fmt: skip
 
 
-def both(folder: Path, count: int, **given: object) -> Path:
+def both(folder: Path, count: int, *, items: int = 50, **given: object) -> Path:
     """A run of answers and scores at some states."""
     names = steps(count)
-    answers = drawn(names, rise=0.15, seed=2, items=50)
+    answers = drawn(names, rise=min(0.15, 1 / count), seed=2, items=items)
     return write(
         folder, answers=answers, scores=scored(names, rise=min(0.05, 0.5 / count)), **given
     )  # type: ignore[arg-type]
@@ -210,7 +211,7 @@ def test_of_many_states_everything_else_shows_the_last_ones(tmp_path: Path) -> N
 
 
 def test_a_thousand_states_take_seconds_and_fold(tmp_path: Path) -> None:
-    run = both(tmp_path / "run", 1000)
+    run = both(tmp_path / "run", 1000, items=5)
     began = process_time()
     built = report.build([run])
     assert process_time() - began < SECONDS
@@ -278,6 +279,26 @@ def test_what_moved_by_more_than_a_threshold_is_found_in_its_direction(tmp_path:
     with pytest.raises(ValueError, match="nothing here is called nasca/tatoeba"):
         trends.crossed(last, ["nasca/tatoeba -0.05"])
     assert trends.crossed(trends.changes([run], revision="step-100"), ["nasca -0.1"]).empty
+
+
+@pytest.mark.parametrize("name", [r"$\frac{1$", "<b>{{ 7 * 7 }}", "模型 " + "x" * 200])
+def test_any_name_of_a_model_is_text_on_the_page_and_in_files(tmp_path: Path, name: str) -> None:
+    run = write(tmp_path / "run", answers=drawn(steps(2), seed=1, items=10), model=name)
+    files = report.write(report.build([run]), out=tmp_path / "out")
+    html = files.html.read_text(encoding="utf-8")
+    assert escape(f"{name}: 2 states, the newest step-200") in html
+    assert any(path.name.startswith("trends_changes") for path in files.tables)
+
+
+def test_two_names_that_make_one_file_name_keep_a_figure_each(tmp_path: Path) -> None:
+    runs = [
+        write(tmp_path / str(number), answers=drawn(steps(2), seed=number), model=name)
+        for number, name in enumerate(("m/a", "m--a"))
+    ]
+    page = page_of(*runs)
+    names = [part.name for part in page.pictures if part.name.startswith("trend-")]
+    assert len(names) == len(set(names)) == 2
+    assert len([name for name in page.files if name.startswith("trends_changes")]) == 2
 
 
 def test_folds_are_for_figures_beyond_the_first(tmp_path: Path) -> None:
