@@ -169,18 +169,22 @@ def test_too_few_languages_and_one_study_have_no_page(tmp_path: Path) -> None:
     apart = material_of(scored(tmp_path / "alone"))
     assert apart.get(frames.failures).empty and apart.get(frames.ratios).empty
     assert apart.get(frames.gains).empty and across.page(apart) is None
-    assert [one.study for one in report.build([latent_rows.write(tmp_path / "latent", LENS)]).pages
-            ] == ["latent-process"]  # fmt: skip
 
 
-def test_a_report_of_several_studies_has_the_page_and_its_files(tmp_path: Path) -> None:
+def test_a_report_of_several_studies_has_the_page(tmp_path: Path) -> None:
+    runs = options(tmp_path / "dali", OPTIONS), scored(tmp_path / "xa")
+    assert [one.study for one in report.build(runs).pages] == ["dali", "neuronxa", across.STUDY]
+    assert [one.study for one in report.build(runs[1:]).pages] == ["neuronxa"]
+
+
+def test_the_page_of_all_studies_has_its_findings_figures_and_files(tmp_path: Path) -> None:
     runs = [
         options(tmp_path / "dali", OPTIONS), scored(tmp_path / "xa"),
         latent_rows.write(tmp_path / "latent", LENS),
         scaled_rows.write(tmp_path / "clas", RESCALED),
     ]  # fmt: skip
-    (built,) = [one for one in report.build(runs).pages if one.study == across.STUDY]
-    page = built.page
+    page = across.page(material_of(*runs))
+    assert page is not None
     assert "3 of 5 have the rows that they need" in " ".join(page.summary)
     states = {name: exhibit.state for name, exhibit in page.exhibits.items()}
     assert [states[name] for name in ("Log ratio and transfer", "Two kinds of alignment")] == [
@@ -192,3 +196,5 @@ def test_a_report_of_several_studies_has_the_page_and_its_files(tmp_path: Path) 
     assert "nan" not in said.casefold() and "over 6 languages" in said
     kinds = {picture.name.split("-")[0] for picture in page.pictures}
     assert kinds == {"ratio_transfer", "failure_curves", "gain_causes"}
+    for picture in page.pictures:
+        assert all(axes.get_xlabel() or axes.get_ylabel() for axes in picture.draw().axes[:1])
