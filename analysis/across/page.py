@@ -128,7 +128,9 @@ GAINS = _exhibit(
     of="gains", tests="gain_tests",
     plot=Plot(
         name="gain_causes", fill=frames.gains, draw=draw_gains,
-        by=named_by("label", "benchmark", varying=("prompt", "pivot", "switches", "metric", "site")),
+        by=named_by(
+            "label", "benchmark", varying=("prompt", "pivot", "switches", "metric", "site")
+        ),
         caption="{{ said }}: gains against both, a point per language.",
     ),
 )  # fmt: skip
