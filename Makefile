@@ -21,7 +21,7 @@ marked = $$(grep --recursive --files-with-matches --include="test_*.py" --extend
 unexport PYTHONDONTWRITEBYTECODE
 test test-waiting test-computing quick: export OMP_NUM_THREADS := 1
 
-.PHONY: demo test test-computing test-waiting quick check install vllm clean
+.PHONY: demo test test-computing test-waiting quick check install vllm wheel-check clean
 
 demo: $(INSTALLED)
 	$(BIN)/babelscope demo
@@ -55,6 +55,21 @@ check: $(DEVELOPED)
 install: $(DEVELOPED)
 
 vllm: $(VLLM)
+
+# What others install: the wheel alone, in an empty environment, run from a folder that has none of
+# this one in it. It takes minutes and downloads, so no test does it.
+wheel-check:
+	rm -rf build *.egg-info
+	$(PYTHON) -m venv build/wheel
+	build/wheel/bin/python -m pip install --quiet --disable-pip-version-check build
+	build/wheel/bin/python -m build --quiet --wheel --outdir build/dist
+	rm -rf build/wheel build/lib build/bdist* *.egg-info
+	$(PYTHON) -m venv build/wheel
+	build/wheel/bin/python -m pip install --quiet --disable-pip-version-check $(CONSTRAINTS) \
+		build/dist/*.whl
+	away=$$(mktemp -d) && wheel=$$PWD/build/wheel/bin && cd $$away \
+		&& env --unset=PYTHONPATH $$wheel/babelscope demo --out $$away/demo \
+		&& test -s $$away/demo/report/index.html && rm -rf $$away
 
 $(INSTALLED): pyproject.toml constraints-cpu.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)

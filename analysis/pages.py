@@ -26,12 +26,27 @@ MOST = 40
 
 
 def build(rows: Rows) -> Page:
-    """The page of the study that asked for most of these rows."""
+    """The page of the study that asked for most of these rows.
+
+    Where several states of a model were run, what it did along its training comes first. Of many
+    states everything else is of the last ones, which it says.
+    """
     study = next(iter(rows.studies), "")
-    material = Material(rows)
+    whole = Material(rows)
+    earlier = trends.earlier(whole)
+    material = whole.without(earlier)
     own = page_of(study)
     page = own.build(material) if own is not None else neutral(material, study=study)
-    return _with_training(page, material)
+    filled = {one.title for one in page.exhibits.values() if one.parts}
+    drawn = set(whole.main_scores["measure"]) if FIGURE_3.title in filled else ()
+    shown = trends.section(whole, drawn=drawn)
+    names = [part.name for part in (*page.sheets, *page.pictures)]
+    return replace(
+        page,
+        sections=trends.onto(page.sections, tuple(_renamed(shown.parts, set(names)))),
+        files={**page.files, **shown.files},
+        warnings=(*trends.left_out(whole, earlier), *page.warnings),
+    )
 
 
 def neutral(material: Material, *, study: str) -> Page:
@@ -54,7 +69,7 @@ def neutral(material: Material, *, study: str) -> Page:
         for section in page.sections
     ]
     sections = [*others, *sections]
-    mains = (kind.main(material) for kind in (latent_process.PAGE, generate.PAGE, demo.PAGE))
+    mains = (kind.main_of(material) for kind in (latent_process.PAGE, generate.PAGE, demo.PAGE))
     return Page(
         title=f"Study {study}" if study else "A study without a name",
         summary=tuple(dict.fromkeys(line for page in pages for line in page.summary)),
@@ -63,16 +78,6 @@ def neutral(material: Material, *, study: str) -> Page:
         files={name: frame for page in pages for name, frame in page.files.items()},
         main=tuple(main for main in mains if main is not None),
         no_main=demo.PAGE.no_main,
-    )
-
-
-def _with_training(page: Page, material: Material) -> Page:
-    """The page with what models did along their training first, where several states were run."""
-    filled = {one.title for one in page.exhibits.values() if one.parts}
-    drawn = set(material.main_scores["measure"]) if FIGURE_3.title in filled else ()
-    shown = trends.section(material, drawn=drawn)
-    return replace(
-        page, sections=trends.onto(page.sections, shown), files={**page.files, **shown.files}
     )
 
 

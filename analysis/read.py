@@ -10,18 +10,20 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from analysis import reading
 from analysis.comet import judged
-from analysis.storage import seal
-from analysis.storage.folder import Entry, Folder, StorageError
-from analysis.storage.record import Record, error_files, parquet, stranger
+from analysis.once import most_items, once, one_answer
+from analysis.storage.folder import Folder
+from analysis.storage.record import Record
 from analysis.storage.runs import distinct, record, refuse_no_run, unlike
+from analysis.storage.shards import chosen, gathered
 from studies.kinds import tables
 from studies.tables import ERRORS, schema_of
 
@@ -43,8 +45,6 @@ NOT_IN_FRAMES = {
     "items": ("scores", "ranks", "option_start", "pivot", "seed", "switches"),
     "generations": ("thought",),
 }
-# Files that this process found to be whole and of their run: a report reads each several times.
-_INTACT: set[tuple[str, Entry]] = set()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +72,11 @@ class Rows:
     runs: tuple[Mapping[str, object], ...]
     notes: tuple[str, ...]
 
+    def __getattribute__(self, name: str) -> Any:
+        """An attribute; of a frame its table is noted as read."""
+        reading.note(*reading.FRAMES.get(name, ()))
+        return object.__getattribute__(self, name)
+
     @property
     def studies(self) -> list[str]:
         """The studies that asked for these rows, the most frequent first."""
@@ -90,29 +95,21 @@ def rows(runs: Sequence[Path | str]) -> Rows:
     Raises:
         ValueError: there is no run, a newer version wrote it, or a shard of it is damaged.
     """
-    if not runs:
-        raise ValueError("no run was named: expected at least one run folder")
-    for run in runs:
-        refuse_no_run(Folder(run))
-    runs, notes = distinct(runs)
-    records = [record(Folder(run)) for run in runs]
-    notes += unlike(runs, records)
-    alignment = _once(table(runs, name="alignment"), per=["key"], notes=notes)
-    alignment["pairs"] = alignment["pairs"].fillna(UNKNOWN_PAIRS)
-    alignment = _one_answer(alignment, cell=ALIGNMENT_CELL, size="n", notes=notes)
+    runs, records, notes = named(runs)
+    scores = alignment(runs, notes=notes)
     plain, beside = _plain_items(runs)
     for shard in shards(runs, name="lens", columns=["study"]):
         beside.update(_counts(shard["study"]))
-    items = _once(plain, per=["key", "item"], notes=notes)
-    items = _most_items(items, cell=ITEMS_CELL, notes=notes)
+    items = once(plain, per=["key", "item"], notes=notes)
+    items = most_items(items, cell=ITEMS_CELL, notes=notes)
     written = _written(runs, notes=notes)
-    points = _once(table(runs, name="points"), per=POINT, notes=notes)
-    checks = _once(table(runs, name="robustness"), per=CHECK, notes=notes)
+    points = once(table(runs, name="points"), per=POINT, notes=notes)
+    checks = once(table(runs, name="robustness"), per=CHECK, notes=notes)
     checks["pairs"] = checks["pairs"].fillna(UNKNOWN_PAIRS)
-    vectors = _once(table(runs, name="vectors"), per=["key", "layer"], notes=notes)
-    vectors = _one_answer(vectors, cell=VECTORS_CELL, size="n", notes=notes)
+    vectors = once(table(runs, name="vectors"), per=["key", "layer"], notes=notes)
+    vectors = one_answer(vectors, cell=VECTORS_CELL, size="n", notes=notes)
     return Rows(
-        alignment=alignment,
+        alignment=scores,
         items=items,
         errors=_unanswered(runs),
         generations=written,
@@ -127,6 +124,36 @@ def rows(runs: Sequence[Path | str]) -> Rows:
     )
 
 
+class Named(NamedTuple):
+    """Runs, each folder once, their run.json, and sentences on what they differ in."""
+
+    runs: tuple[Path | str, ...]
+    records: list[Record]
+    notes: list[str]
+
+
+def named(runs: Sequence[Path | str]) -> Named:
+    """The runs that were named, looked at before any row of them is read.
+
+    Raises:
+        ValueError: there is no run, or a newer version wrote it.
+    """
+    if not runs:
+        raise ValueError("no run was named: expected at least one run folder")
+    for run in runs:
+        refuse_no_run(Folder(run))
+    own, notes = distinct(runs)
+    records = [record(Folder(run)) for run in own]
+    return Named(own, records, notes + unlike(own, records))
+
+
+def alignment(runs: Sequence[Path | str], *, notes: list[str]) -> pd.DataFrame:
+    """The table `alignment`, every answer once; `notes` gains what is to be said of it."""
+    frame = once(table(runs, name="alignment"), per=["key"], notes=notes)
+    frame["pairs"] = frame["pairs"].fillna(UNKNOWN_PAIRS)
+    return one_answer(frame, cell=ALIGNMENT_CELL, size="n", notes=notes)
+
+
 def study_of(run: Path | str) -> str:
     """The study that most rows of a run are of, empty where it has none."""
     return next(iter(rows([run]).studies), "")
@@ -137,10 +164,11 @@ def table(runs: Sequence[Path | str], *, name: str) -> pd.DataFrame:
 
     A run that goes on may merge its shards while they are read: rows may then come twice.
     """
+    reading.note(name)
     schema = _schema(name)
     parts = [schema.empty_table()]
     for run in runs:
-        found = _gathered(Folder(run), name, read=partial(_columns, schema=schema))
+        found = gathered(Folder(run), name, read=partial(chosen, schema=schema))
         parts += [shard.cast(schema) for _, shard in sorted(found, key=lambda part: part[0])]
     frame: pd.DataFrame = pa.concat_tables(parts).to_pandas()
     return frame
@@ -157,12 +185,47 @@ def shards(
     Raises:
         ValueError: a shard is damaged.
     """
-    types = _types(name)
-    schema = schema_of({column: types[column] for column in columns or types})
+    schema = columns_of(name, columns or list(_types(name)))
+    for shard in reduced(runs, name=name, schema=schema, make=lambda found: found):
+        # Texts lie in memory as dictionaries until their shard's turn comes.
+        yield shard.cast(schema)
+
+
+def reduced(
+    runs: Sequence[Path | str],
+    *,
+    name: str,
+    schema: pa.Schema,
+    make: Callable[[pa.Table], Value],
+    plain: bool = False,
+) -> Iterator[Value]:
+    """What `make` keeps of each shard, so that no more of it lies in memory.
+
+    Args:
+        runs: the runs.
+        name: the table.
+        schema: the columns that are read, as `columns_of` has them.
+        make: called with a shard, its texts as dictionaries, in the thread that reads it.
+        plain: of `items`, the rows without an intervention alone.
+
+    Raises:
+        ValueError: a shard is damaged.
+    """
+
+    def read(file: pq.ParquetFile) -> Value:
+        found = _split_items(file, schema=schema).plain if plain else chosen(file, schema)
+        return make(found)
+
+    reading.note(name)
     for run in runs:
-        for _, shard in _gathered(Folder(run), name, read=partial(_columns, schema=schema)):
-            # Texts lie in memory as dictionaries until their shard's turn comes.
-            yield shard.cast(schema)
+        for _, kept in gathered(Folder(run), name, read=read):
+            yield kept
+
+
+def columns_of(name: str, columns: Sequence[str]) -> pa.Schema:
+    """Some columns of a table with their types."""
+    types = _types(name)
+    return schema_of({column: types[column] for column in columns})
 
 
 def label(model: str, *, revision: str) -> str:
@@ -196,7 +259,7 @@ def _plain_items(runs: Sequence[Path | str]) -> tuple[pd.DataFrame, Counter[str]
     schema, others = _schema("items"), Counter[str]()
     parts = [schema.empty_table()]
     for run in runs:
-        found = _gathered(Folder(run), "items", read=_split_items)
+        found = gathered(Folder(run), "items", read=partial(_split_items, schema=schema))
         for _, shard in sorted(found, key=lambda part: part[0]):
             parts.append(shard.plain.cast(schema))
             others.update(shard.others)
@@ -204,15 +267,14 @@ def _plain_items(runs: Sequence[Path | str]) -> tuple[pd.DataFrame, Counter[str]
     return plain, others
 
 
-def _split_items(file: pq.ParquetFile) -> _Items:
+def _split_items(file: pq.ParquetFile, *, schema: pa.Schema) -> _Items:
     """The rows without an intervention; where there are none, no other column is read."""
-    schema = _schema("items")
-    marks = _columns(file, pa.schema([schema.field("study"), schema.field("intervention")]))
+    marks = chosen(file, columns_of("items", ["study", "intervention"]))
     plain = pc.is_null(marks["intervention"])
     others = _counts(marks["study"].filter(pc.invert(plain)))
     if not pc.any(plain).as_py():
         return _Items(schema.empty_table(), others)
-    return _Items(_columns(file, schema).filter(plain), others)
+    return _Items(chosen(file, schema).filter(plain), others)
 
 
 def _written(runs: Sequence[Path | str], *, notes: list[str]) -> pd.DataFrame:
@@ -229,11 +291,11 @@ def _written(runs: Sequence[Path | str], *, notes: list[str]) -> pd.DataFrame:
             f"{twice['key'].nunique()} cells of texts were written by several engines "
             f"({listed(engines)}; {listed(models)}): shown as in the run named first."
         )
-    once = _once(every, per=TEXTS, notes=notes)
+    texts = once(every, per=TEXTS, notes=notes)
     # Draws of one control have the same coordinates, and each is an answer of its own.
-    changed = once["intervention"].notna()
-    plain = _most_items(once[~changed], cell=GENERATIONS_CELL, notes=notes)
-    return pd.concat([plain, once[changed]], ignore_index=True) if changed.any() else plain
+    changed = texts["intervention"].notna()
+    plain = most_items(texts[~changed], cell=GENERATIONS_CELL, notes=notes)
+    return pd.concat([plain, texts[changed]], ignore_index=True) if changed.any() else plain
 
 
 def _sampling(settings: str) -> str:
@@ -260,129 +322,9 @@ def _unanswered(runs: Sequence[Path | str]) -> pd.DataFrame:
     keys = schema_of({"key": "string"})
     for name in sorted(set(errors["table"].dropna())):
         for run in runs if len(errors) else ():
-            for _, shard in _gathered(Folder(run), name, read=partial(_columns, schema=keys)):
+            for _, shard in gathered(Folder(run), name, read=partial(chosen, schema=keys)):
                 errors = errors[~errors["key"].isin(pc.unique(shard["key"]).to_pylist())]
     return errors.reset_index(drop=True)
-
-
-def _gathered(
-    run: Folder, name: str, *, read: Callable[[pq.ParquetFile], Value]
-) -> Iterator[tuple[Entry, Value]]:
-    """What `read` makes of every file of a table, each as soon as it is there."""
-    own = record(run)
-    return run.gather(
-        lambda: _files(run, name), read=lambda entry: _shard(run, entry, own=own, read=read)
-    )
-
-
-def _files(run: Folder, name: str) -> list[Entry]:
-    """The files that hold a table now."""
-    return error_files(run) if name == "errors" else parquet(run.entries(f"tables/{name}"))
-
-
-def _shard(
-    run: Folder, entry: Entry, *, own: Record, read: Callable[[pq.ParquetFile], Value]
-) -> Value:
-    """What `read` makes of one file.
-
-    Raises:
-        ValueError: the file is damaged, or of another run.
-    """
-    try:
-        if (run.where, entry) in _INTACT:
-            with run.opened(entry) as source:
-                return read(_parquet_file(source))
-        content = run.read(entry.name)
-        if seal.intact(content) is False:
-            raise pa.ArrowInvalid("its bytes are not those that were written")
-        file = _parquet_file(pa.BufferReader(content))
-        if not (foreign := stranger(file, own if "study" in own else None)):
-            _INTACT.add((run.where, entry))
-            return read(file)
-    except (FileNotFoundError, StorageError):
-        raise
-    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        raise ValueError(
-            f"{run.text(entry.name)} is damaged ({str(error).splitlines()[0]}): run the study's "
-            "command again with --verify, which computes its cells anew, or move it out of tables/"
-        ) from error
-    raise ValueError(
-        f"{run.text(entry.name)} {foreign}: it is of another run; move it out of tables/, or "
-        "report both runs together"
-    )
-
-
-def _parquet_file(source: pa.NativeFile) -> pq.ParquetFile:
-    """A file for reading, its texts as dictionaries."""
-    metadata = pq.read_metadata(source)
-    fields = metadata.schema.to_arrow_schema()
-    return pq.ParquetFile(
-        source,
-        metadata=metadata,
-        pre_buffer=True,
-        page_checksum_verification=True,
-        read_dictionary=[field.name for field in fields if pa.types.is_string(field.type)],
-    )
-
-
-def _columns(file: pq.ParquetFile, schema: pa.Schema) -> pa.Table:
-    """The columns of the schema, texts as dictionaries; a column that the file lacks is missing.
-
-    `options` are the lengths of the lists `scores`.
-    """
-    present = set(file.schema_arrow.names)
-    wanted = [name for name in schema.names if name in present]
-    if "options" in schema.names and "scores" in present.difference(wanted):
-        wanted.append("scores")
-    found = file.read(columns=wanted, use_threads=False)
-    columns = []
-    for column in schema:
-        if column.name == "options" and "scores" in present:
-            values = pc.list_value_length(found["scores"]).cast(column.type)
-        elif column.name in present:
-            values = found[column.name]
-        else:
-            values = pa.nulls(found.num_rows, column.type)
-        columns.append(values)
-    return pa.table(columns, names=schema.names)
-
-
-def _once(frame: pd.DataFrame, *, per: list[str], notes: list[str]) -> pd.DataFrame:
-    """Drop repeated answers, and say so where the repeat went by another model's name."""
-    repeated = frame[frame.duplicated(per, keep="first")]
-    kept = frame.drop_duplicates(per, keep="first").reset_index(drop=True)
-    if repeated.empty:
-        return kept
-    first = kept.drop_duplicates("key").set_index("key")["model"]
-    renamed = repeated[repeated["model"] != repeated["key"].map(first)]
-    pairs = zip(renamed["model"], renamed["key"].map(first), strict=True)
-    for model, same in sorted(set(pairs)):
-        notes.append(f"{model} and {same} are the same weights and data: shown once, as {same}.")
-    return kept
-
-
-def _most_items(frame: pd.DataFrame, *, cell: list[str], notes: list[str]) -> pd.DataFrame:
-    """One answer per cell of a table of items: the one with the most of them."""
-    counted = frame.assign(items=frame.groupby("key")["item"].transform("size"))
-    return _one_answer(counted, cell=cell, size="items", notes=notes).drop(columns="items")
-
-
-def _one_answer(
-    frame: pd.DataFrame, *, cell: list[str], size: str, notes: list[str]
-) -> pd.DataFrame:
-    """Of several answers to one cell (other pairs, limit or dtype) keep the largest, and say so."""
-    keys = frame[[*cell, "key", size]].drop_duplicates("key")
-    ordered = keys.sort_values(size, kind="stable")
-    kept = ordered.drop_duplicates(cell, keep="last")
-    if len(kept) == len(keys):
-        return frame
-    left = keys[~keys["key"].isin(kept["key"])]
-    where = ", ".join(sorted(set(left["model"])))
-    notes.append(
-        f"{len(left)} cells have more than one answer ({where}; other pairs, limit or dtype): the "
-        f"one with the most {'pairs' if size == 'n' else 'items'} is shown, the latest if equal."
-    )
-    return frame[frame["key"].isin(kept["key"])].reset_index(drop=True)
 
 
 def listed(values: Iterable[str], *, most: int = 12) -> str:

@@ -30,6 +30,7 @@ from orchestrator import (
     launch,
     listing,
     models,
+    questions,
     reporting,
     run_status,
     signals,
@@ -64,6 +65,12 @@ console = Console() if sys.stdout.isatty() else Console(width=table_width.PIPED,
 
 RunFolders = Annotated[
     list[str], typer.Argument(help="Folders of runs, or s3://bucket/run.", metavar="RUN...")
+]
+RowSources = Annotated[
+    list[str],
+    typer.Argument(
+        help="Folders of runs or s3:// addresses, or one .csv, .tsv or .parquet.", metavar="RUN..."
+    ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="JSON for scripts (docs/scripts.md).")]
 
@@ -190,6 +197,30 @@ def report_command(
             written = reporting.write(tuple(runs), out=Folder(out).local, console=console)
     if for_scripts:
         print(json.dumps(as_json.report(written)))
+
+
+@app.command(
+    cls=Strict,
+    epilog="Example: [bold]babelscope compare runs/a runs/b --condition model "
+    "--before Qwen2.5-7B[/bold]   [bold]babelscope compare scores.csv "
+    "--condition scheme --before plain --value accuracy[/bold]",
+)
+@with_options
+def compare(options: questions.Comparing, runs: RowSources) -> None:
+    """Compare two conditions over the same items or languages: paired tests, corrected together."""
+    questions.show(questions.compare(runs, options), options, console=console)
+
+
+@app.command(
+    cls=Strict,
+    epilog='Example: [bold]babelscope regress runs/a --formula "correct ~ nasca + fertility + '
+    '(1 | language)"[/bold]   [bold]babelscope regress scores.csv --formula "accuracy ~ nasca" '
+    "--cluster language[/bold]",
+)
+@with_options
+def regress(options: questions.Regressing, runs: RowSources) -> None:
+    """Fit a formula to answers or languages: linear, logistic, with random effects or clusters."""
+    questions.show(questions.regress(runs, options), options, console=console)
 
 
 @app.command(cls=Strict, epilog="Example: [bold]babelscope translations runs/curve[/bold]")

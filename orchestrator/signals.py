@@ -44,13 +44,16 @@ class Wish:
 def listening() -> Iterator[Wish]:
     """A wish that the signals of this process fill in while the context is open.
 
+    Who ends a whole job (SLURM, `ray job stop`) sends each process a SIGTERM, and a parent may hand
+    on its own, so a second one is the same wish, until its time is over.
+
     Raises:
-        Interrupted: a signal came when one had come before.
+        Interrupted: a Ctrl-C came when a signal had come before, or any when their time was over.
     """
     wish = Wish()
 
     def heard(number: int, _frame: FrameType | None) -> None:
-        if wish.asked:
+        if wish.asked and (number == signal.SIGINT or wish.overdue):
             raise Interrupted
         wish.ask(seconds=float("inf") if number == signal.SIGINT else GRACE_SECONDS)
 

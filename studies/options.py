@@ -262,19 +262,22 @@ def refuse_harness(benchmarks: Iterable[str], *, other: str) -> None:
 
 
 def refuse_without_part(
-    options: Options, needed: Mapping[str, tuple[str, str]], *, parts: Collection[str]
+    options: Options, needed: Mapping[str, tuple[str, ...]], *, parts: Collection[str]
 ) -> None:
     """Refuse settings without effect on the parts asked for: a misunderstanding.
 
     Args:
         options: what was asked for.
-        needed: by field, how it is given and the part that reads it.
+        needed: by field, how it is given and the parts that read it.
         parts: those asked for.
 
     Raises:
-        ValueError: one is not as it is by default, and its part was not asked for.
+        ValueError: one is not as it is by default, and none of its parts was asked for.
     """
     unset = type(options)()
-    for name, (given, part) in needed.items():
-        if getattr(options, name) != getattr(unset, name) and part not in parts:
-            raise ValueError(f"{given} has no effect without the part {part}: add --part {part}")
+    for name, (given, *readers) in needed.items():
+        if getattr(options, name) != getattr(unset, name) and not {*readers} & {*parts}:
+            named = " or ".join(readers)
+            raise ValueError(
+                f"{given} has no effect without the part {named}: add --part {readers[0]}"
+            )

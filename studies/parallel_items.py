@@ -47,5 +47,6 @@ def check_same(
     if one.gold != other.gold:
         raise ValueError(
             f"item {id!r} has right answer {one.gold + 1} in {languages[0]} and "
-            f"{other.gold + 1} in {languages[1]}: drop it, or mend the rows"
+            f"{other.gold + 1} in {languages[1]}, as if its options stood in another order: drop "
+            "it, or mend the rows"
         )

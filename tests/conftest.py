@@ -83,7 +83,16 @@ LONG = (
     *("generate_recipe", "harness", "harness_lm", "hostile_names", "independent", "latent_page"),
     *("latent_process", "lease", "loading", "loop", "miniworld", "model_actor", "named_runs"),
     *("neuronxa", "nodes", "pages", "peers", "places", "proof", "report", "s3", "secrets"),
-    *("several_runs", "simulate", "steering_analysis", "sweep", "thoughts", "tidied", "trust"),
+    *(
+        "several_runs",
+        "simulate",
+        "steering_analysis",
+        "sweep",
+        "thoughts",
+        "tidied",
+        "trend_pages",
+    ),
+    "trust",
     "watch_killed",
 )
 

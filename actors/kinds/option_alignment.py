@@ -12,6 +12,7 @@ from torch import Tensor
 
 from actors.answer import Found
 from actors.extraction.capture import Reading, capture
+from actors.intervention.setting import Setting
 from actors.kinds.resources import Resources
 from actors.measures import options
 from actors.model import LoadedModel
@@ -28,7 +29,7 @@ from studies.unit import Unit
 ITEMS_AT_ONCE = 16
 
 
-class _Side(NamedTuple):
+class Side(NamedTuple):
     """One side of some items: states [I, J, L, D], tokens with each option [I, J], and cuts."""
 
     states_IJLD: Tensor
@@ -61,13 +62,13 @@ def rows_of(
         pooling: how a text's states become one vector.
         cut: whether texts that are too long are cut, from the right.
     """
-    readings = _readings(loaded.facts.layers, pooling=pooling)
+    readings = readings_of(loaded.facts.layers, pooling=pooling)
     premises = _premises(loaded, asked, readings, cut=cut)
     likeliest, shortened = _likeliest(loaded, asked, cut=cut)
-    for group in _groups(asked.items):
+    for group in groups_of(asked.items):
         items = [asked.items[place] for place in group]
         own, there = (
-            _side(loaded, side, items, readings, cut=cut)
+            side_of(loaded, side, items, readings, cut=cut)
             for side in ([item.texts for item in items], [item.pivot_texts for item in items])
         )
         margins = _margins(own, there, items, [likeliest[place] for place in group])
@@ -87,7 +88,7 @@ def rows_of(
             }
 
 
-def _readings(last: int, *, pooling: Pooling) -> list[Reading]:
+def readings_of(last: int, *, pooling: Pooling) -> list[Reading]:
     """The residual stream after the embeddings and every block, the last behind the final norm."""
     found = [
         Reading(site="resid_post", state="raw", pooling=pooling, layer=layer)
@@ -96,7 +97,7 @@ def _readings(last: int, *, pooling: Pooling) -> list[Reading]:
     return [*found, Reading(site="final_norm", state="raw", pooling=pooling, layer=last)]
 
 
-def _groups(items: Sequence[OptionItem]) -> Iterator[list[int]]:
+def groups_of(items: Sequence[OptionItem]) -> Iterator[list[int]]:
     """Places of items with as many options, a few at a time; one that is left joins the others."""
     by_count: dict[int, list[int]] = {}
     for place, item in enumerate(items):
@@ -111,25 +112,26 @@ def _groups(items: Sequence[OptionItem]) -> Iterator[list[int]]:
         yield from groups
 
 
-def _side(
+def side_of(
     loaded: LoadedModel,
     texts: Sequence[Sequence[str]],
     items: Sequence[OptionItem],
     readings: Sequence[Reading],
     *,
     cut: bool,
-) -> _Side:
-    """The states of every option's text of some items."""
+    setting: Setting = (),
+) -> Side:
+    """The states of every option's text of some items, under interventions if any are given."""
     flat = [text for own in texts for text in own]
     whole = loaded.prompts(flat, chat=None)
     names = [f"item {item.id!r} with option {j}" for item in items for j in range(len(texts[0]))]
     encoded = loaded.encode(flat, allow_truncation=cut, names=names).sequences
-    captured = capture(loaded, encoded, readings)
+    captured = capture(loaded, encoded, readings, setting=setting)
     states_NLD = torch.stack([captured.at(reading) for reading in readings], dim=1)
     count = len(texts[0])
-    lengths = [len(ids) for ids in whole]
+    lengths = [len(ids) - len(loaded.prefix) for ids in whole]
     shorter = [len(ids) < len(all_) for ids, all_ in zip(encoded, whole, strict=True)]
-    return _Side(
+    return Side(
         states_NLD.view(len(texts), count, *states_NLD.shape[1:]),
         [lengths[place * count : (place + 1) * count] for place in range(len(texts))],
         [any(shorter[place * count : (place + 1) * count]) for place in range(len(texts))],
@@ -143,7 +145,7 @@ def _longer(tokens: Sequence[int], gold: int) -> float:
 
 
 def _margins(
-    own: _Side, there: _Side, items: Sequence[OptionItem], likeliest: Sequence[Sequence[int]]
+    own: Side, there: Side, items: Sequence[OptionItem], likeliest: Sequence[Sequence[int]]
 ) -> dict[str, list[list[float]]]:
     """By column, of every item its margin in every layer."""
     gold_I = torch.tensor([item.gold for item in items])

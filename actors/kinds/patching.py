@@ -21,7 +21,6 @@ from actors.prediction.score import Choice, EncodedItem, ask, choose
 from actors.structure.sites import SiteName
 from actors.sweeping.sweep import sweep
 from studies.kinds.patching import PatchGrid
-from studies.layers import layers_asked
 from studies.patch_items import PatchSet, PatchSource
 from studies.spec import Cell, Row, digest
 from studies.texts import ChoiceItem, ChoiceSet
@@ -33,7 +32,7 @@ from studies.unit import Part, Unit
 ITEMS_AT_ONCE = 64
 
 
-class _PutIn(NamedTuple):
+class PutIn(NamedTuple):
     """By layer the states [P, D] that are put in, and which of their prompts were cut."""
 
     states: dict[int, Tensor]
@@ -70,8 +69,7 @@ def _some(
     loaded: LoadedModel, part: Part, asked: PatchSet, grid: PatchGrid, which: slice, *, cut: bool
 ) -> Iterator[tuple[Cell, Row]]:
     """The rows of some items: their plain answers, and all patches in one sweep."""
-    every = tuple(range(1, loaded.facts.layers + 1))
-    layers = every if grid.layers is None else layers_asked(grid.layers, model=loaded.facts)
+    layers = grid.layers_of(loaded.facts)
     site, at = _where(grid.patching.patch_site, layers)
     own = replace(asked.asked, items=asked.asked.items[which])
     sources: dict[str, Sequence[PatchSource | None]] = {
@@ -136,12 +134,12 @@ def _put_in(
     *,
     seed: int,
     cut: bool,
-) -> dict[str, _PutIn]:
+) -> dict[str, PutIn]:
     """By kind of patch what is put in."""
     wanted = {str(cell.intervention) for cell in part.cells}
     read = wanted | {"matched"} if "noise" in wanted else wanted
     states = {
-        name: _states(loaded, asked, given, site, layers, cut=cut)
+        name: states_of(loaded, asked, given, site, layers, cut=cut)
         for name, given in sources.items()
         if name in read
     }
@@ -163,7 +161,7 @@ def _patch(site: SiteName, layer: int, vector_PD: Tensor) -> Intervention:
     return Intervention(site=site, layer=layer, operation="replace", vector=vector_PD, where="last")
 
 
-def _states(
+def states_of(
     loaded: LoadedModel,
     asked: ChoiceSet,
     sources: Sequence[PatchSource | None],
@@ -171,7 +169,7 @@ def _states(
     layers: Sequence[int],
     *,
     cut: bool,
-) -> _PutIn:
+) -> PutIn:
     """The state of every source's last token; where an item has no source, its own, which changes
     nothing and is not reported."""
     contexts = [
@@ -190,10 +188,10 @@ def _states(
     prompts = [entry.question.prompt for entry in entries]
     captured = capture(loaded, prompts, readings.values())
     states = {layer: captured.at(reading) for layer, reading in readings.items()}
-    return _PutIn(states, [entry.truncated for entry in entries])
+    return PutIn(states, [entry.truncated for entry in entries])
 
 
-def _noise(matched: _PutIn, *, ids: Sequence[str], seed: int) -> _PutIn:
+def _noise(matched: PutIn, *, ids: Sequence[str], seed: int) -> PutIn:
     """Random directions, each as long as the matched state that it stands for, drawn by the item's
     id, so that other items change nothing for it."""
     width = next(iter(matched.states.values())).shape[1]

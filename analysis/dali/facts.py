@@ -8,12 +8,14 @@ import pandas as pd
 from scipy import stats
 
 from analysis.dali import alignment, frames, gap_frames, patch_frames
+from analysis.dali.patch_figures import NAMES
 from analysis.dali.text import FEW_FAILURES
 from analysis.layout import prose
 from analysis.layout.material import Material
 from analysis.read import label
 from analysis.results.answers import SERIES
 from analysis.results.option_alignment import DALI
+from analysis.results.patched import CONTROLS
 from analysis.statistics.scores import FEW_LANGUAGES, LEVEL
 
 Found = Mapping[str, object]
@@ -167,8 +169,28 @@ def _patched(material: Material) -> list[dict[str, object]]:
         said: dict[str, object] = {str(name): value for name, value in row.items()}
         said |= {"on": prose.on(row), "beyond": len(beyond) > 0, "layer": int(row["layer"])}
         said["symbols"] = _symbols(material, row, int(row["layer"]))
+        said["controls"] = _controls(material, row, int(row["layer"]))
         rows.append(said)
     return rows
+
+
+def _controls(
+    material: Material, row: Mapping[object, object], layer: int
+) -> list[dict[str, object]]:
+    """What every control corrects at a layer, of all failures, and whether the matched patch
+    corrects more (q < .05 over layers)."""
+    rates = matching(row, material.get(patch_frames.TOGETHER["rates"]))
+    tests = matching(row, material.get(patch_frames.TOGETHER["contrasts"]))
+    if rates.empty or tests.empty:
+        return []
+    tests = tests[tests["layer"] == layer].set_index("control")
+    there = rates[rates["layer"] == layer].set_index("intervention")["correction"]
+    return [
+        {"name": NAMES[name], "correction": float(there[name]),
+         "clear": bool(tests["difference"][name] > 0 and tests["p_bh"][name] < LEVEL)}
+        for name in CONTROLS
+        if name in tests.index and name in there.index
+    ]  # fmt: skip
 
 
 def _symbols(

@@ -84,12 +84,14 @@ class Judged(NamedTuple):
 
 def cells(material: Material) -> option_alignment.Cells:
     """Every cell of alignment."""
-    return option_alignment.cells(material.rows.sources)
+    found = option_alignment.cells(material.rows.sources)
+    kept = [one for one in found.kept if material.has((one.model, one.revision))]
+    return found._replace(kept=kept)
 
 
 def answers(material: Material) -> pd.DataFrame:
     """Every answer of the plain model."""
-    return option_alignment.plain(material.rows.sources)
+    return material.here(option_alignment.plain(material.rows.sources))
 
 
 def judged(material: Material) -> list[Judged]:

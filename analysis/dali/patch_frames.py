@@ -47,7 +47,9 @@ class Group(NamedTuple):
 
 def cells(material: Material) -> patched.Cells:
     """Every cell of patched answers."""
-    return patched.cells(material.rows.sources)
+    found = patched.cells(material.rows.sources)
+    kept = [one for one in found.kept if material.has((one.place["model"], one.place["revision"]))]
+    return found._replace(kept=kept)
 
 
 def groups(material: Material) -> list[Group]:

@@ -5,7 +5,16 @@ Source: "Can you map it to English?" (arXiv 2504.09378), its abstract and its re
 
 import pandas as pd
 
-from analysis.dali import alignment, facts, frames, gap_frames, patch_frames, patching, regressions
+from analysis.dali import (
+    alignment,
+    facts,
+    frames,
+    gap_frames,
+    patch_frames,
+    patching,
+    regressions,
+    steering,
+)
 from analysis.dali.text import text, varying
 from analysis.layout import tables
 from analysis.layout.exhibit import Exhibit, StudyPage, Table, Topic
@@ -67,6 +76,7 @@ TOPICS = (
     Topic(title="Successes and failures of transfer", parts=(alignment.GAPS,)),
     Topic(title="Alignment and accuracy over languages", parts=(alignment.LANGUAGES,)),
     Topic(title="States of the pivot put in", parts=patching.PARTS),
+    Topic(title="Steering beside single items", parts=(steering.STEERING, steering.POINTING)),
     Topic(title="Single items, other causes considered", parts=(regressions.REGRESSIONS,)),
     Topic(title="Translations", parts=(TRANSLATIONS,)),
     Topic(

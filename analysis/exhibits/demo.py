@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from analysis.exhibits import neuronxa
 from analysis.layout.exhibit import Topic
+from analysis.neuronxa.causes import CAUSES
 from analysis.shared import coefficients, headline, training
 
 PAGE = replace(
@@ -16,6 +17,7 @@ PAGE = replace(
     facts=headline.facts,
     topics=(
         Topic(title="Scores against accuracy", parts=coefficients.parts(collapsed=False)),
+        Topic(title="All models at once", parts=(CAUSES,)),
         Topic(title="Inside the models", parts=(neuronxa.FIGURE_2, neuronxa.FIGURE_1)),
         Topic(title="Over training", parts=(training.FIGURE_3, training.FIGURE_4)),
         Topic(title="Retrieval", parts=(neuronxa.TABLES[1], neuronxa.TABLES[5])),

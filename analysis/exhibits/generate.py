@@ -154,6 +154,7 @@ def _scores(one: Benchmark, metric: str) -> Sheet:
         frame=frame.rename_axis(columns=None).reset_index(names="language"),
         small=pd.concat([below.to_frame(MEAN).T, small]).reset_index(drop=True),
         decimals=decimals,
+        of={"benchmark": one.name, "task": one.task},
     )  # fmt: skip
 
 
@@ -167,6 +168,7 @@ def _picture(one: Benchmark, metric: str) -> Picture:
         draw=partial(
             draw_scores, own, name=f"{one.name}: {name(metric)}", metric=name(metric), most=most
         ),
+        numbers=own,
         size="tall" if own["place"].nunique() > CROWDED else "half",
     )
 
@@ -225,6 +227,7 @@ def _writing(one: Benchmark) -> Sheet:
         heads={"series": "model", "truncated": "prompts cut", "stopped": "ended by itself"}
         | {metric: name(metric) for metric in written.NAMES},
         small=small,
+        of={"benchmark": one.name, "task": one.task},
     )
 
 
@@ -265,6 +268,7 @@ def _examples(one: Benchmark) -> Sheet:
         caption=line(text("examples"), count=len(frame), score=score),
         frame=frame.dropna(axis="columns", how="all"),
         collapsed=True,
+        of={"benchmark": one.name, "task": one.task},
     )
 
 

@@ -8,6 +8,7 @@ import pandas as pd
 from analysis.latent import facts, frames, states, steered, transfer
 from analysis.latent import log_ratio as ratios
 from analysis.latent.facts import text
+from analysis.latent.gains import GAINS
 from analysis.layout import tables
 from analysis.layout.exhibit import Exhibit, StudyPage, Table, Topic
 from analysis.layout.material import PAIR, Material
@@ -82,7 +83,7 @@ TOPICS = (
         parts=(states.PLANE, states.SIMILARITY),
     ),
     Topic(title="Steering toward the pivot", parts=steered.FIGURES),
-    Topic(title="Controls", parts=(ratios.SHUFFLED_OPTIONS, *steered.CONTROLS)),
+    Topic(title="Controls", parts=(GAINS, ratios.SHUFFLED_OPTIONS, *steered.CONTROLS)),
     Topic(title="How it was asked", parts=(TABLE_3,)),
     Topic(
         title="Material and checks",

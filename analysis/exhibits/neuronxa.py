@@ -16,6 +16,7 @@ from analysis.layout.material import Fill, Material, last
 from analysis.layout.prose import Block
 from analysis.neuronxa import pivots as other
 from analysis.neuronxa import tables as ours
+from analysis.neuronxa.causes import CAUSES
 from analysis.read import label
 from analysis.results import retrieval as retrieving
 from analysis.shared import checks, coefficients, headline, languages, layers, quality, robustness
@@ -180,6 +181,7 @@ COMMON = (
 )
 TOPICS = (
     Topic(title="Scores against accuracy", parts=[TABLES[number] for number in (4, 3, 8, 9, 10)]),
+    Topic(title="All models at once", parts=(CAUSES,)),
     Topic(title="Retrieval and pairs of languages", parts=[TABLES[number] for number in (1, 5, 2)]),
     Topic(title="Other pivots, other sentences", parts=[TABLES[number] for number in (6, 7, 11)]),
     Topic(title="Inside the models", parts=(FIGURE_2, FIGURE_1)),
@@ -204,7 +206,7 @@ def _facts(material: Material) -> dict[str, object]:
 PAGE = StudyPage(
     study="neuronxa", title="NeuronXA: do languages that agree inside a model also score alike?",
     prose="neuronxa.jinja", facts=_facts, topics=TOPICS, files=FILES, main=coefficients.main,
-    no_main=coefficients.NO_MAIN,
+    no_main=coefficients.NO_MAIN, lead=("cross_model", "scatter"),
     paper=(
         *(TABLES[number] for number in sorted(TABLES)),
         FIGURE_1, FIGURE_2, FIGURE_3, FIGURE_4,

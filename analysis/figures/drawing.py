@@ -4,13 +4,15 @@ Names are plain text, whatever is in them: none is read as mathematics, no edge 
 a long one at a tick or in a key the middle is left out, which its dots say.
 """
 
+import re
+import unicodedata
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from io import StringIO
 from pathlib import Path
 from textwrap import wrap
-from unicodedata import east_asian_width
 
 import matplotlib
 from matplotlib import font_manager
@@ -35,16 +37,16 @@ COLOURS: Mapping[str, str] = {
 # Text on the cells of a heat map, which are the same on a light page and on a dark one.
 ON_LIGHT, ON_DARK = "#111111", "#fefefe"
 # Tried in this order for every letter, as far as they are installed; the first one always is.
+NOTO = (
+    *("CJK SC", "CJK JP", "CJK KR", "Arabic", "Hebrew", "Devanagari", "Bengali", "Gurmukhi"),
+    *("Gujarati", "Oriya", "Tamil", "Telugu", "Kannada", "Malayalam", "Sinhala", "Thai", "Lao"),
+    *("Khmer", "Myanmar", "Ethiopic", "Georgian", "Armenian", "Tifinagh", "NKo", "Ol Chiki"),
+    *("Meetei Mayek", "Thaana", "Symbols"),
+)
 FONTS = (
     "DejaVu Sans",
-    "Noto Sans CJK SC",
-    "Noto Sans CJK JP",
-    "Noto Sans Arabic",
-    "Noto Sans Hebrew",
-    "Noto Sans Devanagari",
-    "Noto Sans Bengali",
-    "Noto Sans Tamil",
-    "Noto Sans Thai",
+    *(f"Noto Sans {script}" for script in NOTO),
+    "Noto Serif Tibetan",
     "Arial Unicode MS",
     "Microsoft YaHei",
     "Nirmala UI",
@@ -87,28 +89,50 @@ PNG_DOTS_PER_INCH = 130
 RASTER_DOTS_PER_INCH = 100
 
 
-def save(figure: Figure, *, stem: Path) -> str:
-    """Write stem.svg and stem.png; return the SVG element, ready to stand inside a page.
+def save(figure: Figure, *, stem: Path, lacking: set[str] | None = None) -> str:
+    """Write stem.svg and stem.png; return the drawing as SVG with its letters as text.
 
-    The edge of the picture is that of what is drawn, so no label is cut.
+    The edge of the picture is that of what is drawn, so no label is cut. Letters that no installed
+    font has are drawn as boxes in the two files; they are added to `lacking`.
     """
-    buffer = StringIO()
-    with matplotlib.rc_context(STYLE), warnings.catch_warnings():
-        # A letter that no font has is drawn as a box, and labels longer than a figure widen it.
-        warnings.filterwarnings("ignore", message="Glyph")
-        warnings.filterwarnings("ignore", message="constrained_layout not applied")
+    path, text = StringIO(), StringIO()
+    with matplotlib.rc_context(STYLE), _letters(set() if lacking is None else lacking):
         if figure.get_layout_engine() is not None:
-            # The layout is found once here, not once more for each of the two files. The edge is
+            # The layout is found once here, not once more for each of the files. The edge is
             # found for each: letters are a little wider at one resolution than at another.
             figure.draw_without_rendering()
             figure.set_layout_engine("none")
-        svg = partial(figure.savefig, buffer, format="svg", metadata={"Date": None})
+        svg = partial(figure.savefig, format="svg", metadata={"Date": None})
         png = partial(figure.savefig, stem.parent / f"{stem.name}.png")
-        for write, dots in ((svg, RASTER_DOTS_PER_INCH), (png, PNG_DOTS_PER_INCH)):
+        for write, dots in (
+            (partial(svg, path), RASTER_DOTS_PER_INCH), (png, PNG_DOTS_PER_INCH),
+        ):  # fmt: skip
             write(dpi=dots, bbox_inches="tight", pad_inches=EDGE_INCHES)
-    text = buffer.getvalue()
-    (stem.parent / f"{stem.name}.svg").write_text(text, encoding="utf-8")
-    return text[text.index("<svg") :]
+        with matplotlib.rc_context({"svg.fonttype": "none"}):
+            svg(text, dpi=RASTER_DOTS_PER_INCH, bbox_inches="tight", pad_inches=EDGE_INCHES)
+    (stem.parent / f"{stem.name}.svg").write_text(path.getvalue(), encoding="utf-8")
+    return text.getvalue()[text.getvalue().index("<svg") :]
+
+
+@contextmanager
+def _letters(lacking: set[str]) -> Iterator[None]:
+    """A block in which letters without a font are collected, not warned of one by one."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        yield
+    for one in caught:
+        said = str(one.message)
+        if found := re.match(r"Glyph (\d+) ", said):
+            lacking.add(chr(int(found[1])))
+        # Labels that are longer than a figure widen it.
+        elif not said.startswith("constrained_layout not applied"):
+            warnings.warn_explicit(one.message, one.category, one.filename, one.lineno)
+
+
+def scripts(letters: Iterable[str]) -> list[str]:
+    """The scripts of some letters, as Unicode names them: `Devanagari`; marks and signs by name."""
+    names = (unicodedata.name(letter, "other signs") for letter in letters)
+    return sorted({name.split()[0].capitalize() for name in names})
 
 
 def margins() -> ConstrainedLayoutEngine:
@@ -189,5 +213,5 @@ def short(name: str) -> str:
 
 def _lines(text: str, letters: float) -> list[str]:
     """The text in lines, of half as many letters where they are twice as wide."""
-    wide = any(east_asian_width(letter) in "WF" for letter in text)
+    wide = any(unicodedata.east_asian_width(letter) in "WF" for letter in text)
     return wrap(text, max(12, int(letters / 2 if wide else letters)))

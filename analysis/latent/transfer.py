@@ -41,6 +41,7 @@ def _maps(material: Material) -> Iterator[Part]:
                         heat.pairs, group, value=value, name=f"{said}: {what}", bar=bar,
                         scale=scale(pairs[value]),
                     ),
+                    numbers=group,
                     size="tall" if crowded else "half",
                 )
             )  # fmt: skip

@@ -7,12 +7,13 @@ from the material of some rows; an exhibit that nothing fills says in one senten
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import pandas as pd
 from matplotlib.figure import Figure
 
+from analysis import reading
 from analysis.layout import compared, prose
 from analysis.layout.material import Fill, Material
 from analysis.layout.page import (
@@ -187,6 +188,7 @@ class Plot:
                     name=file_name(self.name, *words),
                     caption=prose.line(self.caption, **facts),
                     draw=partial(self.draw, material, rows, heading),
+                    numbers=rows,
                     size=self.size(rows) if callable(self.size) else self.size,
                 )
             )
@@ -221,7 +223,7 @@ class Exhibit:
 
     def show(self, material: Material) -> Shown:
         """What the material fills of it; notes count only where there is nothing else to fill."""
-        made = [(part, list(part(material))) for part in self.parts]
+        made = [(part, parts_of(part, material)) for part in self.parts]
         solid = any(not isinstance(part, Note) for part, _ in made)
         filled = any(
             found and not (isinstance(part, Note) and (solid or part.facts is nothing))
@@ -239,6 +241,22 @@ class Exhibit:
             parts=parts,
             files=_kept(parts) | files,
         )
+
+
+def parts_of(show: Show, material: Material) -> list[Part]:
+    """The parts that are shown, each with the tables of rows that they were computed from."""
+    with reading.watched() as found:
+        made = list(show(material))
+    return [_computed_from(part, frozenset(found)) for part in made]
+
+
+def _computed_from(part: Part, tables: frozenset[str]) -> Part:
+    """The part, and those inside it, with these tables unless it names its own."""
+    if isinstance(part, Fold):
+        return replace(part, parts=tuple(_computed_from(one, tables) for one in part.parts))
+    if isinstance(part, Sheet | Picture) and not part.read:
+        return replace(part, read=tables)
+    return part
 
 
 def _kept(parts: Iterable[Part]) -> dict[str, pd.DataFrame]:
@@ -264,7 +282,7 @@ class StudyPage:
     for which `facts` has the numbers. `main` makes what the terminal shows, `no_main` says why
     there is none. `paper` are the tables and figures of its paper, in their order: the page begins
     with the block `paper` and a list of what of them is here. Without a paper, exhibits that
-    nothing fills are left out.
+    nothing fills are left out. `lead` names the table and the figure that a reader wants first.
     """
 
     study: str
@@ -276,13 +294,15 @@ class StudyPage:
     no_main: str = "this study has no main table; its report has all of them"
     files: Mapping[str, Fill] = field(default_factory=dict)
     paper: Sequence[Exhibit] = ()
+    lead: tuple[str, ...] = ()
 
     def build(self, material: Material) -> Page:
         """The page that the material fills."""
         facts = self.facts(material) or {}
         shown: dict[str, Shown] = {}
-        topics = self.topics(material) if callable(self.topics) else self.topics
-        sections = [self._section(topic, material, shown) for topic in topics]
+        with reading.watched() as found:
+            topics = self.topics(material) if callable(self.topics) else self.topics
+        sections = [self._section(topic, material, shown, frozenset(found)) for topic in topics]
         blocks = ("summary", "warnings", "methods", *(("paper",) if self.paper else ()))
         said = {
             name: prose.say(prose.Block(self.prose, name), **facts) if self.prose else ()
@@ -295,6 +315,7 @@ class StudyPage:
             (title,) = prose.say(prose.shared("methods_title"))
             sections.append(Section(title=title, parts=(Text(lines=said["methods"]),)))
         files = {name: material.get(fill) for name, fill in self.files.items()}
+        main = self.main_of(material)
         held = {name: frame for one in shown.values() for name, frame in one.files.items()}
         return Page(
             title=self.title,
@@ -305,16 +326,28 @@ class StudyPage:
             | _kept(part for section in sections for part in section.parts)
             | held,
             exhibits=shown,
-            main=tuple(one for one in (self.main(material),) if one is not None),
+            main=() if main is None else (main,),
             no_main=self.no_main,
+            lead=self.lead,
         )
 
-    def _section(self, topic: Topic, material: Material, shown: dict[str, Shown]) -> Section:
-        """Its parts; an exhibit has a heading, an empty one the sentence why. Adds to `shown`."""
+    def main_of(self, material: Material) -> Main | None:
+        """The main table, with the tables of rows that it was computed from."""
+        with reading.watched() as found:
+            main = self.main(material)
+        return None if main is None else replace(main, read=frozenset(found))
+
+    def _section(
+        self, topic: Topic, material: Material, shown: dict[str, Shown], read: frozenset[str]
+    ) -> Section:
+        """Its parts; an exhibit has a heading, an empty one the sentence why. Adds to `shown`.
+
+        `read` are the tables that the topic itself was made of.
+        """
         parts: list[Part] = []
         for part in topic.parts:
             if not isinstance(part, Exhibit):
-                parts += part(material)
+                parts += [_computed_from(one, read) for one in parts_of(part, material)]
                 continue
             one = shown[part.name] = part.show(material)
             if one.parts or self.paper:

@@ -4,14 +4,15 @@ All are pure functions of the rows. Conditions (data set, pairs, pivot, switches
 stay apart; which of them a table shows is decided in analysis/results/conditions.py.
 """
 
-from collections.abc import Callable, Hashable
-from functools import cached_property
+from collections.abc import Callable, Collection, Hashable
+from dataclasses import replace
 from operator import attrgetter
-from typing import Any, NamedTuple, TypeVar, overload
+from typing import Any, Generic, NamedTuple, TypeVar, overload
 
+import numpy as np
 import pandas as pd
 
-from analysis import read
+from analysis import read, reading
 from analysis.layout.tables import several, with_label
 from analysis.read import Rows, label
 from analysis.results import conditions, latent, steering, transfer, written
@@ -24,6 +25,10 @@ Value = TypeVar("Value")
 Fill = str | Callable[["Material"], pd.DataFrame]
 SERIES = ["model", "revision", *scores.CONDITIONS]
 PAIR = ["model", "revision", "benchmark"]
+# A model's name and its revision.
+State = tuple[str, str]
+# The frames of rows that have both.
+FRAMES = ("alignment", "items", "generations", "points", "robustness", "vectors", "judged")
 
 
 class Headline(NamedTuple):
@@ -36,6 +41,25 @@ class Headline(NamedTuple):
     def text(self) -> str:
         """The series as a reader meets it."""
         return f"{self.measure.upper()}, {self.pooling}"
+
+
+class Computed(Generic[Value]):
+    """A frame of the material that is computed once, and notes every time what it was read from.
+
+    A value of the same name that the material was given stands in for it.
+    """
+
+    def __init__(self, make: Callable[[Any], Value]) -> None:
+        """The frame that a method makes."""
+        self.make, self.__doc__ = make, make.__doc__
+
+    @overload
+    def __get__(self, held: None, owner: type) -> "Computed[Value]": ...
+    @overload
+    def __get__(self, held: "Material", owner: type) -> Value: ...
+    def __get__(self, held: "Material | None", owner: type) -> "Computed[Value] | Value":
+        """The frame of a material."""
+        return self if held is None else held.once(self, self.make)
 
 
 class Material:
@@ -53,8 +77,10 @@ class Material:
     def __init__(self, rows: Rows, **given: object) -> None:
         """Material of some rows."""
         self.rows = rows
-        self._tables: dict[str, pd.DataFrame] = {}
-        self._made: dict[object, object] = {}
+        # That of all states, where this one is without some.
+        self.whole = self
+        self._without: Collection[State] = frozenset()
+        self._made: dict[object, tuple[Any, frozenset[str]]] = {}
         self.__dict__.update(given)
 
     @overload
@@ -63,73 +89,102 @@ class Material:
     def get(self, make: Callable[["Material"], Value]) -> Value: ...
     def get(self, make: str | Callable[["Material"], object]) -> object:
         """What a function makes of this material, computed once; or a frame by its name."""
-        if make not in self._made:
-            self._made[make] = (attrgetter(make) if isinstance(make, str) else make)(self)
-        return self._made[make]
+        return attrgetter(make)(self) if isinstance(make, str) else self.once(make, make)
+
+    def once(self, key: object, make: Callable[["Material"], Value]) -> Value:
+        """What a function makes of this material, kept by a key with the tables that it reads."""
+        if key not in self._made:
+            with reading.watched() as found:
+                value = make(self)
+            self._made[key] = value, frozenset(found)
+        kept: Value
+        kept, found_before = self._made[key]
+        reading.note(*found_before)
+        return kept
+
+    def without(self, states: Collection[State]) -> "Material":
+        """The same without some states of models; `whole` is then this one."""
+        if not states:
+            return self
+        frames: dict[str, Any] = {
+            name: without(getattr(self.rows, name), states) for name in FRAMES
+        }
+        found = Material(replace(self.rows, **frames))
+        found.whole, found._without = self, states
+        return found
+
+    def has(self, state: State) -> bool:
+        """Whether a state is not left out."""
+        return state not in self._without
+
+    def here(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """The rows of a frame of all states that this material is of."""
+        return without(frame, self._without)
 
     def table(self, name: str) -> pd.DataFrame:
         """The rows of any table, each once; that of a kind of cell of one's own among them."""
-        if name not in self._tables:
-            found = read.table(self.rows.sources, name=name)
-            identity = list(tables()[name].identity)
-            self._tables[name] = found.drop_duplicates(identity, ignore_index=True)
-        return self._tables[name]
 
-    @cached_property
+        def rows(_: Material) -> pd.DataFrame:
+            found = self.here(read.table(self.rows.sources, name=name))
+            return found.drop_duplicates(list(tables()[name].identity), ignore_index=True)
+
+        return self.once(("table", name), rows)
+
+    @Computed
     def alignment(self) -> pd.DataFrame:
         """Alignment scores by layer, with short switches."""
         return scores.with_short_switches(self.rows.alignment)
 
-    @cached_property
+    @Computed
     def scores(self) -> pd.DataFrame:
         """One score per language, by `scores.by_language`."""
         return scores.by_language(self.alignment)
 
-    @cached_property
+    @Computed
     def accuracies(self) -> pd.DataFrame:
         """One accuracy per language, by `scores.accuracies`."""
         return scores.accuracies(self.rows.items)
 
-    @cached_property
+    @Computed
     def broad(self) -> pd.DataFrame:
         """Scores of the pivots that more than a few languages were compared with."""
         return conditions.many_languages(self.scores)
 
-    @cached_property
+    @Computed
     def points(self) -> pd.DataFrame:
         """Score and accuracy side by side, one row per language."""
         complete = self.broad[self.broad["complete"]]
         return correlate.points(complete, accuracies=self.accuracies)
 
-    @cached_property
+    @Computed
     def correlations(self) -> pd.DataFrame:
         """Every correlation over languages of a score with an accuracy."""
         return correlate.correlations(self.broad, accuracies=self.accuracies)
 
-    @cached_property
+    @Computed
     def main_alignment(self) -> pd.DataFrame:
         """The rows of the main pivot and number of pairs."""
         return conditions.main(self.alignment, scores=self.broad)
 
-    @cached_property
+    @Computed
     def main_scores(self) -> pd.DataFrame:
         """Their means over layers."""
         over_layers = self.scores[self.scores["layer_pool"] == "mean"]
         return conditions.main(over_layers, scores=self.broad)
 
-    @cached_property
+    @Computed
     def main_points(self) -> pd.DataFrame:
         """The points of the main correlations."""
         chosen = self.points[(self.points["layer_pool"] == "mean") & self.points["main"]]
         return conditions.main(chosen, scores=self.broad)
 
-    @cached_property
+    @Computed
     def on_terms(self) -> pd.DataFrame:
         """The main correlations."""
         found = self.correlations
         return conditions.main(found[found["layer_pool"] == "mean"], scores=self.broad)
 
-    @cached_property
+    @Computed
     def headline(self) -> Headline:
         """Weighted NASCA; where it was not run, the first series that was."""
         present = self.alignment[["measure", "pooling"]].drop_duplicates()
@@ -152,22 +207,23 @@ class Material:
         ]
         return ", ".join([label(model, revision=revision), *shown])
 
-    @cached_property
+    @Computed
     def answers(self) -> list[Answers]:
         """Every cell's answers, plain and steered."""
-        return answers(self.rows.sources)
+        found = answers(self.rows.sources)
+        return [one for one in found if self.has((one.model, one.revision))]
 
-    @cached_property
+    @Computed
     def pairs(self) -> pd.DataFrame:
         """Plain answers by ordered pair of languages."""
         return transfer.pairs(self.answers)
 
-    @cached_property
+    @Computed
     def by_language(self) -> pd.DataFrame:
         """Plain answers by language."""
         return transfer.by_language(self.answers, found=self.pairs)
 
-    @cached_property
+    @Computed
     def overall(self) -> pd.DataFrame:
         """Plain answers by model, benchmark and prompt."""
         return transfer.overall(self.answers, found=self.pairs)
@@ -194,22 +250,22 @@ class Material:
         kept = [place in sound or place not in known for place in places]
         return frame[pd.Series(kept, index=frame.index, dtype=bool)]
 
-    @cached_property
+    @Computed
     def effects(self) -> pd.DataFrame:
         """What steering changes, cell by cell."""
         return steering.effects(self.answers)
 
-    @cached_property
+    @Computed
     def latent(self) -> pd.DataFrame:
         """Latent probabilities of answer texts, by `latent.cells`."""
-        return latent.cells(self.rows.sources)
+        return self.here(latent.cells(self.rows.sources))
 
-    @cached_property
+    @Computed
     def texts(self) -> pd.DataFrame:
         """Texts of plain models."""
         return written.plain(self.rows.generations)
 
-    @cached_property
+    @Computed
     def written(self) -> pd.DataFrame:
         """Their metrics."""
         return written.summaries(self.texts)
@@ -220,6 +276,17 @@ def derived(
 ) -> Callable[["Material"], pd.DataFrame]:
     """What a function makes of a frame of the material."""
     return lambda material: make(material.get(fill))
+
+
+def without(frame: pd.DataFrame, states: Collection[State]) -> pd.DataFrame:
+    """The rows of a frame but those of some states, where it has states."""
+    if not states or not {"model", "revision"} <= set(frame):
+        return frame
+    left = [
+        (str(model), str(revision)) in states
+        for model, revision in zip(frame["model"], frame["revision"], strict=True)
+    ]
+    return frame[~np.array(left, dtype=bool)].reset_index(drop=True)
 
 
 def last(frame: pd.DataFrame) -> pd.DataFrame:

@@ -31,8 +31,9 @@ class Sheet:
     """A table. `name` is its file; `heads` renames columns for people; `small` is a second line.
 
     `small` has the frame's index and some of its columns, as lines of text. `kept` are frames for
-    files of their own that the page does not print. `collapsed` hides it behind its caption; one
-    that is not `on_page` is its caption and its file.
+    files of their own that the page does not print. `collapsed` hides it behind its caption.
+    `read` names the tables of rows that it was computed from, `of` what all of its rows are of
+    (such as one model), by columns of those tables.
     """
 
     kind: ClassVar[str] = "sheet"
@@ -44,18 +45,25 @@ class Sheet:
     kept: Mapping[str, pd.DataFrame] = field(default_factory=dict)
     collapsed: bool = False
     decimals: int = 3
-    on_page: bool = True
+    read: frozenset[str] = frozenset()
+    of: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Picture:
-    """A figure, drawn when asked for. `name` is its file; a `tall` one scrolls in its card."""
+    """A figure, drawn when asked for. `name` is its file; a `tall` one scrolls in its card.
+
+    `numbers` is the frame that draws it, for a file beside it; `read` names the tables of rows
+    that it was computed from.
+    """
 
     kind: ClassVar[str] = "picture"
     name: str
     caption: str
     draw: Callable[[], Figure]
+    numbers: pd.DataFrame
     size: Size = "wide"
+    read: frozenset[str] = frozenset()
 
     @property
     def figure(self) -> Figure:
@@ -80,7 +88,15 @@ class Fold:
     parts: tuple["Part", ...]
 
 
-Part = Text | Sheet | Picture | Heading | Fold
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pointer:
+    """Where a part is that a reader looks for here: at the top of the page."""
+
+    kind: ClassVar[str] = "pointer"
+    text: str
+
+
+Part = Text | Sheet | Picture | Heading | Fold | Pointer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,12 +123,16 @@ class Shown:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Main:
-    """The main table of a study as texts, for a terminal; `texts` are columns set left."""
+    """The main table of a study as texts, for a terminal; `texts` are columns set left.
+
+    `read` names the tables of rows that it was computed from.
+    """
 
     title: str
     caption: str
     frame: pd.DataFrame
     texts: tuple[str, ...]
+    read: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,7 +149,8 @@ class Page:
 
     `warnings` stand right below the numbers: what a reader must know before quoting them. `files`
     are tables worth keeping that the page does not print, `exhibits` what became of each. The
-    terminal shows `main`, or `no_main` where there is none.
+    terminal shows `main`, or `no_main` where there is none. `lead` names the table and the figure
+    that a reader wants first; a figure by the beginning of its name.
     """
 
     title: str
@@ -140,6 +161,7 @@ class Page:
     exhibits: Mapping[str, Shown] = field(default_factory=dict)
     main: tuple[Main, ...] = ()
     no_main: str = ""
+    lead: tuple[str, ...] = ()
 
     @property
     def parts(self) -> list[Part]:

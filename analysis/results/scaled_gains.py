@@ -25,16 +25,15 @@ from analysis.results.scaled import (
     Floats,
     compared,
 )
+from analysis.statistics.bootstrap import Mean, hierarchical_bootstrap
 from analysis.statistics.intervals import of_draws, student
 from analysis.statistics.paired import (
     Change,
-    Mean,
     among_draws,
     benjamini_hochberg,
     change,
     chosen,
     difference,
-    hierarchical_bootstrap,
     mcnemar,
     prior_corrected,
 )

@@ -54,7 +54,7 @@ def _sheets(material: Material) -> Iterator[Part]:
             frame=frame,
             small=small,
             collapsed=len(frame) > ONE_SCREEN or len(material.get(_models)) > 1,
-            on_page=len(frame) <= CROWDED or material.get(_few),
+            of={"model": model, "revision": revision},
         )
 
 

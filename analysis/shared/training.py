@@ -30,15 +30,15 @@ MOST_LABELS = 12
 
 
 def _curves(material: Material) -> pd.DataFrame:
-    """Scores of the models with several states, in the headline's pooling."""
-    scores = material.main_scores
+    """Scores of the models with several states, all of them, in the headline's pooling."""
+    scores = material.whole.main_scores
     scores = scores[scores["complete"] & (scores["pooling"] == material.headline.pooling)]
     return scores[scores["model"].isin(checkpoints.trained(scores))]
 
 
 def _trained(material: Material, frame: pd.DataFrame) -> Series:
     """The scores of each model that several states have, by the conditions that vary."""
-    varying = tables.several(material.main_scores, CONDITIONS)
+    varying = tables.several(material.whole.main_scores, CONDITIONS)
     for names, group in frame.groupby(["model", *CONDITIONS], sort=True):
         if group.groupby("measure")["revision"].nunique().max() < 2:
             continue
@@ -76,15 +76,16 @@ def draw_training(_: Material, rows: pd.DataFrame, said: str) -> Figure:
 
 def _quality(material: Material) -> pd.DataFrame:
     """chrF and BLEU of every set of translations, and COMET where it was run."""
-    if material.rows.generations.empty:
+    rows = material.whole.rows
+    if rows.generations.empty:
         return pd.DataFrame()
-    own = translation.quality(material.rows.generations)
-    return pd.concat([own, material.rows.judged], ignore_index=True)
+    own = translation.quality(rows.generations)
+    return pd.concat([own, rows.judged], ignore_index=True)
 
 
 def _joined(material: Material) -> pd.DataFrame:
     """Quality beside the headline score of the same model, state and pair of languages."""
-    quality = material.get(_quality)
+    quality, material = material.get(_quality), material.whole
     if quality.empty:
         return quality
     scores = material.of_headline(material.scores)

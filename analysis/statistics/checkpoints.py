@@ -98,8 +98,8 @@ def common(there: Bools) -> tuple[Bools, Bools]:
     """
     counts = there.sum(axis=1)
     enough = np.maximum(1, ENOUGH * counts.max(initial=0))
-    states: Bools = np.greater_equal(counts, enough)
-    languages: Bools = there[states].all(axis=0) & states.any()
+    states: Bools = counts >= enough
+    languages: Bools = np.logical_and.reduce(there[states], axis=0, initial=states.any())
     return states if languages.any() else np.zeros_like(states), languages
 
 

@@ -5,6 +5,7 @@ whose `note` says so. Languages are taken as independent, which related language
 intervals are too narrow rather than too wide.
 """
 
+from collections.abc import Mapping
 from functools import cache
 from itertools import permutations
 from math import inf, nan, sqrt, tanh
@@ -16,6 +17,7 @@ import pandas as pd
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
+from analysis.statistics.intervals import Ends
 from analysis.statistics.resample import interval_of_mean
 from analysis.statistics.scores import SERIES
 
@@ -23,6 +25,8 @@ Floats = npt.NDArray[np.float64]
 
 FEWEST = 3
 EXACT_UP_TO = 8
+# Of two orders with the same correlation rounding may make one the smaller.
+ROUNDING = 1e-9
 Z_95 = float(stats.norm.ppf(0.975))
 SUBJECT = [*SERIES, "layer_pool"]
 TASK = ["benchmark", "prompt", "metric"]
@@ -41,9 +45,9 @@ class Correlation(NamedTuple):
 
 def pearson(x: Floats, *, y: Floats) -> Correlation:
     """Pearson's r; the interval is Fisher's, tanh(atanh(r) -+ 1.96 / sqrt(n - 3))."""
-    undefined = _undefined(x, y)
-    if undefined is not None:
-        return undefined
+    nothing = _undefined(x, y)
+    if nothing is not None:
+        return nothing
     found = stats.pearsonr(x, y)
     r = float(found.statistic)
     return _with_interval(r, n=len(x), p=float(found.pvalue), variance=1.0)
@@ -55,12 +59,14 @@ def spearman(x: Floats, *, y: Floats) -> Correlation:
     That error on Fisher's scale is sqrt((1 + rho^2 / 2) / (n - 3)). p is exact, over all orders,
     up to 8 languages, and from Student's t above.
     """
-    undefined = _undefined(x, y)
-    if undefined is not None:
-        return undefined
+    nothing = _undefined(x, y)
+    if nothing is not None:
+        return nothing
     found = stats.spearmanr(x, y)
     rho = float(found.statistic)
-    p = _exact_p(x, y) if len(x) <= EXACT_UP_TO else float(found.pvalue)
+    p = float(found.pvalue)
+    if len(x) <= EXACT_UP_TO:
+        p = exact_p(stats.rankdata(x), stats.rankdata(y))
     return _with_interval(rho, n=len(x), p=p, variance=1 + rho**2 / 2)
 
 
@@ -120,22 +126,38 @@ def _with_interval(r: float, *, n: int, p: float, variance: float) -> Correlatio
     if abs(r) > 1 - 1e-12:
         note = "the points lie on one line: the interval is a point"
         return Correlation(n=n, r=r, low=r, high=r, p=p, note=note)
-    half = Z_95 * sqrt(variance / (n - 3))
-    centre = float(np.arctanh(r))
-    return Correlation(n=n, r=r, low=tanh(centre - half), high=tanh(centre + half), p=p, note="")
+    low, high = fisher(r, free=n - 3, variance=variance)
+    return Correlation(n=n, r=r, low=low, high=high, p=p, note="")
+
+
+def fisher(r: float, *, free: float, variance: float = 1.0) -> Ends:
+    """The 95 % interval of a coefficient whose Fisher's z has the variance `variance / free`.
+
+    Of Pearson's r that is 1 / (n - 3) (Fisher 1921), of Spearman's rho (1 + rho^2 / 2) / (n - 3)
+    (Bonett and Wright 2000), of Kendall's tau .437 / (n - 4) (Fieller, Hartley and Pearson 1957).
+    A covariate that is taken out costs one more.
+    """
+    half, centre = Z_95 * sqrt(variance / free), float(np.arctanh(r))
+    return Ends(tanh(centre - half), tanh(centre + half))
 
 
 def _undefined(x: Floats, y: Floats) -> Correlation | None:
     """Why there is no correlation, or None where there is one."""
-    n = len(x)
+    note = undefined({"the score": x, "the accuracy": y}, of="language")
+    return missing(len(x), note) if note else None
+
+
+def undefined(columns: Mapping[str, Floats], *, of: str) -> str:
+    """Why these columns by name have no correlation, empty where they have one; `of` is a unit."""
+    n = len(next(iter(columns.values())))
     if n < FEWEST:
-        named = "1 language" if n == 1 else f"{n} languages"
-        return missing(n, f"undefined: {named}, at least {FEWEST} are needed")
-    for values, name in ((x, "score"), (y, "accuracy")):
+        named = f"1 {of}" if n == 1 else f"{n} {of}s"
+        return f"undefined: {named}, at least {FEWEST} are needed"
+    for name, values in columns.items():
         spread = float(np.ptp(values))
         if not spread > 1e-12 * max(1.0, float(np.abs(values).max(initial=-inf))):
-            return missing(n, f"undefined: the {name} is the same in all {n} languages")
-    return None
+            return f"undefined: {name} is the same in all {n} {of}s"
+    return ""
 
 
 def missing(n: int, note: str) -> Correlation:
@@ -143,15 +165,18 @@ def missing(n: int, note: str) -> Correlation:
     return Correlation(n=n, r=nan, low=nan, high=nan, p=nan, note=note)
 
 
-def _exact_p(x: Floats, y: Floats) -> float:
-    """Share of all orders of y whose |rho| is at least the one seen (midranks for ties)."""
-    first, second = stats.rankdata(x), stats.rankdata(y)
-    first, second = first - first.mean(), second - second.mean()
-    products = np.abs(second[_orders(len(x))] @ first)
-    return float(np.mean(products >= abs(float(first @ second)) - 1e-9))
+def exact_p(x: Floats, y: Floats) -> float:
+    """Share of all orders of y whose |correlation| with x is at least the one seen.
+
+    Of ranks (midranks for ties) that is the exact p of Spearman's rho. Few values alone.
+    """
+    first, second = x - x.mean(), y - y.mean()
+    products = np.abs(second[orders(len(x))] @ first)
+    seen, scale = abs(float(first @ second)), float(np.linalg.norm(first) * np.linalg.norm(second))
+    return float(np.mean(products >= seen - ROUNDING * scale))
 
 
 @cache
-def _orders(n: int) -> npt.NDArray[np.int64]:
+def orders(n: int) -> npt.NDArray[np.int64]:
     """All orders of n things, one per row."""
     return np.array(list(permutations(range(n))))

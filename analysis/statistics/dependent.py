@@ -1,17 +1,18 @@
-"""Two scores and one accuracy: which score correlates with it more, and partial correlation.
+"""Two correlations over the same languages: which one is larger, and partial correlation.
 
-Two correlations with the same accuracies over the same languages are not independent, so their
-difference is tested as what it is. Languages are taken as independent.
+They are not independent, whether both are with the same accuracies or each is with its own, so
+their difference is tested as what it is. Languages are taken as independent.
 """
 
-from math import nan, sqrt, tanh
+from math import nan, sqrt
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from analysis.statistics.correlate import Z_95, Correlation, missing, pearson
+from analysis.statistics.correlate import Correlation, fisher, missing, pearson
+from analysis.statistics.intervals import Ends
 
 Floats = npt.NDArray[np.float64]
 
@@ -31,11 +32,25 @@ class Difference(NamedTuple):
     note: str
 
 
+class Apart(NamedTuple):
+    """r(first, y) - r(second, y2), its 95 % interval, Steiger's z, p, n; `note` if missing."""
+
+    n: int
+    first: float
+    second: float
+    difference: float
+    low: float
+    high: float
+    z: float
+    p: float
+    note: str
+
+
 def difference(first: Floats, *, second: Floats, y: Floats) -> Difference:
     """Compare two correlations that share y.
 
     The test is Williams' (recommended by Steiger 1980, equation 7), with n - 3 degrees of freedom;
-    the interval is Zou's (2007).
+    the interval is Zou's (2007). Of ranks the test rejects too often: see `association.between`.
     """
     one, other, between = pearson(first, y=y), pearson(second, y=y), pearson(first, y=second)
     n = len(y)
@@ -49,8 +64,34 @@ def difference(first: Floats, *, second: Floats, y: Floats) -> Difference:
         return Difference(n, a, b, c, a - b, nan, nan, nan, nan, reasons[0])
     t = _williams(a, b, c, n=n)
     p = float(2 * stats.t.sf(abs(t), n - 3))
-    low, high = _zou(one, other, between=c)
+    shared = (c - a * b / 2) * (1 - a**2 - b**2 - c**2) + c**3
+    low, high = zou(one, other, shared=shared / ((1 - a**2) * (1 - b**2)))
     return Difference(n, a, b, c, a - b, low, high, t, p, "")
+
+
+def apart(first: Floats, *, y: Floats, second: Floats, y2: Floats) -> Apart:
+    """Compare two correlations that share no column.
+
+    The test is Steiger's (1980, equation 15: Fisher's z, the covariance at the mean of both r); the
+    interval is Zou's (2007). Of ranks the test rejects too often: see `association.between`.
+    """
+    one, other = pearson(first, y=y), pearson(second, y=y2)
+    crossed = [pearson(a, y=b) for a in (first, y) for b in (second, y2)]
+    n = len(y)
+    reasons = [found.note for found in (one, other, *crossed) if found.r != found.r]
+    if n < 4:
+        reasons = [f"undefined: {n} languages, at least 4 are needed"]
+    elif not reasons and max(abs(found.r) for found in (one, other, *crossed)) > 1 - 1e-9:
+        reasons = ["undefined: two of the four go together perfectly"]
+    if reasons:
+        return Apart(n, one.r, other.r, one.r - other.r, nan, nan, nan, nan, reasons[0])
+    between = [found.r for found in crossed]
+    mean = (one.r + other.r) / 2
+    shared = _correlation_of_two(mean, mean, *between)
+    z = float(np.arctanh(one.r) - np.arctanh(other.r)) * sqrt((n - 3) / (2 - 2 * shared))
+    p = float(2 * stats.norm.sf(abs(z)))
+    low, high = zou(one, other, shared=_correlation_of_two(one.r, other.r, *between))
+    return Apart(n, one.r, other.r, one.r - other.r, low, high, z, p, "")
 
 
 def partial(x: Floats, *, y: Floats, given: Floats) -> Correlation:
@@ -73,8 +114,8 @@ def partial(x: Floats, *, y: Floats, given: Floats) -> Correlation:
     if n < 5:
         note = "no interval: at least 5 languages are needed"
         return Correlation(n=n, r=r, low=nan, high=nan, p=p, note=note)
-    half, centre = Z_95 / sqrt(n - 4), float(np.arctanh(r))
-    return Correlation(n=n, r=r, low=tanh(centre - half), high=tanh(centre + half), p=p, note="")
+    low, high = fisher(r, free=n - 4)
+    return Correlation(n=n, r=r, low=low, high=high, p=p, note="")
 
 
 def _williams(a: float, b: float, c: float, *, n: int) -> float:
@@ -85,13 +126,18 @@ def _williams(a: float, b: float, c: float, *, n: int) -> float:
     return (a - b) * sqrt((n - 1) * (1 + c) / below)
 
 
-def _zou(one: Correlation, other: Correlation, *, between: float) -> tuple[float, float]:
-    """Zou's interval of r(1, y) - r(2, y), from the two intervals and the correlation of the r."""
-    a, b, c = one.r, other.r, between
-    shared = (c - a * b / 2) * (1 - a**2 - b**2 - c**2) + c**3
-    shared /= (1 - a**2) * (1 - b**2)
+def _correlation_of_two(a: float, b: float, jh: float, jm: float, kh: float, km: float) -> float:
+    """The correlation between r(j, k) = a and r(h, m) = b (Pearson and Filon 1898)."""
+    shared = (jh - a * kh) * (km - kh * b) + (jm - jh * b) * (kh - a * jh)
+    shared += (jh - jm * b) * (km - a * jm) + (jm - a * km) * (kh - km * b)
+    return shared / 2 / ((1 - a**2) * (1 - b**2))
+
+
+def zou(one: Correlation, other: Correlation, *, shared: float) -> Ends:
+    """Zou's interval of a difference, from the two intervals and the correlation of the two r."""
+    a, b = one.r, other.r
     below = (a - one.low) ** 2 + (other.high - b) ** 2
     below -= 2 * shared * (a - one.low) * (other.high - b)
     above = (one.high - a) ** 2 + (b - other.low) ** 2
     above -= 2 * shared * (one.high - a) * (b - other.low)
-    return a - b - sqrt(max(0.0, below)), a - b + sqrt(max(0.0, above))
+    return Ends(a - b - sqrt(max(0.0, below)), a - b + sqrt(max(0.0, above)))

@@ -28,6 +28,17 @@ class Ends(NamedTuple):
 NONE = Ends(nan, nan)
 
 
+class Tested(NamedTuple):
+    """An estimate with its 95 % interval, the two-sided p of 0, Student's t and its df."""
+
+    estimate: float
+    low: float
+    high: float
+    p: float
+    t: float
+    df: float
+
+
 def wilson(hits: Floats, *, n: Floats) -> tuple[Floats, Floats]:
     """Wilson's score intervals of shares, both ends; missing where nothing was counted.
 
@@ -38,6 +49,12 @@ def wilson(hits: Floats, *, n: Floats) -> tuple[Floats, Floats]:
         np.where(counted, hits, 0.0), np.where(counted, n, 1.0), alpha=0.05, method="wilson"
     )
     return np.where(counted, low, nan), np.where(counted, high, nan)
+
+
+def exact(hits: int, *, n: int) -> Ends:
+    """The exact interval of one share of at least one thing (Clopper and Pearson 1934)."""
+    low, high = proportion_confint(hits, n, alpha=0.05, method="beta")
+    return Ends(float(low), float(high))
 
 
 def of_groups(sums: Floats, counts: Floats) -> Ends:
@@ -72,6 +89,39 @@ def of_draws(draws: Floats) -> Ends:
         return NONE
     low, high = (float(end) for end in np.percentile(known, [2.5, 97.5]))
     return NONE if high - low <= NO_SPREAD * max(1.0, abs(high)) else Ends(low, high)
+
+
+def bca(draws: Floats, *, estimate: float, left_out: Floats) -> Ends:
+    """The bias-corrected and accelerated interval of resampled values (Efron 1987).
+
+    Args:
+        draws: the statistic of every resample; undefined ones do not count.
+        estimate: that of the sample itself.
+        left_out: that of the sample without each unit in turn.
+
+    Returns:
+        The two ends; missing where all draws agree, or where all lie on one side of the estimate.
+    """
+    known, jackknife = draws[np.isfinite(draws)], left_out[np.isfinite(left_out)]
+    if of_draws(known) == NONE or not len(jackknife):
+        return NONE
+    share = float(np.mean(known < estimate) + np.mean(known <= estimate)) / 2
+    if not 0 < share < 1:
+        return NONE
+    moved = jackknife.mean() - jackknife
+    spread = float((moved**2).sum()) ** 1.5
+    acceleration = float((moved**3).sum()) / (6 * spread) if spread else 0.0
+    bias = float(stats.norm.ppf(share))
+    reach = bias + stats.norm.ppf([0.025, 0.975])
+    levels = 100 * stats.norm.cdf(bias + reach / (1 - acceleration * reach))
+    low, high = (float(end) for end in np.percentile(known, levels))
+    return Ends(low, high)
+
+
+def critical(draws: Floats) -> float:
+    """The size that 95 % of the draws that are defined do not exceed; missing of few."""
+    known = np.abs(draws[np.isfinite(draws)])
+    return float(np.percentile(known, 95)) if 2 * len(known) > len(draws) else nan
 
 
 def of_share_draws(draws: Floats, *, n: float) -> Ends:
@@ -109,3 +159,24 @@ def from_errors(
     half = stats.t.isf(0.025 / chosen, free) * errors
     p = np.minimum(1.0, chosen * 2 * stats.t.sf(np.abs(centre / errors), free))
     return centre - half, centre + half, p
+
+
+def of_error(estimate: float, *, error: float, df: float, level: float = 0.95) -> Tested:
+    """Student's interval and p of an estimate whose standard error is known to `df` degrees.
+
+    All but the estimate is missing where there is no error, or one of 0.
+    """
+    if not error > NO_SPREAD * max(1.0, abs(estimate)) or not df > 0:
+        return Tested(estimate, nan, nan, nan, nan, df)
+    half = float(stats.t.ppf((1 + level) / 2, df)) * error
+    t = estimate / error
+    p = float(2 * stats.t.sf(abs(t), df))
+    return Tested(estimate, estimate - half, estimate + half, p, t, df)
+
+
+def varies(values: Floats, *, beside: tuple[Floats, ...]) -> bool:
+    """Whether values differ by more than the rounding of what they were computed from."""
+    if len(values) < 2:
+        return False
+    size = max(1.0, *(float(np.abs(one).max()) for one in beside))
+    return bool(np.ptp(values) > NO_SPREAD * size)

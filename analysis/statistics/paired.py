@@ -13,10 +13,11 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import special, stats
 from statsmodels.stats.multitest import multipletests
+from statsmodels.stats.weightstats import ttost_paired
 
-from analysis.statistics.correlate import pearson
-from analysis.statistics.intervals import NO_SPREAD, of_draws, student
-from analysis.statistics.resample import FEWEST
+from analysis.statistics.intervals import NO_SPREAD, of_error, student, varies
+from analysis.statistics.ranks import wilcoxon
+from analysis.statistics.spread import levene, pitman_morgan
 
 Bools = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]
@@ -25,12 +26,6 @@ Wholes = npt.NDArray[np.integer]
 BY_LANGUAGE = [
     "language", "n", "before", "after", "change", "low", "high", "gained", "lost", "p", "p_bh",
 ]  # fmt: skip
-DRAWS = 2000
-AT_ONCE = 2_000_000
-# Decimals that two changes must share to be a tie: those of shares differ in their last bits.
-TIED = 12
-# Up to so many changes all their signs are gone through at once.
-SIGNED = 16
 
 
 class Difference(NamedTuple):
@@ -76,13 +71,12 @@ class Change(NamedTuple):
     pitman_p: float
 
 
-class Mean(NamedTuple):
-    """A mean over languages and their items with its 95 % interval, and how many languages."""
+class Equivalence(NamedTuple):
+    """p of two one-sided tests, and the 90 % interval that lies inside the margin where p < .05."""
 
-    languages: int
-    mean: float
-    low: float
-    high: float
+    p: float
+    low_90: float
+    high_90: float
 
 
 class Chance(NamedTuple):
@@ -115,19 +109,34 @@ def change(before: Floats, after: Floats) -> Change:
     means = [float(values.mean()) if n else nan for values in (old, new)]
     changes = new - old
     mean = float(changes.mean()) if n else nan
-    low = high = t = p = wilcoxon = nan
-    if _varies(changes, beside=(old, new)):
+    low = high = t = p = ranked = nan
+    if varies(changes, beside=(old, new)):
         sd = float(changes.std(ddof=1))
         low, high, p = (float(one) for one in student(mean, sd=sd, n=n))
         t = mean * sqrt(n) / sd
-        wilcoxon = _wilcoxon(np.round(changes, TIED))
-    both = pearson(old + new, y=changes)
+        ranked = wilcoxon(changes)
+    spreads = pitman_morgan(old, new)
     return Change(
         n=n, before=means[0], after=means[1], change=mean, low=low, high=high, t=t,
-        df=float(n - 1) if n > 1 else nan, p=p, wilcoxon_p=wilcoxon,
-        sd_before=sds[0], sd_after=sds[1], levene_p=_levene(old, new),
-        pitman_r=both.r, pitman_p=both.p,
+        df=float(n - 1) if n > 1 else nan, p=p, wilcoxon_p=ranked,
+        sd_before=sds[0], sd_after=sds[1], levene_p=levene(old, new).p,
+        pitman_r=spreads.r, pitman_p=spreads.p,
     )  # fmt: skip
+
+
+def equivalence(before: Floats, after: Floats, *, margin: float) -> Equivalence:
+    """Is the mean change between -margin and margin? By two one-sided t-tests (Schuirmann 1987).
+
+    p is the larger of the two: of a change of -margin or less, and of one of margin or more. All
+    NaN where `change` has no p.
+    """
+    old, new = _both(before, after)
+    changes = new - old
+    if not varies(changes, beside=(old, new)):
+        return Equivalence(nan, nan, nan)
+    error, free = float(changes.std(ddof=1)) / sqrt(len(old)), len(old) - 1
+    ends = of_error(float(changes.mean()), error=error, df=free, level=0.90)
+    return Equivalence(float(ttost_paired(new, old, -margin, margin)[0]), ends.low, ends.high)
 
 
 def by_language(before: Mapping[str, Bools], after: Mapping[str, Bools]) -> pd.DataFrame:
@@ -198,33 +207,6 @@ def benjamini_hochberg(p: pd.Series) -> pd.Series:
     if known.empty:
         return p
     return pd.Series(multipletests(known, method="fdr_bh")[1], known.index).reindex(p.index)
-
-
-def hierarchical_bootstrap(
-    changes_by_language: Mapping[str, Floats] | Floats, *, draws: int = DRAWS, seed: int = 0
-) -> Mean:
-    """The mean over languages of each one's mean over items, languages and items drawn anew.
-
-    A matrix [language, item] holds parallel items, NaN where one is missing: the items that are
-    drawn are the same in every language, so that a hard item is hard everywhere at once (Owen 2007,
-    "The pigeonhole bootstrap"). Arrays by language are items of their own, and drawn apart.
-
-    The interval is the 95 % percentile one. It is missing below 4 languages, as for every mean
-    over languages here, and where all draws agree.
-    """
-    random = np.random.default_rng(seed)
-    if isinstance(changes_by_language, Mapping):
-        apart = [np.asarray(one, float) for one in changes_by_language.values()]
-        apart = [kept for one in apart if len(kept := one[~np.isnan(one)])]
-        each = np.array([one.mean() for one in apart])
-        drawn = _drawn_apart(apart, random, draws) if len(each) >= FEWEST else np.empty(0)
-    else:
-        matrix = np.asarray(changes_by_language, float)
-        matrix = matrix[~np.isnan(matrix).all(axis=1)] if matrix.size else np.empty((0, 0))
-        each = np.nanmean(matrix, axis=1) if len(matrix) else np.empty(0)
-        drawn = _drawn_jointly(matrix, random, draws) if len(each) >= FEWEST else np.empty(0)
-    mean = float(each.mean()) if len(each) else nan
-    return Mean(len(each), mean, *of_draws(drawn))
 
 
 def among_draws(real: float, draws: Floats) -> Chance:
@@ -300,79 +282,6 @@ def _both(before: Floats, after: Floats) -> tuple[Floats, Floats]:
     old, new = np.asarray(before, float), np.asarray(after, float)
     kept = ~np.isnan(old + new)
     return old[kept], new[kept]
-
-
-def _varies(values: Floats, *, beside: tuple[Floats, ...]) -> bool:
-    """Whether values differ by more than the rounding of what they were computed from."""
-    if len(values) < 2:
-        return False
-    size = max(1.0, *(float(np.abs(one).max()) for one in beside))
-    return bool(np.ptp(values) > NO_SPREAD * size)
-
-
-def _wilcoxon(changes: Floats) -> float:
-    """The two-sided p of Wilcoxon's signed-rank test, exact also of few changes with ties."""
-    moved = changes[changes != 0]
-    if len(moved) > SIGNED:
-        return float(stats.wilcoxon(moved).pvalue)
-    ranks = stats.rankdata(np.abs(moved))
-    sums = np.zeros(1)
-    for rank in ranks:
-        sums = np.concatenate([sums, sums + rank])
-    middle = ranks.sum() / 2
-    seen = abs(float(ranks[moved > 0].sum()) - middle)
-    return float((np.abs(sums - middle) >= seen - NO_SPREAD).mean())
-
-
-def _levene(old: Floats, new: Floats) -> float:
-    """The p of Levene's test around the medians; NaN where no distance from them varies."""
-    if len(old) < 2:
-        return nan
-    apart = [np.abs(values - np.median(values)) for values in (old, new)]
-    if not any(_varies(each, beside=(old, new)) for each in apart):
-        return nan
-    return float(stats.levene(old, new, center="median").pvalue)
-
-
-def _drawn_jointly(matrix: Floats, random: np.random.Generator, draws: int) -> Floats:
-    """The mean of every draw, the same items in all languages; NaN where none of them has any."""
-    held = ~np.isnan(matrix)
-    values, present = np.where(held, matrix, 0.0).T, held.T.astype(float)
-    languages = random.multinomial(len(matrix), _even(len(matrix)), size=draws)
-    found = []
-    for part in _parts(draws, of=len(values)):
-        items = random.multinomial(len(values), _even(len(values)), size=part.stop - part.start)
-        counts = items @ present
-        means = np.divide(items @ values, counts, out=np.zeros_like(counts), where=counts > 0)
-        weights = languages[part] * (counts > 0)
-        total = weights.sum(axis=1)
-        sums = (weights * means).sum(axis=1)
-        found.append(np.where(total > 0, sums / np.maximum(1, total), nan))
-    return np.concatenate(found)
-
-
-def _drawn_apart(apart: list[Floats], random: np.random.Generator, draws: int) -> Floats:
-    """The mean of every draw, each language's items drawn for every time it is drawn itself."""
-    languages = random.multinomial(len(apart), _even(len(apart)), size=draws)
-    sums = np.zeros(draws)
-    for place, values in enumerate(apart):
-        times = np.repeat(np.arange(draws), languages[:, place])
-        for part in _parts(len(times), of=len(values)):
-            own = times[part]
-            items = random.integers(len(values), size=(len(own), len(values)))
-            sums += np.bincount(own, weights=values[items].mean(axis=1), minlength=draws)
-    return sums / len(apart)
-
-
-def _parts(draws: int, *, of: int) -> list[slice]:
-    """All draws in parts of which each takes bounded memory."""
-    size = max(1, AT_ONCE // max(1, of))
-    return [slice(start, min(draws, start + size)) for start in range(0, draws, size)]
-
-
-def _even(n: int) -> Floats:
-    """The same probability for each of n things."""
-    return np.full(n, 1 / n)
 
 
 def _checked(scores: Floats) -> Floats:

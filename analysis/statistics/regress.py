@@ -5,24 +5,22 @@ intercept per language, and a logistic regression with a fixed one. A fit that i
 separated or not converged is a sentence and never a number.
 """
 
-import warnings
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-import statsmodels.api as sm
 from scipy import stats
-from statsmodels.tools.sm_exceptions import PerfectSeparationError
+
+from analysis.statistics import linear, sandwich
+from analysis.statistics import mixed as random_intercepts
 
 Floats = npt.NDArray[np.float64]
 
 FEWEST = 10
 # A language's part of the variance below which there is none to estimate.
 NO_VARIANCE = 1e-5
-# On the scale of log odds per standard deviation: far beyond any that data can tell from infinity.
-SEPARATED = 15.0
 
 
 class Term(NamedTuple):
@@ -67,24 +65,18 @@ def mixed(frame: pd.DataFrame, *, outcome: str, terms: Sequence[str], groups: st
         reason = "there is one language, and a random intercept needs several"
     if reason:
         return Fit((), n, count, reason)
-    design = sm.add_constant(frame[list(terms)].to_numpy(float), has_constant="add")
-    if np.linalg.matrix_rank(design) < design.shape[1]:
+    design = np.column_stack([np.ones(n), frame[list(terms)].to_numpy(float)])
+    if linear.dependent(design).any():
         return Fit((), n, count, "the covariates determine one another")
-    y = frame[outcome].to_numpy(float)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            # L-BFGS ends in a singular fit that it takes for the best one.
-            model = sm.MixedLM(y, design, groups=frame[groups].to_numpy())
-            fit = model.fit(reml=True, method=["bfgs", "powell"])
-            between, errors = float(np.asarray(fit.cov_re)[0, 0]), np.asarray(fit.bse_fe, float)
-    except (np.linalg.LinAlgError, ValueError) as error:
-        return Fit((), n, count, f"the fit failed ({error})")
-    if not fit.converged or not np.isfinite(errors).all():
-        return Fit((), n, count, "the fit did not converge")
-    if between < NO_VARIANCE * float(fit.scale):
+    found = random_intercepts.fit(
+        100 * frame[outcome].to_numpy(float), design=design, codes=[pd.factorize(frame[groups])[0]]
+    )
+    if found.note:
+        return Fit((), n, count, found.note)
+    if found.deviations[0] ** 2 < NO_VARIANCE * found.residual**2:
         return Fit((), n, count, "the fit is singular: no variance between languages is left")
-    return Fit(_terms(terms, 100 * np.asarray(fit.fe_params, float), 100 * errors), n, count, "")
+    errors = np.sqrt(np.diag(found.covariance))
+    return Fit(_terms(terms, found.coefficients[1:], errors[1:]), n, count, "")
 
 
 def logistic(
@@ -96,32 +88,20 @@ def logistic(
     Coefficients are log odds per unit of a term. A group whose outcomes are all alike says nothing
     here and is left out.
     """
-    varies = frame.groupby(effects)[outcome].transform("nunique") > 1
-    held = frame[varies]
+    y = frame[outcome].to_numpy(float)
+    held = frame[linear.varying(y, [pd.factorize(frame[effects])[0]])]
     n, count = len(held), held[effects].nunique()
     reason = _too_little(held, outcome=outcome, terms=terms)
     if reason:
         return Fit((), n, count, reason)
-    dummies = pd.get_dummies(held[effects], dtype=float)
-    design = np.column_stack([held[list(terms)].to_numpy(float), dummies.to_numpy(float)])
-    if np.linalg.matrix_rank(design) < design.shape[1]:
+    design, absorbed = held[list(terms)].to_numpy(float), [pd.factorize(held[effects])[0]]
+    if linear.dependent(linear.within(design, absorbed), of=design).any():
         return Fit((), n, count, "the covariates determine one another")
-    codes = held[clusters].astype("category").cat.codes.to_numpy()
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            fit = sm.Logit(held[outcome].to_numpy(float), design).fit(
-                disp=False, maxiter=100, cov_type="cluster", cov_kwds={"groups": codes}
-            )
-    except (np.linalg.LinAlgError, PerfectSeparationError) as error:
-        return Fit((), n, count, f"the fit failed ({error})")
-    coefficients, errors = np.asarray(fit.params, float), np.asarray(fit.bse, float)
-    if not fit.mle_retvals["converged"] or not np.isfinite(errors).all():
-        return Fit((), n, count, "the fit did not converge, as where the outcomes are separated")
-    if float(np.abs(coefficients).max()) > SEPARATED:
-        return Fit((), n, count, "the outcomes are separated by the covariates")
-    size = len(terms)
-    return Fit(_terms(terms, coefficients[:size], errors[:size], first=0), n, count, "")
+    found = linear.logistic(held[outcome].to_numpy(float), design=design, absorbed=absorbed)
+    if found.note:
+        return Fit((), n, count, found.note)
+    covariance = sandwich.clustered(found, pd.factorize(held[clusters])[0], nested=False).covariance
+    return Fit(_terms(terms, found.coefficients, np.sqrt(np.diag(covariance))), n, count, "")
 
 
 def _too_little(frame: pd.DataFrame, *, outcome: str, terms: Sequence[str]) -> str:
@@ -138,13 +118,10 @@ def _too_little(frame: pd.DataFrame, *, outcome: str, terms: Sequence[str]) -> s
     return ""
 
 
-def _terms(
-    names: Sequence[str], coefficients: Floats, errors: Floats, *, first: int = 1
-) -> tuple[Term, ...]:
-    """Named coefficients with normal intervals; `first` skips the constant."""
+def _terms(names: Sequence[str], coefficients: Floats, errors: Floats) -> tuple[Term, ...]:
+    """Named coefficients with normal intervals."""
     found = []
-    for place, name in enumerate(names, first):
-        value, error = float(coefficients[place]), float(errors[place])
+    for name, value, error in zip(names, coefficients.tolist(), errors.tolist(), strict=True):
         half = float(stats.norm.ppf(0.975)) * error
         p = float(2 * stats.norm.sf(abs(value / error))) if error else float("nan")
         found.append(Term(name, value, value - half, value + half, p))

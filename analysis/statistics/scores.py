@@ -4,6 +4,7 @@ Every number keeps what qualifies it: pairs, ties, layers, items, chance, interv
 """
 
 import json
+from functools import lru_cache
 
 import pandas as pd
 from scipy import stats
@@ -99,6 +100,7 @@ def _accuracies(plain: pd.DataFrame) -> pd.DataFrame:
     return found.drop(columns=["hits", "cut"])
 
 
+@lru_cache(maxsize=65536)
 def _binomial_p(hits: int, *, n: int, chance: float) -> float:
     """Exact two-sided binomial p; missing where the number of options is unknown or 1."""
     if not 0 < chance < 1:

@@ -15,8 +15,9 @@ import pandas as pd
 from analysis.layout.material import Material
 from analysis.questions.answer import correct
 from analysis.statistics import checkpoints, segments, two_way
+from analysis.statistics.bootstrap import hierarchical_bootstrap
 from analysis.statistics.intervals import from_errors, wilson
-from analysis.statistics.paired import counted, hierarchical_bootstrap, mcnemar
+from analysis.statistics.paired import counted, mcnemar
 from analysis.trends import states
 from analysis.trends.measured import MCNEMAR, Measured, Place
 from analysis.trends.sources import measures
@@ -57,8 +58,8 @@ class Course:
 
     @property
     def newest(self) -> str:
-        """The last state that has rows."""
-        return self.order.revisions[-1]
+        """The last state that has rows; empty where no order is known."""
+        return self.order.revisions[-1] if self.order.revisions else ""
 
     @cached_property
     def at(self) -> dict[str, Row]:

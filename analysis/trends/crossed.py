@@ -19,7 +19,7 @@ from analysis.questions.answer import correct
 from analysis.read import listed
 from analysis.trends.course import CHANGES, LAST, courses
 
-WRITTEN = re.compile(r"(?P<name>\S(?:.*\S)?)\s+(?P<by>[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE]-?\d+)?)")
+WRITTEN = re.compile(r"(?P<name>\S(?:.*[^\s+-])?)\s+(?P<by>[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE]-?\d+)?)")
 FOUND = [*CHANGES, "p_corrected", "correction"]
 
 

@@ -229,20 +229,18 @@ def of_pairs(frame: pd.DataFrame, place: Place, *, value: str) -> Measured:
 
 
 def by_place(
-    frame: pd.DataFrame, *, measure: str, of: str, conditions: Sequence[str]
+    frame: pd.DataFrame, *, of: str, conditions: Sequence[str]
 ) -> list[tuple[Place, pd.DataFrame]]:
     """The rows of every measure of a frame, of models with two states.
 
     Args:
-        frame: `model`, `revision` and what is named.
-        measure: the column of the measure's name, or a name that no column has.
+        frame: `model`, `revision`, `measure` (its name) and what is named.
         of: the column of the benchmark or data set.
         conditions: columns whose values are named where one measure has several.
     """
     if frame.empty:
         return []
     named = frame[frame.groupby("model")["revision"].transform("nunique") > 1]
-    named = named.assign(measure=named.get(measure, measure))
     varying = [
         name
         for name in conditions

@@ -1,12 +1,14 @@
 """The section of a page on models along their training, the newest state of each first."""
 
 from collections.abc import Collection, Iterator, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
-from analysis.layout.material import Material
+from analysis.layout.exhibit import parts_of
+from analysis.layout.material import Material, State
 from analysis.layout.page import Heading, Part, Section, Sheet, Text, file_name
 from analysis.layout.prose import line, say
 from analysis.statistics import segments
@@ -17,8 +19,8 @@ from analysis.trends.measured import Place
 from analysis.trends.told import text
 
 TITLE = "Over training"
-# Rows of a table before it is folded, and measures across.
-MOST_ROWS, MOST_ACROSS = 24, 12
+# Rows of a table before it is folded, measures across, and states that other sections show.
+MOST_ROWS, MOST_ACROSS, MOST_STATES = 24, 12, 12
 Files = dict[str, pd.DataFrame]
 
 
@@ -27,6 +29,25 @@ class Shown(NamedTuple):
 
     parts: tuple[Part, ...]
     files: Files
+
+
+def earlier(material: Material) -> frozenset[State]:
+    """The states that only this section shows: of each model all but the last few."""
+    return frozenset(
+        (course.model, name)
+        for course in material.get(courses)
+        for name in course.order.revisions[:-MOST_STATES]
+    )
+
+
+def left_out(material: Material, states: Collection[State]) -> tuple[str, ...]:
+    """A sentence on the models of which states are left out elsewhere."""
+    models = {model for model, _ in states}
+    several = [
+        f"{one.model} ({len(one.order.revisions)} states)"
+        for one in material.get(courses) if one.model in models
+    ]  # fmt: skip
+    return say(text("left_out"), several=several, most=MOST_STATES, title=TITLE)
 
 
 def section(material: Material, *, drawn: Collection[str] = ()) -> Shown:
@@ -39,7 +60,8 @@ def section(material: Material, *, drawn: Collection[str] = ()) -> Shown:
     parts: list[Part] = []
     files: Files = {}
     for course in material.get(courses):
-        parts += _of_model(material, course, drawn, files)
+        show = partial(_of_model, course=course, drawn=drawn, files=files)
+        parts += parts_of(show, material)
     if not parts:
         return Shown((), {})
     notes = material.get(watched).notes
@@ -47,17 +69,17 @@ def section(material: Material, *, drawn: Collection[str] = ()) -> Shown:
     return Shown((*first, *parts, Text(lines=say(text("methods")))), files)
 
 
-def onto(sections: Sequence[Section], shown: Shown) -> tuple[Section, ...]:
+def onto(sections: Sequence[Section], parts: tuple[Part, ...]) -> tuple[Section, ...]:
     """The sections with that of training first, before what a section of its name has."""
-    if not shown.parts:
+    if not parts:
         return tuple(sections)
     rest = [part for one in sections if one.title == TITLE for part in one.parts]
     others = [one for one in sections if one.title != TITLE]
-    return (Section(title=TITLE, parts=(*shown.parts, *rest)), *others)
+    return (Section(title=TITLE, parts=(*parts, *rest)), *others)
 
 
 def _of_model(
-    material: Material, course: Course, drawn: Collection[str], files: Files
+    material: Material, *, course: Course, drawn: Collection[str], files: Files
 ) -> Iterator[Part]:
     """A model's finding, tables and figures; `files` is added to."""
     warnings = told.warnings(material, course)
@@ -81,9 +103,12 @@ def _of_model(
     yield from pictures.of_measures(course, order, drawn)
     yield from _together(material, course)
     yield from _tables(course, order)
-    files[file_name("trends_changes", course.model)] = course.changes
-    files[file_name("trends_levels", course.model)] = course.levels
-    files[file_name("trends_newest", course.model)] = course.now
+    held = {"changes": course.changes, "levels": course.levels, "newest": course.now}
+    for word, frame in held.items():
+        name = file_name(f"trends_{word}", course.model)
+        while name in files:
+            name += "_"
+        files[name] = frame
 
 
 def _newest(course: Course, order: Sequence[Place]) -> Sheet:
@@ -104,7 +129,7 @@ def _newest(course: Course, order: Sequence[Place]) -> Sheet:
         )  # fmt: skip
         small.append({"change": _ends(last), "against best": _ends(best)})
     frame = pd.DataFrame(rows)
-    frame["items"] = frame["items"].astype(object).where(frame["items"].notna(), None)
+    frame["items"] = pd.Series([row["items"] for row in rows], dtype=object)
     if frame["note"].eq("").all():
         frame = frame.drop(columns="note")
     empty = [name for name in ("best", "items") if frame[name].isna().all()]
@@ -135,7 +160,7 @@ def _tables(course: Course, order: Sequence[Place]) -> Iterator[Part]:
     languages = course.by_language
     if len(languages):
         shown = languages.drop(columns=["model", "correction"])
-        shown["items"] = shown["items"].where(shown["items"] > 0, None).astype(object)
+        shown["items"] = pd.Series([n or None for n in shown["items"].tolist()], dtype=object)
         yield Sheet(
             name=file_name("trends_languages", course.model),
             caption=line(text("by_language"), newest=course.newest, rows=len(shown),
@@ -146,7 +171,7 @@ def _tables(course: Course, order: Sequence[Place]) -> Iterator[Part]:
         shown = course.cuts.iloc[::-1].drop(columns="model").reset_index(drop=True)
         yield Sheet(
             name=file_name("trends_of_level", course.model), caption=line(text("cuts")),
-            frame=_without_empty(shown), heads={"p_corrected": "p corrected"},
+            frame=_without_empty(shown),
             collapsed=len(shown) > MOST_ROWS,
         )  # fmt: skip
     else:
@@ -196,7 +221,8 @@ def _star(change: float, p: float) -> str:
 
 
 def _without_empty(frame: pd.DataFrame) -> pd.DataFrame:
-    """The columns that say something."""
+    """The columns that say something; a corrected p is shown as one."""
+    frame = frame.rename(columns={"p_corrected": "corrected_p"})
     said = [name for name in frame if not frame[name].replace("", None).isna().all()]
     return frame[said]
 
@@ -212,7 +238,7 @@ def _together(material: Material, course: Course) -> Iterator[Part]:
     yield Sheet(
         name=file_name("trends_correlation", course.model),
         caption=line(text("together"), score=headline, tests=_tests(found)),
-        frame=shown.reset_index(drop=True), heads={"n": "languages", "p_corrected": "p corrected"},
+        frame=shown.reset_index(drop=True), heads={"n": "languages"},
         collapsed=len(shown) > MOST_ROWS,
     )  # fmt: skip
     yield from pictures.of_correlation(course, found, headline)

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from analysis.figures import curves, over_training, scatter
 from analysis.figures.drawing import COLOURS, INK, short
 from analysis.layout.exhibit import folded
-from analysis.layout.page import Part, Picture, file_name
+from analysis.layout.page import Part, Picture, Size, file_name
 from analysis.shared.coefficients import statement
 from analysis.statistics import correlate
 from analysis.trends import together
@@ -33,11 +33,19 @@ def of_measures(course: Course, order: Sequence[Place], drawn: Collection[str]) 
             name=file_name("trend", course.model, measure),
             caption=f"{course.model}: {measure} over training.",
             draw=partial(draw, course, measured[:MOST_PANELS]),
+            numbers=_levels(course, measured[:MOST_PANELS]),
             size="half" if len(measured) == 1 else "wide",
         )
         for measure, measured in groups.items()
     ]
     yield from folded(pictures, few=FEW)
+
+
+def _levels(course: Course, measured: Sequence[Measured]) -> pd.DataFrame:
+    """The means over languages that a figure shows."""
+    levels = course.levels
+    held = [(levels[PLACE] == list(one.place)).all(axis="columns") for one in measured]
+    return levels[np.logical_or.reduce(held)].reset_index(drop=True)
 
 
 def draw(course: Course, measured: Sequence[Measured]) -> Figure:
@@ -87,15 +95,20 @@ def _beyond(course: Course) -> dict[str, float]:
 
 def of_correlation(course: Course, found: pd.DataFrame, headline: str) -> Iterator[Part]:
     """Alignment against accuracy, of rows of `together.by_state`: r, and the means of both."""
+    size: Size = "half" if found[together.SET].drop_duplicates().shape[0] == 1 else "wide"
     yield Picture(
         name=file_name("trend", course.model, "correlation"),
         caption=f"{course.model}: {headline} against accuracy over training.",
         draw=partial(draw_together, course, found, headline),
+        numbers=found,
+        size=size,
     )
     yield Picture(
         name=file_name("trend", course.model, "means"),
         caption=f"{course.model}: mean {headline} and mean accuracy, a point per state.",
         draw=partial(draw_means, course, found, headline),
+        numbers=found,
+        size=size,
     )
 
 

@@ -53,10 +53,8 @@ def accuracies(material: Material) -> Iterator[Measured]:
     metric = normed.map({True: "acc_norm", False: "acc"})
     asked = [name for name in SET if name not in ("revision", "metric")]
     right = plain.groupby([*asked, "item"])["gold"].transform("nunique")
-    rows = plain.assign(value=value, metric=metric)[right <= 1]
-    for place, group in by_place(
-        rows, measure="accuracy", of="benchmark", conditions=["prompt", "metric"]
-    ):
+    rows = plain.assign(value=value, metric=metric, measure="accuracy")[right <= 1]
+    for place, group in by_place(rows, of="benchmark", conditions=["prompt", "metric"]):
         yield of_items(group, place, value="value", share=True)
 
 
@@ -68,9 +66,7 @@ def alignment(material: Material) -> Iterator[Measured]:
     cut = material.alignment.groupby(["model", "revision", "dataset", "language"])["truncated"]
     scores = scores[scores["complete"]].drop(columns="truncated")
     scores = scores.merge(cut.max().reset_index(), how="left")
-    for place, group in by_place(
-        scores, measure="measure", of="dataset", conditions=["pooling", "pairs", "switches"]
-    ):
+    for place, group in by_place(scores, of="dataset", conditions=["pooling", "pairs", "switches"]):
         yield of_values(group, place, value="score")
 
 
@@ -80,8 +76,8 @@ def sharing(material: Material) -> Iterator[Measured]:
     if study in OWN_PAGES or not (study == SHARING or material.rows.beside):
         return
     for column, measure in SHARED.items():
-        pairs = material.pairs.astype({column: float})
-        for place, group in by_place(pairs, measure=measure, of="benchmark", conditions=["prompt"]):
+        pairs = material.pairs.astype({column: float}).assign(measure=measure)
+        for place, group in by_place(pairs, of="benchmark", conditions=["prompt"]):
             yield of_pairs(group, place, value=column)
 
 
@@ -92,10 +88,8 @@ def ratios(material: Material) -> Iterator[Measured]:
     cells = log_ratio.others(material.latent)
     means = log_ratio.over_layers(cells, series=SERIES_OF_MEASURE, columns=[log_ratio.USUAL])
     own = means[(means["measure"] == LATENT) & (means["layers"] == "middle half")]
-    own = own.drop(columns="measure")
-    for place, group in by_place(
-        own, measure="log ratio", of="benchmark", conditions=["prompt", "pivot", "switches"]
-    ):
+    own = own.assign(measure="log ratio")
+    for place, group in by_place(own, of="benchmark", conditions=["prompt", "pivot", "switches"]):
         yield of_values(group, place, value=log_ratio.USUAL, best=False)
 
 
@@ -113,13 +107,11 @@ def options(material: Material) -> Iterator[Measured]:
                 pd.DataFrame({"item": one.items[kept], "value": hits}).assign(
                     model=one.model, revision=one.revision, language=one.language,
                     benchmark=one.benchmark, pivot=one.pivot, switches=one.switches,
-                    rule=f"{measure} share",
+                    measure=f"{measure} share",
                 )
             )  # fmt: skip
     found = pd.concat(rows, ignore_index=True) if rows else pd.DataFrame()
-    for place, group in by_place(
-        found, measure="rule", of="benchmark", conditions=["pivot", "switches"]
-    ):
+    for place, group in by_place(found, of="benchmark", conditions=["pivot", "switches"]):
         yield of_items(group, place, value="value", share=True)
 
 
@@ -137,12 +129,10 @@ def option_gaps(material: Material) -> Iterator[Measured]:
             rows.append(
                 {name: one.place[name] for name in ("model", "revision", "benchmark", "pivot",
                                                     "prompt", "switches")}
-                | {"language": one.cell.language, "rule": f"{measure} gap", "gap": found.gap[0]}
+                | {"language": one.cell.language, "measure": f"{measure} gap", "gap": found.gap[0]}
             )  # fmt: skip
     frame = pd.DataFrame(rows)
-    for place, group in by_place(
-        frame, measure="rule", of="benchmark", conditions=["pivot", "prompt", "switches"]
-    ):
+    for place, group in by_place(frame, of="benchmark", conditions=["pivot", "prompt", "switches"]):
         yield of_values(group, place, value="gap")
 
 
@@ -152,7 +142,7 @@ def rescaled(material: Material) -> Iterator[Measured]:
         return
     cells = material.get(clas.cells)
     plain = [
-        _items(one, one.values[metric], metric=f"held-out {metric}")
+        _items(one, one.values[metric], measure=f"held-out {metric}")
         for one in cells
         if one.scheme == scaled.PLAIN
         for metric in clas.MAIN
@@ -160,7 +150,7 @@ def rescaled(material: Material) -> Iterator[Measured]:
     ]
     gains = [
         _items(after, after.values[metric] - before.values[metric],
-               metric=f"{clas.METHODS[after.scheme]} gain")
+               measure=f"{clas.METHODS[after.scheme]} gain")
         for before, after in scaled.compared(cells)
         if after.scheme in clas.METHODS and after.language != after.pivot
         for metric in clas.MAIN
@@ -169,7 +159,7 @@ def rescaled(material: Material) -> Iterator[Measured]:
     for parts in (plain, gains):
         found = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
         for place, group in by_place(
-            found, measure="metric", of="benchmark", conditions=["prompt", "pivot", "switches"]
+            found, of="benchmark", conditions=["prompt", "pivot", "switches"]
         ):
             counted = set(group["value"].dropna()) <= {0.0, 1.0}
             yield of_items(group, place, value="value", share=parts is plain and counted)
@@ -185,10 +175,10 @@ def texts(material: Material) -> Iterator[Measured]:
     scored = found["task"].map(written.OF_ONE)
     rows = found.assign(
         value=found["score"].where(scored.notna(), spoken),
-        metric=scored.map(WRITTEN).fillna(written.name("in_language")),
+        measure=scored.map(WRITTEN).fillna(written.name("in_language")),
     )
     conditions = ["task", "pivot", "prompt", "sampling", "engine"]
-    for place, group in by_place(rows, measure="metric", of="benchmark", conditions=conditions):
+    for place, group in by_place(rows, of="benchmark", conditions=conditions):
         known = group["value"].dropna()
         if len(known):
             yield of_items(group, place, value="value", share=bool(known.isin([0.0, 1.0]).all()))
@@ -206,16 +196,16 @@ def others(material: Material) -> Iterator[Measured]:
         for column in (one for one, kind in table.types.items() if kind == "double"):
             keys = ["model", "revision", "of", "language", *conditions]
             means = found.assign(of=of).groupby(keys, sort=True, dropna=False)[column].mean()
-            rows = means.dropna().reset_index()
-            for place, group in by_place(rows, measure=column, of="of", conditions=conditions):
-                yield of_values(group, place, value=column, best=False)
+            rows = means.dropna().rename("value").reset_index().assign(measure=column)
+            for place, group in by_place(rows, of="of", conditions=conditions):
+                yield of_values(group, place, value="value", best=False)
 
 
-def _items(one: scaled.Cell, values: dali.Floats, *, metric: str) -> pd.DataFrame:
+def _items(one: scaled.Cell, values: dali.Floats, *, measure: str) -> pd.DataFrame:
     """A number per item of a cell, with what sets it apart."""
     names = ("model", "revision", "benchmark", "prompt", "pivot", "switches", "language")
     place = {name: getattr(one, name) for name in names}
-    return pd.DataFrame({"item": one.items, "value": values}).assign(**place, metric=metric)
+    return pd.DataFrame({"item": one.items, "value": values}).assign(**place, measure=measure)
 
 
 SOURCES: tuple[Source, ...] = (

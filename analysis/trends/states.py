@@ -6,19 +6,18 @@ the names of revisions say the step.
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas as pd
 
-from analysis.storage.folder import Folder
-from analysis.trends.measured import Measured
+from analysis.storage.folder import Folder, StorageError
 
 FILE = "watch.json"
-# What became of a checkpoint whose rows are missing, or are not those of its present weights.
-LOST = {"failed": "failed", "left": "was left out", "gone": "was gone before it was evaluated"}
-REWRITTEN = "rewritten"
+FAILED, REWRITTEN = "failed", "rewritten"
+# What became of a checkpoint that has no rows.
+LOST = {FAILED: "failed", "left": "was given up", "gone": "was gone before it was evaluated"}
 
 
 class Record(NamedTuple):
@@ -45,13 +44,15 @@ def watched(runs: Sequence[Path | str]) -> Watched:
     for run in map(Folder, runs):
         try:
             held = json.loads(run.read(FILE).decode("utf-8"))
-            records += [_record(name, one) for name, one in _entries(held)]
+            records += [_record(one) for one in held["checkpoints"]]
         except FileNotFoundError:
             continue
-        except (ValueError, AttributeError, TypeError) as error:
+        except StorageError:
+            raise
+        except (ValueError, AttributeError, TypeError, KeyError, RecursionError):
             notes.append(
-                f"{run.text(FILE)} cannot be read ({str(error).splitlines()[0]}), so no dates are "
-                "known from it: let the watcher write it again, or move it away."
+                f"{run.text(FILE)} is damaged, so no dates of checkpoints are known from it: "
+                "delete it, and the next watch writes it anew."
             )
     return Watched(tuple(records), tuple(notes))
 
@@ -74,43 +75,33 @@ def dates(records: Mapping[str, Record]) -> dict[str, pd.Timestamp]:
 
 
 def lost(records: Mapping[str, Record], *, there: Iterable[str]) -> list[str]:
-    """What became of checkpoints that have no rows, or other rows than they would have now."""
+    """What became of checkpoints that have no rows, or rows of other weights than now."""
     known = set(there)
     said = []
     for name, one in sorted(records.items()):
         why = f" ({one.error})" if one.error else ""
-        if one.state in LOST:
-            rest = ", some of its rows are here" if name in known else ""
-            said.append(f"{name} {LOST[one.state]}{why}{rest}")
+        if one.state in LOST and name not in known:
+            said.append(f"{name} {LOST[one.state]}{why}")
+        elif one.state in (FAILED, "left") and name in known:
+            said.append(f"{name} failed before all of its rows were there{why}")
         elif one.state == REWRITTEN and name in known:
             said.append(f"{name} was written anew after it was evaluated{why}")
     return said
 
 
-def revisions(measured: Iterable[Measured]) -> list[str]:
-    """The states that any measure has."""
-    return sorted({name for one in measured for name in one.revisions})
-
-
-def _entries(held: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Names and records, of a list of records or a mapping by name, alone or as `checkpoints`."""
-    found = held.get("checkpoints", held) if isinstance(held, dict) else held
-    if isinstance(found, dict):
-        yield from ((name, one) for name, one in found.items() if isinstance(one, dict))
-    else:
-        yield from ((one["name"], one) for one in found)
-
-
-def _record(name: str, one: Mapping[str, Any]) -> Record:
-    """One record.
+def _record(one: Mapping[str, Any]) -> Record:
+    """One record; what rows call the model stands in it once its checkpoint was evaluated.
 
     Raises:
+        KeyError: it has no name.
         ValueError: its date is no date.
     """
-    model, _, revision = name.rpartition("@")
+    model, _, revision = str(one["name"]).rpartition("@")
     date = one.get("date")
-    when = None if date is None else pd.to_datetime(date, utc=True)
     return Record(
-        model=(model or revision).rstrip("/"), revision=revision if model else "main", date=when,
-        state=str(one.get("state") or ""), error=" ".join(str(one.get("error") or "").split()),
+        model=str(one.get("model") or model or revision),
+        revision=str(one.get("revision") or (revision if model else "main")),
+        date=None if not date else pd.to_datetime(date, utc=True),
+        state=str(one.get("state") or ""),
+        error=" ".join(str(one.get("error") or "").split()).rstrip("."),
     )  # fmt: skip

@@ -60,9 +60,7 @@ def warnings(material: Material, course: Course) -> tuple[str, ...]:
     """What a reader must know first: lost states, cut texts, languages that are not everywhere."""
     revisions = course.order.revisions
     errors = material.rows.errors
-    failed = (
-        errors[errors["model"] == course.model]["revision"].value_counts() if len(errors) else {}
-    )
+    failed = Counter[str](errors.loc[errors["model"] == course.model, "revision"].astype(str))
     missing = [one.place.text for one in course.measured if course.newest not in one.revisions]
     lacking = [said for one in course.measured for said in _lacking(one, revisions)]
     return say(

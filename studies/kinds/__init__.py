@@ -11,7 +11,7 @@ from studies.tables import Table
 KINDS = (
     *("alignment", "choices", "latent", "vectors", "steering", "generation", "training"),
     *("neurons", "categories", "tuning", "scaled", "scaled_states", "scaled_points"),
-    *("option_alignment", "patching"),
+    *("option_alignment", "patching", "directions", "steered_options"),
 )
 
 

@@ -91,8 +91,8 @@ OPTION_ALIGNMENT = Table(
         ),
         int32(
             "tokens, pivot_tokens",
-            "tokens of the item with its right option, in `language` and in `pivot`, before any "
-            "cut",
+            "tokens of the item with its right option, in `language` and in `pivot`, without the "
+            "prefix and before any cut",
         ),
         double(
             "gold_longer",
@@ -126,6 +126,16 @@ class OptionGrid(Grid):
         """A part for each language but the pivot.
 
         Raises:
+            ValueError: as of `texts`.
+        """
+        for found in self.texts(inputs):
+            for model in models:
+                yield draft(found, model=model, embedding=self.embedding)
+
+    def texts(self, inputs: Inputs) -> Iterator[OptionTexts]:
+        """The items of each language but the pivot.
+
+        Raises:
             ValueError: the benchmark or the pivot does not exist, or items are not parallel.
         """
         role = "the language that options are compared with"
@@ -149,8 +159,7 @@ class OptionGrid(Grid):
                     f"{self.pivot}, and are left out"
                 )
             inputs.read(found, name=f"options {self.benchmark}/{language}-{self.pivot}")
-            for model in models:
-                yield draft(found, model=model, embedding=self.embedding)
+            yield found
 
 
 def draft(asked: OptionTexts, *, model: ModelFacts, embedding: Embedding) -> Draft:

@@ -100,8 +100,11 @@ class Patching:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PatchGrid(Grid):
-    """A benchmark's items in every language, with states of other prompts at the last token."""
+class PromptGrid(Grid):
+    """A benchmark's items in every language beside the pivot's, asked in a prompt.
+
+    `layers` None are all of a model's.
+    """
 
     benchmark: str
     pivot: str = "eng_Latn"
@@ -109,16 +112,22 @@ class PatchGrid(Grid):
     prompt: str | None = None
     asking: Asking = field(default_factory=Asking)
     layers: Layers | None = None
-    patches: tuple[Patch, ...] = PATCHES
-    seed: int = 0
-    patching: Patching = field(default_factory=Patching)
 
-    def drafts(self, models: Sequence[ModelFacts], inputs: Inputs) -> Iterator[Draft]:
-        """A part for each language but the pivot.
+    def layers_of(self, model: ModelFacts) -> tuple[int, ...]:
+        """The layers meant, 1..L.
 
         Raises:
-            ValueError: the benchmark or the pivot does not exist, items are not parallel, no
-                item has a source of any kind asked for, or a model has no such layer.
+            ValueError: the model has no such layer.
+        """
+        if self.layers is None:
+            return tuple(range(1, model.layers + 1))
+        return layers_asked(self.layers, model=model)
+
+    def sets(self, inputs: Inputs, *, seed: int = 0) -> Iterator[PatchSet]:
+        """The items of each language but the pivot.
+
+        Raises:
+            ValueError: the benchmark or the pivot does not exist, or items are not parallel.
         """
         role = "the language whose states are put in"
         for language in inputs.languages_of(
@@ -134,20 +143,39 @@ class PatchGrid(Grid):
                 limit=self.limit,
                 prompt=self.prompt,
                 asking=self.asking,
-                seed=self.seed,
+                seed=seed,
             )
             if dropped:
                 inputs.note(
                     f"{self.benchmark}: {dropped} items are not there in both {language} and "
                     f"{self.pivot}, and are left out"
                 )
-            inputs.read(found, name=f"patched {self.benchmark}/{language}-{self.pivot} {self.seed}")
+            inputs.read(found, name=f"patched {self.benchmark}/{language}-{self.pivot} {seed}")
+            yield found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PatchGrid(PromptGrid):
+    """Answers with states of other prompts at the last token."""
+
+    patches: tuple[Patch, ...] = PATCHES
+    seed: int = 0
+    patching: Patching = field(default_factory=Patching)
+
+    def drafts(self, models: Sequence[ModelFacts], inputs: Inputs) -> Iterator[Draft]:
+        """A part for each language but the pivot.
+
+        Raises:
+            ValueError: as of `sets`, no item has a source of any kind asked for, or a model has no
+                such layer.
+        """
+        for found in self.sets(inputs, seed=self.seed):
             missing = [name for name in self.patches if name not in _made(found)]
             if missing:
                 sentence = (
-                    f"{self.benchmark} in {language}, asked with the prompt {found.prompt}, has no "
-                    f"source for {', '.join(missing)}: these need options with symbols that the "
-                    "prompt lists, and another item"
+                    f"{self.benchmark} in {found.language}, asked with the prompt {found.prompt}, "
+                    f"has no source for {', '.join(missing)}: these need options with symbols that "
+                    "the prompt lists, and another item"
                 )
                 if len(missing) == len(self.patches):
                     raise ValueError(f"{sentence}; name another --patch or --prompt")
@@ -162,9 +190,7 @@ def draft(grid: PatchGrid, asked: PatchSet, *, model: ModelFacts) -> Draft:
     Raises:
         ValueError: the model has no such layer.
     """
-    every = tuple(range(1, model.layers + 1))
-    layers = every if grid.layers is None else layers_asked(grid.layers, model=model)
-    made = [VERSION, layers, grid.patching.patch_site]
+    made = [VERSION, grid.layers_of(model), grid.patching.patch_site]
     # What no seed has drawn is the same answer under every seed.
     cells = tuple(
         cells_of(

@@ -75,3 +75,52 @@ def test_the_undefined_says_why() -> None:
     assert "3 languages, at least 4" in few.note
     flat = dependent.partial(line, y=bend, given=np.ones(6))
     assert isnan(flat.r) and "covariate" in flat.note
+
+
+def four(jk: float, hm: float, jh: float, jm: float, kh: float, km: float) -> np.ndarray:
+    return np.array([[1, jk, jh, jm], [jk, 1, kh, km], [jh, kh, 1, hm], [jm, km, hm, 1]])
+
+
+# Printed by Steiger (1980, p. 249, case B: -1.4045 from rounded covariances) and by DEPCOR (Silver,
+# Hittner and May 2006); Zou (2007) prints .500 from a covariance that his formula does not give.
+@pytest.mark.parametrize(
+    ("given", "n", "printed"),
+    [
+        ((0.5, 0.6, 0.8, 0.5, 0.5, 0.7), 103, {"z": (-1.405, 1e-3)}),
+        ((0.3, 0.4, 0.5, 0.8, 0.6, 0.7), 100, {"z": (-1.0744, 5e-5), "p": (0.2827, 5e-5)}),
+        (
+            (0.396, 0.189, 0.208, 0.143, 0.023, 0.423),
+            66,
+            {"low": (-0.096, 5e-4), "high": (0.5, 1.1e-3)},
+        ),
+    ],
+)
+def test_correlations_without_a_common_column_are_compared_as_printed(
+    given: tuple[float, ...], n: int, printed: dict[str, tuple[float, float]]
+) -> None:
+    j, k, h, m = exactly(four(*given), n=n).T
+    found = dependent.apart(j, y=k, second=h, y2=m)
+    for name, (value, close) in printed.items():
+        assert getattr(found, name) == pytest.approx(value, abs=close)
+    other = dependent.apart(h, y=m, second=j, y2=k)
+    assert (other.z, other.low) == pytest.approx((-found.z, -found.high))
+
+
+def test_williams_and_zou_of_a_common_column_are_as_printed() -> None:
+    # DEPCOR: r .3 and .4, .5 between, n = 100; Zou (2007): .396 and .179, .088 between, n = 66.
+    y, first, second = exactly(np.array([[1, 0.3, 0.4], [0.3, 1, 0.5], [0.4, 0.5, 1]]), n=100).T
+    found = dependent.difference(first, second=second, y=y)
+    assert (found.t, found.p) == pytest.approx((-1.0767, 0.2843), abs=5e-5)
+    correlation = np.array([[1, 0.396, 0.179], [0.396, 1, 0.088], [0.179, 0.088, 1]])
+    y, first, second = exactly(correlation, n=66).T
+    found = dependent.difference(first, second=second, y=y)
+    assert (found.low, found.high) == pytest.approx((-0.093, 0.517), abs=5e-4)
+
+
+def test_four_columns_that_determine_each_other_are_not_compared() -> None:
+    line = np.arange(6.0)
+    bend = np.array([0.0, 2.0, 1.0, 3.0, 2.5, 4.0])
+    same = dependent.apart(line, y=bend, second=bend[::-1], y2=line + 1)
+    assert isnan(same.p) and "perfectly" in same.note
+    few = dependent.apart(line[:3], y=bend[:3], second=bend[3:], y2=line[:3] ** 2)
+    assert "at least 4" in few.note

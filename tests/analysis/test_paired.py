@@ -12,7 +12,7 @@ from sklearn.metrics import f1_score
 from statsmodels.stats.contingency_tables import mcnemar
 
 from analysis.results import steering
-from analysis.statistics import paired
+from analysis.statistics import bootstrap, paired, ranks
 from analysis.statistics.intervals import of_draws
 
 Floats = npt.NDArray[np.float64]
@@ -45,7 +45,7 @@ def test_wilcoxons_p_is_the_share_of_signs_that_are_as_far_apart() -> None:
 )
 def test_wilcoxons_p_is_scipys_with_ties_and_zeros(moved: list[float]) -> None:
     expected = stats.wilcoxon(np.array(moved, float)).pvalue
-    assert paired._wilcoxon(np.array(moved, float)) == pytest.approx(expected)
+    assert ranks.wilcoxon(np.array(moved, float)) == pytest.approx(expected)
 
 
 def test_changes_of_one_size_are_ties_whatever_their_last_bits() -> None:
@@ -172,17 +172,17 @@ def test_the_bootstrap_is_that_of_its_slow_twin(
     else:
         changes = [values[: 10 + 3 * place] for place, values in enumerate(matrix)]
         given = {str(place): values for place, values in enumerate(changes)}
-    found = paired.hierarchical_bootstrap(given, draws=8000)
+    found = bootstrap.hierarchical_bootstrap(given, draws=8000)
     assert found.languages == 6
     assert found.mean == pytest.approx(np.mean([np.nanmean(values) for values in changes]))
     slow = of_draws(drawn_slowly(changes, joint=joint, draws=4000))
     # A tail quantile of 4000 draws of sd s is known to about 2.7 s / sqrt(4000): three of those.
     loose = 3 * 2.7 * (slow.high - slow.low) / 3.92 / sqrt(4000)
     assert (found.low, found.high) == pytest.approx(tuple(slow), abs=loose)
-    again = paired.hierarchical_bootstrap(given, draws=8000)
+    again = bootstrap.hierarchical_bootstrap(given, draws=8000)
     assert again == found
-    monkeypatch.setattr(paired, "AT_ONCE", 1000)
-    in_parts = paired.hierarchical_bootstrap(given, draws=8000)
+    monkeypatch.setattr(bootstrap, "AT_ONCE", 1000)
+    in_parts = bootstrap.hierarchical_bootstrap(given, draws=8000)
     assert (in_parts.low, in_parts.high) == pytest.approx(tuple(slow), abs=loose)
 
 
@@ -194,10 +194,10 @@ def test_the_bootstrap_covers_where_parallel_items_are_drawn_jointly() -> None:
         # What an item adds in every language weighs more than what sets languages apart.
         own = random.normal(0, 0.3, (languages, 1)) + random.normal(0, 1.0, (1, items))
         changes = own + random.normal(0, 0.5, (languages, items))
-        found = paired.hierarchical_bootstrap(changes, draws=400)
+        found = bootstrap.hierarchical_bootstrap(changes, draws=400)
         joint += found.low <= 0 <= found.high
         named = {str(place): values for place, values in enumerate(changes)}
-        found = paired.hierarchical_bootstrap(named, draws=400)
+        found = bootstrap.hierarchical_bootstrap(named, draws=400)
         apart += found.low <= 0 <= found.high
     # Three standard errors of a share of 300 about .95 are .038.
     assert 0.91 <= joint / worlds <= 0.99
@@ -207,13 +207,13 @@ def test_the_bootstrap_covers_where_parallel_items_are_drawn_jointly() -> None:
 def test_a_bootstrap_of_too_little_has_no_interval() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        none = paired.hierarchical_bootstrap({})
-        empty = paired.hierarchical_bootstrap(np.full((5, 3), np.nan))
-        few = paired.hierarchical_bootstrap(np.arange(6.0).reshape(3, 2))
-        same = paired.hierarchical_bootstrap(np.full((5, 3), 0.1))
+        none = bootstrap.hierarchical_bootstrap({})
+        empty = bootstrap.hierarchical_bootstrap(np.full((5, 3), np.nan))
+        few = bootstrap.hierarchical_bootstrap(np.arange(6.0).reshape(3, 2))
+        same = bootstrap.hierarchical_bootstrap(np.full((5, 3), 0.1))
         sparse = np.full((5, 30), np.nan)
         sparse[range(5), range(5)] = np.arange(5.0)
-        gaps = paired.hierarchical_bootstrap(sparse, draws=500)
+        gaps = bootstrap.hierarchical_bootstrap(sparse, draws=500)
     assert none.languages == empty.languages == 0 and isnan(none.mean) and isnan(empty.mean)
     assert few.mean == 2.5 and isnan(few.low)
     assert same.mean == pytest.approx(0.1) and isnan(same.low)

@@ -9,6 +9,7 @@ import pytest
 from analysis import published_clas
 from analysis.layout import compared
 from analysis.published_clas import ANCHOR, CONDITIONS, LLAMA, QWEN
+from analysis.questions.compare import compare
 from analysis.statistics import paired
 from analysis.statistics.paired import Change
 from studies.languages import flores_style
@@ -57,6 +58,45 @@ def test_what_clas_gains_over_the_other_languages(
         assert found.p == pytest.approx(said["p"], abs=0.01)
     # "Remains stable, p > .05": so it does by the test of independent samples.
     assert found.levene_p > 0.05
+
+
+def scores() -> pd.DataFrame:
+    """The scores of both tables but those of English, one row per language and condition."""
+    whole = published_clas.tables()
+    kept = whole[whole["language"] != ANCHOR]
+    changes = {"base": 0.0, "int_mu": kept["int_mu"], "clas": kept["clas"]}
+    parts = [kept.assign(scheme=name, score=kept["base"] + by) for name, by in changes.items()]
+    return pd.concat(parts, ignore_index=True)
+
+
+def test_anyones_table_has_the_papers_p_values_and_spreads() -> None:
+    found = compare(
+        scores(), "score", condition="scheme", before="base", by=("benchmark", "model"),
+        test=("paired t", "levene", "pitman-morgan"),
+    )  # fmt: skip
+    assert len(found) == 4 * 2 * 3 and set(found["correction"]) == {"holm over 24"}
+    of = found.set_index(["benchmark", "model", "after", "test"]).sort_index()
+    last = published_clas.summary().set_index(["benchmark", "model", "language", "column"])
+    for benchmark, model, n, p in (
+        ("XNLI", LLAMA, 14, 0.0478),
+        ("XNLI", QWEN, 14, 1.71e-6),
+        ("XQuAD", LLAMA, 11, 0.1061),
+        ("XQuAD", QWEN, 11, 0.3306),
+    ):
+        row = of.loc[(benchmark, model, "clas", "paired t")]
+        # Half a unit of the last digit of either.
+        assert row["p"] == pytest.approx(p, abs=5e-5 if p > 0.01 else 5e-9)
+        assert row["n"] == n
+        for column, name in (("base", "sd_before"), ("int_mu", "sd_after"), ("clas", "sd_after")):
+            shown = of.loc[(benchmark, model, "clas" if column == "base" else column, "levene")]
+            printed_sd = last.loc[(benchmark, model, "SD", column), "published"]
+            assert shown[name] == pytest.approx(printed_sd, abs=PRINTED)
+        assert of.loc[(benchmark, model, "clas", "levene"), "p"] > 0.05
+    # Of the two gains that are told as significant, one is left once all was looked at.
+    alone = compare(scores(), "score", condition="scheme", before="base", after="clas",
+                    by=("benchmark", "model"))  # fmt: skip
+    assert (alone["p"] < 0.05).tolist() == [True, True, False, False]
+    assert (alone["p_corrected"] < 0.05).tolist() == [False, True, False, False]
 
 
 def test_the_spread_of_one_half_table_is_not_stable_where_languages_are_paired() -> None:

@@ -93,7 +93,10 @@ class World:
 
 def write(folder: Path, *worlds: World, parts: Sequence[str] = ()) -> Path:
     """A run folder with the tables of some parts of the study (all by default)."""
-    made = {"option_alignment": alignment_rows, "items": answer_rows, "patches": patch_rows}
+    made = {
+        "option_alignment": alignment_rows, "items": answer_rows, "patches": patch_rows,
+        "steered_options": steered_rows, "directions": direction_rows,
+    }  # fmt: skip
     for number, world in enumerate(worlds):
         for table, make in made.items():
             if not parts or table in parts:
@@ -169,6 +172,39 @@ def patch_rows(world: World) -> list[Row]:
                     | {"prompt": world.patch_prompt, "truncated": False, "switches": PATCHING}
                 )
     return rows
+
+
+def steered_rows(world: World) -> list[Row]:
+    """Options steered in the best layer: there every third item is aligned besides."""
+    read = list(range(BEST, LAYERS + 1))
+    rows: list[Row] = []
+    for language in world.wrong:
+        for item in range(world.items):
+            plain = [world.aligned(language, item, layer) for layer in read]
+            after = [
+                one or (layer == BEST and item % 3 == 0)
+                for one, layer in zip(plain, read, strict=True)
+            ]
+            rows.append(
+                _place(world, language, f"steered{world.key}", item)
+                | {"pivot": PIVOT, "options": world.options, "prompt": "cloze"}
+                | {"layer": BEST, "coefficient": 1.0, "layers": read, "switches": world.pooling}
+                | {"plain": [_margin(one, item) for one in plain]}
+                | {"steered": [_margin(one, item) for one in after], "truncated": False}
+            )
+    return rows
+
+
+def direction_rows(world: World) -> list[Row]:
+    """Patches of failures point along the vector by a half, the others by a quarter."""
+    return [
+        _place(world, language, f"directions{world.key}", item)
+        | {"pivot": PIVOT, "prompt": world.patch_prompt, "truncated": False}
+        | {"layers": list(range(1, LAYERS + 1))}
+        | {"cosines": [0.25 if world.right(language, item) else 0.5] * LAYERS}
+        for language in world.wrong
+        for item in range(world.items)
+    ]
 
 
 def _margin(aligned: bool, item: int) -> float:

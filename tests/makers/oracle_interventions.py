@@ -4,7 +4,8 @@ Nothing is imported from the code that it checks: where a family keeps what is c
 down in `oracle_families.py`, and what an operation does is written out for one token.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import torch
@@ -28,14 +29,20 @@ class Change(NamedTuple):
 
 def changed_logs(model: PreTrainedModel, ids: Sequence[int], changes: Sequence[Change]) -> Tensor:
     """Log-softmax [T, V] of a plain forward over one text, with these changes in their order."""
+    with changing(model, changes), torch.no_grad():
+        logits = model(input_ids=torch.tensor([list(ids)]), use_cache=False).logits[0]
+    return logits.float().log_softmax(dim=-1)
+
+
+@contextmanager
+def changing(model: PreTrainedModel, changes: Sequence[Change]) -> Iterator[None]:
+    """Every pass over one text has these changes; hooks that are put in later see them."""
     handles = [_hook(model, change) for change in changes]
     try:
-        with torch.no_grad():
-            logits = model(input_ids=torch.tensor([list(ids)]), use_cache=False).logits[0]
+        yield
     finally:
         for handle in handles:
             handle.remove()
-    return logits.float().log_softmax(dim=-1)
 
 
 def changed_log_probabilities(

@@ -3,6 +3,7 @@
 Imports nothing of ours.
 """
 
+import csv
 import json
 import math
 from collections.abc import Callable, Iterable
@@ -11,6 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import items
 import pandas as pd
 import plain
 
@@ -28,6 +30,7 @@ class Compared:
     undecided: int = 0
     largest: float = 0.0
     first: str = ""
+    notes: list[str] = field(default_factory=list)
 
     def number(self, where: object, stored: Any, own: Any, *, allowed: float = EXACT) -> None:
         """Compare a number; missing and NaN are the same."""
@@ -48,11 +51,17 @@ class Compared:
         if differs and not self.first:
             self.first = f"{where}: {stored!r}, expected {own!r}"
 
+    def note(self, sentence: str) -> None:
+        """Say what could not be compared, once."""
+        if sentence not in self.notes:
+            self.notes.append(sentence)
+
     def line(self) -> str:
         """What is printed."""
         said = f"{self.kind}: {self.values} values, {self.differ} differ"
         said += f", {self.undecided} undecided, largest difference {self.largest:.1e}"
-        return f"{said}; first: {self.first}" if self.first else said
+        said += f"; first: {self.first}" if self.first else ""
+        return "; ".join([said, *self.notes])
 
 
 @dataclass
@@ -75,10 +84,22 @@ class Run:
         found: dict[str, Any] = self.told["settings"]
         return found
 
+    @property
+    def seeds(self) -> set[int] | None:
+        """The seeds that were asked for. Settings are the same in all launches of a folder, so that
+        they tell all of them, or, where several seeds lie in one folder, perhaps none: None."""
+        found = self.settings.get("seed")
+        return None if found is None else set(found if isinstance(found, list) else [found])
+
     @cached_property
     def folders(self) -> dict[str, Path]:
         """The folder of each model."""
         return {model["name"]: Path(model["folder"]) for model in self.told["models"]}
+
+    @property
+    def limit(self) -> int | None:
+        """How many rows of each language were looked at, None for all."""
+        return None if self.settings["limit"] == "all" else int(self.settings["limit"])
 
     def table(self, name: str) -> pd.DataFrame:
         """All rows of a table, none where the run has no such table."""
@@ -95,17 +116,34 @@ class Run:
                 found = found[found[column].isna() if value is None else found[column] == value]
         return list(found.itertuples(index=False))
 
+    def cells(self, name: str) -> Iterable[list[Any]]:
+        """The rows of every cell of a table."""
+        found: dict[str, list[Any]] = {}
+        for row in self.rows(name):
+            found.setdefault(row.key, []).append(row)
+        return found.values()
+
     def csv(self, name: str) -> list[dict[str, str]]:
         """A CSV file of the report."""
-        return plain.cells(self.folder / "report" / "tables" / f"{name}.csv")
+        return cells(self.folder / "report" / "tables" / f"{name}.csv")
 
     def model(self, name: str) -> plain.Plain:
         """A model of the run."""
         return plain.model(self.folders[name])
 
-    def asked(self, row: Any, *, language: str = "") -> dict[str, plain.Question]:
+    def asked(self, row: Any, *, language: str = "") -> dict[str, items.Question]:
         """The questions of a row's benchmark, in its language or another."""
-        return plain.questions(self.data, row.benchmark, language or row.language, row.prompt)
+        return items.questions(self.data, row.benchmark, language or row.language, row.prompt)
+
+    def sides(self, row: Any) -> tuple[dict[str, items.Question], dict[str, items.Question]]:
+        """The questions of a row's language, and the same in its pivot: those that both have among
+        the first that were looked at."""
+        own, pivot = (
+            dict(list(self.asked(row, language=language).items())[: self.limit])
+            for language in (row.language, row.pivot)
+        )
+        ids = [id for id in own if id in pivot]
+        return {id: own[id] for id in ids}, {id: pivot[id] for id in ids}
 
 
 Kind = Callable[[Run, Compared], None]
@@ -124,3 +162,11 @@ def compare(runs: Iterable[Run], name: str) -> Compared:
     for run in runs:
         KINDS[name](run, compared)
     return compared
+
+
+def cells(path: Path) -> list[dict[str, str]]:
+    """The rows of a CSV file of the report, none where it is not there."""
+    if not path.is_file():
+        return []
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))

@@ -8,6 +8,7 @@ import json
 import math
 from typing import Any, NamedTuple
 
+import items
 import numpy as np
 import plain
 import torch
@@ -67,7 +68,7 @@ def sides(run: Run, row: Any) -> tuple[Vectors, Vectors]:
     }
     if wrong:
         raise SystemExit(f"alignment is compared under the usual switches, not {wrong}")
-    pairs = plain.parallel(run.data, row.dataset, (row.pivot, row.language), row.n)
+    pairs = items.parallel(run.data, row.dataset, (row.pivot, row.language), row.n)
     first, second = (vectors(run, row, sentences) for sentences in pairs)
     return first, second
 
@@ -187,7 +188,7 @@ def tokens(run: Run, compared: Compared) -> None:
             continue
         seen.add(place)
         model = run.model(row.model)
-        pairs = plain.parallel(run.data, row.dataset, (row.pivot, row.language), row.n)
+        pairs = items.parallel(run.data, row.dataset, (row.pivot, row.language), row.n)
         for column, sentences in zip(("pivot_tokens", "tokens"), pairs, strict=True):
             own = sum(len(model.ids(text, special=False)) for text in sentences)
             compared.number((*place, column), getattr(row, column), own)

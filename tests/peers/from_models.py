@@ -5,15 +5,17 @@ Imports nothing of ours.
 
 import json
 import math
+from collections.abc import Collection
 from typing import Any, NamedTuple
 
+import items
 import numpy as np
 import plain
 import torch
 from compared import EXACT, Compared, Run, kind
 
 
-def option_score(model: plain.Plain, question: plain.Question, option: str) -> tuple[float, float]:
+def option_score(model: plain.Plain, question: items.Question, option: str) -> tuple[float, float]:
     """The log-probability of an option behind its question, and how far it may be off."""
     ids, start = model.joined(question.context, option)
     logits_TV = model.read(ids).logits_TV
@@ -29,6 +31,24 @@ def choice(compared: Compared, row: Any, scores: list[float], allowed: float) ->
     else:
         compared.same((row.item, "prediction"), row.prediction, int(np.argmax(scores)))
     compared.same((row.item, "correct"), bool(row.correct), row.prediction == row.gold)
+
+
+def said(switches: str, name: str, *, others: Collection[str] = ()) -> str:
+    """The value of a switch, of which a row has no more than are known."""
+    told: dict[str, str] = json.loads(switches)
+    if unknown := told.keys() - {name, *others}:
+        raise SystemExit(f"rows are not compared under switches such as {min(unknown)}")
+    return told[name]
+
+
+def uncut(
+    compared: Compared, where: tuple[object, ...], row: Any, model: plain.Plain, longest: int
+) -> None:
+    """Compare whether a row's texts were cut, and stop at those that were."""
+    fits = longest <= int(model.config.max_position_embeddings)
+    compared.same((*where, "truncated"), bool(row.truncated), not fits)
+    if not fits:
+        raise SystemExit(f"{where}: a text that was cut is not compared, give a run without any")
 
 
 def plain_items(run: Run, **where: object) -> list[Any]:

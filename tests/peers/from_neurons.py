@@ -11,6 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import items
 import numpy as np
 import plain
 import torch
@@ -137,7 +138,7 @@ def layers(model: plain.Plain) -> range:
 
 def samples(run: Run, about: dict[str, Any]) -> dict[str, list[str]]:
     """All texts of every language, in the order of the artifact's languages."""
-    return plain.samples(run.data, about["dataset"], about["languages"])
+    return items.samples(run.data, about["dataset"], about["languages"])
 
 
 @kind

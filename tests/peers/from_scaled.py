@@ -8,8 +8,10 @@ import json
 import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from functools import cache
 from typing import Any, NamedTuple
 
+import items
 import numpy as np
 import plain
 import torch
@@ -132,21 +134,20 @@ def answered(run: Run, row: Any, language: str) -> list[str]:
     return [id for id in asked(run, row, language) if id in found]
 
 
-def asked(run: Run, row: Any, language: str) -> dict[str, plain.Question]:
+def asked(run: Run, row: Any, language: str) -> dict[str, items.Question]:
     """The questions of a row's benchmark, whose prompt its answers name."""
     (prompt,) = {
         one.prompt
         for table in ("items", "generations")
         for one in run.rows(table, benchmark=row.benchmark)
     }
-    return plain.questions(run.data, row.benchmark, language, prompt)
+    return items.questions(run.data, row.benchmark, language, prompt)
 
 
 def tuned(run: Run, row: Any) -> list[str]:
     """The items that a strength was chosen on: the others among those that were looked at."""
-    limit = None if run.settings["limit"] == "all" else run.settings["limit"]
     left = set(answered(run, row, row.language))
-    return [id for id in [*run.asked(row)][:limit] if id not in left]
+    return [id for id in [*run.asked(row)][: run.limit] if id not in left]
 
 
 class Chosen(NamedTuple):
@@ -162,7 +163,8 @@ class Chosen(NamedTuple):
         return first - second > 2 * self.off
 
 
-def scored(model: plain.Plain, question: plain.Question, changed: plain.Change) -> Chosen:
+@cache
+def scored(model: plain.Plain, question: items.Question, changed: plain.Change) -> Chosen:
     """The options of a question while the model is changed."""
     scores, off = [], 0.0
     with model.changed(changed):
@@ -174,12 +176,13 @@ def scored(model: plain.Plain, question: plain.Question, changed: plain.Change) 
     return Chosen(scores, off)
 
 
+@cache
 def wrote(
-    model: plain.Plain, question: plain.Question, settings: dict[str, Any], changed: plain.Change
+    model: plain.Plain, question: items.Question, settings: str, changed: plain.Change
 ) -> Written:
     """A greedy text while the model is changed."""
     with model.changed(changed):
-        return written(model, question.context, settings, off=changed.growth)
+        return written(model, question.context, json.loads(settings), off=changed.growth)
 
 
 @kind
@@ -194,7 +197,7 @@ def tuning(run: Run, compared: Compared) -> None:
         changed = rescaled(run, row.model, row.shared, row.specific)
         if row.metric == "f1":
             (settings,) = {one.settings for one in run.rows("generations", benchmark=row.benchmark)}
-            texts = [wrote(model, questions[id], json.loads(settings), changed) for id in ids]
+            texts = [wrote(model, questions[id], settings, changed) for id in ids]
             scores = [
                 squad(one.text, list(questions[id].answers))[1]
                 for id, one in zip(ids, texts, strict=True)
@@ -257,4 +260,4 @@ def scaled_texts(run: Run, compared: Compared) -> None:
         where = (row.model, row.language, row.intervention, row.item)
         model, question = run.model(row.model), run.asked(row)[row.item]
         changed = change(run, compared, where, row)
-        text(compared, where, row, wrote(model, question, json.loads(row.settings), changed))
+        text(compared, where, row, wrote(model, question, row.settings, changed))

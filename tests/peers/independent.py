@@ -29,6 +29,10 @@ difference. Exit status 1 if any differ, 2 if a run holds nothing that it knows.
 | scaled_texts | generations of the same but `mixed` | a greedy loop without a cache, such hooks |
 | scaled_states | scaled_states | cosines of means over tokens, under such hooks |
 | scaled_points | scaled_points: silhouette, distance | formulas in numpy of the same means |
+| option_alignment | option_alignment | strict margins in numpy of states of single texts |
+| patching | patches | a hook that puts another pass's state in at the question's last token |
+| directions | directions | cosines in numpy of differences of two single passes' states |
+| steered_options | steered_options | such margins, a hook that adds a mean of differences |
 | answers | generations: exact, f1, answer | SQuAD's rules; equality with a text's only number |
 | consistency | pairs.csv | Spearman's rho of all ranks, shares of items (arXiv 2505.13141) |
 | means | CSV: accuracies, scores, texts, steering | means of the Parquet rows |
@@ -38,7 +42,10 @@ difference. Exit status 1 if any differ, 2 if a run holds nothing that it knows.
 Not compared: the control `latent_shuffled`, the controls of steering, rescaling's control `random`
 and shares of the categories' part `mixed` (drawn by the run's own generator; the neurons that
 `mixed` rescales are taken from its artifact), places in pictures, chat templates, sampled texts,
-dtypes below fp32. Prompts are known of belebele, xstorycloze, xquad, xnli (`digit`) and mgsm.
+texts that were cut, dtypes below fp32. Prompts are known of belebele, xstorycloze, xquad, xnli
+(`digit`) and mgsm. What option_alignment and patching draw, and the halves that steering vectors of
+`directions` and `steered_options` are made of, follow from the SHA-256 of an item's id and a seed
+(random states: torch's generator, seeded with it), so that they are drawn again.
 """
 
 import argparse
@@ -50,12 +57,16 @@ sys.path.insert(0, str(Path(__file__).parent))  # Python leaves it out under PYT
 os.environ["HF_HUB_OFFLINE"] = "1"  # before transformers is imported
 
 import from_alignment  # noqa: F401 - registers its kinds, as the next ones do
+import from_directions  # noqa: F401
 import from_intmu  # noqa: F401
 import from_models  # noqa: F401
 import from_neurons  # noqa: F401
+import from_option_alignment  # noqa: F401
+import from_patching  # noqa: F401
 import from_rows  # noqa: F401
 import from_scaled  # noqa: F401
 import from_scaled_states  # noqa: F401
+import from_steered_options  # noqa: F401
 import torch
 from compared import KINDS, Run, compare
 

@@ -1,16 +1,12 @@
-"""One model and its data read the obvious way: one text a forward pass, hooks, no cache.
+"""One model read the obvious way: one text a forward pass, hooks, no cache.
 
 Imports nothing of ours. Models are those with `model.layers`, `model.norm` and a gated MLP (Llama,
-Qwen2, Mistral, Gemma2 and their kin), in fp32; token ids come from tokenizer.json itself, prompts
-are written out here from the rows of a data root.
+Qwen2, Mistral, Gemma2 and their kin), in fp32; token ids come from tokenizer.json itself.
 """
 
-import csv
-import json
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,6 +15,7 @@ import numpy as np
 import torch
 from tokenizers import Tokenizer
 from torch import Tensor
+from torch.utils.hooks import RemovableHandle
 from transformers import AutoModelForCausalLM
 
 # Shapes: B rows, T tokens, D width, F neurons, V vocabulary
@@ -44,6 +41,20 @@ class Change(NamedTuple):
 
     factors_F: dict[int, Tensor]
     constants: dict[int, tuple[Tensor, Tensor]]
+
+    def _bits(self) -> tuple[object, ...]:
+        """The layers, and their tensors to the bit."""
+        factors = {layer: (factor_F,) for layer, factor_F in self.factors_F.items()}
+        each = (*factors.items(), *self.constants.items())
+        return tuple((layer, *(one.numpy().tobytes() for one in put)) for layer, put in each)
+
+    def __eq__(self, other: object) -> bool:
+        """Whether both change the same."""
+        return isinstance(other, Change) and self._bits() == other._bits()
+
+    def __hash__(self) -> int:
+        """Of all bits."""
+        return hash(self._bits())
 
     @property
     def growth(self) -> float:
@@ -87,6 +98,10 @@ class Plain:
     def ids(self, text: str, *, special: bool = True) -> list[int]:
         """The ids of a text as tokenizer.json has them, with its own prefix unless told."""
         return list(self.file.encode(text, add_special_tokens=special).ids)
+
+    def blank(self, token: int) -> bool:
+        """Whether a token is white space alone."""
+        return not self.file.decode([token], skip_special_tokens=False).strip()
 
     def joined(self, context: str, continuation: str) -> tuple[list[int], int]:
         """The ids of both together, and how many of them are the context's."""
@@ -136,8 +151,20 @@ class Plain:
         return self._read[tuple(ids)]
 
     @contextmanager
-    def pushed(self, layer: int, *, vector_D: Tensor, position: int) -> Iterator[None]:
-        """Add a vector to what leaves a block, at one position."""
+    def hooked(self, hooks: Sequence[RemovableHandle]) -> Iterator[None]:
+        """Hooks that change what is computed, removed in the end; what is read meanwhile is not
+        what the plain model reads."""
+        held, self._read = self._read, {} if hooks else self._read
+        try:
+            yield
+        finally:
+            self._read = held
+            for hook in hooks:
+                hook.remove()
+
+    @contextmanager
+    def pushed(self, layer: int, *, vector_D: Tensor, position: int | slice) -> Iterator[None]:
+        """Add a vector to what leaves a block, at one position or several."""
 
         def hook(module: object, given: object, out: Any) -> Any:
             stream_BTD = out[0] if isinstance(out, tuple) else out
@@ -145,11 +172,8 @@ class Plain:
             stream_BTD[:, position] += vector_D
             return (stream_BTD, *out[1:]) if isinstance(out, tuple) else stream_BTD
 
-        handle = self.blocks[layer - 1].register_forward_hook(hook)
-        try:
+        with self.hooked([self.blocks[layer - 1].register_forward_hook(hook)]):
             yield
-        finally:
-            handle.remove()
 
     def act(self, gate_TF: Tensor, *, layer: int) -> Tensor:
         """What a block's activation function returns."""
@@ -181,13 +205,8 @@ class Plain:
             mlps[layer - 1].act_fn.register_forward_hook(put(*constants))
             for layer, constants in change.constants.items()
         ]
-        held, self._read = self._read, {} if hooks else self._read
-        try:
+        with self.hooked(hooks):
             yield
-        finally:
-            self._read = held
-            for hook in hooks:
-                hook.remove()
 
     @torch.no_grad()
     def logits(self, ids: Sequence[int]) -> Tensor:
@@ -234,110 +253,6 @@ def model(folder: Path) -> Plain:
     return Plain(folder)
 
 
-@dataclass(frozen=True)
-class Question:
-    """A question as a model sees it, and what counts as right."""
-
-    context: str
-    options: tuple[str, ...] = ()
-    texts: tuple[str, ...] = ()
-    gold: int = 0
-    answers: tuple[str, ...] = ()
-
-
-CODES = {"eng_Latn": "en", "spa_Latn": "es", "deu_Latn": "de", "swh_Latn": "sw", "tur_Latn": "tr"}
-WORDS = {
-    "eng_Latn": ("Context:", "Question:", "Answer:"),
-    "spa_Latn": ("Contexto:", "Pregunta:", "Respuesta:"),
-    "deu_Latn": ("Kontext:", "Frage:", "Antwort:"),
-    "tur_Latn": ("Bağlam:", "Soru:", "Cevap:"),
-}
-
-
-def rows(data: Path, dataset: str, language: str) -> list[dict[str, Any]]:
-    """The rows of one file of a data root."""
-    names = (language, CODES.get(language, language))
-    found = [path for name in names if (path := data / dataset / f"{name}.jsonl").is_file()]
-    if not found:
-        raise SystemExit(f"{data / dataset}: no file for {language}")
-    return [json.loads(line) for line in found[0].read_text(encoding="utf-8").split("\n") if line]
-
-
-def questions(data: Path, benchmark: str, language: str, prompt: str) -> dict[str, Question]:
-    """The questions of a benchmark, by id, in one of its prompts written out."""
-    put = {
-        "belebele": _reading, "xstorycloze": _story, "xquad": _span, "mgsm": _problem,
-        "xnli": _inference,
-    }[benchmark]  # fmt: skip
-    name = {"xstorycloze": "story_id"}.get(benchmark, "id")
-    return {str(row[name]): put(row, language, prompt) for row in rows(data, benchmark, language)}
-
-
-def _reading(row: dict[str, Any], language: str, prompt: str) -> Question:
-    texts = tuple(row[f"mc_answer{k}"] for k in range(1, 5))
-    gold = int(row["correct_answer_num"]) - 1
-    passage, asks = row["flores_passage"], row["question"]
-    if prompt == "cloze":
-        return Question(f"{passage} {asks}", tuple(f" {text}" for text in texts), texts, gold)
-    listed = "".join(f"{letter}: {text}\n" for letter, text in zip("ABCD", texts, strict=True))
-    context = {
-        "letter": f"P: {passage}\nQ: {asks}\n{listed}Answer:",
-        "latent": "Given the following question and answer choices, output the letter "
-        f"corresponding to the correct answer.\n{passage}\nQuestion: {asks}\n{listed}Answer:",
-    }[prompt]
-    return Question(context, (" A", " B", " C", " D"), texts, gold)
-
-
-def _story(row: dict[str, Any], language: str, prompt: str) -> Question:
-    texts = (row["sentence_quiz1"], row["sentence_quiz2"])
-    context = " ".join(row[f"input_sentence_{k}"] for k in range(1, 5))
-    gold = int(row["answer_right_ending"]) - 1
-    return Question(context, tuple(f" {text}" for text in texts), texts, gold)
-
-
-def _inference(row: dict[str, Any], language: str, prompt: str) -> Question:
-    context = (
-        "Does the premise entail the hypothesis? Answer with one number: 0 for entailment, "
-        f"1 for neutral, 2 for contradiction.\nPremise: {row['premise']}\n"
-        f"Hypothesis: {row['hypothesis']}\nAnswer:"
-    )
-    return Question(context, (" 0", " 1", " 2"), gold=int(row["label"]))
-
-
-def _span(row: dict[str, Any], language: str, prompt: str) -> Question:
-    said, asks, answer = WORDS[language]
-    context = f"{said} {row['context']}\n\n{asks} {row['question']}\n\n{answer}"
-    return Question(context, answers=tuple(row["answers"]["text"]))
-
-
-def _problem(row: dict[str, Any], language: str, prompt: str) -> Question:
-    _, asks, answer = WORDS[language]
-    return Question(f"{asks} {row['question']}\n{answer}", answers=(str(row["answer_number"]),))
-
-
-def samples(data: Path, dataset: str, languages: Sequence[str]) -> dict[str, list[str]]:
-    """Contexts and questions that all languages have, in the order of the first."""
-    found = {
-        language: {
-            str(row["id"]): f"{row['context']}\n{row['question']}"
-            for row in rows(data, dataset, language)
-        }
-        for language in languages
-    }
-    ids = [id for id in found[languages[0]] if all(id in own for own in found.values())]
-    return {language: [own[id] for id in ids] for language, own in found.items()}
-
-
-def parallel(data: Path, dataset: str, languages: tuple[str, str], n: int) -> tuple[list[str], ...]:
-    """The first n sentences that both languages have, in the order of the first."""
-    first, second = (
-        {str(row["id"]): row["sentence"].strip() for row in rows(data, dataset, language)}
-        for language in languages
-    )
-    ids = [id for id in first if id in second][:n]
-    return [first[id] for id in ids], [second[id] for id in ids]
-
-
 def pooled(states_TX: Tensor, pooling: str) -> np.ndarray[Any, Any]:
     """One vector of all tokens: position t weighs t, or all weigh the same, or the last is it."""
     states = states_TX.double().numpy()
@@ -345,11 +260,3 @@ def pooled(states_TX: Tensor, pooling: str) -> np.ndarray[Any, Any]:
         return states[-1]
     weights = np.arange(1.0, len(states) + 1) if pooling == "weighted" else np.ones(len(states))
     return weights @ states / weights.sum()
-
-
-def cells(path: Path) -> list[dict[str, str]]:
-    """The rows of a CSV file of the report, none where it is not there."""
-    if not path.is_file():
-        return []
-    with path.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))

@@ -14,31 +14,31 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import torch
-from safetensors import safe_open
-from safetensors.torch import load_file, save_file
 
 from studies import miniworld
 from tests.makers import world
+from tests.makers.planted_faults import FAULTS, reported
 
 PEERS = Path(__file__).parents[2] / "tests" / "peers"
 MODELS = world.ROOT / "studies" / "miniworld" / "models"
 LANGUAGES = {"eng_Latn": "en", "spa_Latn": "es", "deu_Latn": "de", "swh_Latn": "sw"}
 ITEMS = 9
+STORIES = 18  # more than are read together
 # The questions that neurons are sorted by, and answered with them rescaled.
 SCALED = {"eng_Latn": "en", "spa_Latn": "es", "deu_Latn": "de", "tur_Latn": "tr"}
 SCALED_ITEMS = 24
 MEASURES = "mexa,nasca,navca,cka,svcca,anc,cosine,cosine_centred"
-# What to run, one family each, and the kinds that its rows show.
+# What to run, one family each, and the kinds that its rows show; what stands behind a study's name
+# tells its runs apart.
 STUDIES = {
     "neuronxa": (
         "llama",
         *("--parallel", "flores200", "--benchmark", "belebele,xstorycloze", "--language", "all"),
         *("--measure", MEASURES, "--pooling", "weighted,last", "--pairs", "8", "--part", "scores"),
+        *("--limit", str(ITEMS)),
     ),
     "latent-process": (
         "gemma2",
@@ -57,6 +57,24 @@ STUDIES = {
         *("--samples", "8", "--limit", "16", "--tuning", "8", "--seed", "3", "--alpha=-4,0,2"),
         *("--control", "random,mixed,uniform,clas_on_others,clas_in_anchor,intmu_p90"),
         *("--draws", "1", "--stop", "newline"),
+    ),
+    "dali": (  # whose tokenizer makes the space before a digit a token of its own
+        "qwen2",
+        *("--benchmark", "belebele,xstorycloze", "--language", "eng_Latn,spa_Latn,swh_Latn"),
+        *("--part", "alignment,patching,steering", "--layer", "3,8"),
+    ),
+    "dali mlp_out": (
+        "gemma2",
+        *("--benchmark", "belebele", "--language", "eng_Latn,deu_Latn", "--limit", "6"),
+        *("--part", "alignment,patching,steering", "--layer", "1,6", "--seed", "5"),
+        *("--coefficient", "-1,2"),
+        *("--switch", "patch_site=mlp_out", "--switch", "dali_pool=weighted"),
+    ),
+    "dali resid_pre": (
+        "llama",
+        *("--benchmark", "xstorycloze", "--language", "eng_Latn,spa_Latn", "--limit", "6"),
+        *("--part", "patching", "--layer", "1,4", "--seed", "2"),
+        *("--switch", "patch_site=resid_pre"),
     ),
 }
 KINDS = {
@@ -79,6 +97,10 @@ KINDS = {
     "scaled_texts": "clas",
     "scaled_states": "clas",
     "scaled_points": "clas",
+    "option_alignment": "dali",
+    "patching": "dali",
+    "directions": "dali",
+    "steered_options": "dali mlp_out",
     "answers": "generate",
     "consistency": "latent-process",
     "means": "generate",
@@ -92,12 +114,12 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The embedded questions and sentences as files of the data sets whose columns they have."""
     root = tmp_path_factory.mktemp("data")
     for language, code in LANGUAGES.items():
-        for dataset, embedded, name in (
-            ("flores200", "miniworld", language),
-            ("belebele", "mini_belebele", language),
-            ("xstorycloze", "mini_xstorycloze", code),
+        for dataset, embedded, name, items in (
+            ("flores200", "miniworld", language, ITEMS),
+            ("belebele", "mini_belebele", language, ITEMS),
+            ("xstorycloze", "mini_xstorycloze", code, STORIES),
         ):
-            rows = miniworld.rows(embedded, language=language)[:ITEMS]
+            rows = miniworld.rows(embedded, language=language)[:items]
             world.write_lines(root / dataset / f"{name}.jsonl", [dict(row) for row in rows])
         sums = [
             {"id": number, "question": f"{number} + 3?", "answer_number": str(number + 3)}
@@ -117,16 +139,17 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def runs(data: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """A finished run of every study."""
     folder = tmp_path_factory.mktemp("runs")
-    for study, (model, *flags) in STUDIES.items():
+    for name, (model, *flags) in STUDIES.items():
+        study = name.partition(" ")[0]
         with pytest.MonkeyPatch.context() as patch:
             ended = world.run(
                 *("run", study, "--model", str(MODELS / model), *flags, "--cluster", "inline"),
-                *("--data-root", str(data), "--out", str(folder / study)),
-                "--no-report" if study == "clas" else "--report",
+                *("--data-root", str(data), "--out", str(folder / name)),
+                "--no-report" if study in ("clas", "dali") else "--report",
                 monkeypatch=patch,
             )
         assert ended == 0
-    return {study: folder / study for study in STUDIES}
+    return {name: folder / name for name in STUDIES}
 
 
 Compare = Callable[..., Any]
@@ -162,211 +185,6 @@ def test_it_imports_nothing_of_ours() -> None:
             assert not ours & {name.partition(".")[0] for name in names}, path
 
 
-Fault = Callable[[Path], object]
-
-
-def stored(table: str, where: str, column: str, change: Callable[[object], object]) -> Fault:
-    """A fault in the first row of a table that `where` finds."""
-
-    def plant(run: Path) -> None:
-        for path in sorted((run / "tables" / table).glob("*.parquet")):
-            held = pq.read_table(path)
-            frame = held.to_pandas()
-            found = frame.query(where).index if where else frame.index
-            if len(found):
-                frame.at[found[0], column] = change(frame.at[found[0], column])
-                pq.write_table(pa.Table.from_pandas(frame, schema=held.schema), path)
-                return
-        raise AssertionError(f"no row of {table} where {where}")
-
-    return plant
-
-
-def reported(name: str, column: str, *, where: str = "") -> Fault:
-    """A fault in the first cell of a CSV column that holds a number: a thousandth too much."""
-
-    def plant(run: Path) -> None:
-        path = run / "report" / "tables" / f"{name}.csv"
-        frame = pd.read_csv(path)
-        place = (frame.query(where) if where else frame)[column].dropna().index[0]
-        frame[column] = frame[column].astype(float)
-        frame.loc[place, column] += 0.001
-        frame.to_csv(path, index=False)
-
-    return plant
-
-
-def first(values: object, *, by: float) -> list[float]:
-    """A list whose first number is another."""
-    head, *rest = values  # type: ignore[misc]
-    return [head + by, *rest]
-
-
-def another_vector(run: Path) -> None:
-    for path in (run / "artifacts").glob("*.safetensors"):
-        tensors = load_file(path)
-        save_file({name: value * 1.001 for name, value in tensors.items()}, path)
-
-
-def another_sorting(named: str, change: Callable[[torch.Tensor], object]) -> Fault:
-    """The first tensor of the categories whose name ends so is changed in place."""
-
-    def plant(run: Path) -> None:
-        (key,) = set(pd.read_parquet(run / "tables" / "categories")["key"])
-        path = run / "artifacts" / f"{key}.safetensors"
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata()
-        tensors = load_file(path)
-        change(tensors[next(name for name in tensors if name.endswith(named))])
-        save_file(tensors, path, metadata=metadata)
-
-    return plant
-
-
-def next_bridge(run: Path) -> None:
-    """The bridge layers are said to be those one further."""
-    for path in (run / "tables" / "categories").glob("*.parquet"):
-        held = pq.read_table(path)
-        frame = held.to_pandas()
-        moved = {layer + 1 for layer in frame[frame["bridge"]]["layer"]}
-        frame["bridge"] = frame["layer"].isin(moved)
-        pq.write_table(pa.Table.from_pandas(frame, schema=held.schema), path)
-
-
-def one_more(share: object) -> float:
-    """A share of the layer's neurons, with one more."""
-    return float(str(share)) + 1 / NEURONS
-
-
-def half_strength(switches: object) -> str:
-    return json.dumps({**(told := json.loads(str(switches))), "shared": told["shared"] / 2})
-
-
-def another_folder(run: Path, change: Callable[[dict[str, object]], object]) -> None:
-    """The run's model is a copy whose tensors `change` has altered."""
-    told = json.loads((run / "run.json").read_text(encoding="utf-8"))
-    folder = run / "model"
-    shutil.copytree(told["models"][0]["folder"], folder)
-    tensors = load_file(folder / "model.safetensors")
-    change(tensors)
-    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
-    told["models"][0]["folder"] = str(folder)
-    (run / "run.json").write_text(json.dumps(told), encoding="utf-8")
-
-
-def missing_tensor(run: Path) -> None:
-    another_folder(run, lambda tensors: tensors.pop("model.norm.weight"))
-
-
-NEURONS = 448  # of a layer
-RESCALED = "intervention == 'clas' and coefficient != 0"
-STEERED = "intervention == 'steer' and coefficient == 1"
-FAULTS: dict[str, tuple[str, Fault]] = {
-    "a tensor that is not stored": ("weights", missing_tensor),
-    "a token too many": ("tokens", stored("alignment", "", "tokens", lambda n: n + 1)),
-    "one pair more of NASCA": (
-        "alignment",  # where no pair is undecided
-        stored(
-            "alignment", "measure == 'nasca' and layer == 4 and language == 'swh_Latn'", "value",
-            lambda v: v + 1 / 8,
-        ),
-    ),
-    "a direction of MEXA": (
-        "alignment", stored("alignment", "measure == 'mexa'", "forward", lambda v: v - 1 / 8),
-    ),
-    "CKA": ("similarity", stored("alignment", "measure == 'cka'", "value", lambda v: v + 1e-3)),
-    "chance": ("chance", stored("alignment", "measure == 'mexa'", "p_null", lambda p: p / 2)),
-    "a chance of one in billions": (
-        "chance", stored("alignment", "p_null < 1e-9", "p_null", lambda p: p * 1.001),
-    ),
-    "a score": ("options", stored("items", "", "scores", lambda s: first(s, by=0.01))),
-    "a prediction": ("options", stored("items", "", "prediction", lambda p: (p + 1) % 2)),
-    "a right answer": ("options", stored("items", "", "correct", lambda right: not right)),
-    "a score of a batch": ("batches", stored("items", "", "scores", lambda s: first(s, by=0.01))),
-    "a layer's reading": (
-        "lens", stored("lens", "measure == 'latent'", "native_logp", lambda s: first(s, by=0.01)),
-    ),
-    "a vector": ("vectors", another_vector),
-    "a vector's length": ("vectors", stored("vectors", "", "norm", lambda n: n * 1.001)),
-    "a steered score": ("steering", stored("items", STEERED, "scores", lambda s: first(s, by=0.1))),
-    "a text": ("texts", stored("generations", "", "output", lambda text: f"{text} x")),
-    "a neuron's size": ("neurons", stored("neurons", "", "mean_abs", lambda n: n * 1.001)),
-    "one more neuron above zero": ("neurons", stored("neurons", "", "positive", one_more)),
-    "how often neurons fire": ("neurons", stored("neurons", "", "active", lambda a: a + 1e-4)),
-    "a neuron too many": (
-        "categories", stored("categories", "part == 'all' and layer == 3", "dead", one_more),
-    ),
-    "a neuron too many in a half": (
-        "categories", stored("categories", "part == 'half_2'", "partial_shared", one_more),
-    ),
-    "a neuron too many in twice as many samples": (
-        "categories", stored("categories", "part == 'twice'", "specific", one_more),
-    ),
-    "a neuron too many in each sample": (
-        "categories", stored("categories", "part == 'instance_last'", "all_shared", one_more),
-    ),
-    "halves that agree more": (
-        "categories",
-        stored("categories", "0 < jaccard_specific < 1", "jaccard_specific", lambda j: j + 1e-3),
-    ),
-    "a bridge layer": (
-        "categories", stored("categories", "part == 'all' and bridge", "bridge", lambda b: not b),
-    ),
-    "the next bridge layers": ("categories", next_bridge),
-    "a neuron active in a language": (
-        "categories", another_sorting("active.5", lambda one_KF: one_KF[0, 7].bitwise_xor_(1)),
-    ),
-    "a constant of Int-mu": ("intmu", another_sorting(".values", lambda v: v[0, 0].add_(1e-3))),
-    "another neuron of Int-mu": ("intmu", another_sorting(".neurons", lambda n: n[0].add_(1))),
-    "a neuron of Int-mu too many": (
-        "intmu", stored("categories", "part == 'all'", "intmu", lambda n: n + 1),
-    ),
-    "an item more at a strength": ("tuning", stored("tuning", "", "value", lambda v: v + 1 / 8)),
-    "F1 of options": ("tuning", stored("tuning", "macro_f1 > 0", "macro_f1", lambda v: v - 0.01)),
-    "how often one option is taken": (
-        "tuning", stored("tuning", "top_share > 0", "top_share", lambda v: v + 1 / 8),
-    ),
-    "a rescaled score": (
-        "scaled", stored("items", RESCALED, "scores", lambda s: first(s, by=5e-3)),
-    ),
-    "a score with constants": (
-        "scaled",
-        stored("items", "intervention == 'intmu_p90'", "scores", lambda s: first(s, by=5e-3)),
-    ),
-    "another strength": (
-        "scaled", stored("items", "intervention == 'uniform'", "switches", half_strength),
-    ),
-    "another seed": (
-        "scaled", stored("items", "intervention == 'uniform'", "seed", lambda seed: seed + 1),
-    ),
-    "a rescaled text": (
-        "scaled_texts", stored("generations", RESCALED, "output", lambda text: f"{text} x"),
-    ),
-    "a token of a text with constants": (
-        "scaled_texts",
-        stored("generations", "intervention == 'intmu_mean'", "tokens", lambda n: n + 1),
-    ),
-    "a cosine": ("scaled_states", stored("scaled_states", "", "after", lambda c: c - 5e-4)),
-    "a cosine of means": (
-        "scaled_states",
-        stored("scaled_states", "site == 'resid'", "before_of_means", lambda c: c - 5e-4),
-    ),
-    "a silhouette": (
-        "scaled_points", stored("scaled_points", "", "silhouette", lambda c: c - 0.01),
-    ),
-    "a distance": (
-        "scaled_points",
-        stored("scaled_points", "side != 'eng_Latn'", "distance", lambda d: d + 1e-3),
-    ),
-    "F1": ("answers", stored("generations", "task == 'span'", "f1", lambda f1: f1 / 2 + 0.1)),
-    "a number": ("answers", stored("generations", "task == 'number'", "exact", lambda e: 1 - e)),
-    "consistency": ("consistency", reported("pairs", "consistency")),
-    "an accuracy of texts": ("means", reported("written", "value", where="metric == 'exact'")),
-    "an interval": ("intervals", reported("accuracies", "low")),
-    "a correlation": ("correlations", reported("correlations", "r")),
-}  # fmt: skip
-
-
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_planted_fault_is_found(
     fault: str, runs: dict[str, Path], tmp_path: Path, compare: Compare
@@ -377,6 +195,61 @@ def test_a_planted_fault_is_found(
     plant(run)
     found = compare(kind, run)
     assert found.differ, found.line()
+
+
+@pytest.fixture(scope="module")
+def two_seeds(data: Path, runs: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the controls of two seeds, whose record tells of none."""
+    folder = tmp_path_factory.mktemp("seeds")
+    shutil.copytree(runs["dali resid_pre"], folder / "run")
+    model, *flags = STUDIES["dali resid_pre"]
+    with pytest.MonkeyPatch.context() as patch:
+        ended = world.run(
+            *("run", "dali", "--model", str(MODELS / model), *flags, "--cluster", "inline"),
+            *("--seed", "7", "--patch", "same_symbol,own_language,noise", "--no-report"),
+            *("--data-root", str(data), "--out", str(folder / "other")),
+            monkeypatch=patch,
+        )
+    assert ended == 0
+    for shard in (folder / "other" / "tables" / "patches").glob("*.parquet"):
+        shutil.copy(shard, folder / "run" / "tables" / "patches")
+    rewrite(folder / "run", seed=None)
+    return folder / "run"
+
+
+def rewrite(run: Path, *, seed: int | list[int] | None) -> None:
+    """The seed that a run's settings tell."""
+    told = json.loads((run / "run.json").read_text(encoding="utf-8"))
+    told["settings"] |= {"seed": seed}
+    (run / "run.json").write_text(json.dumps(told), encoding="utf-8")
+
+
+def test_controls_of_several_seeds_may_lie_in_one_folder(
+    two_seeds: Path, runs: dict[str, Path], tmp_path: Path, compare: Compare
+) -> None:
+    alone, found = (compare("patching", run) for run in (runs["dali resid_pre"], two_seeds))
+    assert found.differ == 0 and found.values > 1.4 * alone.values, found.line()
+    assert "tells no seed" in found.line() and "tells no seed" not in alone.line()
+    run = shutil.copytree(two_seeds, tmp_path / "run")
+    rewrite(run, seed=[2, 7])
+    found = compare("patching", run)
+    assert found.differ == 0 and not found.notes, found.line()
+    rewrite(run, seed=2)  # so that rows of the other were not asked for
+    found = compare("patching", run)
+    assert found.differ and "7, expected 2" in found.line().replace(".0", "")
+
+
+@pytest.mark.parametrize("name", ["own_language", "noise"])
+def test_a_cell_that_says_another_seed_is_found(
+    name: str, two_seeds: Path, tmp_path: Path, compare: Compare
+) -> None:
+    run = shutil.copytree(two_seeds, tmp_path / "run")
+    for path in (run / "tables" / "patches").glob("*.parquet"):
+        held = pq.read_table(path)
+        frame = held.to_pandas()
+        frame.loc[(frame["intervention"] == name) & (frame["seed"] == 7), "seed"] = 8
+        pq.write_table(pa.Table.from_pandas(frame, schema=held.schema), path)
+    assert compare("patching", run).differ
 
 
 def test_a_fault_ends_the_script_with_status_one(

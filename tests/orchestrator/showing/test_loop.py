@@ -153,6 +153,18 @@ def test_signals_fill_a_wish_and_a_second_one_interrupts():
     assert signal.getsignal(signal.SIGTERM) is before
 
 
+@pytest.mark.usefixtures("listened")
+def test_a_signal_that_everybody_gets_and_hands_on_is_one_wish():
+    with listening() as wish:
+        for _ in range(3):
+            os.kill(os.getpid(), signal.SIGTERM)
+        assert wish.asked
+        assert not wish.overdue
+        wish.ask(seconds=-1)
+        with pytest.raises(Interrupted):
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
 def progress() -> Progress:
     return Progress(
         study="s",

@@ -9,8 +9,10 @@ import pytest
 from orchestrator import plan as plans
 from studies import miniworld
 from studies.kinds.choices import ChoiceGrid
+from studies.kinds.directions import DirectionGrid
 from studies.kinds.option_alignment import Embedding, OptionGrid
 from studies.kinds.patching import PatchGrid, Patching
+from studies.kinds.steered_options import SteeredOptionGrid
 from studies.patch_items import PATCHES
 from studies.prompt_options import Asking, Chat
 from studies.recipes import RECIPES
@@ -22,6 +24,8 @@ from tests.makers.planned import planned
 from tests.makers.world import run
 
 ITEMS = 14
+TABLES = ("option_alignment", "items", "patches", "steered_options", "directions")
+KINDS = (OptionGrid, ChoiceGrid, PatchGrid, SteeredOptionGrid, DirectionGrid)
 
 
 def study(**chosen) -> Study:
@@ -29,16 +33,16 @@ def study(**chosen) -> Study:
 
 
 def of(found: Study, kind: type) -> list:
-    return [grid for grid in found.grids if isinstance(grid, kind)]
+    return [grid for grid in found.grids if type(grid) is kind]
 
 
-def test_the_papers_benchmarks_are_compared_answered_and_patched():
+def test_the_papers_benchmarks_are_compared_answered_patched_and_steered():
     found = study()
-    for kind in (OptionGrid, ChoiceGrid, PatchGrid):
+    for kind in KINDS:
         grids = of(found, kind)
         assert tuple(grid.benchmark for grid in grids) == PAPER_BENCHMARKS
         assert {grid.languages for grid in grids} == {("all",)}
-    assert len(found.grids) == 9
+    assert len(found.grids) == 15
     compared, patched = of(found, OptionGrid)[0], of(found, PatchGrid)[0]
     assert (compared.pivot, compared.limit, compared.embedding) == ("eng_Latn", None, Embedding())
     assert (patched.layers, patched.patches, patched.seed) == (None, PATCHES, 0)
@@ -63,16 +67,15 @@ def test_flags_narrow_the_study():
         limit=30,
         prompt="letter",
         layers=(3, 5),
+        coefficients=(2.0,),
         patches=("matched", "permuted"),
         seed=4,
         asking=Asking(chat_template=True),
         embedding=Embedding(dali_pool="weighted", xcopa_connectors="released"),
         patching=Patching(patch_site="mlp_out"),
     )
-    compared, answered, patched = (
-        of(found, kind)[0] for kind in (OptionGrid, ChoiceGrid, PatchGrid)
-    )
-    for grid in (compared, answered, patched):
+    compared, answered, patched, steered, pointed = (of(found, kind)[0] for kind in KINDS)
+    for grid in (compared, answered, patched, steered, pointed):
         assert grid.benchmark == "m_arc" and grid.limit == 30
         assert grid.languages == ("fra_Latn", "deu_Latn")
     assert compared.pivot == patched.pivot == "fra_Latn"
@@ -84,8 +87,10 @@ def test_flags_narrow_the_study():
     assert patched.patches == ("matched", "permuted")
     assert patched.patching.patch_site == "mlp_out"
     assert found.settings["seed"] == 4 and found.settings["limit"] == 30
-    for part, kind in zip(PARTS, (OptionGrid, ChoiceGrid, PatchGrid), strict=True):
-        assert [type(grid) for grid in study(parts=(part,)).grids] == [kind] * 3
+    assert (steered.layers, steered.coefficients) == ((3, 5), (2.0,))
+    assert (pointed.layers, pointed.prompt) == ((3, 5), "letter")
+    for part, kinds in zip(PARTS, (KINDS[:1], KINDS[1:2], KINDS[2:3], KINDS[3:]), strict=True):
+        assert [type(grid) for grid in study(parts=(part,)).grids] == [*kinds] * 3
 
 
 @pytest.mark.parametrize(
@@ -106,10 +111,15 @@ def test_flags_narrow_the_study():
             {"parts": ("patching",), "embedding": Embedding(dali_pool="weighted")},
             r"switch of alignment \(dali_pool, xcopa_connectors\) has no effect without the part",
         ),
+        (
+            {"parts": ("patching",), "coefficients": (2.0,)},
+            "--coefficient has no effect without the part steering: add --part steering",
+        ),
+        ({"coefficients": (0.0, 1.0)}, "--coefficient 0 is the plain model"),
         ({"parts": ("alignment",), "prompt": "cloze"}, "--prompt has no effect without the parts"),
         (
             {"parts": ("alignment",), "asking": Asking(chat_template=True)},
-            "a switch of prompts has no effect without the parts answers and patching",
+            "a switch of prompts has no effect without the parts answers, patching",
         ),
         (
             {"benchmarks": ("m_arc",), "embedding": Embedding(xcopa_connectors="released")},
@@ -192,7 +202,7 @@ def test_the_pivot_is_answered_and_compared_with_nobody(data: Path):
 
 def test_settings_change_the_cells_that_they_bear_on_and_no_other(data: Path):
     def keys(**more) -> dict[str, set[str]]:
-        found: dict[str, set[str]] = {"option_alignment": set(), "items": set(), "patches": set()}
+        found: dict[str, set[str]] = {table: set() for table in TABLES}
         for cell in cells(build(data, **more)):
             found[cell.table].add(cell.key)
         return found
@@ -210,12 +220,14 @@ def test_settings_change_the_cells_that_they_bear_on_and_no_other(data: Path):
         }
 
     assert changed(languages=("deu_Latn", "fra_Latn"), limit=ITEMS) == set()
-    assert changed(embedding=Embedding(dali_pool="weighted")) == {"option_alignment"}
+    pooled = {"option_alignment", "steered_options"}
+    assert changed(embedding=Embedding(dali_pool="weighted")) == pooled
+    assert keys(coefficients=(2.0, 1.0))["steered_options"] > usual["steered_options"]
     assert changed(patching=Patching(patch_site="attn_out")) == {"patches"}
-    assert changed(layers=(1,)) == {"patches"}
+    assert changed(layers=(2,)) == {"patches", "directions", "steered_options"}
     assert keys(seed=1)["patches"] & usual["patches"] == undrawn(), "what no seed draws stays"
-    assert changed(prompt="latent") == {"items", "patches"}
-    assert changed(limit=10) == {"option_alignment", "items", "patches"}
+    assert changed(prompt="latent") == {"items", "patches", "directions"}
+    assert changed(limit=10) == {*TABLES}
     assert keys(patches=("matched",))["patches"] < usual["patches"]
     few = {cell.key for cell in cells(build(data, languages=("deu_Latn",)))}
     assert few < set.union(*usual.values()), "another language changes nothing"
@@ -259,6 +271,11 @@ def test_every_part_leaves_its_rows(computed: Path):
     assert set(sizes.index.get_level_values(2)) == set(PATCHES)
     assert sizes.eq(ITEMS).all()
     assert set(patched.prompt) == {"letter", "digit"}
+    for name, lists in (("directions", ("cosines",)), ("steered_options", ("plain", "steered"))):
+        found = table(computed, name)
+        assert found.groupby(["benchmark", "language"]).size().eq(ITEMS).all()
+        for column in lists:
+            assert found[column].map(len).eq(3).all()
 
 
 def test_patched_answers_begin_at_the_plain_ones_and_end_at_the_pivots(computed: Path):

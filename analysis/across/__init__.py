@@ -1,0 +1,1 @@
+"""Questions between papers: what one study's rows say of another's."""

@@ -1,0 +1,1 @@
+"""How a page becomes HTML: cells, files beside it, queries that lead to rows, references."""

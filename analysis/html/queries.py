@@ -1,0 +1,224 @@
+"""From a line of a table on the page to its rows: code that reads them, ready to be copied.
+
+A line is of some models, benchmarks, languages, layers. Where these are columns of a table of rows
+that the line was computed from, they narrow it; what does not narrow it is said in the code. The
+page holds each condition once, and its script puts those of a line together.
+"""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from analysis import read
+from analysis.html.cells import key
+from analysis.layout.page import Sheet
+from analysis.reading import PLAIN_ITEMS
+from analysis.storage.redact import redact
+from studies.kinds import tables
+from studies.tables import COORDINATES, Table
+
+# What else sets rows apart beside the coordinates of cells.
+APART = (
+    *("prompt", "item", "side", "check", "method", "engine", "site", "part", "state", "sample"),
+    *("shared", "specific", "task", "metric", "switches", "pairs"),
+)
+# Columns of people's tables in which a model goes by its label.
+LABELLED = ("label", "model", "series")
+MODEL = ("model", "revision")
+# Where the conditions of a line stand in the code.
+WHERE = "WHERE"
+CODE = """import pandas as pd
+import pyarrow.dataset as ds
+
+runs = {runs}
+where = (
+    {where}
+)
+parts = [ds.dataset(f"{{run}}/tables/{name}").to_table(filter=where) for run in runs]
+{name} = pd.concat(part.to_pandas() for part in parts).drop_duplicates({identity})
+"""
+
+
+class Known(NamedTuple):
+    """What a table of rows holds: the code that reads it, the values that narrow it, the models."""
+
+    code: str
+    values: Mapping[str, pd.Series]
+    models: Sequence[tuple[str, str]]
+
+
+class Queries(NamedTuple):
+    """What the script of a page needs.
+
+    `code` is the code of every table of rows; `where` the condition of every value, by table and
+    column; `of` says of each sheet, by its name, which columns narrow which table, and how.
+    """
+
+    code: Mapping[str, str]
+    where: Mapping[str, Mapping[str, Mapping[str, str]]]
+    of: Mapping[str, Sequence[tuple[str, Mapping[str, int], Sequence[str], str]]]
+
+    def text(self) -> str:
+        """The code and the conditions as JSON, harmless inside a page."""
+        found = json.dumps({"code": self.code, "where": self.where}, ensure_ascii=False)
+        return found.replace("<", "\\u003c").replace("\u2028", " ").replace("\u2029", " ")
+
+    def of_sheet(self, sheet: Sheet) -> str:
+        """What narrows the rows of a sheet, as JSON; empty where nothing leads to rows."""
+        found = self.of.get(sheet.name, ())
+        return json.dumps(found, ensure_ascii=False) if found else ""
+
+
+def queries(sheets: Iterable[Sheet], *, sources: Sequence[Path | str]) -> Queries:
+    """The code that leads from the lines of some tables to the rows of some runs."""
+    sheets = list(sheets)
+    names = sorted({name for sheet in sheets for name in sheet.read})
+    known = {name: one for name in names if (one := _known(name, sources)) is not None}
+    where: dict[str, dict[str, dict[str, str]]] = {name: {} for name in known}
+    of: dict[str, list[tuple[str, Mapping[str, int], Sequence[str], str]]] = {}
+    for sheet in sheets:
+        for name in sorted(sheet.read & set(known)):
+            one = known[name]
+            columns = _narrowing(sheet, one)
+            for column, place in columns.items():
+                values = sheet.frame.iloc[:, place]
+                found = where[name].setdefault(column, {})
+                found |= _conditions(values, one, column)
+            fixed, unsaid = _of_all(sheet, one)
+            if columns or fixed:
+                loose = _loose(one, narrowed={*columns, *sheet.of} - {*unsaid})
+                of.setdefault(sheet.name, []).append((name, columns, fixed, loose))
+    return Queries({name: one.code for name, one in known.items()}, where, of)
+
+
+def _known(name: str, sources: Sequence[Path | str]) -> Known | None:
+    """A table of rows; None where it is none of cells, or no run has rows of it."""
+    plain = name == PLAIN_ITEMS
+    table = tables().get("items" if plain else name)
+    if table is None:
+        return None
+    columns = [
+        column for column, kind in table.types.items()
+        if column in (*COORDINATES, *APART) and column != "key" and not kind.startswith("list")
+    ]  # fmt: skip
+    having = [run for run in sources if _distinct([run], table.name, columns[:1])]
+    if not having:
+        return None
+    values = _distinct(having, table.name, columns)
+    if plain:
+        values = {
+            column: found for column, found in values.items()
+            if column not in ("intervention", "coefficient", "layer")
+        }  # fmt: skip
+    code = CODE.format(
+        runs=json.dumps([redact(str(run)) for run in having], ensure_ascii=False),
+        name=table.name,
+        where=f"{_condition('intervention', None)}\n    & {WHERE}" if plain else WHERE,
+        identity=json.dumps(list(table.identity)),
+    )
+    return Known(f"# {table.name}: one row per {table.row}\n{code}", values, _models(having, table))
+
+
+def _distinct(
+    runs: Sequence[Path | str], name: str, columns: Sequence[str]
+) -> dict[str, pd.Series]:
+    """The values of every column of a table, each once; nothing where the runs have no rows."""
+    found: dict[str, list[pa.Array]] = {column: [] for column in columns}
+    for shard in read.shards(runs, name=name, columns=list(columns)):
+        for column in columns if len(shard) else ():
+            found[column].append(pc.unique(shard[column]))
+    return {
+        column: pd.Series(pc.unique(pa.chunked_array(parts)).to_pylist(), dtype=object)
+        for column, parts in found.items() if parts
+    }  # fmt: skip
+
+
+def _narrowing(sheet: Sheet, known: Known) -> dict[str, int]:
+    """The columns of a sheet that narrow a table of rows, with their places in the sheet.
+
+    A model by its label counts for the two columns that name it.
+    """
+    places = {str(column): place for place, column in enumerate(sheet.frame.columns)}
+    found = {}
+    for column, place in places.items():
+        raw = column in known.values and not (column == "model" and "revision" not in places)
+        if raw or (column in LABELLED and not set(sheet.of) & set(MODEL)):
+            found["label" if not raw else column] = place
+    if "model" in found:
+        found.pop("label", None)
+    return found
+
+
+def _of_all(sheet: Sheet, known: Known) -> tuple[list[str], list[str]]:
+    """The conditions of what all rows of a sheet are of, and the columns of which rows say other.
+
+    A condition that is short there, such as switches, is no value of the rows.
+    """
+    fixed: list[str] = []
+    unsaid: list[str] = []
+    for column, value in sheet.of.items():
+        if column in known.values:
+            found = _conditions(pd.Series([value], dtype=object), known, column)
+            fixed += found.values()
+            unsaid += [] if found else [column]
+    return fixed, unsaid
+
+
+def _conditions(values: pd.Series, known: Known, column: str) -> dict[str, str]:
+    """The condition of every value of a sheet's column that rows have, by the text of its cell."""
+    if column == "label":
+        return _of_models(values, known)
+    held = known.values[column]
+    there = {key(value): value for value in held.drop_duplicates()}
+    return {
+        text: _condition(column, there[text])
+        for value in values.drop_duplicates()
+        if (text := key(value)) in there
+    }
+
+
+def _models(runs: Sequence[Path | str], table: Table) -> list[tuple[str, str]]:
+    """The models of a table with their revisions."""
+    found: set[tuple[str, str]] = set()
+    for shard in read.shards(runs, name=table.name, columns=list(MODEL)):
+        pairs = shard.group_by(list(MODEL)).aggregate([]).to_pylist()
+        found |= {(str(pair["model"]), str(pair["revision"])) for pair in pairs}
+    return sorted(found)
+
+
+def _of_models(values: pd.Series, known: Known) -> dict[str, str]:
+    """The condition of every model by its label, where one model alone has that label."""
+    found: dict[str, list[str]] = {}
+    for pair in known.models:
+        said = [_condition(*one) for one in zip(MODEL, pair, strict=True)]
+        found.setdefault(read.label(pair[0], revision=pair[1]), []).append("\n    & ".join(said))
+    labels = values.astype(str).unique()
+    return {text: found[text][0] for text in labels if len(found.get(text, ())) == 1}
+
+
+def _condition(column: str, value: object) -> str:
+    """A condition on one column as pyarrow writes it."""
+    field = f"ds.field({json.dumps(column)})"
+    if value is None or value != value:
+        return f"{field}.is_null()"
+    literal = (
+        value
+        if isinstance(value, bool | int | float)
+        else json.dumps(str(value), ensure_ascii=False)
+    )
+    return f"({field} == {literal})"
+
+
+def _loose(known: Known, *, narrowed: set[str]) -> str:
+    """The columns that still have several values, as a comment; empty without any."""
+    if "label" in narrowed:
+        narrowed = narrowed | set(MODEL)
+    left = [
+        name for name, values in known.values.items() if name not in narrowed and len(values) > 1
+    ]
+    return f"# of every {', '.join(left)}\n" if left else ""
