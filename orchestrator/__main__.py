@@ -13,7 +13,6 @@ import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, nullcontext, redirect_stdout
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -26,10 +25,10 @@ from analysis.storage.record import ERRORS_FILE
 from analysis.storage.redact import redact
 from orchestrator import (
     as_json,
+    asked_for,
     flags,
     launch,
     listing,
-    models,
     questions,
     reporting,
     run_status,
@@ -42,12 +41,10 @@ from orchestrator import plan as plans
 from orchestrator import sites as site_maps
 from orchestrator.flags import DemoCommand, PlanCommand, Request, Strict, StudyCommand, with_options
 from orchestrator.options import Planning, Running
-from orchestrator.scheduling.cost import Cost
 from orchestrator.showing import progress
 from orchestrator.storage.store import Store
 from orchestrator.watching.command import WatchCommand
 from orchestrator.watching.options import Watching
-from orchestrator.workers.gpus import visible_gpus
 from orchestrator.workers.session import LostError
 
 BAD_INPUT = 2
@@ -115,11 +112,11 @@ def plan(context: typer.Context) -> None:
         print(asked.study_file, end="")
         return
     with _alone(asked.where.json):
-        planned = _plan(asked, store=_store(asked))
+        planned = asked_for.plan(asked, store=asked_for.store(asked), console=console)
     if asked.where.json:
-        print(json.dumps(as_json.plan(planned, cost=_cost(asked))))
+        print(json.dumps(as_json.plan(planned, cost=asked_for.cost(asked))))
         return
-    progress.show_plan(planned, cost=_cost(asked), console=console)
+    progress.show_plan(planned, cost=asked_for.cost(asked), console=console)
 
 
 @app.command(
@@ -147,7 +144,7 @@ def watch(context: typer.Context) -> None:
     if isinstance(context.obj, Watching):
         start.show(context.obj, console=console)
         return
-    raise typer.Exit(start.begin(context.obj, store=_store(context.obj), console=console))
+    raise typer.Exit(start.begin(context.obj, store=asked_for.store(context.obj), console=console))
 
 
 @app.command("list", cls=Strict, epilog="Example: [bold]babelscope list benchmarks[/bold]")
@@ -310,9 +307,9 @@ def _run(asked: Request) -> None:
     """Plan, show, refuse or compute, report."""
     where = asked.where
     assert isinstance(where, Running)
-    store = _store(asked)
-    planned = _plan(asked, store=store)
-    progress.show_plan(planned, cost=_cost(asked), console=console)
+    store = asked_for.store(asked)
+    planned = asked_for.plan(asked, store=store, console=console)
+    progress.show_plan(planned, cost=asked_for.cost(asked), console=console)
     if where.dry_run:
         return
     launch.refuse(planned, store=store, allow_truncation=where.allow_truncation)
@@ -326,13 +323,6 @@ def _run(asked: Request) -> None:
         reporting.write_or_show(store, console=console, changed=bool(planned.units))
     if failed or planned.failed:
         raise typer.Exit(CELLS_FAILED)
-
-
-def _cost(asked: Request) -> Cost:
-    """What units should take on the device that would be used."""
-    here = asked.where.cluster in ("inline", "local")
-    on_cpu = asked.where.device == "cpu" or (here and not visible_gpus())
-    return Cost(device="cpu" if on_cpu else "gpu")
 
 
 def _compute(planned: plans.Plan, asked: Request, *, store: Store) -> int:
@@ -357,37 +347,6 @@ def _compute(planned: plans.Plan, asked: Request, *, store: Store) -> int:
         raise typer.Exit(INTERRUPTED) from None
     progress.show_outcome(outcome, errors=store.files.text(ERRORS_FILE), console=console)
     return outcome.failed
-
-
-def _store(asked: Request) -> Store:
-    """The run's folder."""
-    name = asked.recipe.name
-    default = Path("runs") / (Path(name.rpartition(":")[0] or name).stem or "run")
-    return Store(default if asked.where.out is None else asked.where.out)
-
-
-def _plan(asked: Request, *, store: Store) -> plans.Plan:
-    """The plan against what the folder holds already."""
-    where = asked.where
-    wanted = asked.recipe.study(asked.options)
-    clusters.check(where.cluster, device=where.device)
-    store.manifest()
-    with console.status("reading what is there") as shown:
-        done = store.keys(verify=where.verify)
-        run_status.tell_set_aside(store, tell=_note)
-        shown.update("looking at the models")
-        facts, notes = models.usable(wanted.models, skip=where.skip_bad_models)
-        build = partial(
-            plans.build,
-            wanted,
-            facts,
-            source=where.source,
-            failed=frozenset() if where.retry_errors else store.failed() - done,
-            allow_truncation=where.allow_truncation,
-            on_progress=lambda what: shown.update(f"reading {what}"),
-        )
-        made = launch.complete(lambda keys: build(done=keys), done=done, store=store, tell=_note)
-    return replace(made, notes=(*notes, *made.notes))
 
 
 def _note(sentence: str) -> None:

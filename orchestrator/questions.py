@@ -14,15 +14,17 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 from rich.console import Console
 from rich.table import Table
 
+from analysis.storage.redact import redact
 from orchestrator import launch, table_width
 from studies.flags import Options, flag
+from studies.values import number, unknown
 
 if TYPE_CHECKING:
     import pandas as pd
 
 Format = Literal["table", "csv", "latex", "json"]
-OF = ("items", "cells", "languages")
 NONE = "none"
+TRUTHS = {"true": True, "false": False}
 # Columns that a terminal has no room for; files have all of them.
 LONG = ("assumes", "correction", "reading")
 # What a terminal shows below the table, each sentence once.
@@ -73,14 +75,14 @@ class Comparing(Asking):
     unit: tuple[str, ...] = flag(
         "Columns that name one observation, such as --unit language,item.",
         default=(),
-        shown="language and item of items, else language",
+        shown="language and item, language where there are no items",
     )
     tests: tuple[str, ...] = flag(
         "Tests, such as --test paired-t,wilcoxon. Repeatable.",
         "--test",
         default=(),
         shown="clustered-t of items, else paired-t",
-        known=lambda: [*_tests()],
+        suggested=lambda: _tests(),
     )
     margin: float | None = flag("The margin of --test equivalence, in units of the value.")
     seed: int = flag("Seed of what is drawn.", default=0)
@@ -113,19 +115,23 @@ def compare(runs: Sequence[str], options: Comparing) -> "pd.DataFrame":
     from analysis import questions
     from analysis.questions import rows
 
+    for name in options.tests:
+        if name not in _tests():
+            raise unknown("test", name, known=_tests())
     steered = options.steered or options.condition in ("intervention", "coefficient", "layer")
     found = rows.rows_of(runs, of=options.of, steered=steered, where=options.where)
     answers = options.of == "items" and "item" in found.columns
     value = options.value or ("correct" if answers else "accuracy")
     unit = options.unit or rows.UNITS["items" if answers else "languages"]
     asked = [options.condition, *unit, value]
+    held = found.get(options.condition)
     tests = options.tests or ("clustered-t" if "item" in unit else "paired-t",)
-    return questions.compare(
+    answer = questions.compare(
         found,
         value,
         condition=options.condition,
-        before=_value(options.before, found, options.condition),
-        after=None if options.after is None else _value(options.after, found, options.condition),
+        before=_value(options.before, "--before", held=held),
+        after=None if options.after is None else _value(options.after, "--after", held=held),
         unit=unit,
         by=options.by or rows.apart(found, without=asked),
         test=tuple(_tests()[name] for name in tests),  # type: ignore[misc]
@@ -133,6 +139,7 @@ def compare(runs: Sequence[str], options: Comparing) -> "pd.DataFrame":
         correction=options.correction,
         seed=options.seed,
     )
+    return _noted(answer, found.attrs.get("notes", ()))
 
 
 def regress(runs: Sequence[str], options: Regressing) -> "pd.DataFrame":
@@ -153,7 +160,7 @@ def regress(runs: Sequence[str], options: Regressing) -> "pd.DataFrame":
         runs, of=options.of, steered=options.steered, where=options.where,
         needed=rows.words(options.formula),
     )  # fmt: skip
-    return questions.regress(
+    answer = questions.regress(
         found,
         options.formula,
         outcome=options.outcome,
@@ -163,6 +170,19 @@ def regress(runs: Sequence[str], options: Regressing) -> "pd.DataFrame":
         standardise=options.standardise,
         correction=options.correction,
     )
+    named = [*rows.words(options.formula), *options.by, options.cluster or ""]
+    together = rows.apart(found, without=named)
+    more = [
+        f"rows that differ in {', '.join(together)} are fitted together: --by "
+        f"{','.join(together)} fits them apart, --where keeps some of them"
+    ]
+    return _noted(answer, [*found.attrs.get("notes", ()), *(more if together else ())])
+
+
+def _noted(answer: "pd.DataFrame", notes: Sequence[str]) -> "pd.DataFrame":
+    """The answer with what its reader should know of the rows."""
+    answer.attrs["notes"] = list(notes)
+    return answer
 
 
 def _tests() -> dict[str, str]:
@@ -173,12 +193,14 @@ def _tests() -> dict[str, str]:
 
 
 def show(answer: "pd.DataFrame", options: Asking, *, console: Console) -> None:
-    """Print the answer, or write it to a file."""
+    """Print the answer, or write it to a file; what is to be said of its rows is no part of it."""
+    for note in answer.attrs.get("notes", ()):
+        print(f"note: {redact(note)}", file=sys.stderr)
     if options.out is not None:
         with launch.writing(options.out):
             options.out.parent.mkdir(parents=True, exist_ok=True)
             options.out.write_text(_text(answer, _format(options)), encoding="utf-8")
-        console.print(f"answer: {options.out} ({len(answer)} rows)")
+        console.print(f"answer: {options.out} ({len(answer)} rows)", markup=False)
     elif options.format == "table":
         _print(answer, console=console)
     else:
@@ -196,7 +218,7 @@ def _format(options: Asking) -> Format:
 def _text(answer: "pd.DataFrame", format: Format) -> str:
     """The answer as the text of a file."""
     if format == "json":
-        rows = json.loads(answer.to_json(orient="records"))
+        rows = json.loads(answer.to_json(orient="records", double_precision=15))
         return json.dumps(rows, ensure_ascii=False, indent=1) + "\n"
     if format == "latex":
         kept = answer[[name for name in answer.columns if name not in LONG]]
@@ -240,23 +262,15 @@ def _cell(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def _value(text: str, found: "pd.DataFrame", column: str) -> object:
-    """A value of a condition as its column holds it.
+def _value(text: str, name: str, *, held: "pd.Series | None") -> object:
+    """A value of a condition as its column holds it; without the column, as it is given.
 
     Raises:
-        ValueError: there is no such column, or it holds numbers and this is none.
+        ValueError: the column holds numbers and this is no finite one.
     """
     if text == NONE:
         return None
-    if column not in found.columns:
-        raise ValueError(
-            f"the rows have no column {column} (condition); they have "
-            f"{', '.join(map(str, found.columns))}"
-        )
-    kind = found[column].dtype.kind if hasattr(found[column].dtype, "kind") else "O"
-    if kind not in "iuf":
-        return text
-    try:
-        return float(text)
-    except ValueError:
-        raise ValueError(f"{column} holds numbers, and {text!r} is none") from None
+    kind = "O" if held is None else held.dtype.kind
+    if kind == "b":
+        return TRUTHS.get(text.casefold(), text)
+    return number(text, name) if kind in "iuf" else text

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from analysis.clas import frames
 from analysis.figures import bars, curves, forest, heat, points, scatter
-from analysis.figures.drawing import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, SKY, YELLOW
+from analysis.figures.drawing import BLUE, BROWN, GREEN, GREY, INK, ORANGE, PURPLE, SKY
 from analysis.layout.material import Material
 from analysis.results.answers import SERIES
 from analysis.results.scaled import CLAS, DRAWN, MIXED
@@ -18,7 +18,8 @@ from analysis.results.scaled_alignment import CATEGORIES, RESCALED, RESIDUAL
 from analysis.results.scaled_tuning import SHARED_ALONE, SPECIFIC_ALONE
 from analysis.statistics.correlate import p_in_words
 
-AREAS = {"dead": GREY, "specific": ORANGE, "partial_shared": BLUE, "all_shared": GREEN}
+# Neighbours in the stack are far apart in grey, too.
+AREAS = {"dead": GREY, "specific": PURPLE, "partial_shared": SKY, "all_shared": BLUE}
 NAMES = {
     "dead": "dead", "specific": "language-specific", "partial_shared": "partial-shared",
     "all_shared": "all-shared",
@@ -28,7 +29,7 @@ PARTS = {
     "instance_any": "each text, any token",
 }  # fmt: skip
 SITES = {RESCALED: "rescaled activation", RESIDUAL: "residual stream"}
-LINES = (BLUE, ORANGE, GREEN, PURPLE, SKY, YELLOW, INK)
+LINES = (BLUE, ORANGE, GREEN, PURPLE, SKY, BROWN, INK)
 STRENGTH = "shared strength (alpha x beta)"
 # Cells of Figure 7 across: bins of the change of alignment.
 BINS = 9

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from analysis.dali import frames, gap_frames
 from analysis.dali.frames import ALL, FAILURES, SUCCESSES, TESTED
 from analysis.figures import curves, forest, scatter
-from analysis.figures.drawing import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, SKY, YELLOW
+from analysis.figures.drawing import BLUE, BROWN, GREEN, GREY, INK, ORANGE, PURPLE, SKY
 from analysis.layout.material import Material
 from analysis.results.answers import SERIES
 from analysis.results.option_alignment import DALI, MEXA, STRONG
@@ -42,7 +42,7 @@ REDUCED = {
     "dali_3": curves.Look(NAMES["dali_3"], BLUE, "--"),
     "dali_2": curves.Look(NAMES["dali_2"], SKY, ":"),
     STRONG: curves.Look("strong, all options", ORANGE),
-    "strong_3": curves.Look(NAMES["strong_3"], YELLOW, "--"),
+    "strong_3": curves.Look(NAMES["strong_3"], BROWN, "--"),
     "strong_2": curves.Look(NAMES["strong_2"], PURPLE, ":"),
 }
 MOST_PANELS = 12

@@ -118,6 +118,7 @@ PAGE = StudyPage(
         "plain_by_language": frames.levels,
     },
     main=main, no_main="no held-out answers: --part steering computes them",
+    lead_figure="controls",
     paper=(
         scores.TABLE_1, scores.TABLE_2, scores.TABLE_3, pictures.FIGURE_1,
         pictures.FIGURES_2_AND_8, pictures.FIGURE_3, pictures.FIGURE_4, pictures.FIGURE_5,

@@ -14,17 +14,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from analysis.figures import forest
-from analysis.figures.drawing import (
-    BLUE,
-    CROWDED,
-    GREEN,
-    GREY,
-    INK,
-    ORANGE,
-    PURPLE,
-    SKY,
-    YELLOW,
-)
+from analysis.figures.drawing import CROWDED, SERIES
 from analysis.layout.exhibit import Note, Show, StudyPage, Table, Topic
 from analysis.layout.material import Material
 from analysis.layout.page import Heading, Main, Part, Picture, Sheet, file_name
@@ -38,7 +28,6 @@ from analysis.shared.written_facts import facts, writers
 EXAMPLES, EMPTY_EXAMPLES = 10, 2
 LONGEST_EXAMPLE = 240
 MEAN = "mean"
-COLOURS = (BLUE, ORANGE, GREEN, PURPLE, YELLOW, SKY, GREY, INK)
 MARKERS = "osD^v"
 text = partial(Block, "generate.jinja")
 
@@ -188,7 +177,7 @@ def draw_scores(rows: pd.DataFrame, *, name: str, metric: str, most: float) -> F
     series = sorted(set(known["series"]))
     found, key = [], {}
     for shift, (count, one) in zip(forest.spread(len(series)), enumerate(series), strict=True):
-        look = (COLOURS[count % len(COLOURS)], MARKERS[count // len(COLOURS) % len(MARKERS)])
+        look = (SERIES[count % len(SERIES)], MARKERS[count % len(MARKERS)])
         key[one] = look
         found += [
             forest.Interval(heights[row["place"]] + shift, row["value"], row["low"], row["high"],

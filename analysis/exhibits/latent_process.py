@@ -144,6 +144,7 @@ PAGE = StudyPage(
     prose="latent_process.jinja", facts=facts.facts, topics=TOPICS,
     files={"by_language": "by_language", "overall": "overall", "pairs": "pairs"},
     main=main, no_main="no answers of the plain model: --part output computes them",
+    lead_figure="log_ratio-token",
     paper=(
         transfer.TABLE_1, transfer.FIGURE_1, ratios.FIGURE_2A, ratios.FIGURE_2B, ratios.TABLE_2,
         states.PLANE, *steered.FIGURES, TABLE_3,

@@ -206,7 +206,7 @@ def _facts(material: Material) -> dict[str, object]:
 PAGE = StudyPage(
     study="neuronxa", title="NeuronXA: do languages that agree inside a model also score alike?",
     prose="neuronxa.jinja", facts=_facts, topics=TOPICS, files=FILES, main=coefficients.main,
-    no_main=coefficients.NO_MAIN, lead=("cross_model", "scatter"),
+    no_main=coefficients.NO_MAIN, lead_table="cross_model", lead_figure="scatter",
     paper=(
         *(TABLES[number] for number in sorted(TABLES)),
         FIGURE_1, FIGURE_2, FIGURE_3, FIGURE_4,

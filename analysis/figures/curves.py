@@ -23,8 +23,8 @@ from analysis.figures.drawing import CROWDED, GREY, INK, LIGHT, STYLE, panels, t
 Floats = npt.NDArray[np.float64]
 Colour = str | Sequence[float]
 MARKS = "osD^vP*X<>hdp"
-# A line of fewer layers has a mark at each.
-FEW = 20
+# A line has so many marks at most, at even steps.
+MOST_MARKS = 20
 # In layers, between lines of one point.
 BESIDE = 0.12
 
@@ -134,7 +134,7 @@ def lines_of(
 ) -> list[Line]:
     """A line over layers for every value of a column that has a look.
 
-    Lines of one layer stand side by side.
+    Lines of one layer stand side by side; a look without a mark gets one of its own.
 
     Args:
         rows: `layer`, `low`, `high` and the two columns.
@@ -150,8 +150,7 @@ def lines_of(
         if len(own) == 1:
             x = x + BESIDE * (number - (len(looks) - 1) / 2)
         low, high = (np.clip(own[end].to_numpy(float), *most) for end in ("low", "high"))
-        if not look.marker and len(own) < FEW:
-            look = look._replace(marker="o")
+        look = look._replace(marker=look.marker or MARKS[number % len(MARKS)])
         found.append(Line(x=x, y=own[y].to_numpy(float), low=low, high=high, **look._asdict()))
     return found
 
@@ -225,6 +224,7 @@ def _line(axes: Axes, line: Line) -> None:
     axes.plot(
         line.x, line.y, linestyle=line.style, color=line.colour, linewidth=line.width,
         marker=line.marker, markersize=line.size, label=line.label or None,
+        markevery=max(1, -(-len(line.x) // MOST_MARKS)),
     )  # fmt: skip
 
 

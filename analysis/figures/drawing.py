@@ -20,8 +20,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-BLUE, ORANGE, GREEN, GREY, INK = "#0072B2", "#D55E00", "#009E73", "#9AA0A6", "#222222"
-PURPLE, SKY, YELLOW = "#AA4499", "#56B4E9", "#B8860B"
+# Any two of these lie apart for every kind of colour vision, and no two are the same grey: a test
+# computes both. Where lines or points of several colours meet, their marks differ too.
+BLUE, ORANGE, GREEN, GREY, INK = "#0060B5", "#FA5300", "#088D50", "#9AA0A6", "#222222"
+PURPLE, SKY, BROWN = "#831C72", "#66C0EB", "#4E2E00"
+SERIES = (BLUE, ORANGE, GREEN, PURPLE, SKY, BROWN, GREY, INK)
 # Grid lines, and the axes of what has no scale.
 LIGHT, FRAME = "#E3E3E3", "#CCCCCC"
 # More rows or lines than one screen shows.
@@ -32,7 +35,7 @@ COLOURS: Mapping[str, str] = {
     "navca": GREEN,
     "cka": PURPLE,
     "svcca": SKY,
-    "anc": YELLOW,
+    "anc": BROWN,
 }
 # Text on the cells of a heat map, which are the same on a light page and on a dark one.
 ON_LIGHT, ON_DARK = "#111111", "#fefefe"

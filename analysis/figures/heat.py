@@ -32,6 +32,9 @@ MOST_TICKS = 16
 # A script's name is written where it has this many languages, or one in twenty.
 NAMED_FROM = 0.05
 BLANK = "#ECECEC"
+# Of a cell below 0 in a map without numbers, so that it is none above 0 in a grey print.
+DOT = (0.0, 0.0, 0.0, 0.5)
+DOTTED = " (dotted: below 0)"
 
 
 def best_first(rows: pd.DataFrame, *, columns: str, values: str) -> pd.DataFrame:
@@ -72,6 +75,8 @@ def heat(
         )  # fmt: skip
         if form:
             _numbers(axes, grid.to_numpy(float), image, form=form)
+        elif _dots(axes, grid.to_numpy(float), scale):
+            bar += DOTTED
         rows_down(axes, list(grid.index))
         if numbers:
             step = max(1, -(-grid.shape[1] // MOST_TICKS))
@@ -118,6 +123,8 @@ def pairs(
         )  # fmt: skip
         if numbered:
             _numbers(axes, 100 * values, image, form=".0f")
+        elif _dots(axes, values, scale):
+            bar += DOTTED
         size = 7 if numbered else 5
         axes.set_xticks(range(len(codes)), codes, rotation=90, fontsize=size)
         axes.set_yticks(range(len(codes)), codes, fontsize=size)
@@ -164,6 +171,19 @@ def by_script(languages: set[str]) -> list[str]:
 def _colours(scale: tuple[float, float]) -> str:
     """Two colours for a scale around 0, one run of them for any other."""
     return "RdBu" if scale[0] == -scale[1] else "cividis"
+
+
+def _dots(axes: Axes, values: np.ndarray, scale: tuple[float, float]) -> bool:
+    """A dot in every cell below 0 of a scale around 0, whose two ends are one grey; or none."""
+    below = values < 0
+    if scale[0] != -scale[1] or not below.any():
+        return False
+    dots = np.zeros((3 * below.shape[0], 3 * below.shape[1], 4))
+    dots[1::3, 1::3][below] = DOT
+    rows, columns = values.shape
+    extent = (-0.5, columns - 0.5, rows - 0.5, -0.5)
+    axes.imshow(dots, aspect="auto", extent=extent, interpolation="nearest")
+    return True
 
 
 def _numbers(

@@ -118,15 +118,15 @@ def scatter(
 def _points(axes: Axes, panel: Panel, *, small: bool) -> None:
     """Points with their intervals."""
     size = 3.0 if small else 4.5
-    groups = [(np.ones(len(panel.x), bool), BLUE)]
+    groups = [(np.ones(len(panel.x), bool), BLUE, "o")]
     if panel.zero and panel.low is not None and panel.high is not None:
         above, below = panel.low > 0, panel.high < 0
-        groups = [(~(above | below), GREY), (above, BLUE), (below, ORANGE)]
-    for chosen, colour in groups:
+        groups = [(~(above | below), GREY, "o"), (above, BLUE, "^"), (below, ORANGE, "v")]
+    for chosen, colour, mark in groups:
         if not chosen.any():
             continue
         axes.plot(
-            panel.x[chosen], panel.y[chosen], "o", color=colour, markersize=size, alpha=0.85,
+            panel.x[chosen], panel.y[chosen], mark, color=colour, markersize=size, alpha=0.85,
             markeredgewidth=0, zorder=3, rasterized=len(panel.x) > RASTERIZED_FROM,
         )  # fmt: skip
         if panel.low is not None and panel.high is not None:

@@ -11,7 +11,7 @@ from colorsys import hls_to_rgb, rgb_to_hls
 
 from matplotlib.colors import to_hex, to_rgb
 
-from analysis.figures.drawing import ON_DARK, ON_LIGHT
+from analysis.figures.drawing import BLUE, BROWN, GREEN, ON_DARK, ON_LIGHT, ORANGE, PURPLE, SKY
 
 # The dark page's own card, and the lightness of black and of almost white there.
 CARD = "#1e2329"
@@ -21,6 +21,11 @@ GREY = 0.12
 # WCAG 2.1's contrast of graphical objects, success criterion 1.4.11.
 CONTRAST = 3.0
 STEP = 0.02
+# Of the colours of series, which keep as far apart on a dark page as on a light one.
+OF_SERIES = {
+    BLUE: "#3295ec", ORANGE: "#f57f23", GREEN: "#50dda1", PURPLE: "#d64ab8", SKY: "#b4e9fe",
+    BROWN: "#d5b270",
+}  # fmt: skip
 USED = re.compile(r"((?:fill|stroke|stop-color): ?)(#[0-9a-f]{6})\b")
 VARIABLE = re.compile(r"var\(--c([0-9a-f]{6}),")
 
@@ -40,6 +45,8 @@ def dark(colour: str) -> str:
     """A colour's counterpart on a dark page."""
     if colour == "#ffffff":
         return CARD
+    if colour.upper() in OF_SERIES:
+        return OF_SERIES[colour.upper()]
     hue, lightness, saturation = rgb_to_hls(*to_rgb(colour))
     if saturation < GREY or lightness in (0.0, 1.0):
         lightness = BLACK - (BLACK - WHITE) * lightness

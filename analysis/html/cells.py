@@ -67,7 +67,7 @@ def head(sheet: Sheet, column: str) -> str:
 
 def main_sheet(main: Main, *, name: str) -> Sheet:
     """The table that a terminal shows, for the page."""
-    caption = f"{main.title}. {main.caption}" if main.caption else main.title
+    caption = f"{main.title}: {main.caption}" if main.caption else main.title
     return Sheet(name=name, caption=caption, frame=main.frame, read=main.read)
 
 

@@ -25,25 +25,24 @@ def with_lead(page: Page) -> Page:
     """
     parts: list[Part] = []
     sections = page.sections
-    table = _named(page.sheets, page.lead)
+    table = _named(page.sheets, page.lead_table)
     if table is not None:
         parts.append(replace(table, collapsed=False))
         sections = _without(sections, table, Pointer(text=TABLE_THERE))
     elif page.main:
         parts.append(main_sheet(page.main[0], name=MAIN))
-    figure = _named(page.pictures, page.lead) or next(iter(page.pictures), None)
+    figure = _named(page.pictures, page.lead_figure) or next(iter(page.pictures), None)
     if figure is not None:
-        parts.append(replace(figure, size="wide") if figure.size == "half" else figure)
+        parts.append(figure)
         sections = _without(sections, figure, Pointer(text=FIGURE_THERE))
     lead = (Section(title=TITLE, parts=tuple(parts)),) if parts else ()
     return replace(page, sections=(*lead, *sections))
 
 
-def _named(parts: Iterable[Named], names: Iterable[str]) -> Named | None:
-    """The first part with one of the names, or that begins with one and a dash."""
-    wanted = tuple(names)
-    for part in parts:
-        if part.name in wanted or part.name.startswith(tuple(f"{name}-" for name in wanted)):
+def _named(parts: Iterable[Named], name: str) -> Named | None:
+    """The first part of that name, or whose name begins with it and a dash."""
+    for part in parts if name else ():
+        if part.name == name or part.name.startswith(f"{name}-"):
             return part
     return None
 

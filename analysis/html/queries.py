@@ -25,8 +25,10 @@ from studies.tables import COORDINATES, Table
 # What else sets rows apart beside the coordinates of cells.
 APART = (
     *("prompt", "item", "side", "check", "method", "engine", "site", "part", "state", "sample"),
-    *("shared", "specific", "task", "metric", "switches", "pairs"),
+    *("task", "metric", "switches", "pairs"),
 )
+# Of a table with interventions, these are of one; elsewhere a layer is one that was looked at.
+OF_INTERVENTION = ("layer", "coefficient")
 # Columns of people's tables in which a model goes by its label.
 LABELLED = ("label", "model", "series")
 MODEL = ("model", "revision")
@@ -45,11 +47,15 @@ parts = [ds.dataset(f"{{run}}/tables/{name}").to_table(filter=where) for run in 
 
 
 class Known(NamedTuple):
-    """What a table of rows holds: the code that reads it, the values that narrow it, the models."""
+    """What a table of rows holds: the code that reads it, the values that narrow it, the models.
+
+    `every` has the values of all tables, by column and by the text of a cell.
+    """
 
     code: str
     values: Mapping[str, pd.Series]
     models: Sequence[tuple[str, str]]
+    every: Mapping[str, Mapping[str, object]] = {}
 
 
 class Queries(NamedTuple):
@@ -78,11 +84,11 @@ def queries(sheets: Iterable[Sheet], *, sources: Sequence[Path | str]) -> Querie
     """The code that leads from the lines of some tables to the rows of some runs."""
     sheets = list(sheets)
     names = sorted({name for sheet in sheets for name in sheet.read})
-    known = {name: one for name in names if (one := _known(name, sources)) is not None}
+    known = _together({name: one for name in names if (one := _known(name, sources)) is not None})
     where: dict[str, dict[str, dict[str, str]]] = {name: {} for name in known}
     of: dict[str, list[tuple[str, Mapping[str, int], Sequence[str], str]]] = {}
     for sheet in sheets:
-        for name in sorted(sheet.read & set(known)):
+        for name in (name for name in _wanted(sheet.read) if name in known):
             one = known[name]
             columns = _narrowing(sheet, one)
             for column, place in columns.items():
@@ -94,6 +100,12 @@ def queries(sheets: Iterable[Sheet], *, sources: Sequence[Path | str]) -> Querie
                 loose = _loose(one, narrowed={*columns, *sheet.of} - {*unsaid})
                 of.setdefault(sheet.name, []).append((name, columns, fixed, loose))
     return Queries({name: one.code for name, one in known.items()}, where, of)
+
+
+def _wanted(tables_read: Iterable[str]) -> list[str]:
+    """The tables to read, in order; all of `items` has the answers of the plain model."""
+    found = sorted(tables_read)
+    return [name for name in found if name != PLAIN_ITEMS or "items" not in found]
 
 
 def _known(name: str, sources: Sequence[Path | str]) -> Known | None:
@@ -109,7 +121,10 @@ def _known(name: str, sources: Sequence[Path | str]) -> Known | None:
     having = [run for run in sources if _distinct([run], table.name, columns[:1])]
     if not having:
         return None
-    values = _distinct(having, table.name, columns)
+    values = {
+        column: found for column, found in _distinct(having, table.name, columns).items()
+        if found.notna().any()
+    }  # fmt: skip
     if plain:
         values = {
             column: found for column, found in values.items()
@@ -122,6 +137,16 @@ def _known(name: str, sources: Sequence[Path | str]) -> Known | None:
         identity=json.dumps(list(table.identity)),
     )
     return Known(f"# {table.name}: one row per {table.row}\n{code}", values, _models(having, table))
+
+
+def _together(known: Mapping[str, Known]) -> dict[str, Known]:
+    """The tables, each with the values and the models of all of them."""
+    every: dict[str, dict[str, object]] = {}
+    for one in known.values():
+        for column, values in one.values.items():
+            every.setdefault(column, {}).update({key(value): value for value in values})
+    models = sorted({pair for one in known.values() for pair in one.models})
+    return {name: one._replace(every=every, models=models) for name, one in known.items()}
 
 
 def _distinct(
@@ -144,13 +169,15 @@ def _narrowing(sheet: Sheet, known: Known) -> dict[str, int]:
     A model by its label counts for the two columns that name it.
     """
     places = {str(column): place for place, column in enumerate(sheet.frame.columns)}
+    told = {*places, *sheet.of}
+    changed = "intervention" in known.values and "intervention" not in told
     found = {}
     for column, place in places.items():
-        raw = column in known.values and not (column == "model" and "revision" not in places)
-        if raw or (column in LABELLED and not set(sheet.of) & set(MODEL)):
-            found["label" if not raw else column] = place
-    if "model" in found:
-        found.pop("label", None)
+        raw = column in known.values and not (changed and column in OF_INTERVENTION)
+        if column in LABELLED and not {"model", "revision"} <= told:
+            found["label"] = place
+        elif raw:
+            found[column] = place
     return found
 
 
@@ -161,8 +188,9 @@ def _of_all(sheet: Sheet, known: Known) -> tuple[list[str], list[str]]:
     """
     fixed: list[str] = []
     unsaid: list[str] = []
+    changed = "intervention" in known.values and "intervention" not in sheet.of
     for column, value in sheet.of.items():
-        if column in known.values:
+        if column in known.values and not (changed and column in OF_INTERVENTION):
             found = _conditions(pd.Series([value], dtype=object), known, column)
             fixed += found.values()
             unsaid += [] if found else [column]
@@ -170,11 +198,13 @@ def _of_all(sheet: Sheet, known: Known) -> tuple[list[str], list[str]]:
 
 
 def _conditions(values: pd.Series, known: Known, column: str) -> dict[str, str]:
-    """The condition of every value of a sheet's column that rows have, by the text of its cell."""
+    """The condition of every value of a sheet's column that rows have, by the text of its cell.
+
+    A value that only another table has narrows this one to nothing, as it should.
+    """
     if column == "label":
         return _of_models(values, known)
-    held = known.values[column]
-    there = {key(value): value for value in held.drop_duplicates()}
+    there = known.every[column]
     return {
         text: _condition(column, there[text])
         for value in values.drop_duplicates()
@@ -219,6 +249,7 @@ def _loose(known: Known, *, narrowed: set[str]) -> str:
     if "label" in narrowed:
         narrowed = narrowed | set(MODEL)
     left = [
-        name for name, values in known.values.items() if name not in narrowed and len(values) > 1
-    ]
+        f"{name} (null: the plain model)" if name == "intervention" else name
+        for name, values in known.values.items() if name not in narrowed and len(values) > 1
+    ]  # fmt: skip
     return f"# of every {', '.join(left)}\n" if left else ""

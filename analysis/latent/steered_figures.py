@@ -13,7 +13,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from analysis.figures import curves, scatter
-from analysis.figures.drawing import BLUE, GREEN, GREY, ORANGE, PURPLE, YELLOW
+from analysis.figures.drawing import BLUE, BROWN, GREEN, GREY, ORANGE, PURPLE
 from analysis.layout.material import Material
 from analysis.results.answers import SERIES
 from analysis.statistics.correlate import p_in_words
@@ -33,7 +33,7 @@ KINDS: Mapping[str, str] = {
     "steer": BLUE,
     "random": GREY,
     "wrong_language": ORANGE,
-    "wrong_dataset": YELLOW,
+    "wrong_dataset": BROWN,
     "orthogonal": GREEN,
     "halves": PURPLE,
 }

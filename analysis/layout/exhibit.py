@@ -82,7 +82,7 @@ class Table:
 
     def __call__(self, material: Material) -> Iterator[Part]:
         """The table and its file."""
-        found = material.get(self.fill)
+        found, read = filled(material, self.fill)
         if found.empty:
             return
         shown = found if self.shown is None else self.shown(found)
@@ -97,6 +97,7 @@ class Table:
             kept={self.keep: found} if self.keep else {},
             collapsed=len(frame) > self.most,
             decimals=self.decimals,
+            read=read,
         )
 
 
@@ -125,7 +126,7 @@ class Beside:
 
     def __call__(self, material: Material) -> Iterator[Part]:
         """The table, and both values in one file."""
-        ours = material.get(self.fill)
+        ours, read = filled(material, self.fill)
         if ours.empty:
             return
         places = [name for name in ours.columns if name not in compared.OURS]
@@ -150,6 +151,7 @@ class Beside:
             kept={} if self.published is None else {file: joined},
             collapsed=self.collapsed,
             decimals=self.decimals,
+            read=read,
         )
 
 
@@ -177,7 +179,7 @@ class Plot:
 
     def __call__(self, material: Material) -> Iterator[Part]:
         """The figures."""
-        found = material.get(self.fill)
+        found, read = filled(material, self.fill)
         pictures: list[Part] = []
         for said, rows in self.by(material, found) if len(found) else ():
             words = (said,) if self.words is None else self.words(rows, len(pictures))
@@ -189,10 +191,18 @@ class Plot:
                     caption=prose.line(self.caption, **facts),
                     draw=partial(self.draw, material, rows, heading),
                     numbers=rows,
+                    read=read,
                     size=self.size(rows) if callable(self.size) else self.size,
                 )
             )
         yield from folded(pictures, few=self.few, fold=self.fold)
+
+
+def filled(material: Material, fill: Fill) -> tuple[pd.DataFrame, frozenset[str]]:
+    """A frame of the material, and the tables of rows that it was computed from."""
+    with reading.watched() as found:
+        frame = material.get(fill)
+    return frame, frozenset(found)
 
 
 def folded(pictures: Sequence[Part], *, few: int = FEW, fold: Template = "") -> Iterator[Part]:
@@ -282,7 +292,8 @@ class StudyPage:
     for which `facts` has the numbers. `main` makes what the terminal shows, `no_main` says why
     there is none. `paper` are the tables and figures of its paper, in their order: the page begins
     with the block `paper` and a list of what of them is here. Without a paper, exhibits that
-    nothing fills are left out. `lead` names the table and the figure that a reader wants first.
+    nothing fills are left out. `lead_table` and `lead_figure` name what a reader wants first:
+    what the terminal shows and the first figure where they are empty or not there.
     """
 
     study: str
@@ -294,7 +305,8 @@ class StudyPage:
     no_main: str = "this study has no main table; its report has all of them"
     files: Mapping[str, Fill] = field(default_factory=dict)
     paper: Sequence[Exhibit] = ()
-    lead: tuple[str, ...] = ()
+    lead_table: str = ""
+    lead_figure: str = ""
 
     def build(self, material: Material) -> Page:
         """The page that the material fills."""
@@ -328,7 +340,8 @@ class StudyPage:
             exhibits=shown,
             main=() if main is None else (main,),
             no_main=self.no_main,
-            lead=self.lead,
+            lead_table=self.lead_table,
+            lead_figure=self.lead_figure,
         )
 
     def main_of(self, material: Material) -> Main | None:

@@ -149,8 +149,8 @@ class Page:
 
     `warnings` stand right below the numbers: what a reader must know before quoting them. `files`
     are tables worth keeping that the page does not print, `exhibits` what became of each. The
-    terminal shows `main`, or `no_main` where there is none. `lead` names the table and the figure
-    that a reader wants first; a figure by the beginning of its name.
+    terminal shows `main`, or `no_main` where there is none. `lead_table` and `lead_figure`
+    are what a reader wants first, by their names or the beginnings of them.
     """
 
     title: str
@@ -161,7 +161,8 @@ class Page:
     exhibits: Mapping[str, Shown] = field(default_factory=dict)
     main: tuple[Main, ...] = ()
     no_main: str = ""
-    lead: tuple[str, ...] = ()
+    lead_table: str = ""
+    lead_figure: str = ""
 
     @property
     def parts(self) -> list[Part]:

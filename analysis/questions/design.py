@@ -4,13 +4,13 @@ Rows that lack a value are left out and counted. Numeric covariates are put in s
 after their function, so `np.log(tokens)` is one covariate; what is 0 or 1 stays as it is.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from formulaic import Formula, SimpleFormula
+from formulaic import SimpleFormula
 from formulaic.errors import FormulaicError
 from formulaic.parser.types import Factor, Term
 
@@ -27,12 +27,19 @@ class Part(NamedTuple):
 
     `spread` is the standard deviation it was divided by, NaN where it was not; `level` and `base`
     are empty for numbers, and `base` is empty where the level is compared with no other one.
+    `switch` says that it is a number which is 0 or 1.
     """
 
     name: str
     spread: float
     level: str = ""
     base: str = ""
+    switch: bool = False
+
+    @property
+    def step(self) -> bool:
+        """Whether something changes along it: it is no level that is compared with no other."""
+        return not self.level or bool(self.base)
 
 
 class Design(NamedTuple):
@@ -63,9 +70,9 @@ def build(
     Raises:
         ValueError: a column holds several kinds of values, or the formula cannot be computed.
     """
-    left = Formula(f"0 + {asked.outcome}")
+    left = asked.left
     outcomes = sorted(names(left))
-    used = [name for name in rows.columns if name in {*asked.covariates, *outcomes}]
+    used = [name for name in rows.columns if name in asked.columns]
     data = pd.DataFrame({name: values(rows[name], name) for name in used}, index=rows.index)
     for name in outcomes:
         if not pd.api.types.is_numeric_dtype(data[name]):
@@ -85,13 +92,18 @@ def build(
     finite = np.isfinite(np.column_stack([_matrix(fixed, data), _matrix(left, data)])).all(axis=1)
     data = data[finite]
     kept = rows.loc[data.index]
+    numbers = _numbers(fixed, data)
+    switches = {name for name, one in numbers.items() if np.isin(one, (0, 1)).all()}
     spreads: dict[str, float] = {}
     if standardise and len(data):
-        fixed, data, spreads = _standardised(fixed, data)
+        scaled = {name: standardised(one) for name, one in numbers.items() if name not in switches}
+        columns = {name: one for name, one in scaled.items() if one is not None}
+        fixed, data = _replaced(fixed, columns), data.assign(**columns)
+        spreads = {name: float(numbers[name].std(ddof=1)) for name in columns}
     matrix, outcome = _matrix(fixed, data), _matrix(left, data)
     if outcome.shape[1] != 1:
         raise ValueError(f"the outcome {asked.outcome} is several columns, and one is fitted")
-    terms, parts = _terms(matrix, spreads)
+    terms, parts = _terms(matrix, spreads, switches)
     return Design(
         outcome=outcome.to_numpy(float)[:, 0], matrix=matrix.to_numpy(float), terms=terms,
         parts=parts, kept=kept, left_out=len(rows) - len(data),
@@ -139,37 +151,36 @@ def _matrix(formula: SimpleFormula, data: pd.DataFrame) -> pd.DataFrame:
         raise ValueError(f"the formula {formula} cannot be computed: {said}") from error
 
 
-def _standardised(
-    formula: SimpleFormula, data: pd.DataFrame
-) -> tuple[SimpleFormula, pd.DataFrame, dict[str, float]]:
-    """The formula over standardised factors, those factors as columns, and their spreads."""
-    columns: dict[str, pd.Series] = {}
-    spreads: dict[str, float] = {}
+def _numbers(formula: SimpleFormula, data: pd.DataFrame) -> dict[str, Floats]:
+    """The factors of a formula that are one column of numbers, each alone."""
+    found = {}
     factors = {factor.expr: factor for term in formula for factor in term.factors}
     for name, factor in factors.items():
-        if factor.eval_method is Factor.EvalMethod.LITERAL:
-            continue
-        alone = _matrix(SimpleFormula([Term([factor])]), data)
-        kind = alone.model_spec.encoder_state[name][0]
-        own = alone.to_numpy(float)
-        if kind is not Factor.Kind.NUMERICAL or own.shape[1] != 1 or np.isin(own, (0, 1)).all():
-            continue
-        scaled = standardised(own[:, 0])
-        if scaled is not None:
-            columns[name] = pd.Series(scaled, index=data.index)
-            spreads[name] = float(own.std(ddof=1))
-    terms = [
-        Term([
-            Factor(one.expr, eval_method="lookup") if one.expr in columns else one
-            for one in term.factors
-        ])
-        for term in formula
-    ]  # fmt: skip
-    return SimpleFormula(terms), data.assign(**columns), spreads
+        if factor.eval_method is not Factor.EvalMethod.LITERAL:
+            alone = _matrix(SimpleFormula([Term([factor])]), data)
+            kind = alone.model_spec.encoder_state[name][0]
+            if kind is Factor.Kind.NUMERICAL and alone.shape[1] == 1:
+                found[name] = alone.to_numpy(float)[:, 0]
+    return found
+
+
+def _replaced(formula: SimpleFormula, columns: Mapping[str, Floats]) -> SimpleFormula:
+    """The formula with some factors looked up in columns of their names."""
+    return SimpleFormula(
+        [
+            Term(
+                [
+                    Factor(one.expr, eval_method="lookup") if one.expr in columns else one
+                    for one in term.factors
+                ]
+            )
+            for term in formula
+        ]
+    )
 
 
 def _terms(
-    matrix: pd.DataFrame, spreads: Mapping[str, float]
+    matrix: pd.DataFrame, spreads: Mapping[str, float], switches: Collection[str]
 ) -> tuple[tuple[str, ...], tuple[tuple[Part, ...], ...]]:
     """By column its name and what it is made of."""
     spec = matrix.model_spec
@@ -188,7 +199,8 @@ def _terms(
                 if state is None:
                     mark = rest[: rest.index("]") + 1] if rest.startswith("[") else ""
                     rest = rest.removeprefix(mark)
-                    found.append(Part(plain + mark, spreads.get(name, np.nan)))
+                    spread = spreads.get(name, np.nan)
+                    found.append(Part(plain + mark, spread, switch=name in switches))
                     continue
                 marks = {f"[{t}{one}]": str(one) for one in state.levels for t in ("T.", "")}
                 mark = max((one for one in marks if rest.startswith(one)), key=len, default="")

@@ -1,6 +1,7 @@
 """One regression: the model that a formula asks for, its numbers, and what is said of them."""
 
 from collections.abc import Sequence
+from itertools import combinations
 from math import pi
 from typing import Literal, NamedTuple
 
@@ -74,6 +75,8 @@ class Model(NamedTuple):
 def fit(design: Design, model: Model) -> Fitted:
     """Fit a design; where nothing can be fitted every note says why."""
     y, matrix, said = design.outcome, design.matrix, []
+    if not len(y):
+        return _nothing(design, model, reason="no row has all values", said=[], n=0)
     if model.absorbed and model.outcome == "binary":
         varies = linear.varying(y, [one.levels for one in model.absorbed])
         if not varies.all():
@@ -163,20 +166,21 @@ def _mixed(
         return found.note
     singular = [one.name for one, value in zip(model.random, found.deviations, strict=True)
                 if not value]  # fmt: skip
-    df, notes = found.df.copy(), []
-    for place, factors in enumerate(between):
-        note = ""
-        for one in factors:
-            # What does not vary within levels has at most as many observations as levels.
-            own = [column for column, held in zip(matrix.T, between, strict=True) if one in held]
-            left = one.size - int(np.linalg.matrix_rank(np.column_stack(own)))
+    df, notes, enlarged = found.df.copy(), [""] * len(between), np.ones(len(between))
+    for one in model.random:
+        # Terms that do not vary within levels have as many observations as there are levels.
+        own = [place for place, factors in enumerate(between) if one in factors]
+        left = one.size - int(np.linalg.matrix_rank(matrix[one.first][:, own]))
+        for place in own:
             if left < 1:
-                note = f"{one.name} has as many terms as its {one.size} levels: nothing is left"
+                notes[place] = f"its terms are as many as the {one.size} levels of {one.name}"
                 df[place] = np.nan
             elif binary or one.name in singular:
                 df[place] = min(df[place], left)
-        notes.append(note)
-    errors = np.where(np.isnan(df), np.nan, np.sqrt(np.diag(found.covariance)))
+            if binary and left > 0 and one.name not in singular:
+                # Maximum likelihood takes the variance between levels for smaller than it is.
+                enlarged[place] = max(enlarged[place], (one.size / left) ** 0.5)
+    errors = enlarged * np.where(np.isnan(df), np.nan, np.sqrt(np.diag(found.covariance)))
     said = [f"no variance between levels of {name} is left to estimate (a singular fit)"
             for name in singular]  # fmt: skip
     rest, levels = (LOGISTIC if binary else found.residual**2), float((found.deviations**2).sum())
@@ -217,9 +221,9 @@ def _flat(inner: Floats, column: Floats, term: str, model: Model) -> str:
     scale = float(np.abs(column).max(initial=0.0))
     if term == CONSTANT:
         return "every level has a constant of its own" if model.absorbed else ""
-    if not np.ptp(column) > NO_SPREAD * scale:
+    if len(column) and not np.ptp(column) > NO_SPREAD * scale:
         return "the term has the same value in every row"
-    if model.absorbed and not float(np.abs(inner).max()) > NO_SPREAD * scale:
+    if model.absorbed and not float(np.abs(inner).max(initial=0.0)) > NO_SPREAD * scale:
         named = " and ".join(one.name for one in model.absorbed)
         return f"the term does not vary within levels of {named}, which are absorbed"
     return ""
@@ -228,14 +232,17 @@ def _flat(inner: Floats, column: Floats, term: str, model: Model) -> str:
 def _hopeless(y: Floats, inner: Floats, terms: npt.NDArray[np.str_], model: Model) -> str:
     """Why nothing can be fitted; empty where it can."""
     if not len(y):
-        return "no row has all values"
+        return "no level has both outcomes"
     if np.ptp(y) <= NO_SPREAD * float(np.abs(y).max()):
         return "the outcome has the same value in every row"
     for one in (*model.random, *([model.clusters] if model.clusters else [])):
-        role = "errors by cluster" if one is model.clusters else "a random intercept"
+        needs = "errors by cluster need" if one is model.clusters else "a random intercept needs"
         if one.size < FEWEST:
             levels = "1 level" if one.size == 1 else f"{one.size} levels"
-            return f"{one.name} has {levels}, and {role} needs at least {FEWEST}"
+            return f"{one.name} has {levels}, and {needs} at least {FEWEST}"
+    for one, two in combinations(model.random, 2):
+        if one.holds(two.levels.astype(float)) and two.holds(one.levels.astype(float)):
+            return f"{one.name} and {two.name} group the rows alike: leave one of them out"
     for one in model.random:
         if one.size == len(y):
             return f"every row is a level of {one.name} of its own: nothing tells it from the rest"

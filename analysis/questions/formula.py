@@ -25,9 +25,14 @@ class Asked(NamedTuple):
     absorbed: tuple[tuple[str, ...], ...]
 
     @property
-    def covariates(self) -> list[str]:
-        """The columns that the fixed part is computed from."""
-        return sorted(names(self.fixed))
+    def left(self) -> SimpleFormula:
+        """The outcome as a formula of its own."""
+        return Formula(f"0 + {self.outcome}")
+
+    @property
+    def columns(self) -> list[str]:
+        """The columns that the fixed part and the outcome are computed from."""
+        return sorted(names(self.fixed) | names(self.left))
 
 
 def parse(formula: str, columns: Sequence[str]) -> Asked:

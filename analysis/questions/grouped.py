@@ -30,12 +30,17 @@ class Factor:
         """How many levels there are."""
         return int(self.levels.max(initial=-1)) + 1
 
+    @property
+    def first(self) -> Ints:
+        """A row of each level."""
+        found = np.zeros(self.size, np.intp)
+        found[self.levels] = np.arange(len(self.levels))
+        return found
+
     def holds(self, column: Floats) -> bool:
         """Whether a number by row has one value in each level."""
-        first = np.zeros(self.size)
-        first[self.levels] = column
         scale = float(np.abs(column).max(initial=0.0))
-        return bool((np.abs(first[self.levels] - column) <= NO_SPREAD * scale).all())
+        return bool((np.abs(column[self.first][self.levels] - column) <= NO_SPREAD * scale).all())
 
     def at(self, rows: npt.NDArray[np.bool_]) -> "Factor":
         """The factor over some of the rows."""
@@ -66,6 +71,16 @@ def candidates(rows: pd.DataFrame, *, without: Sequence[str]) -> list[Factor]:
         if (one.levels >= 0).all() and 2 <= one.size <= len(rows) / 2:
             found.append(one)
     return found
+
+
+def repeated(rows: pd.DataFrame) -> int:
+    """How many rows are the same as an earlier one, lists and the like not looked at."""
+    held = [
+        name
+        for name, column in rows.items()
+        if pd.api.types.infer_dtype(column, skipna=True) not in ("mixed", "empty")
+    ]
+    return int(rows[held].duplicated().sum()) if held else 0
 
 
 def unaccounted(

@@ -8,14 +8,16 @@ import pandas as pd
 from scipy import stats
 
 from analysis.questions import wording
-from analysis.questions.design import CONSTANT, Design, build
+from analysis.questions.design import Design, build
 from analysis.questions.fitted import Errors, Fitted, Model, Outcome, fit
 from analysis.questions.formula import Asked
-from analysis.questions.grouped import Factor, candidates, factor, unaccounted
+from analysis.questions.grouped import Factor, candidates, factor, repeated, unaccounted
 from analysis.questions.wording import Line, Measured
 
 EXTRA = ("scale", "error", "t", "df", "groups", "icc", "r2_marginal", "r2_conditional", "reading")
 FIXED, RANDOM, RESIDUAL = "fixed", "random", "residual"
+# Of a row, not of the table: whether its p answers a question and is corrected.
+ASKS = "asks"
 # Groups or clusters below which few of them are a reason for caution.
 FEW = 30
 # Outcomes of the rarer kind per term below which logistic coefficients are biased.
@@ -30,7 +32,7 @@ def of(
     *,
     outcome: Outcome | None,
     errors: Errors,
-    cluster: str | None,
+    clusters: Sequence[str],
     by: Sequence[str],
     standardise: bool,
 ) -> list[tuple[dict[str, object], str | Line]]:
@@ -42,8 +44,9 @@ def of(
         ValueError: what the rows hold cannot be fitted.
     """
     grouping = [name for one in (*asked.random, *asked.absorbed) for name in one]
-    grouping = list(dict.fromkeys([*grouping, *([cluster] if cluster else [])]))
+    grouping = list(dict.fromkeys([*grouping, *clusters]))
     design = build(rows, asked, grouping=grouping, standardise=standardise)
+    copies = repeated(rows) if {*rows.columns} - {*asked.columns, *grouping, *by} else 0
     shares = bool(np.isin(design.outcome, (0.0, 1.0)).all())
     if outcome == "binary" and not shares:
         raise ValueError(
@@ -55,12 +58,17 @@ def of(
         outcome="binary" if binary else "gaussian", errors=errors,
         random=tuple(factor(design.kept, one) for one in asked.random),
         absorbed=tuple(factor(design.kept, one) for one in asked.absorbed),
-        clusters=factor(design.kept, [cluster]) if cluster else None,
+        clusters=factor(design.kept, clusters) if clusters else None,
     )  # fmt: skip
     found = fit(design, model)
     measured = Measured(asked.outcome, "odds" if binary else "points" if shares else "number")
-    others = candidates(design.kept, without=[*by, *asked.covariates, *grouping, asked.outcome])
+    others = candidates(design.kept, without=[*by, *asked.columns, *grouping])
     told = _Told(design, model, found, measured, others)
+    if copies:
+        told.said.append(
+            f"{copies} rows are copies of others: leave them out if they are no observations of "
+            f"their own"
+        )
     made = [told.fixed(place) for place in range(len(design.terms))]
     made += [told.random(place) for place in range(len(model.random))]
     return [*made, told.residual()] if model.random and not binary else made
@@ -124,13 +132,14 @@ class _Told:
         p = float(2 * stats.t.sf(abs(t), df))
         groups, notes = self._groups(place)
         notes = [note for note in (found.notes[place], *self.said, *notes) if note]
-        if term == CONSTANT and not isnan(p):
-            notes.append("not corrected: the constant is no question")
+        asks = any(one.step for one in parts)
+        if not asks and not isnan(p):
+            notes.append("not corrected: a constant is no question")
         row = {
             **self.shared, "part": FIXED, "term": term, "estimate": value, "low": value - half,
             "high": value + half, "p": p, "note": "; ".join(notes),
             "scale": wording.scale(parts, self.measured), "error": error, "t": t, "df": df,
-            "groups": groups,
+            "groups": groups, ASKS: asks,
         }  # fmt: skip
         if isnan(p):
             return row, f"Nothing is known of {term}: {found.notes[place]}"
@@ -160,7 +169,7 @@ class _Told:
             **self.shared, "part": RANDOM, "term": name, "estimate": value, "low": nan,
             "high": nan, "p": nan, "note": "; ".join([note, *self.said]), "error": nan, "t": nan,
             "df": nan, "icc": share, "groups": nan,
-            "scale": f"standard deviation in {self.measured.unit}",
+            "scale": f"standard deviation in {self.measured.unit}", ASKS: False,
         }  # fmt: skip
 
     def _groups(self, place: int) -> tuple[float, list[str]]:
@@ -175,7 +184,9 @@ class _Told:
             notes.append(
                 f"{fewest.size} levels of {fewest.name} are few: t with {df:.3g} degrees of freedom"
             )
-        if found.n == len(self.design.outcome) and self.design.terms[place] != CONSTANT:
+        if found.n == len(self.design.outcome) and any(
+            one.step for one in self.design.parts[place]
+        ):
             known = [*model.random, *model.absorbed, *([model.clusters] if model.clusters else [])]
             alike = unaccounted(self.design.matrix[:, place], known=known, others=self.others)
             if alike:

@@ -11,6 +11,7 @@ from analysis.questions.answer import require
 from analysis.read import listed
 
 Floats = npt.NDArray[np.float64]
+SHOWN = 100
 
 
 def refuse_repeated(
@@ -39,7 +40,9 @@ def refuse_repeated(
     first = several.iloc[0]
     one = ", ".join(f"{name} {first[name]}" for name in keys)
     kept = [name for name in rows.columns if name not in keys and name not in measured]
-    places = several.groupby(keys, dropna=False, observed=True)
+    # Of millions of rows a few units say what sets them apart.
+    few = several.merge(several[keys].drop_duplicates().head(SHOWN))
+    places = few.groupby(keys, dropna=False, observed=True)
     differ = [name for name in kept if (places[name].nunique(dropna=False) > 1).any()]
     # Coordinates come before measurements, so texts and whole numbers are named first.
     differ.sort(key=lambda name: pd.api.types.is_float_dtype(rows[name].dtype))

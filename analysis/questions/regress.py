@@ -8,7 +8,6 @@ import pandas as pd
 
 from analysis.questions import lines, wording
 from analysis.questions.answer import Correction, answer, groups, require
-from analysis.questions.design import CONSTANT
 from analysis.questions.fitted import Errors, Outcome
 from analysis.questions.formula import Asked, parse
 
@@ -25,6 +24,13 @@ def regress(
     correction: Correction = "holm",
 ) -> pd.DataFrame:
     """Fit a formula and say of each term what goes with it.
+
+    Which errors: of linear mixed models restricted likelihood with Satterthwaite's degrees of
+    freedom; of logistic ones Laplace's approximation, where terms that do not vary within levels
+    have t with as many degrees of freedom as levels are left, and errors enlarged by the root of
+    levels over levels left, as maximum likelihood understates their variance; by cluster CR2 with
+    Bell and McCaffrey's degrees of freedom, as the usual ones find too much where clusters are few.
+    Sources are in analysis/statistics/mixed.py, laplace.py and sandwich.py.
 
     A term that only varies between languages says as much as there are languages, however many
     items each has: give languages a random intercept, or name them as clusters. Where neither is
@@ -46,7 +52,7 @@ def regress(
         errors: `robust` is HC3, rows having variances of their own; `cluster` is CR2, rows of one
             cluster being alike in any way; `classical` is the model's own. Without it `cluster`
             where one is named, the model's own with random terms, else `robust`.
-        cluster: the column of clusters.
+        cluster: the column of clusters, or several that are crossed, `model:language`.
         by: columns that split the rows into separate regressions.
         standardise: numeric covariates in standard deviations, over the rows of each regression;
             what is 0 or 1, and a function with several columns, stays as it is.
@@ -67,8 +73,11 @@ def regress(
             the options contradict one another.
     """
     rows = rows.reset_index(drop=True)
-    require(rows, [*by, *([cluster] if cluster else [])], role="of the regression")
     asked = parse(formula, list(rows.columns))
+    clusters: list[str] = []
+    if cluster:
+        clusters = [cluster] if cluster in rows.columns else cluster.split(":")
+    require(rows, [*by, *clusters, *asked.columns], role="the regression")
     errors = _errors(asked, errors=errors, cluster=cluster)
     if outcome not in (None, *get_args(Outcome)):
         raise ValueError(f"no outcome is called {outcome!r}; choose {_either(get_args(Outcome))}")
@@ -76,14 +85,14 @@ def regress(
     said: list[str | wording.Line] = []
     for place, group in groups(rows, by):
         own = lines.of(
-            group, asked, outcome=outcome, errors=errors, cluster=cluster, by=by,
+            group, asked, outcome=outcome, errors=errors, clusters=clusters, by=by,
             standardise=standardise,
         )  # fmt: skip
         found += [{**place, **row} for row, _ in own]
         said += [line for _, line in own]
-    # The constant's p answers no question and is not one of those that are corrected.
+    # The p of a constant answers no question and is not one of those that are corrected.
     table = answer(
-        [{**row, "p": nan} if row["term"] == CONSTANT else row for row in found],
+        [row if row[lines.ASKS] else {**row, "p": nan} for row in found],
         asked=[*by, "part", "term"], correction=correction, extra=lines.EXTRA,
     )  # fmt: skip
     table = table.assign(p=pd.Series([row["p"] for row in found], dtype=float))

@@ -10,6 +10,7 @@ from typing import Literal
 
 import pandas as pd
 
+from analysis.questions.covariates import NOTES, note
 from analysis.questions.foreign import read
 from analysis.questions.tidy import cells, items, languages
 
@@ -82,7 +83,10 @@ def with_scores(
     wanted = [name for name in columns if name in scores.columns]
     if not wanted:
         return found
+    notes = list(scores.attrs.get(NOTES, ()))
     if "pooling" in scores.columns and (scores["pooling"] == POOLING).any():
+        if scores["pooling"].nunique() > 1:
+            notes.append(f"of several poolings the scores are those of {POOLING}")
         scores = scores[scores["pooling"] == POOLING]
     known = scores[[*PLACE, *wanted]].dropna(subset=wanted, how="all").drop_duplicates()
     if known.duplicated(PLACE).any():
@@ -104,6 +108,7 @@ def with_scores(
     }
     for name, values in added.items():
         found = found.assign(**{name: pd.Series(values, index=found.index).where(at >= 0)})
+    note(found, *notes)
     return found
 
 

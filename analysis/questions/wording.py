@@ -13,6 +13,7 @@ NAMED = {
     "right": ("a right answer", "right answers"),
 }
 MOST_NAMED = 3
+NEAR = 1.0
 
 
 class Measured(NamedTuple):
@@ -75,6 +76,8 @@ def scale(parts: Sequence[Part], outcome: Measured) -> str:
     for one in parts:
         if one.level:
             per.append(f"{one.name} = {one.level}" + (f" less {one.base}" if one.base else ""))
+        elif one.switch:
+            per.append(f"{one.name} = 1 less 0")
         elif isnan(one.spread):
             per.append(f"unit of {one.name}")
         else:
@@ -87,8 +90,8 @@ def reading(line: Line, *, p: float) -> str:
     outcome = line.outcome
     if not line.parts:
         return _level(line, outcome)
-    steps = [_step(one) for one in line.parts if not one.level or one.base]
-    where = [f"{one.name} = {one.level}" for one in line.parts if one.level and not one.base]
+    steps = [_step(one) for one in line.parts if one.step]
+    where = [f"{one.name} = {one.level}" for one in line.parts if not one.step]
     if not steps:
         return _level(line, outcome, where=where)
     first, *rest = steps
@@ -123,6 +126,8 @@ def _step(part: Part) -> str:
     """A step of one covariate."""
     if part.level:
         return f"{part.name} = {part.level} rather than {part.base}"
+    if part.switch:
+        return f"{part.name} = 1 rather than 0"
     step = "1" if isnan(part.spread) else "1 standard deviation"
     return f"{step} more {part.name}"
 
@@ -132,8 +137,11 @@ def _change(line: Line, outcome: Measured) -> str:
     if outcome.kind != "odds":
         return f"{outcome.amount(line.estimate)} {outcome.ends(line.low, line.high)}"
     one = NAMED.get(outcome.name, (outcome.name, ""))[0]
-    points = 100 * line.slope * line.estimate
-    return f"odds of {one} {_times(line)}, about {points:+.1f} points"
+    said = f"odds of {one} {_times(line)}"
+    # The slope of shares holds near by, not over a large step.
+    if abs(line.estimate) > NEAR:
+        return said
+    return f"{said}, about {100 * line.slope * line.estimate:+.1f} points"
 
 
 def _difference(line: Line, outcome: Measured) -> str:
@@ -155,11 +163,8 @@ def _times(line: Line) -> str:
 def _level(line: Line, outcome: Measured, *, where: Sequence[str] = ()) -> str:
     """The outcome itself, of the constant or of a level that is compared with no other."""
     numbers = [line.estimate, line.low, line.high]
-    place = (
-        f"For {' and '.join(where)}"
-        if where
-        else "Where all terms are 0, standardised ones at their mean"
-    )
+    place = "Where all terms are 0, standardised ones at their mean" if line.alone else "Overall"
+    place = f"For {' and '.join(where)}" if where else place
     if outcome.kind == "number":
         said = f"{outcome.name} is {{}} [{{}}, {{}}]".format(*(short(one) for one in numbers))
     else:

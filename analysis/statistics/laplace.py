@@ -80,7 +80,7 @@ def fit(hits: Floats, *, trials: Floats, design: Floats, codes: Sequence[Ints]) 
         return failed(p, terms, "the fit did not converge")
     at[places] -= newton
     if at[:terms].max() > UNBOUNDED:
-        return failed(p, terms, "the fit did not converge: the levels' log odds have no bound")
+        return failed(p, terms, "no bound is found: levels have too few rows of either outcome")
     kept = places >= terms
     covariance = root @ (2 * np.linalg.inv(second))[np.ix_(kept, kept)] @ root.T
     return Mixed(

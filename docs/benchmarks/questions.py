@@ -1,10 +1,10 @@
 """Time questions over a large run: python docs/benchmarks/questions.py NEW_FOLDER [--report].
 
-Writes a run of MODELS models and LANGUAGES languages: as many plain answers as ROWS says, alignment
-in every layer, and for each model and language layers x COEFFICIENTS steered cells of ITEMS answers.
-Then every step in a process of its own, whose peak memory is printed: rows are Markdown. A folder
-that is there already is only read. What the answers say is made up; their columns and types are
-those of real runs.
+Writes a run: of every model and language plain answers to as many items as make ROWS rows, scores
+of alignment in every layer, and LAYERS x COEFFICIENTS steered cells of ITEMS answers each. Then
+every step runs in a process of its own, whose peak memory is printed, and all of them in one. A
+folder that is there already is only read. What the answers say is made up; their columns, types and
+files are those of real runs.
 """
 
 import json
@@ -14,6 +14,7 @@ import sys
 import time
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from hashlib import sha256
 from itertools import product
 from pathlib import Path
@@ -35,7 +36,7 @@ PIVOT = "eng_Latn"
 BENCHMARK, DATASET, PROMPT = "belebele", "flores200", "belebele-letters"
 MEASURES, POOLINGS = ("mexa", "nasca", "navca"), ("weighted", "average", "last")
 OPTIONS = 4
-STEPS = ("items", "items, steered too", "cells", "alignment cells", "languages", "correlate")
+FOREIGN = "items.csv"
 
 
 class Made:
@@ -69,9 +70,12 @@ class Made:
                     else pa.nulls(len(rows["key"]), field.type)
                     for field in schema
                 ]
-                table = pa.table(whole, schema=schema)
-                path = f"tables/{name}/{sha256(f'{place} of {number}'.encode()).hexdigest()}.parquet"
-                shards.write(path, table, belongs={**self.study, "settings": {}, "pins": {}})
+                unit = sha256(f"{place} of {number}".encode()).hexdigest()
+                shards.write(
+                    f"tables/{name}/{unit}.parquet",
+                    pa.table(whole, schema=schema),
+                    belongs={**self.study, "settings": {}, "pins": {}},
+                )
 
     def unit(
         self, number: int, *, model: str, language: str
@@ -82,12 +86,12 @@ class Made:
         if language != PIVOT:
             yield "alignment", self._alignment(random, skill, model=model, language=language)
         gold = np.random.default_rng(0).integers(OPTIONS, size=self.each)
-        yield "items", self._answers(random, skill, gold, cells=1, model=model, language=language)
-        if self.asked.coefficients:
+        answers = partial(self._answers, random, skill, model=model, language=language)
+        yield "items", answers(gold, cells=1)
+        if len(self.coefficients):
             points = 1 + len(self.coefficients) * self.asked.layers
             held = gold[: self.asked.items]
-            answers = self._answers(random, skill, held, cells=points, model=model, language=language)
-            yield "items", answers | self._steered(len(held))
+            yield "items", answers(held, cells=points) | self._steered(len(held))
 
     def _answers(
         self,
@@ -107,7 +111,8 @@ class Made:
         ranks = OPTIONS - scores.argsort(axis=1).argsort(axis=1)
         offsets = np.arange(0, OPTIONS * size + 1, OPTIONS, dtype=np.int32)
         prediction = scores.argmax(axis=1)
-        keys = [sha256(f"{model}{language}{cells}{one}".encode()).hexdigest() for one in range(cells)]
+        names = [f"{model}/{language}/{cells}/{one}" for one in range(cells)]
+        keys = [sha256(name.encode()).hexdigest() for name in names]
         items = [f"item-{one:05d}" for one in range(len(gold))]
         return self._same(size, study="latent-process", model=model, revision="main") | {
             **self._same(size, benchmark=BENCHMARK, language=language, prompt=PROMPT),
@@ -144,18 +149,22 @@ class Made:
         keys = [sha256(f"{model}{language}{place}".encode()).hexdigest() for place in places]
         measure, pooling, layer = (list(column) for column in zip(*places, strict=True))
         value = np.clip(skill + random.normal(0, 0.1, size), 0, 1)
-        return self._same(size, study="latent-process", model=model, revision="main") | {
-            **self._same(size, dataset=DATASET, language=language, pivot=PIVOT, pairs="100"),
-            **self._same(size, switches=Switches().text()),
-            "measure": pa.array(measure),
-            "pooling": pa.array(pooling),
-            "layer": pa.array(layer),
-            "value": pa.array(value),
-            "key": pa.array(keys),
-        } | {
-            name: pa.array(np.full(size, number))
-            for name, number in {"n": 100, "tokens": 2000, "pivot_tokens": 1000}.items()
-        }
+        return (
+            self._same(size, study="latent-process", model=model, revision="main")
+            | {
+                **self._same(size, dataset=DATASET, language=language, pivot=PIVOT, pairs="100"),
+                **self._same(size, switches=Switches().text()),
+                "measure": pa.array(measure),
+                "pooling": pa.array(pooling),
+                "layer": pa.array(layer),
+                "value": pa.array(value),
+                "key": pa.array(keys),
+            }
+            | {
+                name: pa.array(np.full(size, number))
+                for name, number in {"n": 100, "tokens": 2000, "pivot_tokens": 1000}.items()
+            }
+        )
 
     @staticmethod
     def _same(size: int, **values: str) -> dict[str, Any]:
@@ -163,8 +172,94 @@ class Made:
         return {name: pa.repeat(value, size) for name, value in values.items()}
 
 
-if __name__ == "__main__":
-    asked = Namespace(models=9, languages=100, rows=1_000_000, coefficients=12, layers=12, items=100)
+def steps(folder: str) -> dict[str, Callable[[], pd.DataFrame]]:
+    """What is timed, by name; `table` is what one has of a run that somebody else made."""
+    from analysis.questions.correlate import correlate
+    from analysis.questions.foreign import read
+    from analysis.questions.tidy import cells, items, languages
+
+    task = ("model", "benchmark", "prompt", "pooling")
+    cell = ["model", "language", "intervention", "layer", "coefficient"]
+    return {
+        "items": lambda: items(folder),
+        "items, steered too, their means": lambda: (
+            items(folder, steered=True, columns=("correct",))
+            .groupby(cell, dropna=False, observed=True)["correct"]
+            .agg(["mean", "size"])
+        ),
+        "cells": lambda: cells(folder),
+        "cells of alignment": lambda: cells(folder, kind="alignment"),
+        "languages": lambda: languages(folder),
+        "correlations, families apart": lambda: correlate(
+            languages(folder), MEASURES, "accuracy", by=task, cluster="family"
+        ),
+        "table": lambda: read(
+            Path(folder) / FOREIGN, unit=("model", "language", "item"), numbers=("correct",)
+        ),
+    }
+
+
+def write_foreign(folder: str) -> None:
+    """The plain answers as a table that says nothing of runs."""
+    from analysis.questions.tidy import items
+
+    columns = ["model", "language", "item", "correct", "margin", "family"]
+    items(folder)[columns].to_csv(Path(folder) / FOREIGN, index=False)
+
+
+def report(folder: str) -> int:
+    """Write the run's report; returns how many rows its tables have."""
+    from analysis import report
+
+    built = report.build([folder])
+    report.write(built, out=Path(folder) / "report")
+    return sum(len(sheet.frame) for page in built.pages for sheet in page.page.sheets)
+
+
+def show(folder: str, what: str) -> None:
+    """One measurement in this process: rows, seconds, and the most memory it ever had.
+
+    The processor's seconds count all threads and the imports; on a busy machine they say more.
+    """
+    every = steps(folder)
     began = time.perf_counter()
-    Made(asked).write(sys.argv[1])
-    print(time.perf_counter() - began)
+    if what == "report":
+        count = report(folder)
+    else:
+        count = sum(len(every[name]()) for name in (every if what == "all" else (what,)))
+    seconds, processor = time.perf_counter() - began, time.process_time()
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    print(
+        f"| {what}: {count:,} rows | {seconds:.1f} s ({processor:.1f} s of processor) "
+        f"| {peak:.2f} GB |",
+        flush=True,
+    )
+
+
+def main() -> None:
+    """Write, then measure."""
+    parser = ArgumentParser(description=__doc__)
+    parser.add_argument("folder")
+    parser.add_argument("--models", type=int, default=9)
+    parser.add_argument("--languages", type=int, default=100)
+    parser.add_argument("--rows", type=int, default=1_000_000)
+    parser.add_argument("--layers", type=int, default=12)
+    parser.add_argument("--coefficients", type=int, default=12)
+    parser.add_argument("--items", type=int, default=100)
+    parser.add_argument("--report", action="store_true", help="also time the run's report")
+    parser.add_argument("--what", help="one step, in this process")
+    asked = parser.parse_args()
+    if asked.what:
+        show(asked.folder, asked.what)
+        return
+    if not Path(asked.folder).exists():
+        began = time.perf_counter()
+        Made(asked).write(asked.folder)
+        write_foreign(asked.folder)
+        print(f"| write | {time.perf_counter() - began:.1f} s | |", flush=True)
+    for step in (*steps(asked.folder), "all", *(["report"] if asked.report else [])):
+        subprocess.run([sys.executable, __file__, asked.folder, "--what", step], check=True)
+
+
+if __name__ == "__main__":
+    main()

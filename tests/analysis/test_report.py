@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from analysis import report
+from analysis.html import cells
 from analysis.layout.page import Sheet, file_name
 from tests.makers.analysis_rows import alignment_rows, follow, item_rows, planted, write_run
 
@@ -109,9 +110,9 @@ def test_several_runs_are_one_table(run: Path, tmp_path: Path) -> None:
 def test_cells_show_three_decimals_and_dashes_and_sort_as_numbers() -> None:
     frame = pd.DataFrame({"r": [0.87654, None], "p": [0.00001, 0.5], "n": [12, 3]})
     sheet = Sheet(name="x", caption="x", frame=frame)
-    lines = [[entry.text for entry in line] for line in report.entries(sheet)]
+    lines = [[entry.text for entry in line] for line in cells.entries(sheet)]
     assert lines == [["0.877", "1e-05", "12"], ["–", "0.500", "3"]]
-    assert float(report.entries(sheet)[0][0].order) == 0.87654
+    assert float(cells.entries(sheet)[0][0].value) == 0.87654
 
 
 def test_a_long_name_is_cut_to_what_a_file_system_takes_and_stays_its_own() -> None:
