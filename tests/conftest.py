@@ -83,22 +83,8 @@ LONG = (
     *("generate_recipe", "harness", "harness_lm", "hostile_names", "independent", "latent_page"),
     *("latent_process", "lease", "loading", "loop", "miniworld", "model_actor", "named_runs"),
     *("neuronxa", "nodes", "pages", "peers", "places", "proof", "report", "s3", "secrets"),
-<<<<<<< HEAD
-    *(
-        "several_runs",
-        "simulate",
-        "steering_analysis",
-        "sweep",
-        "thoughts",
-        "tidied",
-        "trend_pages",
-    ),
-    "trust",
-    "watch_killed",
-=======
     *("several_runs", "simulate", "steering_analysis", "sweep", "thoughts", "tidied"),
-    *("trend_pages", "trust", "watch_training"),
->>>>>>> main
+    *("trend_pages", "trust", "watch_killed"),
 )
 
 

@@ -1,4 +1,4 @@
-"""README's table has every flag of `run`, of whatever study, of `watch` and of questions, no other."""
+"""README's table has every flag of `run`, of any study, of `watch` and questions, and no other."""
 
 import re
 
