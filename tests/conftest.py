@@ -84,7 +84,7 @@ LONG = (
     *("latent_process", "lease", "loading", "loop", "miniworld", "model_actor", "named_runs"),
     *("neuronxa", "nodes", "pages", "peers", "places", "proof", "report", "s3", "secrets"),
     *("several_runs", "simulate", "steering_analysis", "sweep", "thoughts", "tidied"),
-    *("trend_pages", "trust", "watch_training"),
+    *("trend_pages", "trust", "watch_killed"),
 )
 
 

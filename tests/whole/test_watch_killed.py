@@ -15,8 +15,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from analysis import trends
+from orchestrator.signals import Wish
 from orchestrator.storage.files import Files
 from orchestrator.watching import state
+from orchestrator.watching.crossing import crossed
 from tests.makers import tiny
 from tests.makers.hub_server import served
 from tests.makers.watched import checkpoint
@@ -26,7 +29,7 @@ STEPS = (10, 20, 30)
 KILLS = 3
 PATIENCE = 300.0
 STUDY = (
-    *("neuronxa", "--parallel", "miniworld", "--pairs", "5", "--measure", "nasca,mexa"),
+    *("neuronxa", "--parallel", "miniworld", "--pairs", "5", "--measure", "nasca,cka"),
     *("--language", "eng_Latn,deu_Latn", "--pooling", "weighted", "--cluster", "inline"),
     *("--benchmark", "mini_xstorycloze", "--limit", "4", "--part", "scores", "--no-report"),
 )
@@ -155,6 +158,18 @@ def test_a_killed_watch_evaluates_every_checkpoint_of_a_training_once(
     for step in STEPS:
         label = f"training@checkpoint-{step}"
         assert found[f"checkpoint-{step}"].identity == pins[f"model {label}"]
+
+    # What is told of measures that moved is what the page of the study has.
+    place = {"model": "training", "revision": "checkpoint-30"}
+    asked = ["nasca 0.000001", "cka 0.000001", "accuracy/mini_xstorycloze 0.000001"]
+    moved = crossed(str(store), **place, thresholds=asked, wish=Wish())
+    expected = trends.crossed(trends.changes([store], **place), asked)
+    assert [(one["threshold"], one["change"]) for one in moved] == [
+        (row.threshold, pytest.approx(row.change, abs=1e-9)) for row in expected.itertuples()
+    ]
+    assert moved, "the weights of a training move"
+    with pytest.raises(ValueError, match="--cross: nothing here is called nope"):
+        crossed(str(store), **place, thresholds=["nope 1"], wish=Wish())
 
     # Written anew: the store keeps the rows it has, and says so.
     checkpoint(training / "checkpoint-20", seed=3)
