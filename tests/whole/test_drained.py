@@ -19,9 +19,13 @@ SCRIPT = ROOT / "docs" / "deploy" / "watch.sbatch"
 NOTED = '#!/bin/sh\necho "$(basename "$0") $*" >> "$NOTES"\n'
 # A watch that is told to end takes a moment, as a unit does that is running.
 WATCH = """
-trap 'echo told >> "$NOTES"; sleep 1; exit 130' TERM
+told=0
+trap 'told=$((told + 1)); echo told >> "$NOTES"' TERM
 [ "$STUB_SECONDS" = 0 ] && exit "$STUB_STATUS"
-for _ in $(seq "$STUB_SECONDS"); do sleep 1 & wait $!; done
+for _ in $(seq "$STUB_SECONDS"); do
+    sleep 1 & wait $!
+    [ "$told" = 0 ] || { sleep 2; exit 130; }
+done
 """
 
 
@@ -79,10 +83,12 @@ def test_a_slurm_job_whose_time_is_over_ends_its_watch_and_goes_on_in_the_next(
         while not any(note.startswith("babelscope") for note in notes(node)):
             time.sleep(0.05)
         time.sleep(0.5)
-        job.send_signal(signal.SIGTERM)  # as `--signal=B:TERM@60` does: the script alone
+        for _ in range(2):  # `--signal=B:TERM@60` tells the script alone, `scancel` once more
+            job.send_signal(signal.SIGTERM)
+            time.sleep(0.3)
         assert job.wait(timeout=20) == 130
     assert notes(node)[2:] == [
-        "told",
+        *["told"] * 2,
         next(note for note in notes(node) if note.startswith("squeue")),
         "scontrol update JobId=77 StartTime=now",
     ]
