@@ -16,12 +16,18 @@ import numpy as np
 from safetensors.numpy import save_file
 from store import fill
 
+from orchestrator import recipe
+from orchestrator.flags import Request
+from orchestrator.signals import Wish
 from orchestrator.storage.files import Files
 from orchestrator.storage.store import Store
 from orchestrator.watching import state
 from orchestrator.watching.discover import Discovery
+from orchestrator.watching.evaluate import Evaluation
+from orchestrator.watching.loop import Watch
 from orchestrator.watching.options import Watching
 from orchestrator.watching.state import Record
+from studies.flags import read
 
 
 def training(folder: Path, *, count: int) -> None:
@@ -46,6 +52,42 @@ def memory() -> float:
     return pages * resource.getpagesize() / 1e6
 
 
+class Hours:
+    """A clock of which every wait is an hour long, and after so many of them enough."""
+
+    def __init__(self, most: int) -> None:
+        """Somebody wants the end after `most` waits."""
+        self.time, self.most, self.wish = 0.0, most, Wish()
+        self.seconds: list[float] = []
+        self.memory: list[float] = []
+        self._began = time.perf_counter()
+
+    def now(self) -> float:
+        """Since some day."""
+        return 1_800_000_000 + self.time
+
+    def elapsed(self) -> float:
+        """Since the beginning."""
+        return self.time
+
+    def sleep(self, _seconds: float) -> None:
+        """An hour, and a note of what the look before it took."""
+        self.seconds.append(time.perf_counter() - self._began)
+        self.memory.append(memory())
+        self.time += 3600
+        if len(self.seconds) >= self.most:
+            self.wish.ask()
+        self._began = time.perf_counter()
+
+
+def request(run: Path, store: Store) -> Request:
+    """What a command line would ask for."""
+    found = recipe.find("neuronxa")
+    given = {"--model": [str(run)]}
+    where = Watching(every="1h", out=store.files.where, report=False)
+    return Request(recipe=found, options=read(found.options, given), where=where, given=given)
+
+
 def main() -> None:
     """Make it all, then look."""
     parser = ArgumentParser(description=__doc__)
@@ -63,7 +105,8 @@ def main() -> None:
     found = discovery.look({}).found
     whole = sum(not one.lacks for one in found.values())
     print(f"| a first look, {whole:,} whole | {time.perf_counter() - began:.2f} s | |")
-    watched = state.Watched()
+    study = Evaluation(request(run, store), store=store).study
+    watched = state.Watched(study=study)
     for one in found.values():
         watched.put(
             Record(name=one.name, source=one.source, fingerprint=one.fingerprint, state="done",
@@ -73,21 +116,17 @@ def main() -> None:
     state.write(files, watched)
 
     began = time.perf_counter()
-    watched = state.read(files)
-    discovery = Discovery(Watching(every="1h"), sources=[str(run)], code=False)
-    discovery.look(watched.records)
-    print(f"| the file read and a look after it | {time.perf_counter() - began:.2f} s | |")
-    seconds, before = [], memory()
-    for number in range(asked.looks):
-        began = time.perf_counter()
-        discovery.look(watched.records)
-        seconds.append(time.perf_counter() - began)
-        if number == asked.looks // 10:
-            before = memory()
-    grown = memory() - before
-    each = f"{np.median(seconds):.3f} s, {max(seconds):.3f} at most"
-    left = f"{memory():.0f} MB, {grown:+.1f} MB over the last nine tenths"
-    print(f"| {asked.looks:,} looks, each | {each} | {left} |")
+    clock = Hours(asked.looks)
+    watch = Watch(
+        request(run, store), Discovery(Watching(every="1h"), sources=[str(run)], code=False),
+        store=store, files=files, wish=clock.wish, tell=lambda _: None, clock=clock,
+    )  # fmt: skip
+    print(f"| the file read | {time.perf_counter() - began:.2f} s | |")
+    watch.run()
+    each = f"{np.median(clock.seconds):.3f} s, {max(clock.seconds):.3f} at most"
+    grown = clock.memory[-1] - clock.memory[len(clock.memory) // 10]
+    left = f"{clock.memory[-1]:.0f} MB, {grown:+.1f} MB over the last nine tenths"
+    print(f"| {asked.looks:,} looks, each with all that is noted | {each} | {left} |")
     began = time.perf_counter()
     state.write(files, watched)
     print(f"| watch.json written | {time.perf_counter() - began:.3f} s | |")

@@ -17,6 +17,8 @@ from orchestrator.watching.state import Record, Watched
 from studies.recipes import RECIPES
 from tests.makers.watched import STUDY, checkpoint
 from tests.makers.world import ROOT, run
+from tests.orchestrator.storage.test_s3 import bucket as bucket
+from tests.orchestrator.storage.test_s3 import server as server
 
 REFUSED = {
     "--once --every 6h": "--every and --once both say when to look: give one of them",
@@ -117,6 +119,17 @@ def test_a_second_watcher_is_refused_and_runs_are_not(tmp_path: Path):
     assert f"process {os.getpid()}" in second.stderr
     with held(store):
         pass
+
+
+def test_a_store_in_a_bucket_is_watched_too(bucket: str):
+    """The query of its address stays behind the folder's name."""
+    store = Store(bucket)
+    with held(store) as files:
+        state.write(files, Watched(study="s"))
+        with pytest.raises(ValueError, match="is watched already by"), held(Store(bucket)):
+            pass
+    assert state.read(Files(bucket)).study == "s"
+    assert store.files.entries("watching") == []
 
 
 def test_addresses_inside_a_store():
