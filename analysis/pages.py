@@ -45,6 +45,7 @@ def build(rows: Rows) -> Page:
         page,
         sections=trends.onto(page.sections, tuple(_renamed(shown.parts, names))),
         files={**page.files, **shown.files},
+        summary=(*shown.findings, *page.summary),
         warnings=(*trends.left_out(whole, earlier), *page.warnings),
     )
 
