@@ -203,10 +203,11 @@ def two_seeds(data: Path, runs: dict[str, Path], tmp_path_factory: pytest.TempPa
     folder = tmp_path_factory.mktemp("seeds")
     shutil.copytree(runs["dali resid_pre"], folder / "run")
     model, *flags = STUDIES["dali resid_pre"]
+    flags[flags.index("--seed") + 1] = "7"
     with pytest.MonkeyPatch.context() as patch:
         ended = world.run(
             *("run", "dali", "--model", str(MODELS / model), *flags, "--cluster", "inline"),
-            *("--seed", "7", "--patch", "same_symbol,own_language,noise", "--no-report"),
+            *("--patch", "same_symbol,own_language,noise", "--no-report"),
             *("--data-root", str(data), "--out", str(folder / "other")),
             monkeypatch=patch,
         )
