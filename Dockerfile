@@ -8,10 +8,13 @@
 # CONSTRAINTS  exact versions: those that the tests use, which are for machines without a GPU
 # INDEX        where, beside PyPI, packages are looked for: the CPU builds of torch
 # EXTRAS       such as peft,large (pyproject.toml)
+# WITH         further requirements, such as ray[default], which KubeRay starts
 # PACKAGES     of Debian, such as g++, which vLLM compiles with
 ARG BASE=python:3.11-slim-bookworm
 
 FROM ${BASE} AS base
+# hadolint ignore=DL3002
+USER 0
 ARG PACKAGES=
 # tini hands signals on and buries what is orphaned, which a process 1 must and a watch of weeks needs.
 # hadolint ignore=DL3008,SC2046,SC2086
@@ -30,12 +33,13 @@ FROM base
 ARG CONSTRAINTS=constraints-cpu.txt
 ARG INDEX=https://download.pytorch.org/whl/cpu
 ARG EXTRAS=
+ARG WITH=
 RUN --mount=type=bind,from=wheel,source=/source,target=/source \
     --mount=type=bind,from=wheel,source=/wheels,target=/wheels \
     python3 -m venv /opt/babelscope \
     && /opt/babelscope/bin/pip install --no-cache-dir \
         ${CONSTRAINTS:+--constraint "/source/${CONSTRAINTS}"} ${INDEX:+--extra-index-url "${INDEX}"} \
-        "$(echo /wheels/*.whl)${EXTRAS:+[${EXTRAS}]}"
+        "$(echo /wheels/*.whl)${EXTRAS:+[${EXTRAS}]}" ${WITH:+"${WITH}"}
 # Group 0, as some clusters run images as any user of that group.
 RUN useradd --uid 10001 --gid 0 --create-home babelscope \
     && install --directory --owner=babelscope --group=0 --mode=775 /data

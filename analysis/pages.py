@@ -40,11 +40,12 @@ def build(rows: Rows) -> Page:
     filled = {one.title for one in page.exhibits.values() if one.parts}
     drawn = set(whole.main_scores["measure"]) if FIGURE_3.title in filled else ()
     shown = trends.section(whole, drawn=drawn)
-    names = [part.name for part in (*page.sheets, *page.pictures)]
+    names = {*(sheet.name for sheet in page.sheets), *(one.name for one in page.pictures)}
     return replace(
         page,
-        sections=trends.onto(page.sections, tuple(_renamed(shown.parts, set(names)))),
+        sections=trends.onto(page.sections, tuple(_renamed(shown.parts, names))),
         files={**page.files, **shown.files},
+        summary=(*shown.findings, *page.summary),
         warnings=(*trends.left_out(whole, earlier), *page.warnings),
     )
 

@@ -16,7 +16,7 @@ from analysis.figures.inline import inline
 from analysis.html import files, lead, methods, queries, render
 from analysis.html.files import UNWRITABLE
 from analysis.layout.material import Material
-from analysis.layout.page import Page, file_name
+from analysis.layout.page import Fold, Page, Picture, file_name, unfolded
 from analysis.layout.prose import Block, line
 from analysis.shared import examples
 from analysis.storage.folder import Folder
@@ -120,17 +120,21 @@ def _write_one(built: Built, *, out: Path) -> ReportFiles:
     figures, numbers = list[Path](), list[Path]()
     drawings: dict[str, render.Drawn] = {}
     lacking: set[str] = set()
-    for picture in page.pictures:
+    room = render.Room()
+    # What is seen without opening a fold has the first claim on the page's room.
+    folded = {one.name for one in _folded(page)}
+    for picture in sorted(page.pictures, key=lambda one: one.name in folded):
         stem = out / "figures" / picture.name
         svg = drawing.save(picture.figure, stem=stem, lacking=lacking)
         svg = inline(svg, name=picture.name, title=picture.caption)
-        drawings[picture.name] = render.drawn(picture, svg)
+        drawings[picture.name] = render.drawn(picture, svg, room)
         figures += [stem.parent / f"{stem.name}.{kind}" for kind in ("svg", "png")]
         numbers.append(files.write_csv(picture.numbers, stem.parent / f"{stem.name}.csv"))
     shown = [*page.sheets, *(one.numbers for one in drawings.values() if one.numbers)]
     text = render.render(
         page,
         drawings=drawings,
+        whole=render.whole(page.sheets, room),
         queries=queries.queries(shown, sources=built.rows.sources),
         method=methods.method(built.rows, study=built.study),
         runs=built.rows.runs,
@@ -139,6 +143,15 @@ def _write_one(built: Built, *, out: Path) -> ReportFiles:
     html = out / "index.html"
     html.write_text(text, encoding="utf-8", errors=UNWRITABLE)
     return ReportFiles(html, tuple(tables), tuple(figures), tuple(numbers))
+
+
+def _folded(page: Page) -> list[Picture]:
+    """The figures inside folds."""
+    parts = (part for section in page.sections for part in section.parts)
+    return [
+        one for part in parts if isinstance(part, Fold)
+        for one in unfolded([part]) if isinstance(one, Picture)
+    ]  # fmt: skip
 
 
 def _notes(rows: read.Rows) -> list[str]:

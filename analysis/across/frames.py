@@ -20,8 +20,10 @@ from analysis.results.option_alignment import DALI
 
 MIDDLE = "middle half"
 STATE = ["model", "revision"]
-RATIO = [*STATE, "benchmark", "pivot", "output_prompt"]
-FAILURE = [*STATE, "benchmark", "prompt", "pivot", "pooling"]
+RATIO = [*SERIES, "output_prompt"]
+# Conditions of the scores that the alignment of options has not; `scored` are their switches.
+SCORED = ["pooling", "dataset", "pairs", "scored"]
+FAILURE = [*SERIES, *SCORED]
 GAIN = [*SERIES, "metric", "site"]
 NASCA = "nasca"
 # Languages below which a coefficient is not worth a figure.
@@ -77,10 +79,8 @@ def failures(material: Material) -> pd.DataFrame:
     if not rows:
         return pd.DataFrame()
     places = [*STATE, "language", "pivot", "layer"]
-    wanted = scores[[*places, "pooling", "dataset", "value"]].rename(columns={"value": NASCA})
-    several = wanted["dataset"].nunique() > 1
-    wanted = wanted[wanted["dataset"] == wanted["dataset"].min()] if several else wanted
-    return pd.DataFrame(rows).merge(wanted.drop_duplicates([*places, "pooling"]), on=places)
+    named = scores.rename(columns={"value": NASCA, "switches": "scored"})
+    return pd.DataFrame(rows).merge(named[[*places, *SCORED, NASCA]], on=places)
 
 
 def failure_tests(material: Material) -> pd.DataFrame:

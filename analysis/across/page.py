@@ -63,7 +63,8 @@ def _shown(found: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Tests for people: what was asked and varies, the estimate, its p."""
     held = tables.with_label(found).rename(columns={"p_corrected": "q_p"})
     asked = held.columns[: list(held.columns).index("estimate")]
-    dull = {"model", "revision", "label", "benchmark", "switches"}
+    dull = {"model", "revision", "label", "benchmark"}
+    dull |= {name for name in ("switches", "scored") if name in held and held[name].nunique() < 2}
     places = ["label", "benchmark", *(one for one in asked if one not in dull)]
     more = [name for name in ("given", "first_r", "second_r") if name in held.columns]
     ends = [
@@ -106,7 +107,7 @@ RATIOS = _exhibit(
     of="ratios", tests="ratio_tests",
     plot=Plot(
         name="ratio_transfer", fill=frames.ratios, draw=draw_ratios, size="half",
-        by=named_by("label", "benchmark", varying=("pivot", "output_prompt")),
+        by=named_by("label", "benchmark", varying=("pivot", "prompt", "output_prompt", "switches")),
         caption="{{ said }}: log ratio against excess transfer, a point per language.",
     ),
 )  # fmt: skip
@@ -115,7 +116,9 @@ FAILURES = _exhibit(
     of="failures", tests="failure_tests",
     plot=Plot(
         name="failure_curves", fill=frames.failure_curves, draw=draw_failures,
-        by=named_by("label", "benchmark", varying=("prompt", "pivot", "pooling")),
+        by=named_by(
+            "label", "benchmark", varying=("prompt", "pivot", "switches", *frames.SCORED)
+        ),
         caption="{{ said }}: correlation over languages of both kinds of alignment with the share "
         "of failures of transfer, by layer.",
     ),
@@ -125,7 +128,9 @@ GAINS = _exhibit(
     of="gains", tests="gain_tests",
     plot=Plot(
         name="gain_causes", fill=frames.gains, draw=draw_gains,
-        by=named_by("label", "benchmark", varying=("prompt", "pivot", "metric", "site")),
+        by=named_by(
+            "label", "benchmark", varying=("prompt", "pivot", "switches", "metric", "site")
+        ),
         caption="{{ said }}: gains against both, a point per language.",
     ),
 )  # fmt: skip

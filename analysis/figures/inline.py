@@ -6,6 +6,7 @@ the page have letters as outlines.
 """
 
 import re
+from hashlib import sha256
 
 from markupsafe import Markup
 
@@ -18,6 +19,11 @@ TAG = re.compile(r"<[^>]*>")
 USED = re.compile(r'href="#([^"]+)"|url\(#([^)]+)\)')
 OWN = re.compile(r' id="([^"]*)"')
 FAMILY = re.compile(r" ?font-family: ([^;\"]*);")
+PATH = re.compile(r'\bd="[^"]*"')
+# Marks of one look that stand together.
+MARKS = re.compile(
+    r'<g([^>]*)>((?:<use [^>]*?) style="([^"]*)"/>(?:<use [^>]*? style="\3"/>)+)</g>'
+)
 UPRIGHT = re.compile(r' transform="rotate\(-?0 [^)]*\)"')
 
 
@@ -31,21 +37,30 @@ def inline(svg: str, *, name: str, title: str) -> Markup:
         name: that of its file, which no other figure of the page has.
         title: what is drawn, for those who do not see it.
     """
-    own = re.sub(r"[^A-Za-z0-9]", "", name)
     text = re.sub(r"<!--.*?-->|<metadata>.*?</metadata>|<style.*?</style>", "", svg, flags=re.S)
     text = re.sub(r">\s*\n\s*<", "><", text)
-    wanted = {one or other for one, other in USED.findall(text)}
-    text = TAG.sub(lambda found: _tag(found[0], wanted, own), text)
+    own = "f" + sha256(name.encode()).hexdigest()[:10]
+    used = dict.fromkeys(one or other for one, other in USED.findall(text))
+    ids = {old: f"{own}-{place}" for place, old in enumerate(used)}
+    text = TAG.sub(lambda found: _tag(found[0], ids), text)
+    text = MARKS.sub(lambda found: _together(*found.groups()), text)
     head = Markup('<svg role="img" aria-label="{}" ').format(title)
     return head + Markup(text.strip().removeprefix("<svg "))
 
 
-def _tag(tag: str, wanted: set[str], own: str) -> str:
+def _together(group: str, marks: str, style: str) -> str:
+    """A group of marks with their look on itself."""
+    plain = marks.replace(f' style="{style}"', "")
+    return f'<g{group} style="{style}">{plain}</g>'
+
+
+def _tag(tag: str, ids: dict[str, str]) -> str:
     """A tag with what a page needs of it; labels lie between tags and stay as they are."""
     tag = " ".join(tag.split())
     tag = PLACED.sub(lambda found: NUMBER.sub(r"\1", found[0]), UPRIGHT.sub("", tag))
-    tag = OWN.sub(lambda found: f' id="{own}_{found[1]}"' if found[1] in wanted else "", tag)
-    tag = re.sub(r'(href="#|url\(#)', rf"\g<1>{own}_", tag)
+    tag = PATH.sub(lambda found: re.sub(r" ?([A-Za-z]) ?(?=[-\d\"])", r"\1", found[0]), tag)
+    tag = OWN.sub(lambda found: f' id="{ids[found[1]]}"' if found[1] in ids else "", tag)
+    tag = re.sub(r'(href="#|url\(#)([^")]+)', lambda found: f"{found[1]}{ids[found[2]]}", tag)
     if tag.startswith("<text") and (family := FAMILY.search(tag)):
         tag = FAMILY.sub("", tag)
         if "Mono" in family[1]:

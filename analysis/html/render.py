@@ -1,7 +1,7 @@
 """A page as HTML, from its template: one file with its styles, figures and script inside."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,8 +19,11 @@ from analysis.layout.prose import many
 TEMPLATES = Path(__file__).parents[1] / "templates"
 # Rows of a table in the page itself; the others are made visible when they are asked for.
 FIRST_ROWS = 40
-# Of a figure's numbers, as many as a page can hold beside those of all others.
+# Of one figure's numbers.
 MOST_CELLS = 1500
+# What a page holds of all: bytes of drawings, cells of figures' numbers, cells of further rows.
+# Together they keep it below 10 MB; a cell takes some 45 bytes.
+ROOM = {"drawings": 5_000_000, "numbers": 25_000, "rows": 60_000}
 # What of a run's record is told apart from its settings, and how.
 PARTS = {
     "pins": "Fingerprints of texts and weights",
@@ -32,7 +35,10 @@ PARTS = {
 
 
 class Drawn(NamedTuple):
-    """A figure in the page: the drawing, and the numbers that draw it unless they are many."""
+    """A figure in the page: the drawing, and the numbers that draw it unless they are many.
+
+    The drawing is empty where the page has no room for it; its files have it.
+    """
 
     svg: Markup
     numbers: Sheet | None
@@ -44,10 +50,39 @@ class Drawn(NamedTuple):
         return ", ".join(f"{name} {value}" for name, value in held.items())
 
 
-def drawn(picture: Picture, svg: Markup) -> Drawn:
-    """A figure with its numbers: columns that say something, what is alike in all rows apart."""
+class Room:
+    """How much a page still holds, by kind (`ROOM`)."""
+
+    def __init__(self) -> None:
+        """All of it."""
+        self.left = dict(ROOM)
+
+    def takes(self, kind: str, size: int) -> bool:
+        """Whether there is room, which is then taken."""
+        fits = size <= self.left[kind]
+        self.left[kind] -= size if fits else 0
+        return fits
+
+
+def drawn(picture: Picture, svg: Markup, room: Room) -> Drawn:
+    """A figure with its numbers, as far as there is room."""
+    numbers = _numbers(picture)
+    if numbers is not None and not room.takes("numbers", numbers.frame.size):
+        numbers = None
+    return Drawn(svg if room.takes("drawings", len(svg)) else Markup(), numbers)
+
+
+def whole(sheets: Sequence[Sheet], room: Room) -> set[str]:
+    """The names of the tables whose further rows the page has room for."""
+    rest = {sheet.name: max(0, len(sheet.frame) - FIRST_ROWS) for sheet in sheets}
+    columns = {sheet.name: sheet.frame.shape[1] for sheet in sheets}
+    return {name for name, rows in rest.items() if room.takes("rows", rows * columns[name])}
+
+
+def _numbers(picture: Picture) -> Sheet | None:
+    """What draws a figure: columns that say something, what is alike in all rows apart."""
     if len(picture.numbers) > MOST_CELLS:
-        return Drawn(svg, None)
+        return None
     frame = picture.numbers.drop(columns=["study", "key"], errors="ignore").convert_dtypes()
     plain = [
         name for name in frame.columns
@@ -62,13 +97,14 @@ def drawn(picture: Picture, svg: Markup) -> Drawn:
         name=picture.name, caption=picture.caption, frame=told.reset_index(drop=True),
         read=picture.read, of=same,
     )  # fmt: skip
-    return Drawn(svg, sheet if told.size <= MOST_CELLS else None)
+    return sheet if told.size <= MOST_CELLS else None
 
 
 def render(
     page: Page,
     *,
     drawings: Mapping[str, Drawn],
+    whole: Collection[str],
     queries: Queries,
     method: Method,
     runs: Iterable[Mapping[str, object]],
@@ -81,6 +117,7 @@ def render(
         .render(
             page=page,
             drawings=drawings,
+            whole=whole,
             dark=theme.dark_variables(one.svg for one in drawings.values()),
             queries=queries,
             method=method,

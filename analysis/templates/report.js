@@ -177,13 +177,30 @@
   };
   for (const figure of all("figure")) {
     const place = figure.querySelector(".drawing"), caption = figure.querySelector("figcaption");
-    const said = caption.firstChild.data.replace(/\($/, "").trim(), drawing = place.firstElementChild;
-    const enlarge = () => {
-      place.style.minHeight = `${place.offsetHeight}px`;
-      open(drawing, said, () => { place.append(drawing); place.style.minHeight = ""; });
-    };
-    place.addEventListener("click", () => getSelection().isCollapsed && enlarge());
-    const tools = make("div", { className: "tools" }, button("enlarge", "Show this figure as large as the window", enlarge));
+    const said = caption.firstChild.data.replace(/\($/, "").trim(), tools = make("div", { className: "tools" });
+    const drawing = place?.firstElementChild;
+    if (drawing) {
+      const enlarge = () => {
+        place.style.minHeight = `${place.offsetHeight}px`;
+        open(drawing, said, () => { place.append(drawing); place.style.minHeight = ""; });
+      };
+      place.addEventListener("click", () => getSelection().isCollapsed && enlarge());
+      const save = () => {
+        const own = drawing.cloneNode(true);
+        own.setAttribute("xmlns", "http://www.w3.org/2000/svg");
+        own.setAttribute("xmlns:xlink", "http://www.w3.org/1999/xlink");
+        own.setAttribute("font-family", "DejaVu Sans, Verdana, sans-serif");
+        all(".mono", own).forEach((text) => text.setAttribute("font-family", "DejaVu Sans Mono, monospace"));
+        const light = own.outerHTML.replace(/var\(--c[0-9a-f]{6}, (#[0-9a-f]{6})\)/g, "$1");
+        const href = URL.createObjectURL(new Blob([light], { type: "image/svg+xml" }));
+        make("a", { download: `${figure.id.replace("figure-", "")}.svg`, href }).click();
+        setTimeout(() => URL.revokeObjectURL(href), 1000);
+      };
+      tools.append(
+        button("enlarge", "Show this figure as large as the window", enlarge),
+        button("save SVG", "Save this figure as it stands here, in light colours", save),
+      );
+    }
     const numbers = figure.querySelector("template.numbers");
     if (numbers) {
       tools.append(button("numbers", "Show the numbers that draw this figure", () => {
@@ -192,16 +209,6 @@
         open(held, said, () => {});
       }));
     }
-    tools.append(button("save SVG", "Save this figure as it stands here, in light colours", () => {
-      const own = drawing.cloneNode(true);
-      own.setAttribute("xmlns", "http://www.w3.org/2000/svg");
-      own.setAttribute("xmlns:xlink", "http://www.w3.org/1999/xlink");
-      const plain = own.outerHTML.replace(/var\(--c[0-9a-f]{6}, (#[0-9a-f]{6})\)/g, "$1").replaceAll(' class="mono"', ' font-family="DejaVu Sans Mono, monospace"')
-        .replace("<svg ", '<svg font-family="DejaVu Sans, Verdana, sans-serif" ');
-      const link = make("a", { download: `${figure.id.replace("figure-", "")}.svg`, href: URL.createObjectURL(new Blob([plain], { type: "image/svg+xml" })) });
-      link.click();
-      URL.revokeObjectURL(link.href);
-    }));
     caption.append(tools);
   }
 

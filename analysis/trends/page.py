@@ -21,14 +21,20 @@ from analysis.trends.told import text
 TITLE = "Over training"
 # Rows of a table before it is folded, measures across, and states that other sections show.
 MOST_ROWS, MOST_ACROSS, MOST_STATES = 24, 12, 12
+# Models whose newest state is at the top of the page.
+MOST_FINDINGS = 3
 Files = dict[str, pd.DataFrame]
 
 
 class Shown(NamedTuple):
-    """The section, empty where no model has several states, and tables for files of their own."""
+    """The section, empty where no model has several states, and tables for files of their own.
+
+    `findings` are for the top of the page: what the newest state of each model changed.
+    """
 
     parts: tuple[Part, ...]
     files: Files
+    findings: tuple[str, ...]
 
 
 def earlier(material: Material) -> frozenset[State]:
@@ -63,10 +69,17 @@ def section(material: Material, *, drawn: Collection[str] = ()) -> Shown:
         show = partial(_of_model, course=course, drawn=drawn, files=files)
         parts += parts_of(show, material)
     if not parts:
-        return Shown((), {})
+        return Shown((), {}, ())
     notes = material.get(watched).notes
     first = [Text(lines=notes, warning=True)] if notes else []
-    return Shown((*first, *parts, Text(lines=say(text("methods")))), files)
+    found = [one for one in material.get(courses) if len(one.order.revisions) > 1]
+    return Shown(
+        parts=(*first, *parts, Text(lines=say(text("methods")))),
+        files=files,
+        findings=tuple(
+            f"{one.model}, {told.finding(material, one)[0]}" for one in found[:MOST_FINDINGS]
+        ),
+    )
 
 
 def onto(sections: Sequence[Section], parts: tuple[Part, ...]) -> tuple[Section, ...]:

@@ -5,7 +5,8 @@ languages share, log ratios, shares and gaps of DALI, gains of CLAS, written tex
 of a kind of cell that no page knows. All are from 0 to 1 or in their own units, never percent.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
 
 import pandas as pd
 
@@ -15,11 +16,14 @@ from analysis.dali.frames import ALL, TESTED
 from analysis.layout.material import Material
 from analysis.results import log_ratio, scaled, written
 from analysis.results.latent import LATENT, SERIES_OF_MEASURE
+from analysis.results.option_alignment import Aligned
 from analysis.statistics import gaps
 from analysis.statistics.scores import NORMED, SET
 from analysis.trends.measured import Measured, by_place, of_items, of_pairs, of_values
 from studies.kinds import tables
 
+Value = TypeVar("Value")
+Cell = Aligned | scaled.Cell
 Source = Callable[[Material], Iterator[Measured]]
 # What languages share is what this study is about; elsewhere it would be computed for nothing.
 SHARING = "latent-process"
@@ -96,7 +100,7 @@ def ratios(material: Material) -> Iterator[Measured]:
 def options(material: Material) -> Iterator[Measured]:
     """DALI: the share of items aligned at the layer that aligns most of them, by rule."""
     rows = []
-    for one in material.get(dali.cells).kept:
+    for one in _several(material.get(dali.cells).kept, lambda cell: cell):
         for measure in TESTED:
             best = one.best(measure)
             if best is None:
@@ -119,7 +123,8 @@ def option_gaps(material: Material) -> Iterator[Measured]:
     """DALI: by how much successes of transfer are more often aligned than failures, at that
     layer."""
     rows = []
-    for one in material.get(dali.answered) if material.get(dali.cells).kept else ():
+    answered = material.get(dali.answered) if material.get(dali.cells).kept else []
+    for one in _several(answered, lambda judged: judged.cell):
         for measure in TESTED:
             best = one.cell.best(measure, one.items(ALL))
             if best is None:
@@ -140,7 +145,7 @@ def rescaled(material: Material) -> Iterator[Measured]:
     """CLAS: the plain model on held-out items, and what rescaling gains in other languages."""
     if not material.rows.beside and material.rows.generations["intervention"].isna().all():
         return
-    cells = material.get(clas.cells)
+    cells = _several(material.get(clas.cells), lambda cell: cell)
     plain = [
         _items(one, one.values[metric], measure=f"held-out {metric}")
         for one in cells
@@ -199,6 +204,14 @@ def others(material: Material) -> Iterator[Measured]:
             rows = means.dropna().rename("value").reset_index().assign(measure=column)
             for place, group in by_place(rows, of="of", conditions=conditions):
                 yield of_values(group, place, value="value", best=False)
+
+
+def _several(found: Sequence[Value], cell: Callable[[Value], Cell]) -> list[Value]:
+    """What is of models with several states; `cell` names the model and the state of each."""
+    states: dict[str, set[str]] = {}
+    for one in map(cell, found):
+        states.setdefault(one.model, set()).add(one.revision)
+    return [one for one in found if len(states[cell(one).model]) > 1]
 
 
 def _items(one: scaled.Cell, values: dali.Floats, *, measure: str) -> pd.DataFrame:

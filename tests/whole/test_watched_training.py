@@ -2,6 +2,7 @@
 
 import json
 import shlex
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from transformers import TrainerCallback
 
 from actors.training.callback import MARKER, EvaluateCheckpoints
 from tests.actors.training.test_callback import trainer
-from tests.makers import world
+from tests.makers import tiny, world
 
 pytestmark = pytest.mark.long
 
@@ -123,3 +124,27 @@ def test_a_resumed_training_costs_no_evaluation_twice(
     after = seen(store)
     assert after[4]["finished"] == first[4]["finished"], "it was not evaluated again"
     assert after[4]["fingerprint"] != first[4]["fingerprint"], "though its files are new"
+
+
+def test_the_adapters_of_a_training_are_merged_before_they_are_evaluated(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """By the script and the flag that docs/watch.md shows."""
+    peft = pytest.importorskip("peft")
+    training, store = tmp_path / "lora", tmp_path / "store"
+    made = trainer(training, EvaluateCheckpoints(), steps=4, learning_rate=0.1)
+    config = peft.LoraConfig(r=4, target_modules="all-linear", init_lora_weights=False)
+    made.model = made.model_wrapped = peft.get_peft_model(made.model, config)
+    made.train()
+    assert (training / "checkpoint-2" / "adapter_config.json").is_file()
+    script = shlex.join([sys.executable, str(world.ROOT / "docs" / "deploy" / "merge_adapter.py")])
+    convert = ("--convert", f"{script} {{checkpoint}} {{out}}", "--keep", "converted=1")
+    assert watch(training, root, store, *convert, patch=monkeypatch) == 0
+    assert states(store) == {2: "done", 4: "done"}
+    identities = {record["identity"] for record in seen(store).values()}
+    assert len(identities) == 2, "the weights moved in between"
+    assert set(rows(store).model) == {"lora"}
+    (kept,) = (store / "converted").rglob("model.safetensors")
+    merged, base = load_file(kept), load_file(Path(tiny.make("llama").folder) / "model.safetensors")
+    assert merged.keys() == base.keys()
+    assert not all(torch.equal(merged[name], base[name]) for name in base)

@@ -80,6 +80,7 @@ def test_the_newest_state_comes_first_with_its_changes_and_their_tests(tmp_path:
         ends = f"[{row['low']:.2f}, {row['high']:.2f}]"
         tested = "p < .001" if p < 0.001 else f"p = {p:.3f}"
         assert f"{name} {row['after']:.2f} ({row['change']:+.2f} {ends}, {tested} Holm)" in finding
+    assert page.summary[0] == f"m/one, {finding[: finding.index(' Of 2 measures')]}"
     rose = int((now.xs("last", level="against")["p_corrected"] < 0.05).sum())
     assert f"Of 2 measures {rose} rose and 0 fell since" in finding
     table = sheets(section.parts)["trends-m--one"]
