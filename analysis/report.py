@@ -129,7 +129,7 @@ def _write_one(built: Built, *, out: Path) -> ReportFiles:
         svg = inline(svg, name=picture.name, title=picture.caption)
         drawings[picture.name] = render.drawn(picture, svg, room)
         figures += [stem.parent / f"{stem.name}.{kind}" for kind in ("svg", "png")]
-        numbers.append(files.write_csv(picture.numbers, stem.parent / f"{stem.name}.csv"))
+        numbers.append(files.write_numbers(picture.numbers, stem.parent / f"{stem.name}.csv"))
     shown = [*page.sheets, *(one.numbers for one in drawings.values() if one.numbers)]
     text = render.render(
         page,

@@ -37,6 +37,14 @@ def write_csv(frame: pd.DataFrame, path: Path) -> Path:
     return path
 
 
+def write_numbers(frame: pd.DataFrame, path: Path) -> Path:
+    """What draws a figure, without what says nothing there: keys, and switches that never vary."""
+    left = ["study", "key"]
+    if "switches" in frame and frame["switches"].nunique(dropna=False) < 2:
+        left.append("switches")
+    return write_csv(frame.drop(columns=left, errors="ignore"), path)
+
+
 def latex(sheet: Sheet) -> str:
     """The table as LaTeX, empty where it is too long for a paper."""
     if len(sheet.frame) > LONGEST_TEX:

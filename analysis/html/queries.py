@@ -205,6 +205,9 @@ def _conditions(values: pd.Series, known: Known, column: str) -> dict[str, str]:
     if column == "label":
         return _of_models(values, known)
     there = known.every[column]
+    if column == "measure":
+        # People's tables name measures in capitals.
+        there = {str(name).upper(): value for name, value in there.items()} | dict(there)
     return {
         text: _condition(column, there[text])
         for value in values.drop_duplicates()

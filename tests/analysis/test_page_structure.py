@@ -123,6 +123,13 @@ def test_every_figure_has_the_frame_that_draws_it_beside_it(files_of: report.Rep
     assert len(heat) == 12 * 4 and {"language", "layer", "value"} <= set(heat)
 
 
+def test_numbers_of_figures_leave_out_what_says_nothing_there(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"study": "s", "key": ["k", "l"], "switches": "{}", "value": [1.5, 2.5]})
+    for switches, kept in (("{}", ["value"]), (["{}", "{1}"], ["switches", "value"])):
+        path = files.write_numbers(frame.assign(switches=switches), tmp_path / "x.csv")
+        assert list(pd.read_csv(path)) == kept
+
+
 def test_headings_go_down_one_step_at_a_time_and_controls_have_names(html: str) -> None:
     levels = [int(level) for level in re.findall(r"<h([1-6])", html)]
     assert levels[0] == 1 and levels.count(1) == 1

@@ -102,6 +102,14 @@ def test_a_language_that_one_table_lacks_has_no_rows_of_it_and_not_all_of_them(p
     assert len(found[PLAIN]) == 400 and found["alignment"].empty
 
 
+def test_a_measure_in_capitals_is_the_measure(page: Page) -> None:
+    (table,) = [
+        one for one in page.tables if one.caption.startswith("Pearson's r over languages, m")
+    ]
+    place = next(at for at, row in enumerate(table.rows) if row[2].text == "MEXA")
+    assert set(page.found(table, place)["alignment"]["measure"]) == {"mexa"}
+
+
 def test_a_layer_of_a_table_without_interventions_is_no_layer_of_steering(tmp_path: Path) -> None:
     world = latent_rows.World(
         model="m", layers=(2, 6), items=24,
