@@ -139,7 +139,7 @@ def _rows(one: Judged, layer: int) -> pd.DataFrame:
 
 def _script(language: str) -> str:
     """The script of a code such as `eng_Latn`."""
-    return language.split("_")[1]
+    return language.partition("_")[2]
 
 
 def _shown(found: pd.DataFrame) -> pd.DataFrame:

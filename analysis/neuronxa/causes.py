@@ -31,7 +31,7 @@ def rows(material: Material) -> pd.DataFrame:
     known = material.main_scores.assign(fertility=scores.fertility)
     places = [*PLACE, "language"]
     found = points.merge(known[[*places, "fertility"]], on=places, how="left")
-    script = {code: code.split("_")[1] for code in {*found["language"], *found["pivot"]}}
+    script = {code: code.partition("_")[2] for code in {*found["language"], *found["pivot"]}}
     other = found["language"].map(script) != found["pivot"].map(script)
     return found.assign(
         other_script=other.astype(int), state=found["model"] + "@" + found["revision"].astype(str)

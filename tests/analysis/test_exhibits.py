@@ -251,7 +251,8 @@ def test_report_and_terminal_share_one_page_and_compute_once(
 
         monkeypatch.setattr(module, name, counted)
     built = report.build(runs_of(tmp_path))
-    once = ["cells", "correlations", "effects", "overall", "summaries"]
+    # The page between studies is of all rows together, and asks for the log ratio itself.
+    once = ["cells", "cells", "correlations", "effects", "overall", "summaries"]
     assert sorted(calls) == once
     console = Console(width=200, record=True)
     for table in terminal.main_tables(built):

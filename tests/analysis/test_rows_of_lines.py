@@ -103,9 +103,9 @@ def test_a_language_that_one_table_lacks_has_no_rows_of_it_and_not_all_of_them(p
 
 
 def test_a_measure_in_capitals_is_the_measure(page: Page) -> None:
-    (table,) = [
+    table = next(
         one for one in page.tables if one.caption.startswith("Pearson's r over languages, m")
-    ]
+    )
     place = next(at for at, row in enumerate(table.rows) if row[2].text == "MEXA")
     assert set(page.found(table, place)["alignment"]["measure"]) == {"mexa"}
 

@@ -186,7 +186,7 @@ def test_the_command_of_an_old_run_is_read_again():
 def test_every_command_about_a_study_shares_it():
     commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
     about = {name for name, one in commands.items() if isinstance(one, StudyCommand)}
-    assert about == {"run", "plan", "demo"}
+    assert about == {"run", "plan", "demo", "watch"}
 
 
 def test_a_flag_of_ones_own_that_every_study_has_is_refused(tmp_path, monkeypatch, capsys):

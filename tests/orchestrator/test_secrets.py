@@ -14,8 +14,8 @@ from actors import model_actor
 from analysis.storage import record
 from analysis.storage.redact import redact
 from orchestrator import __main__ as program
+from orchestrator import asked_for, provenance
 from orchestrator import cluster as clusters
-from orchestrator import provenance
 from orchestrator.storage.store import Store
 from tests.makers import world
 from tests.orchestrator.storage.test_s3 import bucket as bucket
@@ -109,7 +109,7 @@ def test_an_error_that_nobody_foresaw_holds_no_secret(
     def broken(*_: object) -> None:
         raise RuntimeError("no answer from https://u:PLANTED@h/x?token=PLANTED")
 
-    monkeypatch.setattr(program, "_store", broken)
+    monkeypatch.setattr(asked_for, "store", broken)
     assert world.run("plan", "demo", monkeypatch=monkeypatch) == 1
     text = capsys.readouterr().err
     assert SECRET not in text and "RuntimeError: no answer from https://h/x?token=***" in text
