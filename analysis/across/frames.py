@@ -41,12 +41,12 @@ def ratios(material: Material) -> pd.DataFrame:
     values = values[values["layers"] == MIDDLE]
     points = log_ratio.points_of(values, outputs=material.by_language)
     points = points.rename(columns={USUAL: "log_ratio"})
-    return points.dropna(subset=["log_ratio", "excess_in"])
+    return _enough(points.dropna(subset=["log_ratio", "excess_in"]), RATIO)
 
 
 def ratio_tests(material: Material) -> pd.DataFrame:
     """Does the log ratio go with excess transfer? Pearson and Spearman over languages."""
-    points = _enough(material.get(ratios), RATIO)
+    points = material.get(ratios)
     if points.empty:
         return points
     found = [
@@ -80,12 +80,13 @@ def failures(material: Material) -> pd.DataFrame:
         return pd.DataFrame()
     places = [*STATE, "language", "pivot", "layer"]
     named = scores.rename(columns={"value": NASCA, "switches": "scored"})
-    return pd.DataFrame(rows).merge(named[[*places, *SCORED, NASCA]], on=places)
+    found = pd.DataFrame(rows).merge(named[[*places, *SCORED, NASCA]], on=places)
+    return _enough(found, [*FAILURE, "layer"])
 
 
 def failure_tests(material: Material) -> pd.DataFrame:
     """By layer, does NASCA go with failures of transfer more than DALI does? Williams' test."""
-    points = _enough(material.get(failures), [*FAILURE, "layer"])
+    points = material.get(failures)
     if points.empty:
         return points
     return compare_correlations(points, NASCA, "dali", "failures", by=[*FAILURE, "layer"])
@@ -93,7 +94,7 @@ def failure_tests(material: Material) -> pd.DataFrame:
 
 def failure_curves(material: Material) -> pd.DataFrame:
     """The two correlations of `failure_tests` by layer, with their intervals."""
-    points = _enough(material.get(failures), [*FAILURE, "layer"])
+    points = material.get(failures)
     if points.empty:
         return points
     found = correlate(points, [NASCA, "dali"], "failures", by=[*FAILURE, "layer"])
@@ -108,13 +109,14 @@ def gains(material: Material) -> pd.DataFrame:
         return pd.DataFrame()
     own = found[found["aggregation"] == "mean_of_cos"]
     keys = [name for name in (*SERIES, "language") if name in priors.columns]
-    return own.merge(priors[[*keys, "shift"]], on=keys).dropna(subset=["gain", "change", "shift"])
+    found = own.merge(priors[[*keys, "shift"]], on=keys)
+    return _enough(found.dropna(subset=["gain", "change", "shift"]), GAIN)
 
 
 def gain_tests(material: Material) -> pd.DataFrame:
     """Do gains follow the change of alignment, or the shift of the labels? Each also with the other
     taken out."""
-    points = _enough(material.get(gains), GAIN)
+    points = material.get(gains)
     if points.empty:
         return points
     found = []

@@ -164,8 +164,8 @@ def test_gains_of_clas_stand_beside_alignment_and_labels(tmp_path: Path) -> None
 def test_too_few_languages_and_one_study_have_no_page(tmp_path: Path) -> None:
     few = options(tmp_path / "dali", OPTIONS), scored(tmp_path / "xa", languages=3)
     material = material_of(*few)
-    assert len(material.get(frames.failures)) == 3 * 3
-    assert material.get(frames.failure_tests).empty and material.get(frames.failure_curves).empty
+    for make in (frames.failures, frames.failure_tests, frames.failure_curves):
+        assert material.get(make).empty
     apart = material_of(scored(tmp_path / "alone"))
     assert apart.get(frames.failures).empty and apart.get(frames.ratios).empty
     assert apart.get(frames.gains).empty and across.page(apart) is None
