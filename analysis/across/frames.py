@@ -11,6 +11,7 @@ import pandas as pd
 from analysis.clas import frames as clas
 from analysis.dali import frames as dali
 from analysis.layout.material import Material
+from analysis.questions.answer import correct
 from analysis.questions.correlate import compare_correlations, correlate
 from analysis.results import log_ratio
 from analysis.results.answers import SERIES
@@ -138,7 +139,5 @@ def _enough(points: pd.DataFrame, by: list[str]) -> pd.DataFrame:
 
 def _together(found: list[pd.DataFrame]) -> pd.DataFrame:
     """Several answers as one, corrected together."""
-    from analysis.questions.answer import correct
-
     whole = pd.concat(found, ignore_index=True)
     return correct(whole) if len(whole) else whole.assign(p_corrected=nan)

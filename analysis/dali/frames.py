@@ -14,6 +14,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from analysis.layout.material import Fill, Material
+from analysis.questions.covariates import facts
 from analysis.results import option_alignment
 from analysis.results.answers import SERIES, Bools, Texts
 from analysis.results.option_alignment import (
@@ -26,8 +27,6 @@ from analysis.results.option_alignment import (
 )
 from analysis.statistics import correlate
 from analysis.statistics.intervals import student, wilson
-from studies.languages import all_codes
-from studies.languages import language as facts_of
 
 Floats = npt.NDArray[np.float64]
 
@@ -248,7 +247,8 @@ def resource_correlations(material: Material) -> pd.DataFrame:
 
 def _resource(code: str) -> str:
     """Whether much or little is written in a language, by its class of Joshi et al. (2020)."""
-    known = facts_of(code).resource if code in all_codes() else None
+    found = facts(code)
+    known = found.resource if found else None
     if known is None:
         return "not listed"
     return "high (classes 3 to 5)" if known >= 3 else "low (classes 0 to 2)"

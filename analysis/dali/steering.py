@@ -153,7 +153,7 @@ def _changes(several: list[Values], groups: list[Bools]) -> list[dict[str, Any]]
         return []
     layers = several[0].layers
     change = after.astype(float) - plain
-    sums, counts = _tally(change, codes)
+    sums, counts = gaps.tally(change, codes, int(codes.max()) + 1)
     low, high = gaps.ratio_interval(sums, counts[:, None], gaps.weights(len(counts)))
     p = gaps.sign_flips(sums)
     return [
@@ -193,7 +193,7 @@ def _means(several: list[Values], groups: list[Bools]) -> list[dict[str, Any]]:
     if not known.any():
         return []
     values, codes = values[known], np.unique(items[known], return_inverse=True)[1]
-    sums, counts = _tally(values, codes)
+    sums, counts = gaps.tally(values, codes, int(codes.max()) + 1)
     low, high = gaps.ratio_interval(sums, counts[:, None], gaps.weights(len(counts)))
     return [
         {"layer": int(layer), "languages": sum(bool(one.any()) for one in groups),
@@ -201,14 +201,6 @@ def _means(several: list[Values], groups: list[Bools]) -> list[dict[str, Any]]:
          "high": float(high[at])}
         for at, layer in enumerate(layers)
     ]  # fmt: skip
-
-
-def _tally(values: Floats, codes: npt.NDArray[np.intp]) -> tuple[Floats, Floats]:
-    """Sums of values [item, L] and counts [item] by the item's number."""
-    counts = np.bincount(codes).astype(float)
-    sums = np.zeros((len(counts), values.shape[1]))
-    np.add.at(sums, codes, values)
-    return sums, counts
 
 
 def draw_steered(_: Material, rows: pd.DataFrame, said: str) -> Figure:

@@ -147,11 +147,22 @@ def kappa(share: Floats, *, chance: float) -> Floats:
 
 
 @dataclass(frozen=True, slots=True)
-class _Cell:
+class Cell:
     """A cell's coordinates and its parts so far."""
 
     place: dict[str, object]
     parts: list[pa.Table] = field(default_factory=list)
+
+
+def read_cells(
+    runs: Sequence[Path | str], *, name: str, place: Sequence[str], columns: Sequence[str]
+) -> dict[str, Cell]:
+    """The cells of a table of any runs by their key, rows as stored."""
+    found: dict[str, Cell] = {}
+    for shard in read.shards(runs, name=name, columns=columns):
+        for key, where, part in by_key(shard, place):
+            found.setdefault(key, Cell(where)).parts.append(part)
+    return found
 
 
 def cells(runs: Sequence[Path | str]) -> Cells:
@@ -163,10 +174,7 @@ def cells(runs: Sequence[Path | str]) -> Cells:
     Raises:
         ValueError: the lists of a cell differ in length.
     """
-    found: dict[str, _Cell] = {}
-    for shard in read.shards(runs, name="option_alignment", columns=READ):
-        for key, place, part in by_key(shard, CELL):
-            found.setdefault(key, _Cell(place)).parts.append(part)
+    found = read_cells(runs, name="option_alignment", place=CELL, columns=READ)
     kept: dict[tuple[object, ...], Aligned] = {}
     every = len(found)
     for key in list(found):
@@ -265,7 +273,7 @@ def _margins(rows: pa.Table) -> pd.DataFrame:
     return frame
 
 
-def _aligned(cell: _Cell) -> Aligned:
+def _aligned(cell: Cell) -> Aligned:
     """One cell of all its parts.
 
     Raises:

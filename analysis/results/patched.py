@@ -7,18 +7,16 @@ have symbols. Protocol and controls are reconstructed, as the DALI paper's are n
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 import pyarrow.compute as pc
 
-from analysis import read
 from analysis.results.answers import Bools, Texts, Wholes
-from analysis.results.option_alignment import by_key, joined, matrix
+from analysis.results.option_alignment import Cell, joined, matrix, read_cells
 
 Floats = npt.NDArray[np.float64]
 
@@ -101,14 +99,6 @@ class Cells(NamedTuple):
     repeated: int
 
 
-@dataclass(frozen=True, slots=True)
-class _Cell:
-    """A cell's coordinates and its parts so far."""
-
-    place: dict[str, object]
-    parts: list[pa.Table] = field(default_factory=list)
-
-
 def cells(runs: Sequence[Path | str]) -> Cells:
     """Every cell of the table, each key once; of several answers to one cell the one with most
     items, then layers, the latest if equal.
@@ -119,10 +109,7 @@ def cells(runs: Sequence[Path | str]) -> Cells:
     Raises:
         ValueError: the lists of a cell differ in length.
     """
-    found: dict[str, _Cell] = {}
-    for shard in read.shards(runs, name="patches", columns=READ):
-        for key, place, part in by_key(shard, CELL):
-            found.setdefault(key, _Cell(place)).parts.append(part)
+    found = read_cells(runs, name="patches", place=CELL, columns=READ)
     kept: dict[tuple[str, ...], Patched] = {}
     every = len(found)
     for key in list(found):
@@ -175,7 +162,7 @@ def _text(value: object) -> str:
     return "" if value is None else str(value)
 
 
-def _patched(cell: _Cell) -> Patched:
+def _patched(cell: Cell) -> Patched:
     """One cell of all its parts."""
     table, items = joined(cell.parts)
     width = int(pc.max(pc.list_value_length(table["layers"])).as_py())

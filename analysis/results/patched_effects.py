@@ -46,14 +46,14 @@ def rates(one: Patched, *, clustered: bool = False) -> pd.DataFrame:
     }
     tallies = {}
     for name, (held, hits) in groups.items():
-        sums, counts = _tally(hits[held], items[held], size)
+        sums, counts = gaps.tally(hits[held], items[held], size)
         tallies[name] = sums, counts[:, None]
         frame |= _share(name, sums, counts, clustered=clustered)
     frame["net"] = frame["correction"] - frame["damage"]
     net = gaps.ratios(*tallies["correction"], drawn) - gaps.ratios(*tallies["damage"], drawn)
     frame["net_low"], frame["net_high"] = gaps.of_draws(net)
     known = one.failed & np.isfinite(one.shifts).all(axis=1)
-    sums, counts = _tally(one.shifts[known].astype(float), items[known], size)
+    sums, counts = gaps.tally(one.shifts[known].astype(float), items[known], size)
     n = counts.sum()
     frame["shift"] = sums.sum(axis=0) / n if n else np.full(len(one.layers), np.nan)
     frame["shift_low"], frame["shift_high"] = gaps.ratio_interval(sums, counts[:, None], drawn)
@@ -80,7 +80,7 @@ def symbols(one: Patched, *, clustered: bool = False) -> pd.DataFrame:
             ("own", one.right, one.clean == one.gold),
             ("source", one.symbol, one.clean == one.source_gold),
         ):
-            sums, counts = _tally(hits[held], codes[held], size)
+            sums, counts = gaps.tally(hits[held], codes[held], size)
             frame |= _share(column, sums, counts, clustered=clustered)
             frame[f"{column}_plain"] = float(plain[held].mean()) if held.any() else np.nan
         n = frame.pop("n_own")
@@ -106,7 +106,7 @@ def against(one: Patched, other: Patched, *, clustered: bool = False) -> pd.Data
     codes = _codes(one.items[left])
     size = int(codes.max(initial=-1)) + 1
     differences = hits[0].astype(float) - hits[1]
-    sums, counts = _tally(differences, codes, size)
+    sums, counts = gaps.tally(differences, codes, size)
     gained, lost = (
         (first & ~second).sum(axis=0) for first, second in ((hits[0], hits[1]), hits[::-1])
     )
@@ -181,7 +181,7 @@ def _values(one: Patched, control: Patched | None, *, half: bool) -> _Values | N
     if control is None:
         sides = []
         for group, hits in ((failed, right), (succeeded, ~right)):
-            sums, counts = _tally(hits[group], codes[group], size)
+            sums, counts = gaps.tally(hits[group], codes[group], size)
             sides.append((sums, counts[:, None]))
         values = [sums.sum(axis=0) / counts.sum() for sums, counts in sides]
         net = gaps.ratios(*sides[0], drawn) - gaps.ratios(*sides[1], drawn)
@@ -192,7 +192,7 @@ def _values(one: Patched, control: Patched | None, *, half: bool) -> _Values | N
     if not len(left) or not np.array_equal(one.layers, control.layers):
         return None
     differences = right[left].astype(float) - control.right[other]
-    sums, counts = _tally(differences, codes[left], size)
+    sums, counts = gaps.tally(differences, codes[left], size)
     return _Values(differences.mean(axis=0), gaps.ratios(sums, counts[:, None], drawn))
 
 
@@ -209,13 +209,6 @@ def _codes(items: Texts) -> Wholes:
     """A number for every id."""
     found: Wholes = np.unique(items, return_inverse=True)[1]
     return found
-
-
-def _tally(values: npt.NDArray[np.generic], codes: Wholes, size: int) -> tuple[Floats, Floats]:
-    """Sums of values [item, L] and counts [item] by the item's number."""
-    sums = np.zeros((size, values.shape[1]))
-    np.add.at(sums, codes, values.astype(float))
-    return sums, np.bincount(codes, minlength=size).astype(float)
 
 
 def _share(name: str, sums: Floats, counts: Floats, *, clustered: bool) -> dict[str, Any]:

@@ -5,17 +5,15 @@ Of `steered_options` every cell keeps which items are aligned in each layer, pla
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 import pyarrow.compute as pc
 
-from analysis import read
 from analysis.results.answers import Bools, Texts, Wholes
-from analysis.results.option_alignment import by_key, joined, matrix
+from analysis.results.option_alignment import Cell, joined, matrix, read_cells
 
 Floats = npt.NDArray[np.float64]
 
@@ -47,14 +45,6 @@ class Values:
         return found
 
 
-@dataclass(frozen=True, slots=True)
-class _Cell:
-    """A cell's coordinates and its parts so far."""
-
-    place: dict[str, object]
-    parts: list[pa.Table] = field(default_factory=list)
-
-
 def steered(runs: Sequence[Path | str]) -> list[Values]:
     """Every cell of steered options: margins `plain` and `steered`."""
     return _cells(runs, name="steered_options", place=STEERED, columns=("plain", "steered"))
@@ -71,10 +61,7 @@ def _cells(
     """The cells of a table; of several answers to one the one with most items, then layers, the
     latest if equal."""
     wanted = [*place, "key", "item", "layers", "truncated", *columns]
-    found: dict[str, _Cell] = {}
-    for shard in read.shards(runs, name=name, columns=list(dict.fromkeys(wanted))):
-        for key, where, part in by_key(shard, place):
-            found.setdefault(key, _Cell(where)).parts.append(part)
+    found = read_cells(runs, name=name, place=place, columns=list(dict.fromkeys(wanted)))
     kept: dict[tuple[object, ...], Values] = {}
     for key in list(found):
         made = _values(found.pop(key), columns)
@@ -85,7 +72,7 @@ def _cells(
     return [kept[where] for where in sorted(kept, key=lambda one: [str(name) for name in one])]
 
 
-def _values(cell: _Cell, columns: Sequence[str]) -> Values:
+def _values(cell: Cell, columns: Sequence[str]) -> Values:
     """One cell of all its parts."""
     table, items = joined(cell.parts)
     width = int(pc.max(pc.list_value_length(table["layers"])).as_py())

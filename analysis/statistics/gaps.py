@@ -125,6 +125,15 @@ def ratios(sums: Floats, counts: Floats, drawn: Floats) -> Floats:
     return found
 
 
+def tally(
+    values: npt.NDArray[np.generic], codes: npt.NDArray[np.integer], size: int
+) -> tuple[Floats, Floats]:
+    """Sums of values [row, column] and counts of rows [item] by the item's number."""
+    sums = np.zeros((size, values.shape[1]))
+    np.add.at(sums, codes, values.astype(float))
+    return sums, np.bincount(codes, minlength=size).astype(float)
+
+
 def of_draws(drawn: Floats) -> tuple[Floats, Floats]:
     """The 95 % percentile ends of each column of draws; missing where all agree."""
     ends = np.array([intervals.of_draws(column) for column in drawn.T]).reshape(-1, 2)

@@ -14,8 +14,7 @@ MAY_IMPORT = {
     "studies": {"studies"},
     "actors": {"actors", "studies"},
     "orchestrator": {"orchestrator", "actors", "studies", "analysis"},
-    # The columns of tables and the facts of languages alone.
-    "analysis": {"analysis", "studies.kinds", "studies.languages", "studies.tables"},
+    "analysis": {"analysis", "studies.kinds", "studies.tables"},  # the columns of tables alone
 }
 HOMES = {
     "ray": ("orchestrator/cluster.py", "orchestrator/workers/head.py"),
