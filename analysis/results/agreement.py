@@ -83,11 +83,11 @@ def rankings(aligned: Aligned) -> Reals:
     """
     there = np.arange(aligned.ranks.shape[2]) < aligned.options[:, None]
     doubled = np.rint(2 * aligned.ranks[:, there]).astype(np.int64)
-    found = np.empty(doubled.shape)
-    for row, codes in enumerate(doubled):
-        places = codes - codes.min(initial=0)
-        counts = np.bincount(places)
-        found[row] = (np.cumsum(counts) - (counts - 1) / 2)[places]
+    places = doubled - doubled.min(initial=0)
+    width = int(places.max(initial=0)) + 1
+    of_rows = places + width * np.arange(len(places))[:, None]
+    counts = np.bincount(of_rows.ravel(), minlength=width * len(places)).reshape(-1, width)
+    found: Reals = (np.cumsum(counts, axis=1) - (counts - 1) / 2).ravel()[of_rows]
     return found
 
 

@@ -104,7 +104,8 @@ def answers(runs: Sequence[Path | str]) -> list[Answers]:
     """
     found: dict[str, _Cell] = {}
     numbers: dict[str, int] = {}
-    for shard in read.shards(runs, name="items", columns=COLUMNS):
+    schema = read.columns_of("items", COLUMNS)
+    for shard in read.reduced(runs, name="items", schema=schema, make=pa.Table.combine_chunks):
         for key, cell, part in _parts(shard, numbers=numbers):
             found.setdefault(key, cell).parts.append(part)
     names = np.array(list(numbers), dtype=np.str_)
@@ -142,32 +143,31 @@ class _Cell:
 
 def _parts(shard: pa.Table, *, numbers: dict[str, int]) -> Iterator[tuple[str, _Cell, _Part]]:
     """What a shard holds of each of its cells; `numbers` gives every item id its number."""
-    shard = shard.combine_chunks()
     if not shard.num_rows:
         return
     keys = pc.dictionary_encode(shard["key"]).combine_chunks()
     ids = pc.dictionary_encode(shard["item"]).combine_chunks()
     texts = ids.dictionary.to_pylist()
     own = np.array([numbers.setdefault(text, len(numbers)) for text in texts], dtype=np.int32)
-    items = own[ids.indices.to_numpy()]
-    gold = _wholes(shard["gold"])
-    prediction = _wholes(shard["prediction"])
-    cut = pc.fill_null(shard["truncated"], False).to_numpy()
-    ranks = _matrix(shard["ranks"])
     codes = keys.indices.to_numpy()
     rows = np.argsort(codes, kind="stable")
     starts = np.flatnonzero(np.diff(codes[rows], prepend=-1))
+    items = own[ids.indices.to_numpy()][rows]
+    gold, prediction = (_wholes(shard[name])[rows] for name in ("gold", "prediction"))
+    cut = pc.fill_null(shard["truncated"], False).to_numpy()[rows]
+    ranks = _matrix(shard["ranks"])[rows]
     places = shard.select([*SUBJECT, *CHANGE]).take(rows[starts]).to_pylist()
     names = keys.dictionary.to_pylist()
-    for place, own_rows in zip(places, np.split(rows, starts[1:]), strict=True):
+    ends = [*starts[1:], len(rows)]
+    for place, start, end in zip(places, starts, ends, strict=True):
         part = _Part(
-            items=items[own_rows],
-            gold=gold[own_rows],
-            prediction=prediction[own_rows],
-            ranks=ranks[own_rows],
-            truncated=cut[own_rows],
+            items=items[start:end],
+            gold=gold[start:end],
+            prediction=prediction[start:end],
+            ranks=ranks[start:end],
+            truncated=cut[start:end],
         )
-        yield names[codes[own_rows[0]]], _Cell(place), part
+        yield names[codes[rows[start]]], _Cell(place), part
 
 
 def _wholes(column: pa.ChunkedArray) -> Wholes:
@@ -188,6 +188,12 @@ def _matrix(column: pa.ChunkedArray) -> Floats:
     return filled
 
 
+def _widened(ranks: Floats, width: int) -> Floats:
+    """Rows with as many places, NaN where an item has no option."""
+    more = width - ranks.shape[1]
+    return np.pad(ranks, ((0, 0), (0, more)), constant_values=np.nan) if more else ranks
+
+
 def _answers(
     key: str,
     cell: _Cell,
@@ -201,10 +207,6 @@ def _answers(
     items = np.concatenate([part.items for part in parts])
     _, first = np.unique(order[items], return_index=True)
     width = max(part.ranks.shape[1] for part in parts)
-    padded = [
-        np.pad(part.ranks, ((0, 0), (0, width - part.ranks.shape[1])), constant_values=np.nan)
-        for part in parts
-    ]
     own, gold = items[first], np.concatenate([part.gold for part in parts])[first]
     return Answers(
         **cell.place,  # type: ignore[arg-type]
@@ -212,6 +214,6 @@ def _answers(
         items=shared.setdefault(("items", own.tobytes()), names[own]),  # type: ignore[arg-type]
         gold=shared.setdefault(("gold", gold.tobytes()), gold),  # type: ignore[arg-type]
         prediction=np.concatenate([part.prediction for part in parts])[first],
-        ranks=np.concatenate(padded)[first],
+        ranks=np.concatenate([_widened(part.ranks, width) for part in parts])[first],
         truncated=int(np.concatenate([part.truncated for part in parts])[first].sum()),
     )

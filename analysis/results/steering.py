@@ -5,7 +5,7 @@ item by item, so an interval is that of a paired difference (arXiv 2505.13141, s
 is never steered: its own plain answers are the fixed reference.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from hashlib import sha256
 from math import nan, sqrt
@@ -19,7 +19,7 @@ from analysis.results.agreement import Reals, aligned, differing, rankings, shar
 from analysis.results.answers import SERIES, Answers, Bools, Texts, Wholes
 from analysis.statistics.correlate import Z_95
 from analysis.statistics.intervals import NO_SPREAD
-from analysis.statistics.paired import difference, mcnemar
+from analysis.statistics.paired import differences, mcnemar
 
 STEER = "steer"
 CONTROLS = ("random", "wrong_language", "wrong_dataset", "orthogonal", "halves")
@@ -30,26 +30,26 @@ NUMBERS = [
     for outcome in OUTCOMES
     for part, end in (("plain_", ""), ("", ""), ("", "_change"), ("", "_low"), ("", "_high"))
 ]
-COLUMNS = [
+Numbers = npt.NDArray[np.floating | np.integer]
+_ALL = [
     *CELL, "n", *NUMBERS, "gained", "lost", "prior_shift", "n_development", "n_held",
     "plain_development", "development_change", "held_change", "held_low", "held_high",
     "held_gained", "held_lost",
 ]  # fmt: skip
 
 
-class _Known(NamedTuple):
-    """What the cells of one language and draw share: which items are right, and the rankings.
+class _Pivot(NamedTuple):
+    """What the pivot answered to a language's items: which it has right, and its ranking.
 
-    `items` are the places of those that the pivot's own cell has, `pivot_correct` and `pivot` its
-    right answers and standardised ranks there; None where there is no such cell.
+    `items` are the places of the items that it has; rankings are standardised, `before` that of the
+    plain model in the language. `starts` are the places of each item's first option in them.
     """
 
-    half: Bools
     items: Wholes
-    pivot_correct: Bools | None = None
-    pivot: Reals | None = None
-    before: Reals | None = None
-    starts: Wholes | None = None
+    correct: Bools
+    ranking: Reals
+    before: Reals
+    starts: Wholes
 
 
 def effects(answers: Sequence[Answers]) -> pd.DataFrame:
@@ -63,14 +63,10 @@ def effects(answers: Sequence[Answers]) -> pd.DataFrame:
     among the predictions. `development_` values are on the half of the items that a coefficient
     may be chosen on, `held_` ones on the other.
     """
-    known: dict[tuple[str, bytes], _Known] = {}
-    rows = []
-    for steered, plain, pivot in _compared(answers):
-        place = plain.key, steered.items.tobytes()
-        if place not in known:
-            known[place] = _known(plain, pivot)
-        rows.append(_effect(steered, plain, known[place]))
-    frame = pd.DataFrame(rows, columns=COLUMNS)
+    frame = _frame(
+        [(steered, _effects(steered, plain, pivot)) for steered, plain, pivot in _together(answers)]
+    )
+    frame = frame.reindex(columns=_ALL)
     frame["p"] = mcnemar(frame["gained"], frame["lost"])
     frame["held_p"] = mcnemar(frame.pop("held_gained"), frame.pop("held_lost"))
     return frame.sort_values(list(CELL), ignore_index=True)
@@ -78,15 +74,30 @@ def effects(answers: Sequence[Answers]) -> pd.DataFrame:
 
 def option_shares(answers: Sequence[Answers]) -> pd.DataFrame:
     """One row per steered cell and option: its share of the predictions, plain and steered."""
-    rows = []
-    for steered, plain, _ in _compared(answers):
-        before, after = _shares(plain), _shares(steered)
-        gold = np.bincount(plain.gold, minlength=len(before)) / len(plain.items)
-        for option, (old, new, right) in enumerate(zip(before, after, gold, strict=True)):
-            values = {"option": option, "plain_share": old, "share": new, "gold_share": right}
-            rows.append(_coordinates(steered) | values)
-    columns = [*CELL, "option", "plain_share", "share", "gold_share"]
-    return pd.DataFrame(rows, columns=columns)
+    found = []
+    for steered, plain, _ in _together(answers):
+        shares = _shares([plain, *steered])
+        gold = np.bincount(plain.gold, minlength=shares.shape[1]) / len(plain.items)
+        options, each = np.arange(shares.shape[1]), [one for one in steered for _ in shares[0]]
+        numbers = {"option": options, "plain_share": shares[0], "gold_share": gold}
+        tiled = {name: np.tile(column, len(steered)) for name, column in numbers.items()}
+        found.append((each, tiled | {"share": shares[1:].ravel()}))
+    return _frame(found).reindex(columns=[*CELL, "option", "plain_share", "share", "gold_share"])
+
+
+def _frame(
+    parts: Sequence[tuple[Sequence[Answers], Mapping[str, Numbers | float]]],
+) -> pd.DataFrame:
+    """A row per cell: where it stands, and its numbers, one each or one of all."""
+    cells = [one for steered, _ in parts for one in steered]
+    columns: dict[str, object] = {name: [getattr(one, name) for one in cells] for name in CELL}
+    for name in parts[0][1] if parts else ():
+        columns[name] = np.concatenate(
+            [np.broadcast_to(numbers[name], len(steered)) for steered, numbers in parts]
+        )
+    frame = pd.DataFrame(columns)
+    # Switches that were not recorded are an empty text.
+    return frame.assign(switches=frame["switches"].fillna(""))
 
 
 def against_plain(answers: Sequence[Answers]) -> pd.DataFrame:
@@ -119,16 +130,26 @@ def _first_half(item: str) -> bool:
     return sha256(item.encode()).digest()[0] % 2 == 0
 
 
-def _compared(answers: Sequence[Answers]) -> Iterator[tuple[Answers, Answers, Answers | None]]:
-    """Every steered cell with the plain one of its language and draw, and that of the pivot."""
+def _together(
+    answers: Sequence[Answers],
+) -> Iterator[tuple[list[Answers], Answers, Answers | None]]:
+    """All steered cells of a language and draw that were asked the same, with the plain one on
+    their items, and that of the pivot."""
     reference = {_place(one, one.language): one for one in answers if one.is_reference}
+    found: dict[tuple[object, ...], tuple[list[Answers], Answers, Answers | None]] = {}
     for one in answers:
         plain = reference.get(_place(one, one.language))
         if one.is_plain or one.is_reference or plain is None or not len(one.items):
             continue
         left, right = shared(one.items, plain.items)
-        pivot = reference.get(_place(one, str(one.pivot)))
-        yield one.at(left), plain.at(right), pivot
+        one = one.at(left)
+        asked = (one.items.tobytes(), one.gold.tobytes(), one.options.tobytes())
+        place = (plain.key, str(one.pivot), one.ranks.shape[1], *asked)
+        if place not in found:
+            pivot = reference.get(_place(one, str(one.pivot)))
+            found[place] = [], plain.at(right), pivot
+        found[place][0].append(one)
+    yield from found.values()
 
 
 def _place(one: Answers, language: str) -> tuple[object, ...]:
@@ -138,41 +159,20 @@ def _place(one: Answers, language: str) -> tuple[object, ...]:
     )  # fmt: skip
 
 
-def _coordinates(steered: Answers) -> dict[str, object]:
-    """Where a steered cell stands; switches that were not recorded are an empty text."""
-    return {name: getattr(steered, name) for name in CELL} | {"switches": steered.switches or ""}
-
-
-def _known(plain: Answers, pivot: Answers | None) -> _Known:
-    """What is computed once for all steered cells of a language and draw."""
+def _effects(
+    steered: Sequence[Answers], plain: Answers, pivot: Answers | None
+) -> dict[str, Numbers | float]:
+    """The numbers of `effects` [C] of steered cells that were asked what the plain one was."""
+    before, after = plain.correct, np.stack([one.correct for one in steered])
     half = in_development(plain.items)
-    if pivot is None:
-        return _Known(half, np.arange(0))
-    left, right = shared(plain.items, pivot.items)
-    (fixed,), (before,) = aligned([pivot.at(right)]), aligned([plain.at(left)])
-    if not len(left) or differing(before, fixed).any():
-        return _Known(half, np.arange(0))
-    return _Known(
-        half=half,
-        items=left,
-        pivot_correct=fixed.correct[0],
-        pivot=standardised(rankings(fixed))[0],
-        before=standardised(rankings(before))[0],
-        starts=np.cumsum(fixed.options) - fixed.options,
-    )
-
-
-def _effect(steered: Answers, plain: Answers, known: _Known) -> dict[str, object]:
-    """One row of `effects`."""
-    before, after, half = plain.correct, steered.correct, known.half
-    whole = difference(before, after)
-    chosen, held = (difference(before[part], after[part]) for part in (half, ~half))
+    whole = differences(before, after)
+    chosen, held = (differences(before[part], after[:, part]) for part in (half, ~half))
+    shares = _shares([plain, *steered])
     return (
-        _coordinates(steered)
-        | {"n": len(plain.items), "prior_shift": _prior_shift(plain, steered)}
+        {"n": len(before), "prior_shift": np.abs(shares[1:] - shares[0]).sum(axis=1) / 2}
         | {"gained": whole.gained, "lost": whole.lost}
-        | _outcome("accuracy", before.mean(), after.mean(), *whole[:3])
-        | _with_pivot(steered, plain, known)
+        | _outcome("accuracy", float(before.mean()), after.mean(axis=1), *whole[:3])
+        | _with_pivot(steered, plain, _common(steered[0], plain, pivot))
         | {"n_development": int(half.sum()), "n_held": int((~half).sum())}
         | {"plain_development": float(before[half].mean()) if half.any() else nan}
         | {"development_change": chosen.change, "held_change": held.change}
@@ -182,55 +182,80 @@ def _effect(steered: Answers, plain: Answers, known: _Known) -> dict[str, object
 
 
 def _outcome(
-    name: str, before: float, after: float, change: float, low: float, high: float
-) -> dict[str, object]:
+    name: str,
+    before: float,
+    after: Numbers | float,
+    change: Numbers | float,
+    low: Numbers | float,
+    high: Numbers | float,
+) -> dict[str, Numbers | float]:
     """The columns of one outcome."""
     return {
-        f"plain_{name}": float(before),
-        name: float(after),
+        f"plain_{name}": before,
+        name: after,
         f"{name}_change": change,
         f"{name}_low": low,
         f"{name}_high": high,
     }
 
 
-def _with_pivot(steered: Answers, plain: Answers, known: _Known) -> dict[str, object]:
-    """Consistency with the pivot and transfer from it, before and after."""
-    if known.pivot_correct is None:
-        nothing = _outcome("consistency", nan, nan, nan, nan, nan)
-        return nothing | _outcome("transfer", nan, nan, nan, nan, nan)
-    old, new = (one.correct[known.items][known.pivot_correct] for one in (plain, steered))
-    shares = (float(old.mean()), float(new.mean())) if len(old) else (nan, nan)
-    (after,) = aligned([steered.at(known.items)])
-    return _outcome("transfer", *shares, *difference(old, new)[:3]) | _outcome(
-        "consistency", *_consistency(known, standardised(rankings(after))[0])
+def _common(steered: Answers, plain: Answers, pivot: Answers | None) -> _Pivot | None:
+    """The pivot on the items that it shares; None without any, or where the questions differ."""
+    if pivot is None:
+        return None
+    left, right = shared(plain.items, pivot.items)
+    (fixed,), (before,) = aligned([pivot.at(right)]), aligned([plain.at(left)])
+    (after,) = aligned([steered.at(left)])
+    if not len(left) or differing(before, fixed).any() or differing(after, fixed).any():
+        return None
+    return _Pivot(
+        items=left,
+        correct=fixed.correct[0],
+        ranking=standardised(rankings(fixed))[0],
+        before=standardised(rankings(before))[0],
+        starts=np.cumsum(fixed.options) - fixed.options,
     )
 
 
-def _consistency(known: _Known, after: Reals) -> tuple[float, float, float, float, float]:
-    """Both consistencies, their difference and its interval.
+def _with_pivot(
+    steered: Sequence[Answers], plain: Answers, pivot: _Pivot | None
+) -> dict[str, Numbers | float]:
+    """Consistency with the pivot and transfer from it, before and after."""
+    if pivot is None:
+        nothing = _outcome("consistency", nan, nan, nan, nan, nan)
+        return nothing | _outcome("transfer", nan, nan, nan, nan, nan)
+    at = [one.at(pivot.items) for one in steered]
+    (together,) = aligned(at)
+    old = plain.correct[pivot.items][pivot.correct]
+    new = together.correct[:, pivot.correct]
+    shares = (old.mean(), new.mean(axis=1)) if len(old) else (nan, nan)
+    return _outcome("transfer", *shares, *differences(old, new)[:3]) | _outcome(
+        "consistency", *_consistency(pivot, standardised(rankings(together)))
+    )
+
+
+def _consistency(pivot: _Pivot, after: Reals) -> tuple[float, Numbers, Numbers, Numbers, Numbers]:
+    """Both consistencies, their difference and its interval, for rankings of C cells [C, options].
 
     An item's influence on a correlation of standardised x and y is the sum over its options of
     x y - r (x^2 + y^2) / 2; the variance of a difference is that of the influences' differences.
     """
-    x, before = known.pivot, known.before
-    assert x is not None and before is not None and known.starts is not None
-    r, s = float(x @ before), float(x @ after)
-    moved = x * (after - before) - (s * (x * x + after * after) - r * (x * x + before * before)) / 2
-    influences = np.add.reduceat(moved, known.starts)
-    n = len(influences)
-    spread = sqrt(float(influences @ influences))
+    x, before = pivot.ranking, pivot.before
+    r, s = float(x @ before), after @ x
+    squares = s[:, None] * (x * x + after * after) - r * (x * x + before * before)
+    influences = np.add.reduceat(x * (after - before) - squares / 2, pivot.starts, axis=1)
+    n = influences.shape[1]
+    spread = np.sqrt((influences**2).sum(axis=1))
     # Where no rank moved there is nothing to estimate a spread from.
-    half = Z_95 * spread * sqrt(n / (n - 1)) if n > 1 and spread > NO_SPREAD else nan
+    known = (spread > NO_SPREAD) & (n > 1)
+    half = Z_95 * np.where(known, spread, nan) * sqrt(n / max(1, n - 1))
     return r, s, s - r, s - r - half, s - r + half
 
 
-def _shares(one: Answers) -> npt.NDArray[np.float64]:
-    """The share of every option among the predictions [J]."""
-    counts = np.bincount(one.prediction[one.prediction >= 0], minlength=one.ranks.shape[1])
-    return counts / max(1, len(one.items))
-
-
-def _prior_shift(plain: Answers, steered: Answers) -> float:
-    """Total-variation distance between the shares of the options."""
-    return float(np.abs(_shares(plain) - _shares(steered)).sum() / 2)
+def _shares(cells: Sequence[Answers]) -> Reals:
+    """The share of every option among the predictions of cells with the same items [C, J]."""
+    options = np.arange(max(one.ranks.shape[1] for one in cells))
+    taken = np.stack([one.prediction for one in cells])
+    counts = np.stack([(taken == option).sum(axis=1) for option in options], axis=1)
+    found: Reals = counts / max(1, taken.shape[1])
+    return found

@@ -38,6 +38,16 @@ class Difference(NamedTuple):
     lost: int
 
 
+class Differences(NamedTuple):
+    """The same of C conditions, each [C]."""
+
+    change: Floats
+    low: Floats
+    high: Floats
+    gained: Wholes
+    lost: Wholes
+
+
 class Change(NamedTuple):
     """Two conditions over the same languages: means, their difference, and both spreads.
 
@@ -170,12 +180,20 @@ def difference(before: Bools, after: Bools) -> Difference:
 
     The interval is that of `counted`. Without items everything is NaN.
     """
+    found = differences(before, after[None])
+    change, low, high = (float(one[0]) for one in found[:3])
+    return Difference(change, low, high, int(found.gained[0]), int(found.lost[0]))
+
+
+def differences(before: Bools, after: Bools) -> Differences:
+    """The same for C conditions after [C, I] against one before [I], all at once."""
     n = len(before)
+    gained, lost = (after & ~before).sum(axis=1), (before & ~after).sum(axis=1)
     if not n:
-        return Difference(nan, nan, nan, 0, 0)
-    gained, lost = int((~before & after).sum()), int((before & ~after).sum())
-    low, high = (100 * float(end) for end in counted(gained, lost, n=n))
-    return Difference(100 * (gained - lost) / n, low, high, gained, lost)
+        nothing = np.full(len(after), nan)
+        return Differences(nothing, nothing, nothing, gained, lost)
+    low, high = counted(gained, lost, n=n)
+    return Differences(100 * (gained - lost) / n, 100 * low, 100 * high, gained, lost)
 
 
 def counted(

@@ -130,10 +130,10 @@ def test_corpus_scores_that_agree_in_every_draw_have_no_interval() -> None:
 
 def test_a_change_of_consistency_without_any_move_has_no_interval() -> None:
     x = agreement.standardised(np.array([[1.0, 2.0, 3.0, 2.0, 1.0, 3.0]]))[0]
-    known = steering._Known(
-        half=np.zeros(2, bool), items=np.arange(2), pivot=x, before=x, starts=np.array([0, 3])
+    pivot = steering._Pivot(
+        items=np.arange(2), correct=np.zeros(2, bool), ranking=x, before=x, starts=np.array([0, 3])
     )
-    r, s, change, low, high = steering._consistency(known, x)
+    r, s, change, low, high = steering._consistency(pivot, x[None])
     assert (r, s) == pytest.approx((1, 1)) and change == 0 and np.isnan([low, high]).all()
 
 

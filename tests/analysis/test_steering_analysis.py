@@ -18,6 +18,7 @@ from analysis.layout.page import Picture, Sheet, Shown, Text
 from analysis.read import rows
 from analysis.results import steering, steering_means
 from analysis.results.answers import SERIES, Answers, answers
+from analysis.statistics.paired import difference
 from tests.makers.answered import (
     World,
     agree,
@@ -122,7 +123,7 @@ def test_the_interval_of_a_difference_covers_it_as_often_as_it_says() -> None:
     for _ in range(1000):
         both = random.random(60)
         before, after = both < 0.5, (both < 0.4) | (both > 0.8)
-        found = steering.difference(before, after)
+        found = difference(before, after)
         covered += found.low <= 10 <= found.high
     assert 930 <= covered <= 985
 
@@ -396,4 +397,4 @@ def test_a_run_without_english_among_the_steered_says_so(held: Material, tmp_pat
     assert found["Figure 10"].state == "empty" and "--language" in found["Figure 10"].missing
     assert found["Figures 5 and 9"].state == "filled"
     assert answers([write_run(tmp_path / "run", items=[])]) == []
-    assert isnan(steering.difference(np.zeros(0, bool), np.zeros(0, bool)).change)
+    assert isnan(difference(np.zeros(0, bool), np.zeros(0, bool)).change)
