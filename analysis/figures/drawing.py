@@ -7,7 +7,7 @@ a long one at a tick or in a key the middle is left out, which its dots say.
 import re
 import unicodedata
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from io import StringIO
@@ -17,8 +17,11 @@ from textwrap import wrap
 import matplotlib
 from matplotlib import font_manager
 from matplotlib.axes import Axes
+from matplotlib.backend_bases import RendererBase
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.transforms import Bbox
 
 # Any two of these lie apart for every kind of colour vision, and no two are the same grey: a test
 # computes both. Where lines or points of several colours meet, their marks differ too.
@@ -90,6 +93,8 @@ LONGEST_LABEL = 44
 PNG_DOTS_PER_INCH = 130
 # Of what is drawn as an image inside an SVG: a thousand thin lines.
 RASTER_DOTS_PER_INCH = 100
+# What SVG is measured in.
+POINTS_PER_INCH = 72
 
 
 def save(figure: Figure, *, stem: Path, lacking: set[str] | None = None) -> str:
@@ -100,21 +105,33 @@ def save(figure: Figure, *, stem: Path, lacking: set[str] | None = None) -> str:
     """
     path, text = StringIO(), StringIO()
     with matplotlib.rc_context(STYLE), _letters(set() if lacking is None else lacking):
-        if figure.get_layout_engine() is not None:
-            # The layout is found once here, not once more for each of the files. The edge is
-            # found for each: letters are a little wider at one resolution than at another.
-            figure.draw_without_rendering()
-            figure.set_layout_engine("none")
-        svg = partial(figure.savefig, format="svg", metadata={"Date": None})
-        png = partial(figure.savefig, stem.parent / f"{stem.name}.png")
-        for write, dots in (
-            (partial(svg, path), RASTER_DOTS_PER_INCH), (png, PNG_DOTS_PER_INCH),
-        ):  # fmt: skip
-            write(dpi=dots, bbox_inches="tight", pad_inches=EDGE_INCHES)
+        figure.draw_without_rendering()
+        # No engine at all: with any, matplotlib draws once more before each file.
+        figure.set_layout_engine(None)
+        svg = partial(
+            figure.savefig, format="svg", metadata={"Date": None}, dpi=RASTER_DOTS_PER_INCH,
+            bbox_inches=_edge(figure, RendererBase, dots=POINTS_PER_INCH),
+        )  # fmt: skip
+        svg(path)
         with matplotlib.rc_context({"svg.fonttype": "none"}):
-            svg(text, dpi=RASTER_DOTS_PER_INCH, bbox_inches="tight", pad_inches=EDGE_INCHES)
+            svg(text)
+        figure.savefig(
+            stem.parent / f"{stem.name}.png", dpi=PNG_DOTS_PER_INCH,
+            bbox_inches=_edge(
+                figure, FigureCanvasAgg(figure).get_renderer, dots=PNG_DOTS_PER_INCH
+            ),
+        )  # fmt: skip
     (stem.parent / f"{stem.name}.svg").write_text(path.getvalue(), encoding="utf-8")
     return text.getvalue()[text.getvalue().index("<svg") :]
+
+
+def _edge(figure: Figure, renderer: Callable[[], RendererBase], *, dots: float) -> Bbox:
+    """The edge of what is drawn, in inches, as a renderer measures letters at a resolution.
+
+    Found once for each kind of file: matplotlib's own "tight" draws the whole figure once more.
+    """
+    figure.set_dpi(dots)
+    return figure.get_tightbbox(renderer()).padded(EDGE_INCHES)
 
 
 @contextmanager

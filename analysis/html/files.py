@@ -1,7 +1,6 @@
 """The files beside a page: CSV of tables and of what figures draw, LaTeX of short tables."""
 
 import re
-from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
@@ -64,16 +63,20 @@ def for_spreadsheets(frame: pd.DataFrame) -> pd.DataFrame:
     kept = frame.rename(columns=_harmless)
     for place, kind in enumerate(kept.dtypes):
         if not pd.api.types.is_numeric_dtype(kind):
-            kept.isetitem(place, [_harmless(value) for value in kept.iloc[:, place]])
+            kept.isetitem(place, _each_harmless(kept.iloc[:, place]).array)
     return kept
+
+
+def _each_harmless(column: pd.Series) -> pd.Series:
+    """The values of a column; in one of texts alone every text is looked at once."""
+    if not isinstance(column.dtype, pd.StringDtype):
+        return pd.Series([_harmless(value) for value in column], column.index, dtype=object)
+    texts = {text: _harmless(text) for text in column.dropna().unique()}
+    changed = any(text != harmless for text, harmless in texts.items())
+    return column.map(lambda text: texts.get(text, text)) if changed else column
 
 
 def _harmless(value: object) -> object:
     """A text that is no formula; anything else as it is."""
-    return _no_formula(value) if isinstance(value, str) else value
-
-
-@lru_cache(maxsize=100_000)
-def _no_formula(text: str) -> str:
-    """The same for a text; columns repeat theirs."""
-    return f"'{text}" if FORMULA.match(text) and not NUMBER.fullmatch(text) else text
+    harmful = isinstance(value, str) and FORMULA.match(value) and not NUMBER.fullmatch(value)
+    return f"'{value}" if harmful else value

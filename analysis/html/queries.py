@@ -54,8 +54,23 @@ class Known(NamedTuple):
 
     code: str
     values: Mapping[str, pd.Series]
-    models: Sequence[tuple[str, str]]
+    models: Sequence[tuple[str, ...]]
     every: Mapping[str, Mapping[str, object]] = {}
+
+
+class _Held(NamedTuple):
+    """The runs that have rows of a table, every column's values, and the models."""
+
+    runs: Sequence[Path | str]
+    values: Mapping[str, pd.Series]
+    models: Sequence[tuple[str, ...]]
+
+
+class _Distinct(NamedTuple):
+    """The same of one shard; without rows it has no models."""
+
+    values: Mapping[str, pa.Array]
+    models: set[tuple[str, ...]]
 
 
 class Queries(NamedTuple):
@@ -84,7 +99,14 @@ def queries(sheets: Iterable[Sheet], *, sources: Sequence[Path | str]) -> Querie
     """The code that leads from the lines of some tables to the rows of some runs."""
     sheets = list(sheets)
     names = sorted({name for sheet in sheets for name in sheet.read})
-    known = _together({name: one for name in names if (one := _known(name, sources)) is not None})
+    of_table = {name: "items" if name == PLAIN_ITEMS else name for name in names}
+    held = {name: _held(tables()[name], sources) for name in {*of_table.values()} & tables().keys()}
+    known = _together(
+        {
+            name: _known(tables()[table], held[table], plain=name == PLAIN_ITEMS)
+            for name, table in of_table.items() if table in held and held[table].runs
+        }
+    )  # fmt: skip
     where: dict[str, dict[str, dict[str, str]]] = {name: {} for name in known}
     of: dict[str, list[tuple[str, Mapping[str, int], Sequence[str], str]]] = {}
     for sheet in sheets:
@@ -108,35 +130,21 @@ def _wanted(tables_read: Iterable[str]) -> list[str]:
     return [name for name in found if name != PLAIN_ITEMS or "items" not in found]
 
 
-def _known(name: str, sources: Sequence[Path | str]) -> Known | None:
-    """A table of rows; None where it is none of cells, or no run has rows of it."""
-    plain = name == PLAIN_ITEMS
-    table = tables().get("items" if plain else name)
-    if table is None:
-        return None
-    columns = [
-        column for column, kind in table.types.items()
-        if column in (*COORDINATES, *APART) and column != "key" and not kind.startswith("list")
-    ]  # fmt: skip
-    having = [run for run in sources if _distinct([run], table.name, columns[:1])]
-    if not having:
-        return None
-    values = {
-        column: found for column, found in _distinct(having, table.name, columns).items()
-        if found.notna().any()
-    }  # fmt: skip
+def _known(table: Table, held: _Held, *, plain: bool) -> Known:
+    """A table of rows, of `items` the answers of the plain model alone where they are `plain`."""
+    values = {column: found for column, found in held.values.items() if found.notna().any()}
     if plain:
         values = {
             column: found for column, found in values.items()
             if column not in ("intervention", "coefficient", "layer")
         }  # fmt: skip
     code = CODE.format(
-        runs=json.dumps([redact(str(run)) for run in having], ensure_ascii=False),
+        runs=json.dumps([redact(str(run)) for run in held.runs], ensure_ascii=False),
         name=table.name,
         where=f"{_condition('intervention', None)}\n    & {WHERE}" if plain else WHERE,
         identity=json.dumps(list(table.identity)),
     )
-    return Known(f"# {table.name}: one row per {table.row}\n{code}", values, _models(having, table))
+    return Known(f"# {table.name}: one row per {table.row}\n{code}", values, held.models)
 
 
 def _together(known: Mapping[str, Known]) -> dict[str, Known]:
@@ -149,18 +157,43 @@ def _together(known: Mapping[str, Known]) -> dict[str, Known]:
     return {name: one._replace(every=every, models=models) for name, one in known.items()}
 
 
-def _distinct(
-    runs: Sequence[Path | str], name: str, columns: Sequence[str]
-) -> dict[str, pd.Series]:
-    """The values of every column of a table, each once; nothing where the runs have no rows."""
-    found: dict[str, list[pa.Array]] = {column: [] for column in columns}
-    for shard in read.shards(runs, name=name, columns=list(columns)):
-        for column in columns if len(shard) else ():
-            found[column].append(pc.unique(shard[column]))
-    return {
-        column: pd.Series(pc.unique(pa.chunked_array(parts)).to_pylist(), dtype=object)
-        for column, parts in found.items() if parts
-    }  # fmt: skip
+def _held(table: Table, sources: Sequence[Path | str]) -> _Held:
+    """What the rows of a table have, read once."""
+    columns = [
+        column for column, kind in table.types.items()
+        if column in (*COORDINATES, *APART) and column != "key" and not kind.startswith("list")
+    ]  # fmt: skip
+    schema = read.columns_of(table.name, columns)
+    runs: list[Path | str] = []
+    found: list[_Distinct] = []
+    for run in sources:
+        parts = read.reduced([run], name=table.name, schema=schema, make=_distinct)
+        there = [part for part in parts if part.models]
+        found += there
+        runs += [run] if there else []
+    values = {
+        field.name: pd.Series(
+            pc.unique(pa.chunked_array([part.values[field.name] for part in found])).to_pylist(),
+            dtype=object,
+        )
+        for field in schema
+        if found
+    }
+    return _Held(runs, values, sorted({pair for part in found for pair in part.models}))
+
+
+def _distinct(shard: pa.Table) -> _Distinct:
+    """The values of every column of a shard, each once, and its models with their revisions."""
+    values = {field.name: pc.unique(shard[field.name]) for field in shard.schema}
+    texts = {
+        name: found.dictionary_decode() if pa.types.is_dictionary(found.type) else found
+        for name, found in values.items()
+    }
+    if all(len(texts[name]) == 1 for name in MODEL):
+        return _Distinct(texts, {tuple(str(texts[name][0]) for name in MODEL)})
+    pairs = pa.table([shard[name].cast(pa.string()) for name in MODEL], names=MODEL)
+    rows = pairs.group_by(list(MODEL)).aggregate([]).to_pylist()
+    return _Distinct(texts, {tuple(str(row[name]) for name in MODEL) for row in rows})
 
 
 def _narrowing(sheet: Sheet, known: Known) -> dict[str, int]:
@@ -213,15 +246,6 @@ def _conditions(values: pd.Series, known: Known, column: str) -> dict[str, str]:
         for value in values.drop_duplicates()
         if (text := key(value)) in there
     }
-
-
-def _models(runs: Sequence[Path | str], table: Table) -> list[tuple[str, str]]:
-    """The models of a table with their revisions."""
-    found: set[tuple[str, str]] = set()
-    for shard in read.shards(runs, name=table.name, columns=list(MODEL)):
-        pairs = shard.group_by(list(MODEL)).aggregate([]).to_pylist()
-        found |= {(str(pair["model"]), str(pair["revision"])) for pair in pairs}
-    return sorted(found)
 
 
 def _of_models(values: pd.Series, known: Known) -> dict[str, str]:

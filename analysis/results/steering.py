@@ -228,8 +228,8 @@ def _with_pivot(
     (together,) = aligned(at)
     old = plain.correct[pivot.items][pivot.correct]
     new = together.correct[:, pivot.correct]
-    shares = (old.mean(), new.mean(axis=1)) if len(old) else (nan, nan)
-    return _outcome("transfer", *shares, *differences(old, new)[:3]) | _outcome(
+    before, after = (float(old.mean()), new.mean(axis=1)) if len(old) else (nan, nan)
+    return _outcome("transfer", before, after, *differences(old, new)[:3]) | _outcome(
         "consistency", *_consistency(pivot, standardised(rankings(together)))
     )
 
