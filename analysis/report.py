@@ -13,6 +13,7 @@ from analysis import pages, read
 from analysis.exhibits import across
 from analysis.figures import drawing
 from analysis.figures.inline import inline
+from analysis.figures.saving import save_all
 from analysis.html import files, lead, methods, queries, render
 from analysis.html.files import UNWRITABLE
 from analysis.layout.material import Material
@@ -123,10 +124,15 @@ def _write_one(built: Built, *, out: Path) -> ReportFiles:
     room = render.Room()
     # What is seen without opening a fold has the first claim on the page's room.
     folded = {one.name for one in _folded(page)}
-    for picture in sorted(page.pictures, key=lambda one: one.name in folded):
-        stem = out / "figures" / picture.name
-        svg = drawing.save(picture.figure, stem=stem, lacking=lacking)
-        svg = inline(svg, name=picture.name, title=picture.caption)
+    pictures = sorted(page.pictures, key=lambda one: one.name in folded)
+    stems = [out / "figures" / picture.name for picture in pictures]
+    drawn = save_all(
+        ((picture.figure, stem) for picture, stem in zip(pictures, stems, strict=True)),
+        count=len(pictures),
+    )
+    for picture, stem, saved in zip(pictures, stems, drawn, strict=True):
+        svg = inline(saved.svg, name=picture.name, title=picture.caption)
+        lacking |= saved.lacking
         drawings[picture.name] = render.drawn(picture, svg, room)
         figures += [stem.parent / f"{stem.name}.{kind}" for kind in ("svg", "png")]
         numbers.append(files.write_numbers(picture.numbers, stem.parent / f"{stem.name}.csv"))
