@@ -9,7 +9,6 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from analysis.statistics import paired
 from analysis.statistics.intervals import varies
 
 Floats = npt.NDArray[np.float64]
@@ -39,11 +38,6 @@ class Pairs:
     def changes(self) -> Floats:
         """After less before [n]."""
         return self.new - self.old
-
-    @cached_property
-    def change(self) -> paired.Change:
-        """The numbers of two conditions over these units."""
-        return paired.change(self.old, self.new)
 
     @cached_property
     def vary(self) -> bool:
