@@ -136,8 +136,8 @@ def _mcnemar(pairs: Pairs, _: How) -> Row:
     other = values[(values != 0) & (values != 1)]
     if len(other):
         raise ValueError(
-            f"mcnemar compares what is right or wrong, and {pairs.value} holds {other[0]:g}; give "
-            "values of 0 and 1, or ask for another test"
+            f"mcnemar compares what is right or wrong, and {pairs.units.value} holds "
+            f"{other[0]:g}; give values of 0 and 1, or ask for another test"
         )
     found = paired.difference(pairs.old.astype(bool), pairs.new.astype(bool))
     p = float(paired.mcnemar(pd.Series([found.gained]), pd.Series([found.lost]))[0])
