@@ -18,7 +18,7 @@ import pandas as pd
 from analysis.questions.answer import Correction
 from analysis.questions.compare import answered, beside, in_words, listed
 from analysis.questions.paired_tests import Row
-from analysis.questions.pairs import Floats, Pairs, Wholes, counted
+from analysis.questions.pairs import Floats, Wholes, counted, dense
 from analysis.questions.settings import Swept, swept
 from analysis.statistics.bootstrap import clustered
 from analysis.statistics.intervals import Tested
@@ -198,37 +198,34 @@ def _chosen(
     for question in swept(
         rows, value, setting=setting, unit=unit, baseline=baseline, by=by, language=language
     ):
-        changes = _shared(question, unit=listed(unit))
+        changes = _shared(question)
         note = _too_few(changes, split=split)
         made = [] if note else list(_choices(changes, split, splits, lowest, seed))
         yield changes, made, note
 
 
-def _shared(question: Swept, *, unit: Sequence[str]) -> _Changes:
+def _shared(question: Swept) -> _Changes:
     """The changes of all settings in the units that every one of them has."""
-    frames = [
-        pairs.units.assign(_setting=place, _change=pairs.changes)
-        for place, (_, pairs) in enumerate(question.settings)
-    ]
-    whole = pd.concat(frames, ignore_index=True)
-    wide = whole.pivot(index=list(unit), columns="_setting", values="_change")
-    wide = wide.reindex(columns=range(len(frames)))
-    kept = wide.dropna()
+    each = [pairs.numbers for _, pairs in question.settings]
+    numbers, times = np.unique(np.concatenate(each), return_counts=True)
+    shared = numbers[times == len(each)]
     left_out = [question.left_out] if question.left_out else []
-    if len(kept) < len(wide):
+    if len(shared) < len(numbers):
         named, fewest = min(question.settings, key=lambda one: len(one[1].old))
         left_out.append(
-            f"{counted(len(wide) - len(kept), 'unit')} of {len(wide)} that some setting lacks left "
-            f"out; fewest ({len(fewest.old)}) has {in_words(named).removeprefix(' at ')}"
+            f"{counted(len(numbers) - len(shared), 'unit')} of {len(numbers)} that some setting "
+            f"lacks left out; fewest ({len(fewest.old)}) has "
+            f"{in_words(named).removeprefix(' at ')}"
         )
-    pairs = Pairs(
-        value="", old=np.zeros(len(kept)), new=np.zeros(len(kept)),
-        units=kept.index.to_frame(index=False), language=question.settings[0][1].language,
-    )  # fmt: skip
+    units = question.settings[0][1].units
+    # A column for each: ties of settings fall as the last bits of products of this layout do.
+    values = np.column_stack(
+        [pairs.changes[np.isin(pairs.numbers, shared)] for _, pairs in question.settings]
+    )
     return _Changes(
         asked=question.asked, settings=[named for named, _ in question.settings],
-        values=kept.to_numpy(float).T, languages=pairs.languages, items=pairs.items,
-        left_out="; ".join(left_out),
+        values=values.T, languages=dense(units.languages[shared]),
+        items=dense(units.items[shared]), left_out="; ".join(left_out),
     )  # fmt: skip
 
 

@@ -5,8 +5,9 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from analysis.questions.answer import ANSWER, Correction, answer, groups, require
+from analysis.questions.conditions import Conditions
 from analysis.questions.paired_tests import How, Row, Test, chosen_tests, tested
-from analysis.questions.pairs import counted, paired_units
+from analysis.questions.pairs import Units, counted
 from analysis.statistics.bootstrap import DRAWS
 
 
@@ -85,19 +86,17 @@ def compare(
         raise ValueError(f"{condition} is the condition: it cannot be in by or unit as well")
     how = How(margin=margin, draws=draws, seed=seed)
     tests = chosen_tests(test, how=how, unit=unit, language=language)
-    _check_conditions(rows[condition], before=before, after=after)
+    # An index of places tells rows, and is never called as a column is.
+    rows = rows.reset_index(drop=True)
+    units = Units(rows, value=value, unit=unit, language=language)
+    conditions = Conditions.of(rows[condition], before=before, after=after)
     found: list[Row] = []
-    # An index may be called as a column is, and pandas takes neither then.
-    for asked, group in groups(rows.reset_index(drop=True), by):
-        held = group[condition]
-        plain = group[_holds(held, before)]
-        unnamed = int(held.isna().sum()) if after is None and not _missing(before) else 0
-        # A question that nothing is compared in has a row that says so.
-        others = [after] if after is not None else _others(held, before=before) or [None]
-        for other in others:
-            changed = group.head(0) if other is None else group[_holds(held, other)]
-            pairs = paired_units(
-                plain, changed, value=value, unit=unit, language=language,
+    for asked, group in groups(rows[list(by)], by):
+        at = group.index.to_numpy()
+        unnamed = conditions.unnamed(at)
+        for other, changed in conditions.others(at):
+            pairs = units.pairs(
+                at[conditions.plain[at]], changed,
                 where=in_words(asked | {condition: f"{before} or {other}"}),
             )  # fmt: skip
             said = {"value": value, "condition": condition, "before": before, "after": other}
@@ -158,43 +157,6 @@ def beside(asked: Mapping[str, object], row: Mapping[str, object]) -> Row:
 def in_words(asked: dict[str, object]) -> str:
     """A question, behind what is said of it."""
     return f" at {', '.join(f'{name}={held}' for name, held in asked.items())}" if asked else ""
-
-
-def _check_conditions(held: pd.Series, *, before: object, after: object) -> None:
-    """Refuse conditions that no row has, and one against itself.
-
-    Raises:
-        ValueError: that is so.
-    """
-    for name, asked in (("before", before), ("after", after)):
-        if name == "after" and asked is None:
-            continue
-        if not _holds(held, asked).any():
-            there = ", ".join(repr(one) for one in list(held.drop_duplicates())[:12])
-            raise ValueError(f"no row has {held.name}={asked!r} ({name}); the column holds {there}")
-    if after is not None and (before == after or (_missing(before) and _missing(after))):
-        raise ValueError(f"before and after are both {before!r}: name two conditions")
-    if after is None and not _others(held, before=before):
-        raise ValueError(f"all rows have {held.name}={before!r}: there is nothing to compare with")
-
-
-def _others(held: pd.Series, *, before: object) -> list[object]:
-    """All conditions but one, in order; rows without any are none."""
-    others = held[~_holds(held, before)].dropna().drop_duplicates()
-    try:
-        return list(others.sort_values())
-    except TypeError:
-        return sorted(others, key=str)
-
-
-def _holds(held: pd.Series, asked: object) -> "pd.Series[bool]":
-    """Which rows have a condition; None, as any missing value, is that of rows without one."""
-    return held.isna() if _missing(asked) else (held == asked).fillna(False).astype(bool)
-
-
-def _missing(asked: object) -> bool:
-    """Whether this is no value."""
-    return asked is None or asked is pd.NA or asked != asked
 
 
 def _and(note: object, more: str) -> str:

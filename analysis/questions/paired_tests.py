@@ -94,7 +94,7 @@ def tested(pairs: Pairs, *, test: Test, how: How) -> Row:
             f"takes items of {pairs.counts['languages']} languages as independent, which parallel "
             "items are not: see clustered t"
         )
-    means = {"mean_before": pairs.change.before, "mean_after": pairs.change.after}
+    means = {"mean_before": paired.mean(pairs.old), "mean_after": paired.mean(pairs.new)}
     return {
         "n": len(pairs.old), "test": test, "assumes": ASSUMES[test], **means, **row,
         "note": "; ".join(one for one in (*notes, *pairs.left_out) if one),
@@ -103,12 +103,11 @@ def tested(pairs: Pairs, *, test: Test, how: How) -> Row:
 
 def _paired_t(pairs: Pairs, _: How) -> Row:
     """Student's paired t-test, with d_z and d_av."""
-    found, note = pairs.change, _why_not(pairs)
+    found, note = paired.mean_change(pairs.old, pairs.new), _why_not(pairs)
     if len(pairs.old) == 2 and not note:
         note = "no effect size of 2 units"
-    return _of(
-        found.change, (found.low, found.high), p=found.p, of="mean change", note=note,
-        t=found.t, df=found.df,
+    return _row_of(
+        found, of="mean change", note=note, t=found.t, df=found.df,
         **_sized("d_z", effects.d_z(pairs.old, pairs.new)),
         **_sized("d_av", effects.d_av(pairs.old, pairs.new)),
     )  # fmt: skip
@@ -137,8 +136,8 @@ def _mcnemar(pairs: Pairs, _: How) -> Row:
     other = values[(values != 0) & (values != 1)]
     if len(other):
         raise ValueError(
-            f"mcnemar compares what is right or wrong, and {pairs.value} holds {other[0]:g}; give "
-            "values of 0 and 1, or ask for another test"
+            f"mcnemar compares what is right or wrong, and {pairs.units.value} holds "
+            f"{other[0]:g}; give values of 0 and 1, or ask for another test"
         )
     found = paired.difference(pairs.old.astype(bool), pairs.new.astype(bool))
     p = float(paired.mcnemar(pd.Series([found.gained]), pd.Series([found.lost]))[0])
@@ -156,7 +155,7 @@ def _mcnemar(pairs: Pairs, _: How) -> Row:
 def _bootstrap(pairs: Pairs, how: How) -> Row:
     """The bootstrap-t over units."""
     note = _why_not(pairs)
-    found = Tested(pairs.change.change, nan, nan, nan, nan, nan)
+    found = Tested(paired.mean(pairs.changes), nan, nan, nan, nan, nan)
     if not note:
         found = bootstrap.studentised(pairs.changes, draws=how.draws, seed=how.seed)
         if isnan(found.p):
@@ -194,10 +193,10 @@ def _clustered(pairs: Pairs, _: How) -> Row:
 def _equivalence(pairs: Pairs, how: How) -> Row:
     """Two one-sided tests that the mean change is within the margin."""
     assert how.margin is not None, "chosen_tests saw to it"
-    found = pairs.change
+    found = paired.mean_change(pairs.old, pairs.new)
     both = paired.equivalence(pairs.old, pairs.new, margin=how.margin)
     return _of(
-        found.change, (found.low, found.high), p=both.p, of="mean change", note=_why_not(pairs),
+        found.estimate, (found.low, found.high), p=both.p, of="mean change", note=_why_not(pairs),
         margin=how.margin, low_90=both.low_90, high_90=both.high_90,
     )  # fmt: skip
 
@@ -266,7 +265,7 @@ def _sized(name: str, effect: Effect) -> Row:
 
 def _sds(pairs: Pairs) -> Row:
     """Both standard deviations (ddof 1)."""
-    return {"sd_before": pairs.change.sd_before, "sd_after": pairs.change.sd_after}
+    return {"sd_before": paired.sd(pairs.old), "sd_after": paired.sd(pairs.new)}
 
 
 def _by_language(pairs: Pairs) -> dict[str, Floats] | Floats:

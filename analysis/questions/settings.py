@@ -7,7 +7,7 @@ import pandas as pd
 
 from analysis.questions.answer import groups, require
 from analysis.questions.compare import check_asked, in_words, listed
-from analysis.questions.pairs import Pairs, counted, paired_units
+from analysis.questions.pairs import Pairs, Units, counted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,8 +52,10 @@ def swept(
     clash = [name for name in setting if name in unit]
     if clash:
         raise ValueError(f"{clash[0]} is in setting and in unit: a unit is what settings share")
-    # An index may be called as a column is, and pandas takes neither then.
+    # An index of places tells rows, and is never called as a column is.
     rows = rows.reset_index(drop=True)
+    units = Units(rows, value=value, unit=unit, language=language)
+    rows = rows[list(dict.fromkeys([*by, *setting, *(baseline or ())]))]
     is_plain = _plain(rows, setting=setting, baseline=baseline)
     plain, others = rows[is_plain], rows[~is_plain]
     unset = others[list(setting)].isna().all(axis=1)
@@ -68,10 +70,9 @@ def swept(
         found = []
         for named, part in groups(group, setting):
             beside = _serving(own, {name: named[name] for name in shared})
-            pairs = paired_units(
-                beside, part, value=value, unit=unit, language=language,
-                where=in_words(asked | named),
-            )  # fmt: skip
+            pairs = units.pairs(
+                beside.index.to_numpy(), part.index.to_numpy(), where=in_words(asked | named)
+            )
             found.append((named, pairs))
         yield Swept(asked=asked, settings=found, left_out=left_out)
 

@@ -15,7 +15,7 @@ from scipy import special, stats
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.weightstats import ttost_paired
 
-from analysis.statistics.intervals import NO_SPREAD, of_error, student, varies
+from analysis.statistics.intervals import NO_SPREAD, Tested, of_error, student, varies
 from analysis.statistics.ranks import wilcoxon
 from analysis.statistics.spread import levene, pitman_morgan
 
@@ -114,24 +114,37 @@ def change(before: Floats, after: Floats) -> Change:
     Equal changes everywhere, and fewer than two languages, have neither p nor interval.
     """
     old, new = _both(before, after)
-    n = len(old)
-    sds = [float(values.std(ddof=1)) if n > 1 else nan for values in (old, new)]
-    means = [float(values.mean()) if n else nan for values in (old, new)]
-    changes = new - old
-    mean = float(changes.mean()) if n else nan
-    low = high = t = p = ranked = nan
-    if varies(changes, beside=(old, new)):
-        sd = float(changes.std(ddof=1))
-        low, high, p = (float(one) for one in student(mean, sd=sd, n=n))
-        t = mean * sqrt(n) / sd
-        ranked = wilcoxon(changes)
+    changes, told = new - old, mean_change(old, new)
     spreads = pitman_morgan(old, new)
     return Change(
-        n=n, before=means[0], after=means[1], change=mean, low=low, high=high, t=t,
-        df=float(n - 1) if n > 1 else nan, p=p, wilcoxon_p=ranked,
-        sd_before=sds[0], sd_after=sds[1], levene_p=levene(old, new).p,
+        n=len(old), before=mean(old), after=mean(new), change=told.estimate, low=told.low,
+        high=told.high, t=told.t, df=told.df, p=told.p,
+        wilcoxon_p=wilcoxon(changes) if varies(changes, beside=(old, new)) else nan,
+        sd_before=sd(old), sd_after=sd(new), levene_p=levene(old, new).p,
         pitman_r=spreads.r, pitman_p=spreads.p,
     )  # fmt: skip
+
+
+def mean_change(before: Floats, after: Floats) -> Tested:
+    """The mean change alone, by Student's paired t; as `change`, which computes much beside it."""
+    old, new = _both(before, after)
+    n, changes = len(old), new - old
+    estimate, spread = mean(changes), sd(changes)
+    low = high = t = p = nan
+    if varies(changes, beside=(old, new)):
+        low, high, p = (float(one) for one in student(estimate, sd=spread, n=n))
+        t = estimate * sqrt(n) / spread
+    return Tested(estimate, low, high, p, t, float(n - 1) if n > 1 else nan)
+
+
+def mean(values: Floats) -> float:
+    """The mean, NaN of none."""
+    return float(values.mean()) if len(values) else nan
+
+
+def sd(values: Floats) -> float:
+    """The standard deviation (ddof 1), NaN below two."""
+    return float(values.std(ddof=1)) if len(values) > 1 else nan
 
 
 def equivalence(before: Floats, after: Floats, *, margin: float) -> Equivalence:
