@@ -89,13 +89,15 @@ def _apart(material: Material, row: Mapping[Any, Any]) -> str:
 
 
 def _counts(material: Material) -> Found:
-    """In how many series the gain is clear, beats random neurons, and survives correction."""
+    """In how many series the gain is clear, beats random neurons, and if clear survives
+    correction."""
     lines = series_in_words(material)
+    clear = [one for one in lines if one["row"]["boot_low"] > 0]  # type: ignore[index]
     random = [one["random"] for one in lines if one["random"]]
-    prior = [one["prior"] for one in lines if one["prior"]]
+    prior = [one["prior"] for one in clear if one["prior"]]
     return {
         "all": len(lines),
-        "clear": sum(one["row"]["boot_low"] > 0 for one in lines),  # type: ignore[index]
+        "clear": len(clear),
         "drawn": len(random),
         "beaten": sum(one["p"] < LEVEL for one in random),  # type: ignore[index]
         "corrected": len(prior),

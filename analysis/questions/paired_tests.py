@@ -167,13 +167,14 @@ def _bootstrap(pairs: Pairs, how: How) -> Row:
 
 def _hierarchical(pairs: Pairs, how: How) -> Row:
     """The hierarchical bootstrap over languages and items."""
-    mean, found = bootstrap.hierarchical_t(_by_language(pairs), draws=how.draws, seed=how.seed)
+    found = bootstrap.hierarchical_bootstrap(_by_language(pairs), draws=how.draws, seed=how.seed)
     note = _why_not(pairs, nested=True)
     if not note and isnan(found.p):
-        note = f"no p and no interval: {counted(mean.languages, 'language')}, it takes 4"
-    return _row_of(
-        found, of="mean over languages of the mean change", note=note, **pairs.counts,
-        t=found.t, df=found.df, percentile_low=mean.low, percentile_high=mean.high,
+        note = f"no p and no interval: {counted(found.languages, 'language')}, it takes 4"
+    return _of(
+        found.mean, (found.low, found.high), p=found.p,
+        of="mean over languages of the mean change", note=note, **pairs.counts, t=found.t,
+        df=found.df, percentile_low=found.percentile_low, percentile_high=found.percentile_high,
     )  # fmt: skip
 
 

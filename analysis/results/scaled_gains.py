@@ -25,7 +25,7 @@ from analysis.results.scaled import (
     Floats,
     compared,
 )
-from analysis.statistics.bootstrap import Mean, hierarchical_bootstrap
+from analysis.statistics.bootstrap import hierarchical_bootstrap
 from analysis.statistics.intervals import of_draws, student
 from analysis.statistics.paired import (
     Change,
@@ -114,18 +114,17 @@ def means(found: Iterable[Cell]) -> pd.DataFrame:
             np.array([100 * _mean(one.values[metric]) for one in side])
             for side in zip(*pairs, strict=True)
         )
-        boot = (
-            Mean(len(pairs), nan, nan, nan)
-            if named["scheme"] in DRAWN or all(pair.after.idle for pair in pairs)
-            else hierarchical_bootstrap(_matrix(pairs, metric))
-        )
+        low = high = nan
+        if named["scheme"] not in DRAWN and not all(pair.after.idle for pair in pairs):
+            boot = hierarchical_bootstrap(_matrix(pairs, metric))
+            low, high = boot.low, boot.high
         rows.append(
             named
             | {"idle": all(pair.after.idle for pair in pairs)}
             | {name: _only(getattr(pair.after, name) for pair in pairs)
                for name in ("shared", "specific")}
             | change(before, after)._asdict()
-            | {"boot_low": boot.low, "boot_high": boot.high}
+            | {"boot_low": low, "boot_high": high}
         )  # fmt: skip
     frame = pd.DataFrame(rows, columns=MEANS).astype({"idle": bool})
     return frame.sort_values(PLACE, ignore_index=True)

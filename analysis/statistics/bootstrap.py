@@ -6,7 +6,7 @@ them as independent find too much.
 """
 
 from collections.abc import Mapping
-from math import nan, sqrt
+from math import isnan, nan, sqrt
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -25,13 +25,22 @@ AT_ONCE = 2_000_000
 FLAT = 0.01
 
 
-class Mean(NamedTuple):
-    """A mean over languages and their items with its 95 % interval, and how many languages."""
+class Hierarchical(NamedTuple):
+    """A mean over languages and their items with its 95 % interval, and how many languages.
+
+    Interval, p, t and df are of Student's t by the error of the draws; `percentile_low` and
+    `percentile_high` are percentiles of the draws themselves.
+    """
 
     languages: int
     mean: float
     low: float
     high: float
+    p: float
+    t: float
+    df: float
+    percentile_low: float
+    percentile_high: float
 
 
 class Drawn(NamedTuple):
@@ -44,38 +53,33 @@ class Drawn(NamedTuple):
 
 def hierarchical_bootstrap(
     changes_by_language: Mapping[str, Floats] | Floats, *, draws: int = DRAWS, seed: int = 0
-) -> Mean:
+) -> Hierarchical:
     """The mean over languages of each one's mean over items, languages and items drawn anew.
 
     A matrix [language, item] holds parallel items, NaN where one is missing: the items that are
     drawn are the same in every language, so that a hard item is hard everywhere at once (Owen 2007,
     "The pigeonhole bootstrap"). Arrays by language are items of their own, and drawn apart.
 
-    The interval is the 95 % percentile one, which covers less than that where few languages differ
-    much: 90 to 93 % at 11 to 14 of them. That of `hierarchical_t` does not. It is missing below 4
-    languages, as for every mean over languages here, and where all draws agree.
-    """
-    return hierarchical_t(changes_by_language, draws=draws, seed=seed)[0]
-
-
-def hierarchical_t(
-    changes_by_language: Mapping[str, Floats] | Floats, *, draws: int = DRAWS, seed: int = 0
-) -> tuple[Mean, Tested]:
-    """`hierarchical_bootstrap`, and its mean by the standard error of the draws and Student's t.
-
-    The spread of L drawn languages is too small by sqrt((L - 1) / L), and is itself known from L
-    values alone: with the one made good and L - 1 degrees of freedom, languages of one item have
-    the paired t-test, and the interval covers at 11 languages. Missing as there.
+    Percentiles of the draws cover less than they say where few languages differ much: 90 to 93 %
+    at 11 to 14 of them. The spread of L drawn languages is too small by sqrt((L - 1) / L), and is
+    itself known from L values alone: the one is made good, and Student's t has the degrees of
+    freedom of `clustered`, so that languages of one item have the paired t-test. Both intervals are
+    missing below 4 languages, as for every mean over languages here, and where all draws agree.
     """
     found = _drawn(changes_by_language, draws=draws, seed=seed)
     known, count = found.means[~np.isnan(found.means)], found.languages
     error = float(known.std()) * sqrt(count / (count - 1)) if len(known) else nan
-    whole = Mean(count, found.mean, *of_draws(known))
-    return whole, of_error(found.mean, error=error, df=count - 1)
+    df = clustered(*_flat(changes_by_language)).df
+    by_t = of_error(found.mean, error=error, df=count - 1 if isnan(df) else df)
+    percentiles = of_draws(known)
+    return Hierarchical(
+        languages=count, mean=found.mean, low=by_t.low, high=by_t.high, p=by_t.p, t=by_t.t,
+        df=by_t.df, percentile_low=percentiles.low, percentile_high=percentiles.high,
+    )  # fmt: skip
 
 
 def clustered(
-    changes: Floats, *, languages: Wholes, items: Wholes, over: Over = "both", level: float = 0.95
+    changes: Floats, languages: Wholes, items: Wholes, *, over: Over = "both", level: float = 0.95
 ) -> Tested:
     """The mean over languages of each one's mean over items, tested without drawing.
 
@@ -197,6 +201,21 @@ def _drawn_apart(apart: list[Floats], random: np.random.Generator, draws: int) -
             items = random.integers(len(values), size=(len(own), len(values)))
             sums += np.bincount(own, weights=values[items].mean(axis=1), minlength=draws)
     return sums / len(apart)
+
+
+def _flat(changes_by_language: Mapping[str, Floats] | Floats) -> tuple[Floats, Wholes, Wholes]:
+    """Every change that there is [n], with a number for its language and one for its item."""
+    if isinstance(changes_by_language, Mapping):
+        apart = [np.asarray(one, float) for one in changes_by_language.values()]
+        changes = np.concatenate([*apart, np.empty(0)])
+        languages = np.repeat(np.arange(len(apart)), [len(one) for one in apart])
+        items = np.arange(len(changes))
+    else:
+        matrix = np.asarray(changes_by_language, float)
+        changes = matrix.ravel()
+        languages, items = (place.ravel() for place in np.indices(matrix.shape))
+    known = ~np.isnan(changes)
+    return changes[known], languages[known], items[known]
 
 
 def _parts(draws: int, *, of: int) -> list[slice]:

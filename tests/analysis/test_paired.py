@@ -139,7 +139,7 @@ def test_languages_of_other_items_are_refused_and_empty_ones_left_out() -> None:
 
 
 def test_steered_cells_and_paired_ones_share_their_tests() -> None:
-    assert steering.difference is paired.difference and steering.mcnemar is paired.mcnemar
+    assert steering.differences is paired.differences and steering.mcnemar is paired.mcnemar
 
 
 def drawn_slowly(changes: list[Floats], *, joint: bool, draws: int) -> Floats:
@@ -178,12 +178,14 @@ def test_the_bootstrap_is_that_of_its_slow_twin(
     slow = of_draws(drawn_slowly(changes, joint=joint, draws=4000))
     # A tail quantile of 4000 draws of sd s is known to about 2.7 s / sqrt(4000): three of those.
     loose = 3 * 2.7 * (slow.high - slow.low) / 3.92 / sqrt(4000)
-    assert (found.low, found.high) == pytest.approx(tuple(slow), abs=loose)
+    ends = found.percentile_low, found.percentile_high
+    assert ends == pytest.approx(tuple(slow), abs=loose)
     again = bootstrap.hierarchical_bootstrap(given, draws=8000)
     assert again == found
     monkeypatch.setattr(bootstrap, "AT_ONCE", 1000)
     in_parts = bootstrap.hierarchical_bootstrap(given, draws=8000)
-    assert (in_parts.low, in_parts.high) == pytest.approx(tuple(slow), abs=loose)
+    ends = in_parts.percentile_low, in_parts.percentile_high
+    assert ends == pytest.approx(tuple(slow), abs=loose)
 
 
 def test_the_bootstrap_covers_where_parallel_items_are_drawn_jointly() -> None:
@@ -217,7 +219,7 @@ def test_a_bootstrap_of_too_little_has_no_interval() -> None:
     assert none.languages == empty.languages == 0 and isnan(none.mean) and isnan(empty.mean)
     assert few.mean == 2.5 and isnan(few.low)
     assert same.mean == pytest.approx(0.1) and isnan(same.low)
-    assert gaps.mean == 2.0 and 0 <= gaps.low < gaps.high <= 4
+    assert gaps.mean == 2.0 and 0 <= gaps.percentile_low < gaps.percentile_high <= 4
 
 
 def test_a_value_among_draws_of_a_control() -> None:

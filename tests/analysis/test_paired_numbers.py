@@ -279,11 +279,11 @@ def test_means_over_languages_and_items_cover(languages: int, sds: tuple[float, 
     drawn, formula = [], []
     for seed in range(worlds):
         changes = world(random, languages=languages, items=items, sds=np.array(sds))
-        _, found = bootstrap.hierarchical_t(changes, draws=300, seed=seed)
+        found = bootstrap.hierarchical_bootstrap(changes, draws=300, seed=seed)
         drawn.append(found.p >= 0.05)
         assert (found.p >= 0.05) == (found.low <= 0 <= found.high)
-        found = bootstrap.clustered(changes.ravel(), languages=place, items=of)
-        formula.append(found.p >= 0.05)
+        tested = bootstrap.clustered(changes.ravel(), languages=place, items=of)
+        formula.append(tested.p >= 0.05)
     # Neither is to find more than 5 % of what is not there; where items weigh, less.
     for covered in (drawn, formula):
         assert np.mean(covered) >= 0.95 - near(0.95, of=worlds)
@@ -295,8 +295,8 @@ def test_percentiles_cover_less_at_11_languages_than_students_t_by_the_same_draw
     held = np.zeros(2)
     for seed in range(worlds):
         changes = world(random, languages=11, items=12, sds=np.array([1, 0, 0.3]))
-        plain, by_t = bootstrap.hierarchical_t(changes, draws=400, seed=seed)
-        held += [plain.low <= 0 <= plain.high, by_t.low <= 0 <= by_t.high]
+        found = bootstrap.hierarchical_bootstrap(changes, draws=400, seed=seed)
+        held += [found.percentile_low <= 0 <= found.percentile_high, found.low <= 0 <= found.high]
     assert held[0] < held[1]
     assert held[1] / worlds >= 0.95 - near(0.95, of=worlds)
 
