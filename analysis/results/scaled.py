@@ -16,6 +16,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from analysis import read
 from analysis.results.agreement import shared as common
@@ -115,10 +117,9 @@ def cells(
     `sources` are the runs, from which the scores of options are read. Of several answers to one
     cell (another split, other bridge layers) the last is kept.
     """
-    scores = _scores(sources)
-    found = [
-        _chosen(one, scores.get(one.key, {})) for one in answers if one.intervention in SCHEMES
-    ]
+    chosen = [one for one in answers if one.intervention in SCHEMES]
+    scores = _scores(sources) if chosen else {}
+    found = [_chosen(one, scores.get(one.key, {})) for one in chosen]
     kept = {(*one.series, one.language, one.scheme, one.draw): one for one in found}
     for one in _written(texts):
         kept[*one.series, one.language, one.scheme, one.draw] = one
@@ -186,13 +187,17 @@ def _chosen(one: Answers, scores: Mapping[str, Sequence[float]]) -> Cell:
 def _scores(sources: Sequence[Path | str]) -> dict[str, dict[str, list[float]]]:
     """The scores of every option by key and item, of the plain and the rescaled cells."""
     found: dict[str, dict[str, list[float]]] = {}
-    for shard in read.shards(sources, name="items", columns=SCORED):
-        # Controls are many times as many rows, and none of them is corrected for its prior.
-        kept = [one == CLAS for one in shard["intervention"].to_pylist()]
-        if any(kept):
-            for row in shard.filter(kept).to_pylist():
-                found.setdefault(row["key"], {})[row["item"]] = row["scores"] or []
+    schema = read.columns_of("items", SCORED)
+    for shard in read.reduced(sources, name="items", schema=schema, make=_of_clas):
+        for row in shard.to_pylist():
+            found.setdefault(row["key"], {})[row["item"]] = row["scores"] or []
     return found
+
+
+def _of_clas(shard: pa.Table) -> pa.Table:
+    """The rows of CLAS itself: controls are many times as many, and none is corrected for its
+    prior."""
+    return shard.filter(pc.equal(shard["intervention"].cast(pa.string()), CLAS))
 
 
 def _written(texts: pd.DataFrame) -> list[Cell]:
