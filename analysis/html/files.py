@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import Literal
 
 import pandas as pd
+import pyarrow as pa
+from pyarrow import csv
 
 from analysis.layout.page import Page, Sheet
 
@@ -31,9 +33,26 @@ def write_tables(page: Page, errors: pd.DataFrame, folder: Path) -> list[Path]:
 
 
 def write_csv(frame: pd.DataFrame, path: Path) -> Path:
-    """The frame in full precision as a spreadsheet may open it."""
-    for_spreadsheets(frame).to_csv(path, index=False, errors=UNWRITABLE)
+    """The frame in full precision as a spreadsheet may open it: texts in quotes, missing empty."""
+    kept = for_spreadsheets(frame)
+    columns = [_column(kept.iloc[:, place]) for place in range(kept.shape[1])]
+    csv.write_csv(pa.table(columns, names=[_written(name) for name in kept.columns]), path)
     return path
+
+
+def _column(column: pd.Series) -> pa.Array:
+    """The values of a column, texts as texts."""
+    kind = column.dtype
+    if pd.api.types.is_numeric_dtype(kind) or getattr(kind, "storage", "") == "pyarrow":
+        return pa.Array.from_pandas(column)
+    missing = column.isna().to_numpy()
+    texts = [None if gone else _written(one) for one, gone in zip(column, missing, strict=True)]
+    return pa.array(texts, pa.string())
+
+
+def _written(value: object) -> str:
+    """A value as a text that every file can hold."""
+    return str(value).encode("utf-8", UNWRITABLE).decode("utf-8")
 
 
 def write_numbers(frame: pd.DataFrame, path: Path) -> Path:
