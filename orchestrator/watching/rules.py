@@ -12,9 +12,12 @@ from orchestrator.watching.evaluate import Evaluation, Known
 from orchestrator.watching.options import Watching
 from orchestrator.watching.state import FINISHED, Record, Watched
 from orchestrator.watching.timing import Clock, iso, moment
+from orchestrator.watching.told import span
 
 # Between two looks at a new folder, in which nothing of it may change.
 SETTLE_SECONDS = 10.0
+# In place of an identity: the rows may be of more than one set of weights.
+MIXED = "mixed"
 # How long a failed one waits at first; each time after that four times as long.
 RETRY_SECONDS = 60.0
 LONGEST_RETRY_SECONDS = 6 * 3600.0
@@ -42,6 +45,7 @@ class Rules:
         self._address, self._tell, self._clock = address, tell, clock
         every = asked.when.every or SETTLE_SECONDS
         self.settle = 0.0 if asked.dry_run else min(SETTLE_SECONDS, every)
+        self._settling = f"it is evaluated once nothing changes for {span(self.settle)}"
         self.arriving: dict[str, float] = {}
         # When each folder was first seen as it is now.
         self._since: dict[str, tuple[str, float]] = {}
@@ -66,6 +70,28 @@ class Rules:
         self._rewritten(record, found)
         return True
 
+    def is_mixed(self, name: str, found: Found, known: Known, *, fingerprint: str | None) -> bool:
+        """Whether a checkpoint that was just evaluated as `known` got other weights meanwhile.
+
+        That is noted, as nobody can tell which of them its rows are of. `fingerprint` is of now.
+        """
+        if fingerprint in (None, found.fingerprint):
+            return False
+        now = self._known_now(found)
+        if now is not None and now.identity == known.identity:
+            return False
+        where = self._address
+        said = (
+            f"written anew while it was evaluated: its rows in {where} may be of the weights "
+            "before or of those after, and stay; rename the folder, or watch it with another --out"
+        )
+        self._watched.change(
+            name, state="rewritten", reason=said, identity=MIXED, fingerprint=fingerprint,
+            next_try=None, error="", model=known.model, revision=known.revision,
+        )  # fmt: skip
+        self._tell(f"{name} was {said}")
+        return True
+
     def _take(self, found: Found) -> None:
         """Take note of one checkpoint that is there."""
         record = self._watched.records.get(found.name)
@@ -88,7 +114,7 @@ class Rules:
             record = replace(record, state="waiting", reason=wait)
         elif not self._is_still(found):
             if not failed:
-                record = replace(record, state="waiting", reason="seen once so far")
+                record = replace(record, state="waiting", reason=self._settling)
         elif not failed or self.until_retry(record) <= 0:
             record = replace(record, state="ready", reason="")
         self._watched.put(record)
@@ -118,6 +144,9 @@ class Rules:
             self._watched.change(
                 record.name, state="waiting", attempts=0, fingerprint=found.fingerprint, error=""
             )
+            return
+        if record.identity == MIXED:
+            self._watched.change(record.name, fingerprint=found.fingerprint)
             return
         known = self._known_now(found)
         if known is not None and record.identity not in ("", known.identity):

@@ -93,6 +93,7 @@ class World:
         self.said: list[str] = []
         self.outcomes: Callable[[str], Outcome] = lambda _: Outcome()
         self.seconds = 0.0
+        self._planned: dict[str, Known] = {}
         patch.setattr(Evaluation, "run", self._run)
         patch.setattr(Evaluation, "known", self._known)
 
@@ -131,7 +132,11 @@ class World:
         return {name: one.state for name, one in self.records.items()}
 
     def _run(self, model: str, *, again: bool, wish: Wish) -> Outcome:
-        """In place of a child process."""
+        """In place of a child process, which hashes the weights when it begins."""
+        with suppress(ValueError):
+            id, _, revision = model.rpartition("@")
+            found = facts(Model(id=id, revision=revision))
+            self._planned[model] = Known(found.name, found.revision, found.identity)
         if self.seconds:
             self.clock.sleep(self.seconds)
         outcome = self.outcomes(model)
@@ -140,7 +145,4 @@ class World:
         return outcome
 
     def _known(self, *, folder: Path | None, id: str, revision: str | None) -> Known | None:
-        with suppress(ValueError):
-            found = facts(Model(id=id, revision=revision))
-            return Known(found.name, found.revision, found.identity)
-        return None
+        return self._planned.get(f"{id}@{revision}")

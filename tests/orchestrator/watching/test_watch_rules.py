@@ -62,7 +62,7 @@ def test_once_does_not_wait_for_a_writer(world: World, training: Path):
         world.clock.plan(moment, lambda: files.touch(training / "checkpoint-20" / WEIGHTS))
     assert world.run("--model", str(training), "--once") == 0
     assert world.evaluated == ["checkpoint-10", "checkpoint-5"]
-    assert world.records["checkpoint-20"].reason == "seen once so far"
+    assert world.records["checkpoint-20"].reason == "it is evaluated once nothing changes for 10 s"
 
 
 def test_only_steps_that_are_multiples(world: World, training: Path):
@@ -216,7 +216,7 @@ def test_a_source_that_cannot_be_looked_at_loses_nothing(
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr("orchestrator.watching.discover._below", refused)
-    world.run("--model", str(training), "--once")
+    assert world.run("--model", str(training), "--once") == loop.SOME_FAILED
     assert world.states()["checkpoint-30"] == "waiting"
 
 
@@ -236,6 +236,32 @@ def test_one_that_is_written_anew_is_said_and_its_rows_stay(world: World, traini
     checkpoint(training / "checkpoint-10", seed=10)
     world.run("--model", str(training), "--once")
     assert world.states()["checkpoint-10"] == "done", "the weights of its rows are back"
+
+
+def test_one_that_is_written_anew_while_it_is_evaluated_is_no_longer_trusted(
+    world: World, training: Path
+):
+    """Its rows may be of either weights; written again later, even as it was, they still may."""
+
+    def outcome(name: str) -> Outcome:
+        if name.endswith("-10"):
+            checkpoint(training / "checkpoint-10", seed=11)
+        if name.endswith("-5"):
+            checkpoint(training / "checkpoint-5", seed=5)
+        return Outcome()
+
+    world.outcomes = outcome
+    world.until(12 * HOUR, *every(training))
+    for seed in (10, 12):
+        checkpoint(training / "checkpoint-10", seed=seed)
+        world.until((12 + seed) * HOUR, *every(training))
+    assert world.states() == {
+        "checkpoint-5": "done", "checkpoint-10": "rewritten", "checkpoint-20": "done",
+    }  # fmt: skip
+    said = [one for one in world.said if "was written anew while it was evaluated" in one]
+    assert len(said) == 1 and world.evaluated.count("checkpoint-10") == 1
+    assert "may be of the weights before or of those after" in world.records["checkpoint-10"].reason
+    assert not any("was written anew after" in one for one in world.said)
 
 
 def test_one_that_is_only_copied_again_is_the_same(world: World, training: Path):
