@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from analysis.statistics.checkpoints import NAMED, step
+from orchestrator.watching import told
 from orchestrator.watching.complete import Seen, lacking, seen
 from orchestrator.watching.hub import MAIN, Hub, HubError
 from orchestrator.watching.options import CHECKPOINTS, Watching, is_pattern, matches
@@ -119,7 +120,7 @@ class Discovery:
                 self._one(source, gathered)
             except (HubError, ValueError, OSError) as error:
                 gathered.unknown.add(source)
-                gathered.said.append(f"{source} cannot be looked at now: {error}")
+                gathered.said.append(f"{source} cannot be looked at now: {told.why(error)}")
             if len(gathered.found) + len(gathered.said) == before:
                 gathered.said.append(f"{source}: {NOTHING}")
         return Look(
@@ -182,10 +183,16 @@ class Discovery:
         folder = Path(os.path.expanduser(identifier))
         real = os.path.realpath(folder)
         asked = revision or self._asked.checkpoints
-        names = list(_below(folder, CHECKPOINTS if asked is None else (asked,)))
+        patterns = CHECKPOINTS if asked is None else (asked,)
+        names = list(_below(folder, patterns))
         places: list[str | None] = [*names]
         if asked is None and self._asked.convert is None and (folder / CONFIG).is_file():
             places.append(None)
+        if not places:
+            others = "" if revision else " (--checkpoints names others)"
+            gathered.said.append(
+                f"{identifier}: {NOTHING} with a name such as {' or '.join(patterns)}{others}"
+            )
         for name in places:
             at = folder if name is None else folder / name
             label = f"{os.path.basename(real)}@{name}"
@@ -248,6 +255,9 @@ class Discovery:
                 f"{source} is neither a folder here nor a model that the hub shows: {NOTHING}"
             )
             return
+        if not revisions:
+            wanted = f" such as {' or '.join(patterns)}" if patterns else ""
+            gathered.said.append(f"{name}: {NOTHING}, no branch or tag{wanted}")
         for one in revisions:
             usual = name if one.name == MAIN else f"{name}@{one.name}"
             record = gathered.records.get(usual)

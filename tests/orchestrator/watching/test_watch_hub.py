@@ -77,6 +77,9 @@ def test_a_pattern_of_ids_and_a_step_in_an_id(hub: Hub, tmp_path: Path):
         "org/run-step5": 5, "org/run-step10": 10,
     }  # fmt: skip
     assert not look("org/nothing-*").found
+    assert look("org/other", revisions="v*").said == (
+        "org/other: nothing there yet, no branch or tag such as v*",
+    )
 
 
 def test_a_model_that_is_not_there_yet_is_waited_for(hub: Hub, tmp_path: Path):
