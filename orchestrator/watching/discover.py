@@ -221,13 +221,17 @@ class Discovery:
     ) -> Found:
         """A checkpoint in a folder; one that cannot be read is not whole."""
         marked, modified, fingerprint = False, None, ""
+        at_step = step(revision or MAIN)
         try:
             what = self._seen(folder)
             modified, fingerprint = what.modified, what.fingerprint
             marker = self._asked.marker
             marked = marker is not None and (folder / marker).exists()
-            if record and record.state in FINISHED and record.fingerprint == fingerprint:
+            finished = record is not None and record.state in FINISHED
+            if record is not None and finished and record.fingerprint == fingerprint:
                 lacks = ""
+            elif not finished and self._asked.passes_over(at_step):
+                lacks = ""  # whatever it lacks
             elif marker is not None and not marked:
                 lacks = f"no {marker} yet"
             elif self._asked.convert is not None:
@@ -237,7 +241,7 @@ class Discovery:
         except OSError as error:
             lacks = f"it cannot be read ({error.strerror or error})"
         return Found(
-            name=name, source=source, step=step(revision or MAIN), lacks=lacks, settled=marked,
+            name=name, source=source, step=at_step, lacks=lacks, settled=marked,
             date=None if modified is None else iso(modified), fingerprint=fingerprint,
             id=id, revision=revision, folder=folder,
         )  # fmt: skip
@@ -264,14 +268,16 @@ class Discovery:
             moved = record is not None and record.state == "rewritten"
             full = f"{name}@{one.commit}" if moved else usual
             known = gathered.records.get(full)
-            done = known is not None and known.state in FINISHED and known.fingerprint == one.commit
+            at_step = _step_on_hub(name, one.name)
+            finished = known is not None and known.state in FINISHED
+            done = known is not None and finished and known.fingerprint == one.commit
             lacks, date = "", known.date if known else None
-            if not done:
+            if not done and (finished or not self._asked.passes_over(at_step)):
                 lacks, date = self._hub.about(
                     name, one.commit, code=self._code, marker=self._asked.marker
                 )
             gathered.found[full] = Found(
-                name=full, source=source, step=_step_on_hub(name, one.name), date=date,
+                name=full, source=source, step=at_step, date=date,
                 fingerprint=one.commit, lacks=lacks, settled=True, id=name,
                 revision=one.commit if moved else one.name,
             )  # fmt: skip

@@ -286,7 +286,7 @@ class Watch:
             still = [
                 one
                 for one in own
-                if one.state not in (*FINISHED, "gone") and not self._rules.passed_over(one)
+                if one.state not in (*FINISHED, "gone") and not self._where.passes_over(one.step)
             ]
             if still or not any(one.step is not None and one.step >= until for one in own):
                 return False

@@ -110,7 +110,7 @@ class Rules:
             fingerprint=found.fingerprint,
         )  # fmt: skip
         failed = record.state == "failed"
-        if wait := found.lacks or self.passed_over(record):
+        if wait := found.lacks or self._asked.passes_over(record.step):
             record = replace(record, state="waiting", reason=wait)
         elif not self._is_still(found):
             if not failed:
@@ -196,15 +196,6 @@ class Rules:
         """A checkpoint was deleted before it was evaluated."""
         self._watched.change(record.name, state="gone", reason="it was deleted", next_try=None)
         self._tell(f"{record.name} is gone: it was deleted before it was evaluated")
-
-    def passed_over(self, record: Record) -> str:
-        """Why a whole checkpoint is not evaluated, empty where it is."""
-        nth, until = self._asked.nth, self._asked.until
-        if record.step is not None and until is not None and record.step > until:
-            return f"beyond --until {until}"
-        if record.step is not None and nth is not None and record.step % nth:
-            return f"--nth {nth} passes it over"
-        return ""
 
     def until_retry(self, record: Record) -> float:
         """Seconds until a failed one is tried again; a wall clock that was put back by more than

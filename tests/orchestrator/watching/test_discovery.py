@@ -134,6 +134,20 @@ def test_a_marker_says_when_a_checkpoint_is_whole(training: Path):
     assert [one.settled for one in found.values()] == [False, False, True, False]
 
 
+def test_no_file_is_opened_of_steps_that_are_passed_over(
+    training: Path, monkeypatch: pytest.MonkeyPatch
+):
+    opened: list[str] = []
+
+    def lacking(folder: Path, *_: object, **__: object) -> str:
+        opened.append(folder.name)
+        return ""
+
+    monkeypatch.setattr("orchestrator.watching.discover.lacking", lacking)
+    assert len(look(str(training), nth=3, until=7).found) == 4
+    assert opened == ["step_6"]
+
+
 def test_a_folder_that_cannot_be_listed_is_not_taken_for_gone(
     training: Path, monkeypatch: pytest.MonkeyPatch
 ):

@@ -157,6 +157,16 @@ def test_a_look_at_what_is_known_asks_only_for_the_refs(hub: Hub, tmp_path: Path
     assert hub.asked[before:] == ["/api/models/org/tiny/refs"]
 
 
+def test_nothing_is_asked_about_steps_that_are_passed_over(hub: Hub):
+    """A look with --nth 1000 over a thousand branches would be a thousand questions each time."""
+    before = len(hub.asked)
+    found = look("org/tiny", nth=2, until=2).found
+    assert list(found) == ["org/tiny@step1", "org/tiny@step2", "org/tiny@step3"]
+    commit = found["org/tiny@step2"].commit
+    asked = [one for one in hub.asked[before:] if "/refs" not in one]
+    assert asked and all(commit in one for one in asked), asked
+
+
 def test_downloads_are_deleted_where_they_came_for_the_watch(
     hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
