@@ -194,7 +194,7 @@ class Watch:
         if outcome.error:
             self._failed(record, found, outcome)
         else:
-            self._done(record, found, known, seconds=self._clock.elapsed() - began)
+            self._done(record, known, seconds=self._clock.elapsed() - began)
         self._save()
         self._messages.send(self._watched.records[record.name])
 
@@ -218,21 +218,18 @@ class Watch:
                 self._tell(f"{found.name} is evaluated, and its files cannot be read now: {error}")
         return outcome, known
 
-    def _done(self, record: Record, found: Found, known: Known | None, *, seconds: float) -> None:
+    def _done(self, record: Record, known: Known | None, *, seconds: float) -> None:
         """Take note of a checkpoint that is evaluated."""
-        self._unreported = self._unbounded = True
-        known = known or Known("", "", "")
-        now = self._discovery.again(found)
-        if known.identity and self._rules.is_mixed(record.name, found, known, fingerprint=now):
-            return
-        twin = self._evaluation.twin(known.identity) if known.identity else ""
-        own = f"{known.model}@{known.revision}" if known.revision != "main" else known.model
+        found = known or Known("", "", "")
+        twin = self._evaluation.twin(found.identity) if known else ""
+        own = f"{found.model}@{found.revision}" if found.revision != "main" else found.model
         reason = f"the same weights as {twin}, whose rows stand for both" if twin != own else ""
         self._watched.change(
             record.name, state="done", finished=iso(self._clock.now()), error="", next_try=None,
-            reason=reason if twin else "", told="done", identity=known.identity, model=known.model,
-            revision=known.revision,
+            reason=reason if twin else "", told="done", identity=found.identity, model=found.model,
+            revision=found.revision,
         )  # fmt: skip
+        self._unreported = self._unbounded = True
         self._tell(f"{record.name} is evaluated ({told.span(seconds)})")
 
     def _failed(self, record: Record, found: Found, outcome: Outcome) -> None:

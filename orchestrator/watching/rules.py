@@ -16,8 +16,6 @@ from orchestrator.watching.told import span
 
 # Between two looks at a new folder, in which nothing of it may change.
 SETTLE_SECONDS = 10.0
-# In place of an identity: the rows may be of more than one set of weights.
-MIXED = "mixed"
 # How long a failed one waits at first; each time after that four times as long.
 RETRY_SECONDS = 60.0
 LONGEST_RETRY_SECONDS = 6 * 3600.0
@@ -64,32 +62,12 @@ class Rules:
 
     def may_be_rewritten(self, record: Record, found: Found) -> bool:
         """Whether a checkpoint that is refused has other weights than its rows, which is noted."""
-        known = self._known_now(found) if record.identity else None
-        if known is None or known.identity in ("", record.identity):
+        begun = self._evaluation.known(folder=found.folder, id=found.id, revision=found.revision)
+        identity = record.identity or (begun.identity if begun else "")
+        known = self._known_now(found) if identity else None
+        if known is None or known.identity in ("", identity):
             return False
         self._rewritten(record, found)
-        return True
-
-    def is_mixed(self, name: str, found: Found, known: Known, *, fingerprint: str | None) -> bool:
-        """Whether a checkpoint that was just evaluated as `known` got other weights meanwhile.
-
-        That is noted, as nobody can tell which of them its rows are of. `fingerprint` is of now.
-        """
-        if fingerprint in (None, found.fingerprint):
-            return False
-        now = self._known_now(found)
-        if now is not None and now.identity == known.identity:
-            return False
-        where = self._address
-        said = (
-            f"written anew while it was evaluated: its rows in {where} may be of the weights "
-            "before or of those after, and stay; rename the folder, or watch it with another --out"
-        )
-        self._watched.change(
-            name, state="rewritten", reason=said, identity=MIXED, fingerprint=fingerprint,
-            next_try=None, error="", model=known.model, revision=known.revision,
-        )  # fmt: skip
-        self._tell(f"{name} was {said}")
         return True
 
     def _take(self, found: Found) -> None:
@@ -140,13 +118,11 @@ class Rules:
         are not evaluated under it. On the hub the commit is a name of their own, which the next
         look brings; a folder has none, and the user is told.
         """
-        if record.state == "left":
+        begun = record.state == "rewritten" and not record.identity
+        if record.state == "left" or begun:
             self._watched.change(
                 record.name, state="waiting", attempts=0, fingerprint=found.fingerprint, error=""
             )
-            return
-        if record.identity == MIXED:
-            self._watched.change(record.name, fingerprint=found.fingerprint)
             return
         known = self._known_now(found)
         if known is not None and record.identity not in ("", known.identity):
@@ -170,6 +146,7 @@ class Rules:
     def _rewritten(self, record: Record, found: Found) -> None:
         """Take note of new weights under an old name, and say what is done about it."""
         where = self._address
+        when = "after" if record.identity else "while"
         kept = f"the rows of {record.name} in {where} are those of its earlier weights, and stay"
         then = (
             f"the new ones are evaluated as {found.id}@{found.commit}" if found.commit
@@ -178,9 +155,9 @@ class Rules:
         )  # fmt: skip
         self._watched.change(
             record.name, state="rewritten", fingerprint=found.fingerprint, next_try=None, error="",
-            reason=f"written anew after it was evaluated: {kept}; {then}",
+            reason=f"written anew {when} it was evaluated: {kept}; {then}",
         )  # fmt: skip
-        self._tell(f"{record.name} was written anew after it was evaluated: {kept}; {then}")
+        self._tell(f"{record.name} was written anew {when} it was evaluated: {kept}; {then}")
 
     def _miss(self, look: Look) -> None:
         """Take note of what is no longer there and was not evaluated."""

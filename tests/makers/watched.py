@@ -133,13 +133,16 @@ class World:
 
     def _run(self, model: str, *, again: bool, wish: Wish) -> Outcome:
         """In place of a child process, which hashes the weights when it begins."""
+        planned: dict[str, Known] = {}
         with suppress(ValueError):
             id, _, revision = model.rpartition("@")
             found = facts(Model(id=id, revision=revision))
-            self._planned[model] = Known(found.name, found.revision, found.identity)
+            planned[model] = Known(found.name, found.revision, found.identity)
         if self.seconds:
             self.clock.sleep(self.seconds)
         outcome = self.outcomes(model)
+        if not outcome.refused:
+            self._planned |= planned
         if outcome == Outcome():
             self.evaluated.append(model.rpartition("@")[2])
         return outcome
