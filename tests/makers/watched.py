@@ -131,7 +131,7 @@ class World:
     def states(self) -> dict[str, str]:
         return {name: one.state for name, one in self.records.items()}
 
-    def _run(self, model: str, *, again: bool, wish: Wish) -> Outcome:
+    def _run(self, model: str, *, wish: Wish) -> Outcome:
         """In place of a child process, which hashes the weights when it begins."""
         planned: dict[str, Known] = {}
         with suppress(ValueError):

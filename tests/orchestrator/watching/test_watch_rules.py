@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from orchestrator.watching import loop
-from orchestrator.watching.evaluate import Outcome
+from orchestrator.watching.evaluate import Evaluation, Outcome
 from orchestrator.watching.loop import Watch
 from orchestrator.watching.rules import LONGEST_RETRY_SECONDS, RETRY_SECONDS, pause
 from tests.makers import folders as files
-from tests.makers.watched import WEIGHTS, World, checkpoint
+from tests.makers.watched import STUDY, WEIGHTS, World, checkpoint, request
 
 HOUR = 3600.0
 
@@ -358,3 +358,13 @@ def test_a_conversion_that_fails_is_the_failure_of_its_checkpoint(world: World, 
     assert record.state == "failed" and record.error.endswith("it ended with status 3: no luck")
     kept = world.store.files.local / "converted" / "run"
     assert [path.name for path in kept.iterdir()] == ["checkpoint-5"], "the last one evaluated"
+
+
+def test_cells_that_failed_before_are_taken_up_whatever_became_of_their_checkpoint(world: World):
+    """One that was left and is touched has no tries behind it, but its errors are in the store."""
+    asked = request("neuronxa", *STUDY, "--model", "run", "--once")
+    words = Evaluation(asked, store=world.store).words("run@step-1")
+    assert words.count("--retry-errors") == 1
+    asked = request("neuronxa", *STUDY, "--model", "run", "--once", "--retry-errors")
+    again = Evaluation(asked, store=world.store).words("run@step-1")
+    assert sorted(again) == sorted(words)
