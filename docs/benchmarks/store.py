@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from argparse import ArgumentParser
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from orchestrator.results import keep
 from orchestrator.storage.store import Store
@@ -22,16 +22,19 @@ from studies.unit import Part, Unit
 SWITCHES = Switches()
 
 
-def unit(number: int, *, rows: int) -> Unit:
+def unit(
+    *, model: str, language: str, rows: int, revision: str = "main", dataset: str = "flores200",
+    study: str = "store",
+) -> Unit:  # fmt: skip
     """A unit of one language: `rows` cells of three measures, three poolings and many layers."""
     cells = tuple(
         Cell(
             table="alignment",
-            model=f"organisation/model-{number % 20}",
-            revision="main",
-            language=f"l{number:05d}_Latn",
-            scope="scope",
-            dataset="flores200",
+            model=model,
+            revision=revision,
+            language=language,
+            scope=f"{model}@{revision}",
+            dataset=dataset,
             pivot="eng_Latn",
             measure=("mexa", "nasca", "navca")[place % 3],
             pooling=("weighted", "average", "last")[place // 3 % 3],
@@ -39,34 +42,41 @@ def unit(number: int, *, rows: int) -> Unit:
         )
         for place in range(rows)
     )
-    model = ModelFacts(
-        name=cells[0].model, revision="main", folder="", weights="", tokenizer="",
+    about = ModelFacts(
+        name=model, revision=revision, folder="", weights="", tokenizer="",
         dtype="float32", layers=99, width=1, neurons=1, context=1, bytes=1,
     )  # fmt: skip
-    grid = AlignmentGrid(dataset="flores200", languages=("all",), switches=SWITCHES)
+    grid = AlignmentGrid(dataset=dataset, languages=("all",), switches=SWITCHES)
     part = Part(cells=cells, content=Together(parts=()), characters=1)
-    return Unit(study="store", model=model, kind="alignment", grid=grid, parts=(part,))
+    return Unit(study=study, model=about, kind="alignment", grid=grid, parts=(part,))
 
 
-def row(cell: Cell) -> Row:
+def row(cell: Cell, *, study: str = "store") -> Row:
     """A row with a value of its own."""
     columns = ("model", "revision", "dataset", "language", "pivot", "measure", "pooling", "layer")
     value = int(cell.key[:8], 16) / 2**32
     return {
         **dict.fromkeys(ALL_TABLES["alignment"].schema.names),
         **{name: getattr(cell, name) for name in columns},
-        **{"study": "store", "n": 100, "value": value, "ties": 0, "p_null": 1e-9},
+        **{
+            "study": study,
+            "n": 100,
+            "pairs": "100",
+            "duplicates": 0,
+            "value": value,
+            "ties": 0,
+            "p_null": 1e-9,
+        },
         **{"key": cell.key, "switches": SWITCHES.text(), "truncated": 0},
     }
 
 
-def fill(store: Store, *, shards: int, rows: int) -> float:
-    """Write the shards; returns the seconds of the writing alone."""
+def fill(store: Store, units: Iterable[Unit]) -> float:
+    """Write each unit as a shard; returns the seconds of the writing alone."""
     seconds = 0.0
     with store.lock():
-        for number in range(shards):
-            one = unit(number, rows=rows)
-            content = [row(cell) for cell in one.cells]
+        for one in units:
+            content = [row(cell, study=one.study) for cell in one.cells]
             began = time.perf_counter()
             keep(store, one, content)
             seconds += time.perf_counter() - began
@@ -102,7 +112,15 @@ def main() -> None:
     if asked.what:
         show(asked.address, asked.what)
         return
-    seconds = fill(Store(asked.address), shards=asked.shards, rows=asked.rows)
+    units = (
+        unit(
+            model=f"organisation/model-{number % 20}",
+            language=f"l{number:05d}_Latn",
+            rows=asked.rows,
+        )
+        for number in range(asked.shards)
+    )
+    seconds = fill(Store(asked.address), units)
     each = seconds / asked.shards * 1000
     what = f"write {asked.shards:,} shards of {asked.rows} rows"
     print(f"| {what} | {seconds:.1f} s, {each:.1f} ms each | |", flush=True)

@@ -16,6 +16,7 @@ from orchestrator.storage.store import Store
 from orchestrator.watching.discover import Found
 from orchestrator.watching.notify import SHELL
 from orchestrator.watching.processes import run
+from orchestrator.watching.told import why
 from studies.models.cache import cache_folder
 from studies.spec import digest
 
@@ -58,7 +59,7 @@ def convert(found: Found, *, command: str, store: Store, wish: Wish) -> Converte
         final.parent.mkdir(parents=True, exist_ok=True)
         aside.rename(final)
     except OSError as error:
-        return Converted(parent, revision, f"--convert has no place to write ({error})")
+        return Converted(parent, revision, f"--convert has no place to write: {why(error)}")
     finally:
         shutil.rmtree(aside, ignore_errors=True)
     return Converted(parent, revision)

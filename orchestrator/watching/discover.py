@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from analysis.statistics.checkpoints import NAMED, step
+from orchestrator.watching import told
 from orchestrator.watching.complete import Seen, lacking, seen
 from orchestrator.watching.hub import MAIN, Hub, HubError
 from orchestrator.watching.options import CHECKPOINTS, Watching, is_pattern, matches
@@ -119,7 +120,7 @@ class Discovery:
                 self._one(source, gathered)
             except (HubError, ValueError, OSError) as error:
                 gathered.unknown.add(source)
-                gathered.said.append(f"{source} cannot be looked at now: {error}")
+                gathered.said.append(f"{source} cannot be looked at now: {told.why(error)}")
             if len(gathered.found) + len(gathered.said) == before:
                 gathered.said.append(f"{source}: {NOTHING}")
         return Look(
@@ -182,10 +183,16 @@ class Discovery:
         folder = Path(os.path.expanduser(identifier))
         real = os.path.realpath(folder)
         asked = revision or self._asked.checkpoints
-        names = list(_below(folder, CHECKPOINTS if asked is None else (asked,)))
+        patterns = CHECKPOINTS if asked is None else (asked,)
+        names = list(_below(folder, patterns))
         places: list[str | None] = [*names]
         if asked is None and self._asked.convert is None and (folder / CONFIG).is_file():
             places.append(None)
+        if not places:
+            others = "" if revision else " (--checkpoints names others)"
+            gathered.said.append(
+                f"{identifier}: {NOTHING} with a name such as {' or '.join(patterns)}{others}"
+            )
         for name in places:
             at = folder if name is None else folder / name
             label = f"{os.path.basename(real)}@{name}"
@@ -214,13 +221,17 @@ class Discovery:
     ) -> Found:
         """A checkpoint in a folder; one that cannot be read is not whole."""
         marked, modified, fingerprint = False, None, ""
+        at_step = step(revision or MAIN)
         try:
             what = self._seen(folder)
             modified, fingerprint = what.modified, what.fingerprint
             marker = self._asked.marker
             marked = marker is not None and (folder / marker).exists()
-            if record and record.state in FINISHED and record.fingerprint == fingerprint:
+            finished = record is not None and record.state in FINISHED
+            if record is not None and finished and record.fingerprint == fingerprint:
                 lacks = ""
+            elif not finished and self._asked.passes_over(at_step):
+                lacks = ""  # whatever it lacks
             elif marker is not None and not marked:
                 lacks = f"no {marker} yet"
             elif self._asked.convert is not None:
@@ -230,7 +241,7 @@ class Discovery:
         except OSError as error:
             lacks = f"it cannot be read ({error.strerror or error})"
         return Found(
-            name=name, source=source, step=step(revision or MAIN), lacks=lacks, settled=marked,
+            name=name, source=source, step=at_step, lacks=lacks, settled=marked,
             date=None if modified is None else iso(modified), fingerprint=fingerprint,
             id=id, revision=revision, folder=folder,
         )  # fmt: skip
@@ -248,20 +259,25 @@ class Discovery:
                 f"{source} is neither a folder here nor a model that the hub shows: {NOTHING}"
             )
             return
+        if not revisions:
+            wanted = f" such as {' or '.join(patterns)}" if patterns else ""
+            gathered.said.append(f"{name}: {NOTHING}, no branch or tag{wanted}")
         for one in revisions:
             usual = name if one.name == MAIN else f"{name}@{one.name}"
             record = gathered.records.get(usual)
             moved = record is not None and record.state == "rewritten"
             full = f"{name}@{one.commit}" if moved else usual
             known = gathered.records.get(full)
-            done = known is not None and known.state in FINISHED and known.fingerprint == one.commit
+            at_step = _step_on_hub(name, one.name)
+            finished = known is not None and known.state in FINISHED
+            done = known is not None and finished and known.fingerprint == one.commit
             lacks, date = "", known.date if known else None
-            if not done:
+            if not done and (finished or not self._asked.passes_over(at_step)):
                 lacks, date = self._hub.about(
                     name, one.commit, code=self._code, marker=self._asked.marker
                 )
             gathered.found[full] = Found(
-                name=full, source=source, step=_step_on_hub(name, one.name), date=date,
+                name=full, source=source, step=at_step, date=date,
                 fingerprint=one.commit, lacks=lacks, settled=True, id=name,
                 revision=one.commit if moved else one.name,
             )  # fmt: skip

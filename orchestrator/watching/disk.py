@@ -11,6 +11,7 @@ from pathlib import Path
 from orchestrator.storage.store import Store
 from orchestrator.watching.convert import folder
 from orchestrator.watching.state import Record, Watched
+from orchestrator.watching.told import why
 
 ADAPTERS = "training"
 
@@ -39,7 +40,7 @@ def bound(
             _converted(done[most:], store)
         _artifacts(done, store, kept)
     except (OSError, ValueError) as error:
-        tell(f"not everything that --keep leaves out could be deleted: {error}")
+        tell(f"not everything that --keep leaves out could be deleted: {why(error)}")
 
 
 def is_downloaded(name: str, commit: str) -> bool:

@@ -68,16 +68,18 @@ class Evaluation:
             [asked.recipe.name, sorted([name, one] for name, one in taken.items() if name in own)]
         )
 
-    def words(self, model: str, *, again: bool = False) -> list[str]:
-        """The command line for one model; `again` takes up cells that failed before."""
+    def words(self, model: str) -> list[str]:
+        """The command line for one model; cells that failed before are taken up again, as whoever
+        looks at a checkpoint anew has a reason to.
+        """
         given = study_file.words(self._given, flags=self._flags)
-        retry = [RETRY] if again and RETRY not in given else []
+        retry = [] if RETRY in given else [RETRY]
         last = [f"{MODEL}={model}", f"{OUT}={self._store.files.where}", "--no-report"]
         return ["run", self.asked.recipe.name, *given, *retry, *last]
 
-    def run(self, model: str, *, again: bool, wish: Wish) -> Outcome:
+    def run(self, model: str, *, wish: Wish) -> Outcome:
         """Evaluate a model."""
-        ended = run([*BABELSCOPE, *self.words(model, again=again)], wish=wish)
+        ended = run([*BABELSCOPE, *self.words(model)], wish=wish)
         if ended.interrupted:
             return Outcome(interrupted=ended.status != 0)
         if ended.status == 0:

@@ -107,7 +107,7 @@ class Watch:
             self._tidy()
             if self._is_over():
                 states = {one.state for one in self._watched.records.values()}
-                return SOME_FAILED if states & {"failed", "left"} else 0
+                return SOME_FAILED if states & {"failed", "left"} or self._look.unknown else 0
             self._wait()
         self._tell("interrupted: what was computed is kept; the same command continues")
         return INTERRUPTED
@@ -183,7 +183,7 @@ class Watch:
         self._save()
         self._tell(f"evaluating {record.name}")
         began = self._clock.elapsed()
-        outcome, known = self._ask(found, again=record.attempts > 0)
+        outcome, known = self._ask(found)
         if outcome.interrupted or outcome.busy:
             self._watched.change(record.name, state="ready")
             if outcome.busy:
@@ -198,7 +198,7 @@ class Watch:
         self._save()
         self._messages.send(self._watched.records[record.name])
 
-    def _ask(self, found: Found, *, again: bool) -> tuple[Outcome, Known | None]:
+    def _ask(self, found: Found) -> tuple[Outcome, Known | None]:
         """Have the study asked of a checkpoint, converted first where that is wanted."""
         name, folder, id, revision = found.name, found.folder, found.id, found.revision
         if self._where.convert is not None:
@@ -207,7 +207,7 @@ class Watch:
                 return Outcome(error=made.error, interrupted=made.interrupted), None
             id, revision = str(made.parent), made.revision
             folder, name = made.parent / revision, f"{id}@{revision}"
-        outcome = self._evaluation.run(name, again=again, wish=self._wish)
+        outcome = self._evaluation.run(name, wish=self._wish)
         if outcome != Outcome():
             return outcome, None
         known = self._evaluation.known(folder=folder, id=id, revision=revision)
@@ -283,7 +283,7 @@ class Watch:
             still = [
                 one
                 for one in own
-                if one.state not in (*FINISHED, "gone") and not self._rules.passed_over(one)
+                if one.state not in (*FINISHED, "gone") and not self._where.passes_over(one.step)
             ]
             if still or not any(one.step is not None and one.step >= until for one in own):
                 return False

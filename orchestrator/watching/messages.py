@@ -81,6 +81,8 @@ class Messages:
             return
         for one in moved:
             place = f"{one['measure']} on {one['of']}" if one["of"] else str(one["measure"])
+            # One measure may move under several: poolings, prompts, layers.
+            place += f" ({one['conditions']})" if one["conditions"] else ""
             text = (
                 f"{record.name}: {place} went from {one['before']:.4g} to {one['after']:.4g} since "
                 f"{one['other']} (--cross '{one['threshold']}')"

@@ -9,6 +9,7 @@ import os
 import urllib.request
 from collections.abc import Mapping
 from http.client import HTTPException
+from socket import gaierror
 from typing import Literal
 from urllib.error import HTTPError
 from urllib.parse import urlsplit
@@ -19,6 +20,8 @@ Event = Literal["done", "fail", "cross"]
 COMMAND_SECONDS = 60.0
 WEB_SECONDS = 10.0
 PREFIX = "BABELSCOPE_"
+# Errors whose texts are the system's own.
+OF_SYSTEM = (ConnectionRefusedError, ConnectionResetError, TimeoutError, OSError, gaierror)
 SHELL = ("/bin/sh", "-c")
 
 
@@ -53,6 +56,9 @@ def post(address: str, *, text: str, facts: Mapping[str, object]) -> None:
         error.close()
         why = f"it answered {error.code}"
     except (OSError, ValueError, HTTPException) as error:
-        # What other errors say may hold the address.
-        why = f"{type(error).__name__}: it could not be reached"
+        # What other errors say may hold the address; what the system says of a connection does not.
+        inner = getattr(error, "reason", None)
+        reason = inner if isinstance(inner, OSError) else error
+        said = reason.strerror if isinstance(reason, OSError) and type(reason) in OF_SYSTEM else ""
+        why = f"it could not be reached: {said or type(reason).__name__}"
     raise ValueError(f"the webhook at {host(address)} took no message ({why})")

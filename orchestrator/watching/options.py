@@ -226,6 +226,14 @@ class Watching(Where):
             every=None if self.every is None else span(self.every, "--every"), cron=self.cron
         )
 
+    def passes_over(self, step: int | None) -> str:
+        """Why a whole checkpoint of a step is not evaluated, empty where it is."""
+        if step is not None and self.until is not None and step > self.until:
+            return f"beyond --until {self.until}"
+        if step is not None and self.nth is not None and step % self.nth:
+            return f"--nth {self.nth} passes it over"
+        return ""
+
     @property
     def kept(self) -> dict[str, int | None]:
         """How many evaluated checkpoints keep each kind of files; None for all of them."""

@@ -12,6 +12,7 @@ from orchestrator.watching.evaluate import Evaluation, Known
 from orchestrator.watching.options import Watching
 from orchestrator.watching.state import FINISHED, Record, Watched
 from orchestrator.watching.timing import Clock, iso, moment
+from orchestrator.watching.told import span
 
 # Between two looks at a new folder, in which nothing of it may change.
 SETTLE_SECONDS = 10.0
@@ -42,6 +43,7 @@ class Rules:
         self._address, self._tell, self._clock = address, tell, clock
         every = asked.when.every or SETTLE_SECONDS
         self.settle = 0.0 if asked.dry_run else min(SETTLE_SECONDS, every)
+        self._settling = f"it is evaluated once nothing changes for {span(self.settle)}"
         self.arriving: dict[str, float] = {}
         # When each folder was first seen as it is now.
         self._since: dict[str, tuple[str, float]] = {}
@@ -60,8 +62,10 @@ class Rules:
 
     def may_be_rewritten(self, record: Record, found: Found) -> bool:
         """Whether a checkpoint that is refused has other weights than its rows, which is noted."""
-        known = self._known_now(found) if record.identity else None
-        if known is None or known.identity in ("", record.identity):
+        begun = self._evaluation.known(folder=found.folder, id=found.id, revision=found.revision)
+        identity = record.identity or (begun.identity if begun else "")
+        known = self._known_now(found) if identity else None
+        if known is None or known.identity in ("", identity):
             return False
         self._rewritten(record, found)
         return True
@@ -84,11 +88,11 @@ class Rules:
             fingerprint=found.fingerprint,
         )  # fmt: skip
         failed = record.state == "failed"
-        if wait := found.lacks or self.passed_over(record):
+        if wait := found.lacks or self._asked.passes_over(record.step):
             record = replace(record, state="waiting", reason=wait)
         elif not self._is_still(found):
             if not failed:
-                record = replace(record, state="waiting", reason="seen once so far")
+                record = replace(record, state="waiting", reason=self._settling)
         elif not failed or self.until_retry(record) <= 0:
             record = replace(record, state="ready", reason="")
         self._watched.put(record)
@@ -114,7 +118,8 @@ class Rules:
         are not evaluated under it. On the hub the commit is a name of their own, which the next
         look brings; a folder has none, and the user is told.
         """
-        if record.state == "left":
+        begun = record.state == "rewritten" and not record.identity
+        if record.state == "left" or begun:
             self._watched.change(
                 record.name, state="waiting", attempts=0, fingerprint=found.fingerprint, error=""
             )
@@ -141,6 +146,7 @@ class Rules:
     def _rewritten(self, record: Record, found: Found) -> None:
         """Take note of new weights under an old name, and say what is done about it."""
         where = self._address
+        when = "after" if record.identity else "while"
         kept = f"the rows of {record.name} in {where} are those of its earlier weights, and stay"
         then = (
             f"the new ones are evaluated as {found.id}@{found.commit}" if found.commit
@@ -149,9 +155,9 @@ class Rules:
         )  # fmt: skip
         self._watched.change(
             record.name, state="rewritten", fingerprint=found.fingerprint, next_try=None, error="",
-            reason=f"written anew after it was evaluated: {kept}; {then}",
+            reason=f"written anew {when} it was evaluated: {kept}; {then}",
         )  # fmt: skip
-        self._tell(f"{record.name} was written anew after it was evaluated: {kept}; {then}")
+        self._tell(f"{record.name} was written anew {when} it was evaluated: {kept}; {then}")
 
     def _miss(self, look: Look) -> None:
         """Take note of what is no longer there and was not evaluated."""
@@ -167,15 +173,6 @@ class Rules:
         """A checkpoint was deleted before it was evaluated."""
         self._watched.change(record.name, state="gone", reason="it was deleted", next_try=None)
         self._tell(f"{record.name} is gone: it was deleted before it was evaluated")
-
-    def passed_over(self, record: Record) -> str:
-        """Why a whole checkpoint is not evaluated, empty where it is."""
-        nth, until = self._asked.nth, self._asked.until
-        if record.step is not None and until is not None and record.step > until:
-            return f"beyond --until {until}"
-        if record.step is not None and nth is not None and record.step % nth:
-            return f"--nth {nth} passes it over"
-        return ""
 
     def until_retry(self, record: Record) -> float:
         """Seconds until a failed one is tried again; a wall clock that was put back by more than

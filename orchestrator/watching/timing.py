@@ -156,7 +156,7 @@ def cron_read(texts: Sequence[str], flag: str) -> str:
     fields = len(line.split(" "))
     try:
         if fields != 5:
-            raise CronSimError(f"it has {fields} fields")
+            raise CronSimError(f"it has {fields} field{'s' if fields > 1 else ''}")
         CronSim(line, datetime(2000, 1, 1))
     except CronSimError as error:
         raise ValueError(

@@ -26,6 +26,14 @@ def teller(console: Console, *, clock: Clock) -> Tell:
     return tell
 
 
+def why(error: Exception) -> str:
+    """What an error says, without the number that the system has for it."""
+    if not isinstance(error, OSError) or error.strerror is None:
+        return str(error)
+    place = "" if error.filename is None else f" ({error.filename})"
+    return f"{error.strerror}{place}"
+
+
 def named(records: Sequence[Record], *, why: Callable[[Record], str] = lambda _: "") -> str:
     """The first few of some checkpoints, and how many more there are."""
     parts = [

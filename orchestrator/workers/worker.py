@@ -93,6 +93,12 @@ def load(model: ModelFacts, *, device: str, threads: int | None) -> Any:
         ValueError: the model's files are not those that the plan was made from, or cannot be used.
     """
     refuse_changed(model)
+    actor = _actor(model, device=device, threads=threads)
+    refuse_changed(model)  # who trains it may have written it anew while it was read
+    return actor
+
+
+def _actor(model: ModelFacts, *, device: str, threads: int | None) -> Any:
     if model.engine == "vllm":
         from actors.engine import Engine
 

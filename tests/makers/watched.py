@@ -93,6 +93,7 @@ class World:
         self.said: list[str] = []
         self.outcomes: Callable[[str], Outcome] = lambda _: Outcome()
         self.seconds = 0.0
+        self._planned: dict[str, Known] = {}
         patch.setattr(Evaluation, "run", self._run)
         patch.setattr(Evaluation, "known", self._known)
 
@@ -130,17 +131,21 @@ class World:
     def states(self) -> dict[str, str]:
         return {name: one.state for name, one in self.records.items()}
 
-    def _run(self, model: str, *, again: bool, wish: Wish) -> Outcome:
-        """In place of a child process."""
+    def _run(self, model: str, *, wish: Wish) -> Outcome:
+        """In place of a child process, which hashes the weights when it begins."""
+        planned: dict[str, Known] = {}
+        with suppress(ValueError):
+            id, _, revision = model.rpartition("@")
+            found = facts(Model(id=id, revision=revision))
+            planned[model] = Known(found.name, found.revision, found.identity)
         if self.seconds:
             self.clock.sleep(self.seconds)
         outcome = self.outcomes(model)
+        if not outcome.refused:
+            self._planned |= planned
         if outcome == Outcome():
             self.evaluated.append(model.rpartition("@")[2])
         return outcome
 
     def _known(self, *, folder: Path | None, id: str, revision: str | None) -> Known | None:
-        with suppress(ValueError):
-            found = facts(Model(id=id, revision=revision))
-            return Known(found.name, found.revision, found.identity)
-        return None
+        return self._planned.get(f"{id}@{revision}")

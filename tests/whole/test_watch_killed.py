@@ -137,6 +137,9 @@ def test_a_killed_watch_evaluates_every_checkpoint_of_a_training_once(
     assert trainer.wait(timeout=PATIENCE) == 0
     watch = processes.babelscope(*words, "--until", "30")
     assert watch.wait(timeout=PATIENCE) == 0, processes.log.read_text()
+    assert records(store)["checkpoint-40"].reason == "beyond --until 30"
+    watch = processes.babelscope(*words[:-2], "--once")
+    assert watch.wait(timeout=PATIENCE) == 0, processes.log.read_text()
     log = processes.log.read_text()
     found = records(store)
     assert {name: one.state for name, one in found.items()} == {

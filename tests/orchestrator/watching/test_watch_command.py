@@ -25,7 +25,7 @@ REFUSED = {
     "": "watch must know when to look: add --every 6h",
     "--every 0s": "--every 0s: expected a number with its unit, such as 90s, 30m, 6h",
     "--every soon": "--every soon: expected a number with its unit",
-    "--cron daily": r"--cron daily cannot be read \(it has 1 fields\): expected five fields",
+    "--cron daily": r"--cron daily cannot be read \(it has 1 field\): expected five fields",
     "--once --nth 0": "--nth 0: expected a whole number from 1",
     "--once --order latest": "unknown order 'latest': expected one of newest, oldest",
     "--once --keep tables=1": "--keep tables=1: expected NAME=NUMBER with one of downloads,",

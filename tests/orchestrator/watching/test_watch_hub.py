@@ -77,6 +77,9 @@ def test_a_pattern_of_ids_and_a_step_in_an_id(hub: Hub, tmp_path: Path):
         "org/run-step5": 5, "org/run-step10": 10,
     }  # fmt: skip
     assert not look("org/nothing-*").found
+    assert look("org/other", revisions="v*").said == (
+        "org/other: nothing there yet, no branch or tag such as v*",
+    )
 
 
 def test_a_model_that_is_not_there_yet_is_waited_for(hub: Hub, tmp_path: Path):
@@ -152,6 +155,16 @@ def test_a_look_at_what_is_known_asks_only_for_the_refs(hub: Hub, tmp_path: Path
     before = len(hub.asked)
     watch.look({})
     assert hub.asked[before:] == ["/api/models/org/tiny/refs"]
+
+
+def test_nothing_is_asked_about_steps_that_are_passed_over(hub: Hub):
+    """A look with --nth 1000 over a thousand branches would be a thousand questions each time."""
+    before = len(hub.asked)
+    found = look("org/tiny", nth=2, until=2).found
+    assert list(found) == ["org/tiny@step1", "org/tiny@step2", "org/tiny@step3"]
+    commit = found["org/tiny@step2"].commit
+    asked = [one for one in hub.asked[before:] if "/refs" not in one]
+    assert asked and all(commit in one for one in asked), asked
 
 
 def test_downloads_are_deleted_where_they_came_for_the_watch(

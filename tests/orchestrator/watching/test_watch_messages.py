@@ -104,7 +104,7 @@ def test_a_webhook_that_fails_is_counted_and_its_address_is_not_shown(
     assert world.run("--model", training, "--once", "--webhook", address) == 0
     watched = state.read(Files(world.store.files.where))
     assert (watched.webhook.sent, watched.webhook.failed) == (0, 2)
-    why = "it answered 500" if broken == "status" else "could not be reached"
+    why = "it answered 500" if broken == "status" else "could not be reached: Connection refused"
     assert why in watched.webhook.error
     kept = (world.store.files.local / "watch.json").read_text()
     assert "PLANTED" not in kept + "".join(world.said)
@@ -135,7 +135,8 @@ def test_a_measure_that_moved_is_told(
             raise ValueError("--cross: nothing here is called so")
         change = {"measure": "nasca", "of": "miniworld", "conditions": "", "other": "step-1"}
         numbers = {"before": 0.5, "after": 0.25, "change": -0.25, "p_corrected": 0.01}
-        return [{**change, **numbers, "threshold": thresholds[0]}]
+        found = {**change, **numbers, "threshold": thresholds[0]}
+        return [found, {**found, "conditions": "weighted"}]
 
     monkeypatch.setattr(messages, "crossed", crossed)
     out = shlex.quote(str(tmp_path / "told"))
@@ -144,7 +145,8 @@ def test_a_measure_that_moved_is_told(
         *("--on-cross", f'echo "$BABELSCOPE_MEASURE $BABELSCOPE_CHANGE" > {out}'),
     )
     assert asked == [("run", "step-2"), ("run", "step-1")]
-    told = next(one for one in web.messages if one["event"] == "cross")
+    told, other = (one for one in web.messages if one["event"] == "cross")
+    assert "nasca on miniworld (weighted) went from 0.5 to 0.25" in other["text"]
     assert told["change"] == -0.25 and "nasca on miniworld went from 0.5 to 0.25" in told["text"]
     assert (tmp_path / "told").read_text() == "nasca -0.25\n"
     assert "--cross: nothing here is called so" in world.said

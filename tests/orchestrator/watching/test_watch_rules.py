@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from orchestrator.watching import loop
-from orchestrator.watching.evaluate import Outcome
+from orchestrator.watching.evaluate import Evaluation, Outcome
 from orchestrator.watching.loop import Watch
 from orchestrator.watching.rules import LONGEST_RETRY_SECONDS, RETRY_SECONDS, pause
 from tests.makers import folders as files
-from tests.makers.watched import WEIGHTS, World, checkpoint
+from tests.makers.watched import STUDY, WEIGHTS, World, checkpoint, request
 
 HOUR = 3600.0
 
@@ -62,7 +62,7 @@ def test_once_does_not_wait_for_a_writer(world: World, training: Path):
         world.clock.plan(moment, lambda: files.touch(training / "checkpoint-20" / WEIGHTS))
     assert world.run("--model", str(training), "--once") == 0
     assert world.evaluated == ["checkpoint-10", "checkpoint-5"]
-    assert world.records["checkpoint-20"].reason == "seen once so far"
+    assert world.records["checkpoint-20"].reason == "it is evaluated once nothing changes for 10 s"
 
 
 def test_only_steps_that_are_multiples(world: World, training: Path):
@@ -216,7 +216,7 @@ def test_a_source_that_cannot_be_looked_at_loses_nothing(
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr("orchestrator.watching.discover._below", refused)
-    world.run("--model", str(training), "--once")
+    assert world.run("--model", str(training), "--once") == loop.SOME_FAILED
     assert world.states()["checkpoint-30"] == "waiting"
 
 
@@ -236,6 +236,32 @@ def test_one_that_is_written_anew_is_said_and_its_rows_stay(world: World, traini
     checkpoint(training / "checkpoint-10", seed=10)
     world.run("--model", str(training), "--once")
     assert world.states()["checkpoint-10"] == "done", "the weights of its rows are back"
+
+
+def test_one_that_is_written_anew_while_it_is_evaluated_is_said(world: World, training: Path):
+    """The run refuses weights that its plan was not made from, and the store any but the first."""
+    late = training / "checkpoint-10"
+    tries: list[str] = []
+
+    def outcome(name: str) -> Outcome:
+        if not name.endswith("-10") or "back" in tries:
+            return Outcome()
+        tries.append("failed" if tries else "changed")
+        if tries == ["changed"]:
+            checkpoint(late, seed=11)
+            return Outcome(error="the files are not those that the plan was made from")
+        return Outcome(error="computed from another model", refused=True)
+
+    world.outcomes = outcome
+    world.until(12 * HOUR, *every(training))
+    record = world.records[late.name]
+    assert (record.state, record.attempts, tries) == ("rewritten", 0, ["changed", "failed"])
+    assert "written anew while it was evaluated" in record.reason
+    assert sum("was written anew while" in one for one in world.said) == 1
+    tries.append("back")
+    checkpoint(late, seed=10)
+    world.until(24 * HOUR, *every(training))
+    assert world.states()[late.name] == "done" and world.evaluated.count(late.name) == 1
 
 
 def test_one_that_is_only_copied_again_is_the_same(world: World, training: Path):
@@ -332,3 +358,13 @@ def test_a_conversion_that_fails_is_the_failure_of_its_checkpoint(world: World, 
     assert record.state == "failed" and record.error.endswith("it ended with status 3: no luck")
     kept = world.store.files.local / "converted" / "run"
     assert [path.name for path in kept.iterdir()] == ["checkpoint-5"], "the last one evaluated"
+
+
+def test_cells_that_failed_before_are_taken_up_whatever_became_of_their_checkpoint(world: World):
+    """One that was left and is touched has no tries behind it, but its errors are in the store."""
+    asked = request("neuronxa", *STUDY, "--model", "run", "--once")
+    words = Evaluation(asked, store=world.store).words("run@step-1")
+    assert words.count("--retry-errors") == 1
+    asked = request("neuronxa", *STUDY, "--model", "run", "--once", "--retry-errors")
+    again = Evaluation(asked, store=world.store).words("run@step-1")
+    assert sorted(again) == sorted(words)
