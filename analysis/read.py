@@ -5,6 +5,7 @@ millions of rows no frame is made: `shards` hands them out one shard at a time.
 """
 
 import json
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -36,6 +37,8 @@ GENERATIONS_CELL = [*ITEMS_CELL, "pivot", "engine", "sampling"]
 VECTORS_CELL = ["model", "revision", "benchmark", "language", "pivot", "prompt", "seed", "layer"]
 # One row of a table whose key may stand for several.
 TEXTS = ["key", "item", "sample"]
+# Of a repository (SHA-1 or SHA-256).
+COMMIT = re.compile("[0-9a-f]{40}|[0-9a-f]{64}")
 POINT = ["key", "measure", "pooling", "layer", "method", "item", "side"]
 CHECK = ["key", "measure", "pooling", "layer", "check"]
 UNKNOWN_PAIRS = "not recorded"
@@ -230,7 +233,15 @@ def columns_of(name: str, columns: Sequence[str]) -> pa.Schema:
 
 def label(model: str, *, revision: str) -> str:
     """The model as people read it: its name, with the revision unless that is the default."""
-    return model if revision in ("main", "") else f"{model}@{revision[:12]}"
+    return model if revision in ("main", "") else f"{model}@{short_revision(revision)}"
+
+
+def short_revision(revision: str) -> str:
+    """A revision as people read it: of a commit its beginning.
+
+    Any other name stays whole: `checkpoint-1000` and `checkpoint-1500` begin alike.
+    """
+    return revision[:12] if COMMIT.fullmatch(revision) else revision
 
 
 def _types(name: str) -> dict[str, str]:

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from analysis import published
+from analysis import published, read
 from analysis.figures import curves, over_training, scatter
 from analysis.figures.drawing import COLOURS, short
 from analysis.layout import tables
@@ -158,7 +158,7 @@ def draw_quality(material: Material, rows: pd.DataFrame, said: str) -> Figure:
                 title=metric, note=statement(found, of="steps"),
                 x=own["score"].to_numpy(float), y=own["quality"].to_numpy(float),
                 low=own["low"].to_numpy(float), high=own["high"].to_numpy(float),
-                names=[text[:12] if step is None else str(step)
+                names=[read.short_revision(text) if step is None else str(step)
                        for text, step in zip(own["revision"], steps, strict=True)],
                 y_label=f"{metric} (95 % interval)",
             )

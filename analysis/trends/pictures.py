@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from analysis import read
 from analysis.figures import curves, over_training, scatter
 from analysis.figures.drawing import COLOURS, INK, short
 from analysis.layout.exhibit import folded
@@ -149,7 +150,7 @@ def draw_means(course: Course, found: pd.DataFrame, headline: str) -> Figure:
         panels.append(
             scatter.Panel(
                 title=str(names[2]), note=statement(steps, of="changes between states"), x=x, y=y,
-                names=[name[:12] if step is pd.NA else str(step)
+                names=[read.short_revision(name) if step is pd.NA else str(step)
                        for name, step in zip(own["revision"], own["step"], strict=True)],
                 y_label="mean accuracy",
             )

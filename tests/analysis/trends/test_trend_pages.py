@@ -55,6 +55,21 @@ def both(folder: Path, count: int, *, items: int = 50, **given: object) -> Path:
     )  # type: ignore[arg-type]
 
 
+def test_states_whose_names_begin_alike_stay_apart_in_a_whole_report(tmp_path: Path) -> None:
+    names = [f"checkpoint-{step}" for step in (1000, 1500, 19000)]
+    commit = "0123456789abcdef0123456789abcdef01234567"
+    run = write(
+        tmp_path / "run", scores=scored([*names, commit]), answers=drawn(names, rise=0.1, items=50)
+    )
+    written = report.write(report.build([run]), out=tmp_path / "report")
+    html = written.html.read_text(encoding="utf-8")
+    assert all(f"m/one@{name}" in html for name in names)
+    assert f"m/one@{commit[:12]}" in html and f"m/one@{commit}" not in html
+    assert read.short_revision("a" * 39) == "a" * 39
+    found = pd.read_csv(tmp_path / "report/tables/trends_levels-m--one.csv")
+    assert set(names) <= set(found["revision"])
+
+
 def test_one_state_is_no_training_and_the_page_is_silent(tmp_path: Path) -> None:
     page = page_of(both(tmp_path / "run", 1))
     assert not any(part.name.startswith("trend") for part in page.sheets + page.pictures)
