@@ -11,6 +11,7 @@ import pandas as pd
 from analysis.layout.exhibit import Exhibit, Note, Table
 from analysis.layout.material import Material, main_metric
 from analysis.layout.prose import Block
+from analysis.questions.answer import correct
 from analysis.questions.regress import regress
 from analysis.statistics import scores
 
@@ -43,17 +44,26 @@ def regressions(material: Material) -> pd.DataFrame:
     found = material.get(rows)
     if found.empty:
         return found
+    table = pd.concat(
+        [_fitted(own) for _, own in found.groupby("benchmark", sort=True)], ignore_index=True
+    )
+    # A constant is no question: its p is in no correction.
+    asked = table["p"].where(table["p_corrected"].notna())
+    table = correct(table.assign(p=asked)).assign(p=table["p"])
+    sizes = found.groupby(BY).agg(models=("state", "nunique"), languages=("language", "nunique"))
+    return table.merge(sizes.reset_index(), on=BY)
+
+
+def _fitted(found: pd.DataFrame) -> pd.DataFrame:
+    """Every measure of one benchmark, beside what is recorded of all of its rows and varies."""
     kept = [name for name in COVARIATES if found[name].nunique() > 1 and found[name].notna().all()]
     states = found["state"].nunique()
     terms = [MODEL, *kept, *(["(1 | language)"] if states > 1 else [])]
     if states > 1:
         terms.append("(1 | state)" if states >= FEWEST_MODELS else "C(state)")
-    table = regress(
-        found, f"accuracy ~ {' + '.join(terms)}", by=BY, outcome="gaussian",
-        correction="holm",
-    )  # fmt: skip
-    sizes = found.groupby(BY).agg(models=("state", "nunique"), languages=("language", "nunique"))
-    return table.merge(sizes.reset_index(), on=BY)
+    return regress(
+        found, f"accuracy ~ {' + '.join(terms)}", by=BY, outcome="gaussian", correction="holm"
+    )
 
 
 def _scores(material: Material) -> pd.DataFrame:
@@ -77,7 +87,12 @@ def _facts(material: Material) -> Mapping[str, object]:
     """What was held alike, and what each measure says beyond it."""
     found = material.get(regressions)
     own = material.get(_scores)
-    kept = [name for name in COVARIATES if len(found) and (found["term"] == name).any()]
+    terms = found["term"] if len(found) else pd.Series(dtype=object)
+    every = found["benchmark"].nunique() if len(found) else 0
+    kept = [
+        name if found.loc[terms == name, "benchmark"].nunique() == every else f"{name} (in part)"
+        for name in COVARIATES if (terms == name).any()
+    ]  # fmt: skip
     random = len(found) and (found["part"] == "random").any()
     return {"covariates": kept, "random": bool(random), "readings": list(own.get("reading", ())),
             "notes": sorted({note for note in own.get("note", ()) if note})}  # fmt: skip

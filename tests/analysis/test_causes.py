@@ -106,13 +106,25 @@ def test_many_models_are_drawn_too(tmp_path: Path) -> None:
     assert (found["models"] == causes.FEWEST_MODELS).all()
 
 
-def test_what_one_model_alone_answered_has_a_reason(tmp_path: Path) -> None:
-    found = material_of(tmp_path / "run", 2, benchmarks=("belebele", "xcopa")).get(
-        causes.regressions
-    )
+def test_what_one_model_alone_answered_is_fitted_as_that_of_one_model(tmp_path: Path) -> None:
+    material = material_of(tmp_path / "run", 2, benchmarks=("belebele", "xcopa"))
+    rows, found = material.get(causes.rows), material.get(causes.regressions)
     lone = found[found["benchmark"] == "xcopa"]
-    assert (lone["models"] == 1).all()
-    assert lone.loc[lone["estimate"].isna(), "note"].ne("").all()
+    assert (lone["models"] == 1).all() and set(lone["part"]) == {"fixed"}
+    both = found[found["benchmark"] == "belebele"]
+    assert (both["models"] == 2).all() and "random" in set(both["part"])
+    own = rows[rows["benchmark"] == "xcopa"]
+    direct = smf.ols(
+        "accuracy ~ score + fertility + other_script", in_deviations(own, "nasca")
+    ).fit(cov_type="HC3", use_t=True)
+    fitted = lone[lone["measure"] == "nasca"].set_index("term").loc[direct.params.index]
+    assert fitted["estimate"].to_numpy() == pytest.approx(direct.params.to_numpy())
+    asked = found[found["p_corrected"].notna()]
+    assert asked["p_corrected"].to_numpy() == pytest.approx(
+        multipletests(asked["p"], method="holm")[1]
+    )
+    assert set(asked["correction"]) == {f"holm over {len(asked)}"}
+    assert found.loc[found["term"] == "Intercept", "p_corrected"].isna().all()
 
 
 def test_the_exhibit_reads_and_is_empty_without_scores(tmp_path: Path) -> None:
