@@ -105,7 +105,8 @@ def save(figure: Figure, *, stem: Path, lacking: set[str] | None = None) -> str:
     """
     path, text = StringIO(), StringIO()
     with matplotlib.rc_context(STYLE), _letters(set() if lacking is None else lacking):
-        figure.draw_without_rendering()
+        if figure.get_layout_engine() is not None:
+            figure.draw_without_rendering()
         # No engine at all: with any, matplotlib draws once more before each file.
         figure.set_layout_engine(None)
         svg = partial(

@@ -3,6 +3,7 @@
 from itertools import combinations, pairwise
 from pathlib import Path
 
+import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
@@ -58,6 +59,25 @@ def test_saving_writes_svg_and_png_under_names_with_dots(tmp_path: Path) -> None
         "Llama-3.1-8B-x.png",
         "Llama-3.1-8B-x.svg",
     ]
+
+
+@pytest.mark.parametrize("languages", [3, 60])
+def test_the_edge_of_a_picture_is_that_of_all_that_is_drawn(languages: int, tmp_path: Path) -> None:
+    # Above 40 languages a figure has no layout engine, and its labels stand outside its own edge.
+    scores = {f"{'abcdefgh'[place % 8] * 3}_{place:04d}": 0.2 for place in range(languages)}
+    rows = alignment_rows("m", scores=scores, measures=("nasca",))
+    drawing.save(heat_map(rows), stem=tmp_path / "found")
+    whole = heat_map(rows)
+    with matplotlib.rc_context(drawing.STYLE):
+        assert (whole.get_layout_engine() is None) == (languages > drawing.CROWDED)
+        whole.draw_without_rendering()
+        whole.set_layout_engine(None)
+        whole.savefig(
+            tmp_path / "expected.png", dpi=drawing.PNG_DOTS_PER_INCH, bbox_inches="tight",
+            pad_inches=drawing.EDGE_INCHES,
+        )  # fmt: skip
+    found, expected = (tmp_path / f"{name}.png" for name in ("found", "expected"))
+    assert found.read_bytes() == expected.read_bytes()
 
 
 def test_labels_near_crowded_points_meet_neither_points_nor_labels() -> None:
