@@ -9,6 +9,7 @@ import pytest
 from orchestrator.watching import loop
 from orchestrator.watching.evaluate import Evaluation, Outcome
 from orchestrator.watching.loop import Watch
+from orchestrator.watching.processes import Ended
 from orchestrator.watching.rules import LONGEST_RETRY_SECONDS, RETRY_SECONDS, pause
 from tests.makers import folders as files
 from tests.makers.watched import STUDY, WEIGHTS, World, checkpoint, request
@@ -141,6 +142,16 @@ def test_a_failure_is_the_exit_status_of_once(world: World, training: Path):
     assert world.states()["checkpoint-5"] == "failed"
     assert world.run("--model", str(training), "--once") == loop.SOME_FAILED
     assert world.records["checkpoint-5"].attempts == 1, "it is not time yet"
+
+
+def test_a_report_that_cannot_be_written_is_the_exit_status_of_once(
+    world: World, training: Path, monkeypatch: pytest.MonkeyPatch
+):
+    endings = [Ended(1, ("error: the disk is full",)), Ended(0, ())]
+    monkeypatch.setattr(loop, "run", lambda *_, **__: endings.pop(0))
+    statuses = [world.watch("--model", str(training), "--once", report=True).run() for _ in "ab"]
+    assert statuses == [loop.SOME_FAILED, 0] and len(world.evaluated) == 3
+    assert world.said.count("the report was not written: the disk is full") == 1
 
 
 def test_waits_between_tries_grow_and_end():
