@@ -248,7 +248,10 @@ class Watch:
             next_try=None if left else iso(self._clock.now() + wait), error=outcome.error,
             told="fail",
         )  # fmt: skip
-        then = "it is left" if left else f"it is tried again in {told.span(wait)}"
+        then = f"it is tried again in {told.span(wait)}"
+        if self._where.once:  # this command ends before that
+            then = f"a look in {told.span(wait)} or later tries it again"
+        then = "it is left" if left else then
         self._tell(f"{record.name} failed: {outcome.error}; {then} (failure {attempts})")
 
     def _tidy(self) -> None:

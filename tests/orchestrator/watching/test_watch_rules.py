@@ -126,6 +126,8 @@ def test_a_broken_one_is_tried_again_and_left_and_stops_no_other(world: World, t
     assert sorted(world.evaluated) == ["checkpoint-10", "checkpoint-5"]
     record = world.records["checkpoint-20"]
     assert (record.state, record.attempts, record.error) == ("left", 3, "it is broken")
+    said = "\n".join(one for one in world.said if "it is broken" in one)
+    assert "; it is tried again in 4 min (failure 2)" in said and "; it is left (failure 3)" in said
     waits = [late - early for early, late in pairwise(tries)]
     assert len(waits) == 2
     for wait, expected in zip(waits, (RETRY_SECONDS, 4 * RETRY_SECONDS), strict=True):
@@ -140,6 +142,7 @@ def test_a_failure_is_the_exit_status_of_once(world: World, training: Path):
     world.outcomes = lambda name: Outcome(error="no") if name.endswith("-5") else Outcome()
     assert world.run("--model", str(training), "--once") == loop.SOME_FAILED
     assert world.states()["checkpoint-5"] == "failed"
+    assert any("no; a look in 1 min or later tries it again (failure 1)" in x for x in world.said)
     assert world.run("--model", str(training), "--once") == loop.SOME_FAILED
     assert world.records["checkpoint-5"].attempts == 1, "it is not time yet"
 
