@@ -100,6 +100,7 @@ class Watch:
         while not self._wish.asked:
             if self._due():
                 self._look_around()
+                self._messages.catch_up()
             record = self._next()
             if record is not None:
                 self._evaluate(record)

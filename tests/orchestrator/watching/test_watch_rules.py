@@ -270,7 +270,7 @@ def test_one_that_is_written_anew_while_it_is_evaluated_is_said(world: World, tr
     world.until(12 * HOUR, *every(training))
     record = world.records[late.name]
     assert (record.state, record.attempts, tries) == ("rewritten", 0, ["changed", "failed"])
-    assert "written anew while it was evaluated" in record.reason
+    assert "written anew while it was evaluated" in record.reason and record.told == ""
     assert sum("was written anew while" in one for one in world.said) == 1
     tries.append("back")
     checkpoint(late, seed=10)
