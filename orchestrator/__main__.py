@@ -321,6 +321,7 @@ def _run(asked: Request) -> None:
         run_status.tidy(planned, store=store, tell=_note)
     if where.report:
         reporting.write_or_show(store, console=console, changed=bool(planned.units))
+    run_status.tell_aside(store, tell=_note)
     if failed or planned.failed:
         raise typer.Exit(CELLS_FAILED)
 

@@ -44,6 +44,7 @@ def status(store: Store) -> dict[str, object]:
     """
     manifest = store.recorded()
     notes = launch.notes(manifest)
+    run_status.tell_aside(store, tell=notes.append)
     holder = store.holder()
     snapshot = None if holder is None else run_status.said(store, tell=notes.append)
     if snapshot is not None:

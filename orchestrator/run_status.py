@@ -35,6 +35,7 @@ def show(store: Store, *, console: Console) -> None:
     console.print(f"{store.address}: study {manifest['study']}", markup=False)
     for sentence in launch.notes(manifest):
         tell(sentence)
+    tell_aside(store, tell=tell)
     if (holder := store.holder()) is not None:
         console.print(f"held by {holder}", markup=False)
         if (snapshot := said(store, tell=tell)) is not None:
@@ -63,6 +64,12 @@ def tell_set_aside(store: Store, *, tell: Tell) -> None:
         tell(sentence)
     if len(sentences) > NAMED:
         tell(f"and {len(sentences) - NAMED:,} more such files")
+
+
+def tell_aside(store: Store, *, tell: Tell) -> None:
+    """Say what was moved out of the way, by this run or an earlier one."""
+    if sentence := store.aside:
+        tell(sentence)
 
 
 def tidy(plan: Plan, *, store: Store, tell: Tell) -> None:

@@ -21,6 +21,7 @@ from analysis.statistics import gaps
 from analysis.statistics.scores import NORMED, SET
 from analysis.trends.measured import Measured, by_place, of_items, of_pairs, of_values
 from studies.kinds import tables
+from studies.tables import Table
 
 Value = TypeVar("Value")
 Cell = Aligned | scaled.Cell
@@ -36,12 +37,26 @@ KNOWN = (
 )
 OF = ["dataset", "benchmark"]
 CONDITIONS = ["pivot", "prompt", "layer", "switches"]
+ACCURACY, RATIO = "accuracy", "log ratio"
+SHARES = {one: f"{one} share" for one in TESTED}
+GAPS = {one: f"{one} gap" for one in TESTED}
+HELD_OUT = {one: f"held-out {one}" for one in clas.MAIN}
+GAINS = {scheme: f"{one} gain" for scheme, one in clas.METHODS.items()}
 WRITTEN = {"f1_mixed": "F1 mixed", "exact": "exact match", "chrf": "chrF of sentences"}
+SPOKEN = written.name("in_language")
 
 
 def measures(material: Material) -> list[Measured]:
     """Every measure of every model of which two states or more were run, on any number of them."""
     return [one for source in SOURCES for one in source(material)]
+
+
+def names() -> list[str]:
+    """Every measure that rows can have, but for those of alignment, which its rows name."""
+    ours = (SHARED, SHARES, GAPS, HELD_OUT, GAINS, WRITTEN)
+    numbers = (_numbers(table) for name, table in tables().items() if name not in KNOWN)
+    found = (one for some in (*(each.values() for each in ours), *numbers) for one in some)
+    return list(dict.fromkeys([ACCURACY, RATIO, SPOKEN, *found]))
 
 
 def accuracies(material: Material) -> Iterator[Measured]:
@@ -57,7 +72,7 @@ def accuracies(material: Material) -> Iterator[Measured]:
     metric = normed.map({True: "acc_norm", False: "acc"})
     asked = [name for name in SET if name not in ("revision", "metric")]
     right = plain.groupby([*asked, "item"])["gold"].transform("nunique")
-    rows = plain.assign(value=value, metric=metric, measure="accuracy")[right <= 1]
+    rows = plain.assign(value=value, metric=metric, measure=ACCURACY)[right <= 1]
     for place, group in by_place(rows, of="benchmark", conditions=["prompt", "metric"]):
         yield of_items(group, place, value="value", share=True)
 
@@ -92,7 +107,7 @@ def ratios(material: Material) -> Iterator[Measured]:
     cells = log_ratio.others(material.latent)
     means = log_ratio.over_layers(cells, series=SERIES_OF_MEASURE, columns=[log_ratio.USUAL])
     own = means[(means["measure"] == LATENT) & (means["layers"] == "middle half")]
-    own = own.assign(measure="log ratio")
+    own = own.assign(measure=RATIO)
     for place, group in by_place(own, of="benchmark", conditions=["prompt", "pivot", "switches"]):
         yield of_values(group, place, value=log_ratio.USUAL, best=False)
 
@@ -111,7 +126,7 @@ def options(material: Material) -> Iterator[Measured]:
                 pd.DataFrame({"item": one.items[kept], "value": hits}).assign(
                     model=one.model, revision=one.revision, language=one.language,
                     benchmark=one.benchmark, pivot=one.pivot, switches=one.switches,
-                    measure=f"{measure} share",
+                    measure=SHARES[measure],
                 )
             )  # fmt: skip
     found = pd.concat(rows, ignore_index=True) if rows else pd.DataFrame()
@@ -134,7 +149,7 @@ def option_gaps(material: Material) -> Iterator[Measured]:
             rows.append(
                 {name: one.place[name] for name in ("model", "revision", "benchmark", "pivot",
                                                     "prompt", "switches")}
-                | {"language": one.cell.language, "measure": f"{measure} gap", "gap": found.gap[0]}
+                | {"language": one.cell.language, "measure": GAPS[measure], "gap": found.gap[0]}
             )  # fmt: skip
     frame = pd.DataFrame(rows)
     for place, group in by_place(frame, of="benchmark", conditions=["pivot", "prompt", "switches"]):
@@ -147,7 +162,7 @@ def rescaled(material: Material) -> Iterator[Measured]:
         return
     cells = _several(material.get(clas.cells), lambda cell: cell)
     plain = [
-        _items(one, one.values[metric], measure=f"held-out {metric}")
+        _items(one, one.values[metric], measure=HELD_OUT[metric])
         for one in cells
         if one.scheme == scaled.PLAIN
         for metric in clas.MAIN
@@ -155,9 +170,9 @@ def rescaled(material: Material) -> Iterator[Measured]:
     ]
     gains = [
         _items(after, after.values[metric] - before.values[metric],
-               measure=f"{clas.METHODS[after.scheme]} gain")
+               measure=GAINS[after.scheme])
         for before, after in scaled.compared(cells)
-        if after.scheme in clas.METHODS and after.language != after.pivot
+        if after.scheme in GAINS and after.language != after.pivot
         for metric in clas.MAIN
         if metric in after.values and metric in before.values
     ]  # fmt: skip
@@ -180,7 +195,7 @@ def texts(material: Material) -> Iterator[Measured]:
     scored = found["task"].map(written.OF_ONE)
     rows = found.assign(
         value=found["score"].where(scored.notna(), spoken),
-        measure=scored.map(WRITTEN).fillna(written.name("in_language")),
+        measure=scored.map(WRITTEN).fillna(SPOKEN),
     )
     conditions = ["task", "pivot", "prompt", "sampling", "engine"]
     for place, group in by_place(rows, of="benchmark", conditions=conditions):
@@ -198,12 +213,17 @@ def others(material: Material) -> Iterator[Measured]:
         where = [one for one in OF if one in found and found[one].notna().any()]
         of = found[where[0]] if where else name
         conditions = [one for one in CONDITIONS if one in found and found[one].notna().any()]
-        for column in (one for one, kind in table.types.items() if kind == "double"):
+        for column in _numbers(table):
             keys = ["model", "revision", "of", "language", *conditions]
             means = found.assign(of=of).groupby(keys, sort=True, dropna=False)[column].mean()
             rows = means.dropna().rename("value").reset_index().assign(measure=column)
             for place, group in by_place(rows, of="of", conditions=conditions):
                 yield of_values(group, place, value="value", best=False)
+
+
+def _numbers(table: Table) -> list[str]:
+    """The columns of a table that are measures where nothing knows it."""
+    return [one for one, kind in table.types.items() if kind == "double"]
 
 
 def _several(found: Sequence[Value], cell: Callable[[Value], Cell]) -> list[Value]:

@@ -47,6 +47,16 @@ class Damage(NamedTuple):
         return f"is damaged ({self.reason}): its cells are computed again"
 
 
+class SetAside(NamedTuple):
+    """A shard in `quarantine/`: its table, its rows as far as they can be counted, and why it is
+    of another run; it is damaged where that is empty.
+    """
+
+    table: str
+    rows: int
+    foreign: str
+
+
 class _ForeignError(ValueError):
     """A shard of another run."""
 
@@ -176,6 +186,25 @@ class Shards:
             entry = self.files.entry(noted.name)
             if entry and isinstance(self.load(entry, columns=["key"], whole=True), Damage):
                 self._set_aside(entry)
+
+    def aside(self) -> list[SetAside]:
+        """What lies in `quarantine/`."""
+        found = self.files.gather(
+            lambda: parquet(self.files.entries(QUARANTINE)), read=self._look_aside
+        )
+        return [one for _, one in found]
+
+    def _look_aside(self, entry: Entry) -> SetAside:
+        """What a shard in `quarantine/` says of itself."""
+        table = entry.name.split("/")[1]
+        try:
+            with self.files.opened(entry) as source:
+                file = pq.ParquetFile(source)
+                return SetAside(table, file.metadata.num_rows, stranger(file, self.record))
+        except (FileNotFoundError, StorageError):
+            raise
+        except BROKEN:
+            return SetAside(table, 0, "")
 
     def _set_aside(self, entry: Entry) -> None:
         """Move a shard to `quarantine/`; the time in its name keeps all that ever bore it."""

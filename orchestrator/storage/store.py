@@ -67,6 +67,31 @@ class Store:
             for entry, damage in self._shards.damaged.items()
         ]
 
+    @property
+    def aside(self) -> str:
+        """What lies in `quarantine/` and what to do with it, empty where nothing does."""
+        self._shards.record = manifest.kept_essence(self.files)
+        found = self._shards.aside()
+        reasons = list(dict.fromkeys(one.foreign for one in found if one.foreign))
+        damaged = sum(not one.foreign for one in found)
+        parts = []
+        if damaged:
+            parts.append(f"{damaged:,} damaged file(s), whose cells are computed again")
+        if reasons:
+            more = f", and {len(reasons) - 1:,} other reasons" if len(reasons) > 1 else ""
+            parts.append(
+                f"{len(found) - damaged:,} file(s) of another run ({reasons[0]}{more}), to be "
+                "moved to tables/ of that run"
+            )
+        if not parts:
+            return ""
+        rows = sum(one.rows for one in found)
+        tables = ", ".join(dict.fromkeys(one.table for one in found))
+        return (
+            f"{self.files.text(QUARANTINE)}/ holds {' and '.join(parts)}: {rows:,} readable rows "
+            f"of {tables}, not counted here; delete what is not needed"
+        )
+
     def manifest(self) -> dict[str, object] | None:
         """What `run.json` says, or None for a folder that no run has used.
 

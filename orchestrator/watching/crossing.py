@@ -9,21 +9,27 @@ from collections.abc import Sequence
 
 from orchestrator.signals import Wish
 from orchestrator.watching.processes import ROOT, run
+from studies.measures import MEASURES
+from studies.values import quoted, unknown
 
 COLUMNS = ("measure", "of", "conditions", "other", "before", "after", "change", "p_corrected")
 SECONDS = 3600.0
 
 
 def check(thresholds: Sequence[str]) -> None:
-    """Refuse what is no threshold.
+    """Refuse what is no threshold, and one of a measure that no study has.
 
     Raises:
-        ValueError: one cannot be read.
+        ValueError: one cannot be read, or can never be crossed.
     """
-    from analysis.trends import threshold
+    from analysis import trends
 
+    known = [*MEASURES, *trends.names()]
+    lower = {one.lower() for one in known}
     for text in thresholds:
-        threshold(text)
+        measure = trends.threshold(text).measure
+        if measure not in lower:
+            raise ValueError(f"--cross {quoted(text)}: {unknown('measure', measure, known=known)}")
 
 
 def crossed(

@@ -71,7 +71,7 @@ class Watch:
         self._look = Look({}, (), frozenset(), ())
         self._busy_until = float("-inf")
         self._kept = ""
-        self._unreported = self._unbounded = False
+        self._unreported = self._unbounded = self._lacks_report = False
 
     def preview(self) -> None:
         """Say what would be evaluated now, in order; nothing is written."""
@@ -100,6 +100,7 @@ class Watch:
         while not self._wish.asked:
             if self._due():
                 self._look_around()
+                self._messages.catch_up()
             record = self._next()
             if record is not None:
                 self._evaluate(record)
@@ -107,7 +108,8 @@ class Watch:
             self._tidy()
             if self._is_over():
                 states = {one.state for one in self._watched.records.values()}
-                return SOME_FAILED if states & {"failed", "left"} or self._look.unknown else 0
+                failed = states & {"failed", "left"} or self._look.unknown or self._lacks_report
+                return SOME_FAILED if failed else 0
             self._wait()
         self._tell("interrupted: what was computed is kept; the same command continues")
         return INTERRUPTED
@@ -247,7 +249,10 @@ class Watch:
             next_try=None if left else iso(self._clock.now() + wait), error=outcome.error,
             told="fail",
         )  # fmt: skip
-        then = "it is left" if left else f"it is tried again in {told.span(wait)}"
+        then = f"it is tried again in {told.span(wait)}"
+        if self._where.once:  # this command ends before that
+            then = f"a look in {told.span(wait)} or later tries it again"
+        then = "it is left" if left else then
         self._tell(f"{record.name} failed: {outcome.error}; {then} (failure {attempts})")
 
     def _tidy(self) -> None:
@@ -259,7 +264,8 @@ class Watch:
         if self._unreported and self._where.report:
             self._unreported = False
             ended = run([*BABELSCOPE, "report", self._store.files.where], wish=self._wish)
-            if ended.status and not ended.interrupted:
+            self._lacks_report = ended.status != 0 and not ended.interrupted
+            if self._lacks_report:
                 self._tell(f"the report was not written: {ended.sentence}")
 
     def _is_report_old(self) -> bool:

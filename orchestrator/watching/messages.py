@@ -15,7 +15,7 @@ from orchestrator.watching.processes import run
 from orchestrator.watching.state import Record, Watched
 from orchestrator.watching.told import Tell
 
-WORDS = {"done": "is evaluated", "fail": "failed"}
+WORDS = {"done": "is evaluated", "fail": "failed", "rewrite": "has other weights"}
 
 
 class Messages:
@@ -34,12 +34,15 @@ class Messages:
         """Name them; what cannot be told to them is said here and counted in `watched`."""
         self._asked, self._watched, self._store = asked, watched, store
         self._wish, self._tell, self._save = wish, tell, save
+        # One that was rewritten is evaluated no more, as one that failed.
+        failing = ("--on-fail", asked.on_fail)
         self._commands = {
-            "done": asked.on_done, "fail": asked.on_fail, "cross": asked.on_cross,
+            "done": ("--on-done", asked.on_done), "fail": failing, "rewrite": failing,
+            "cross": ("--on-cross", asked.on_cross),
         }  # fmt: skip
 
     def catch_up(self) -> None:
-        """Tell what a watch that was killed did not come to tell."""
+        """Tell what a look brought, or what a watch that was killed did not come to tell."""
         for record in list(self._watched.records.values()):
             if record.told:
                 self.send(record)
@@ -49,18 +52,19 @@ class Messages:
         event = record.told
         if not event or self._wish.asked:
             return
+        why = record.reason if event == "rewrite" else record.error
         facts: dict[str, object] = {
             "event": event,
             "checkpoint": record.name,
             "step": record.step,
             "state": record.state,
-            "error": record.error,
+            "error": why,
             "attempts": record.attempts,
             "store": self._store.address,
             "date": record.date,
         }
-        why = f": {record.error}" if record.error else ""
-        self._one(event, f"{record.name} {WORDS[event]}{why}", facts)
+        text = f"{record.name} {WORDS[event]}"
+        self._one(event, f"{text}: {why}" if why else text, facts)
         if event == "done" and self._asked.cross and record.model:
             self._crossed(record, facts)
         self._watched.change(record.name, told="")
@@ -92,7 +96,7 @@ class Messages:
 
     def _one(self, event: str, text: str, facts: dict[str, object]) -> None:
         """Tell one thing to the command for it and to the webhook."""
-        command = self._commands[event]
+        flag, command = self._commands[event]
         if command is not None:
             ended = run(
                 [*notify.SHELL, command],
@@ -101,9 +105,9 @@ class Messages:
                 seconds=notify.COMMAND_SECONDS,
             )
             if ended.late:
-                self._tell(f"--on-{event} took more than {notify.COMMAND_SECONDS:.0f} s: ended")
+                self._tell(f"{flag} took more than {notify.COMMAND_SECONDS:.0f} s: ended")
             elif ended.status and not ended.interrupted:
-                self._tell(f"--on-{event} failed: {ended.sentence}")
+                self._tell(f"{flag} failed: {ended.sentence}")
         if self._asked.webhook is not None:
             webhook = self._watched.webhook
             try:

@@ -10,13 +10,11 @@ import urllib.request
 from collections.abc import Mapping
 from http.client import HTTPException
 from socket import gaierror
-from typing import Literal
 from urllib.error import HTTPError
 from urllib.parse import urlsplit
 
 from analysis.storage.redact import redact
 
-Event = Literal["done", "fail", "cross"]
 COMMAND_SECONDS = 60.0
 WEB_SECONDS = 10.0
 PREFIX = "BABELSCOPE_"

@@ -151,7 +151,7 @@ class Watching(Where):
         panel=PANEL,
     )
     on_fail: str | None = flag(
-        "Command after one failed, such as --on-fail ./tell.sh.", panel=PANEL
+        "Command after one failed or was rewritten, such as --on-fail ./tell.sh.", panel=PANEL
     )
     on_cross: str | None = flag(
         "Command after a measure moved beyond --cross, such as --on-cross ./tell.sh.", panel=PANEL
@@ -164,7 +164,7 @@ class Watching(Where):
         read=texts_read,
     )
     webhook: str | None = flag(
-        "Address that is sent a JSON object on done, fail and cross, such as --webhook "
+        "Address that is sent a JSON object on done, fail, rewrite and cross, such as --webhook "
         "https://host/path.",
         panel=PANEL,
         read=address_read,

@@ -155,6 +155,7 @@ class Rules:
         )  # fmt: skip
         self._watched.change(
             record.name, state="rewritten", fingerprint=found.fingerprint, next_try=None, error="",
+            told="rewrite",
             reason=f"written anew {when} it was evaluated: {kept}; {then}",
         )  # fmt: skip
         self._tell(f"{record.name} was written anew {when} it was evaluated: {kept}; {then}")

@@ -42,7 +42,8 @@ class Record:
         identity: what its weights contribute to keys.
         finished: when it was evaluated.
         downloaded: whether its files came to the hub's cache for this watch.
-        told: what of this moment is yet to be told to commands and webhook: `done` or `fail`.
+        told: what of this moment is yet to be told to commands and webhook: `done`, `fail`
+            or `rewrite`.
     """
 
     name: str

@@ -97,9 +97,9 @@ class World:
         patch.setattr(Evaluation, "run", self._run)
         patch.setattr(Evaluation, "known", self._known)
 
-    def watch(self, *words: str, sources: Any = None) -> Watch:
-        """A watch of a command line, which writes no report."""
-        asked = request("neuronxa", *STUDY, *words, "--no-report")
+    def watch(self, *words: str, sources: Any = None, report: bool = False) -> Watch:
+        """A watch of a command line, which writes no report unless that is asked for."""
+        asked = request("neuronxa", *STUDY, *words, *([] if report else ["--no-report"]))
         assert isinstance(asked.where, Watching)
         options: Any = asked.options
         named = options.models if "--model" in asked.given else ()

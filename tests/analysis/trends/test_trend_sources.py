@@ -15,7 +15,9 @@ from analysis.layout.material import Material
 from analysis.results import log_ratio, written
 from analysis.results.latent import LATENT, SERIES_OF_MEASURE
 from analysis.trends.course import LAST, Course, courses
+from analysis.trends.sources import names
 from studies import kinds
+from studies.measures import MEASURES
 from studies.tables import KEY, LANGUAGE, MODEL, STUDY, Table, double
 from tests.analysis.test_generate_page import rows_of, store
 from tests.makers import dali_rows, latent_rows, scaled_rows
@@ -27,6 +29,7 @@ STATES = ("step-100", "step-200")
 def course_of(run: Path) -> tuple[Material, Course]:
     held = Material(read.rows([run]))
     (found,) = courses(held)
+    assert set(found.levels["measure"]) <= {*names(), *MEASURES}, "--cross takes each of them"
     return held, found
 
 

@@ -12,6 +12,7 @@ import pytest
 from analysis import read
 from analysis.storage import folder as storage
 from analysis.storage import seal
+from orchestrator import as_json
 from orchestrator.results import keep
 from orchestrator.storage import compaction
 from orchestrator.storage.shards import Damage, Shards
@@ -229,7 +230,15 @@ def test_shards_of_another_run_are_said_and_not_counted(
     with again.lock():
         assert again.keys() == own
     assert set(read.rows([ours.files.local]).alignment["key"]) == own
-    assert list(ours.files.local.glob("quarantine/alignment/*"))
+    moved = list(ours.files.local.glob("quarantine/alignment/*"))
+    counted = sum(pq.read_metadata(path).num_rows for path in moved)
+    status, text = command("status", str(ours.files.local), monkeypatch=monkeypatch, capsys=capsys)
+    said = (
+        f"quarantine/ holds {len(moved)} file(s) of another run ({sentence}), to be moved to "
+        f"tables/ of that run: {counted} readable rows of alignment, not counted here"
+    )
+    assert status == 0 and said in text.replace("\n", " ")
+    assert any(said in note for note in as_json.status(Store(ours.files.local))["notes"])
 
 
 def test_shards_of_the_same_study_settings_and_texts_may_be_brought_together(tmp_path: Path):

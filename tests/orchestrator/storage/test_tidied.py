@@ -123,6 +123,7 @@ def test_damage_after_the_end_is_computed_again_as_it_was(
         extra = ["--verify"]
     text = again(root, out, *extra, monkeypatch=monkeypatch, capsys=capsys)
     assert "is damaged" in text and "cells computed in" in text
+    assert "quarantine/ holds 1 damaged file(s), whose cells are computed again:" in text
     same(out, undisturbed)
     assert len(list(out.glob("quarantine/alignment/*"))) == 1
     assert "0 cells to compute" in again(

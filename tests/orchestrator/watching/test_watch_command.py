@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -37,6 +38,7 @@ REFUSED = {
     "--once --cross nasca": "--cross tells nobody: add --on-cross COMMAND or --webhook ADDRESS",
     "--once --on-cross true": "--on-cross waits for nothing: add --cross",
     "--once --on-cross true --cross nasca": "no threshold can be read from 'nasca'",
+    "--once --on-cross true --cross 'NASCAA/x -0.05'": "unknown measure 'nascaa': .* mean nasca",
     "--once --json": "--json belongs to --list STORE",
     "--once --skip-bad-models": "--skip-bad-models: a watch goes on with the others anyway",
     "--once --models-from nowhere": "--models-from nowhere cannot be read: No such file",
@@ -52,7 +54,7 @@ def test_bad_input_is_one_sentence_and_writes_nothing(
 ):
     monkeypatch.chdir(tmp_path)
     recipe = [] if "--list" in words else ["neuronxa", "--out", "store"]
-    status = run("watch", *recipe, "--model", "run", *words.split(), monkeypatch=monkeypatch)
+    status = run("watch", *recipe, "--model", "run", *shlex.split(words), monkeypatch=monkeypatch)
     said = capsys.readouterr().err
     assert status == 2
     assert "\n" not in said.removeprefix("error: ").rstrip("\n")

@@ -95,6 +95,23 @@ def test_the_webhook_is_told_without_secrets(
     assert "PLANTED" not in json.dumps(web.messages)
 
 
+def test_new_weights_under_an_old_name_are_told_once(
+    world: World, training: str, web: Heard, tmp_path: Path
+):
+    out = shlex.quote(str(tmp_path / "told"))
+    line = f'echo "$BABELSCOPE_EVENT $BABELSCOPE_STEP $BABELSCOPE_STATE" >> {out}; exit 3'
+    world.run("--model", training, "--once")
+    checkpoint(Path(training) / "step-1", seed=7)
+    for _ in range(2):
+        world.run("--model", training, "--once", "--on-fail", line, "--webhook", web.address)
+    assert (tmp_path / "told").read_text() == "rewrite 1 rewritten\n"
+    (told,) = web.messages
+    assert told["error"] == world.records["step-1"].reason and "rename the folder" in told["error"]
+    assert "step-1 has other weights: written anew after it was evaluated" in told["text"]
+    assert "--on-fail failed: it ended with status 3: it said nothing" in world.said
+    assert world.records["step-1"].told == ""
+
+
 @pytest.mark.parametrize("broken", ["status", "nobody"])
 def test_a_webhook_that_fails_is_counted_and_its_address_is_not_shown(
     broken: str, world: World, training: str, web: Heard

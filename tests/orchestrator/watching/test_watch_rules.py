@@ -9,6 +9,7 @@ import pytest
 from orchestrator.watching import loop
 from orchestrator.watching.evaluate import Evaluation, Outcome
 from orchestrator.watching.loop import Watch
+from orchestrator.watching.processes import Ended
 from orchestrator.watching.rules import LONGEST_RETRY_SECONDS, RETRY_SECONDS, pause
 from tests.makers import folders as files
 from tests.makers.watched import STUDY, WEIGHTS, World, checkpoint, request
@@ -125,6 +126,8 @@ def test_a_broken_one_is_tried_again_and_left_and_stops_no_other(world: World, t
     assert sorted(world.evaluated) == ["checkpoint-10", "checkpoint-5"]
     record = world.records["checkpoint-20"]
     assert (record.state, record.attempts, record.error) == ("left", 3, "it is broken")
+    said = "\n".join(one for one in world.said if "it is broken" in one)
+    assert "; it is tried again in 4 min (failure 2)" in said and "; it is left (failure 3)" in said
     waits = [late - early for early, late in pairwise(tries)]
     assert len(waits) == 2
     for wait, expected in zip(waits, (RETRY_SECONDS, 4 * RETRY_SECONDS), strict=True):
@@ -139,8 +142,19 @@ def test_a_failure_is_the_exit_status_of_once(world: World, training: Path):
     world.outcomes = lambda name: Outcome(error="no") if name.endswith("-5") else Outcome()
     assert world.run("--model", str(training), "--once") == loop.SOME_FAILED
     assert world.states()["checkpoint-5"] == "failed"
+    assert any("no; a look in 1 min or later tries it again (failure 1)" in x for x in world.said)
     assert world.run("--model", str(training), "--once") == loop.SOME_FAILED
     assert world.records["checkpoint-5"].attempts == 1, "it is not time yet"
+
+
+def test_a_report_that_cannot_be_written_is_the_exit_status_of_once(
+    world: World, training: Path, monkeypatch: pytest.MonkeyPatch
+):
+    endings = [Ended(1, ("error: the disk is full",)), Ended(0, ())]
+    monkeypatch.setattr(loop, "run", lambda *_, **__: endings.pop(0))
+    statuses = [world.watch("--model", str(training), "--once", report=True).run() for _ in "ab"]
+    assert statuses == [loop.SOME_FAILED, 0] and len(world.evaluated) == 3
+    assert world.said.count("the report was not written: the disk is full") == 1
 
 
 def test_waits_between_tries_grow_and_end():
@@ -256,7 +270,7 @@ def test_one_that_is_written_anew_while_it_is_evaluated_is_said(world: World, tr
     world.until(12 * HOUR, *every(training))
     record = world.records[late.name]
     assert (record.state, record.attempts, tries) == ("rewritten", 0, ["changed", "failed"])
-    assert "written anew while it was evaluated" in record.reason
+    assert "written anew while it was evaluated" in record.reason and record.told == ""
     assert sum("was written anew while" in one for one in world.said) == 1
     tries.append("back")
     checkpoint(late, seed=10)
