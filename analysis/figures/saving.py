@@ -1,10 +1,13 @@
 """The figures of a page as files: many of them in several processes, few in this one."""
 
+import os
+import time
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future
 from pathlib import Path
-from typing import NamedTuple
+from threading import Thread
+from typing import Any, NamedTuple
 
 from loky import cpu_count, get_reusable_executor
 from loky.process_executor import BrokenProcessPool
@@ -18,6 +21,7 @@ WORTH_PROCESSES = 24
 MOST_PROCESSES = 8
 # Figures wait for a process, each with everything that it draws.
 WAITING = 2
+WATCH_SECONDS = 0.5
 
 
 class Saved(NamedTuple):
@@ -45,10 +49,18 @@ def save_all(figures: Iterable[tuple[Figure, Path]], *, count: int) -> Iterator[
         yield _ended(*waiting.popleft())
 
 
+def _pool(processes: int) -> Any:
+    """The processes that draw, always asked for alike: loky ends those that were asked for
+    otherwise, and waits for them."""
+    return get_reusable_executor(
+        max_workers=processes, initializer=_end_with, initargs=(os.getpid(),)
+    )
+
+
 def _begun(figure: Figure, stem: Path, *, processes: int) -> "Future[Saved] | None":
     """A figure on its way to a process; None where no process takes any."""
     try:
-        return get_reusable_executor(max_workers=processes).submit(_saved, figure, stem)  # type: ignore[no-any-return]
+        return _pool(processes).submit(_saved, figure, stem)  # type: ignore[no-any-return]
     except (BrokenProcessPool, OSError):
         return None
 
@@ -61,6 +73,19 @@ def _ended(figure: Figure, stem: Path, drawing_of: "Future[Saved] | None") -> Sa
     except BrokenProcessPool:
         pass
     return _saved(figure, stem)
+
+
+def _end_with(parent: int) -> None:
+    """Let this process end soon after the one that started it, which may be killed at any moment:
+    it would wait for the rest of a figure for ever.
+    """
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(WATCH_SECONDS)
+        os._exit(1)
+
+    Thread(target=watch, daemon=True).start()
 
 
 def _saved(figure: Figure, stem: Path) -> Saved:

@@ -2,11 +2,13 @@
 
 import os
 import signal
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from subprocess import DEVNULL, PIPE, Popen
 
 import pytest
-from loky import get_reusable_executor
 from matplotlib.figure import Figure
 
 from analysis.figures import saving
@@ -50,10 +52,39 @@ def test_a_process_that_is_killed_costs_no_figure(
     def killing() -> Iterator[tuple[Figure, Path]]:
         for number, one in enumerate(drawn(tmp_path / "killed")):
             if number == 9:
-                pool = get_reusable_executor(max_workers=2)
-                os.kill(pool.submit(os.getpid).result(), signal.SIGKILL)
+                os.kill(saving._pool(2).submit(os.getpid).result(), signal.SIGKILL)
             yield one
 
     found = list(saving.save_all(killing(), count=COUNT))
     assert [f">number {number}" in one.svg for number, one in enumerate(found)] == [True] * COUNT
     assert len(list((tmp_path / "killed").iterdir())) == 2 * COUNT
+
+
+ENDLESS = """
+import sys
+from pathlib import Path
+from matplotlib.figure import Figure
+from analysis.figures import saving
+
+saving.cpu_count = lambda: 2
+
+def figures():
+    for number in range(10_000):
+        figure = Figure()
+        figure.subplots(3, 3)
+        yield figure, Path(sys.argv[1]) / str(number)
+
+list(saving.save_all(figures(), count=10_000))
+"""
+
+
+def test_no_process_outlives_the_one_that_started_it(tmp_path: Path) -> None:
+    # Whatever still runs holds the pipe open, and what is read from it has no end.
+    running = Popen([sys.executable, "-c", ENDLESS, tmp_path], stdout=PIPE, stderr=DEVNULL)
+    began = time.monotonic()
+    while len(list(tmp_path.iterdir())) < 4 and time.monotonic() < began + 60:
+        time.sleep(0.1)
+    assert running.poll() is None and len(list(tmp_path.iterdir())) >= 4
+    running.kill()
+    running.communicate(timeout=60)
+    assert running.returncode == -signal.SIGKILL
