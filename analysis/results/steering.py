@@ -30,8 +30,8 @@ NUMBERS = [
     for outcome in OUTCOMES
     for part, end in (("plain_", ""), ("", ""), ("", "_change"), ("", "_low"), ("", "_high"))
 ]
-Numbers = npt.NDArray[np.floating | np.integer]
-_ALL = [
+Column = npt.NDArray[np.floating | np.integer]
+COLUMNS = [
     *CELL, "n", *NUMBERS, "gained", "lost", "prior_shift", "n_development", "n_held",
     "plain_development", "development_change", "held_change", "held_low", "held_high",
     "held_gained", "held_lost",
@@ -66,7 +66,7 @@ def effects(answers: Sequence[Answers]) -> pd.DataFrame:
     frame = _frame(
         [(steered, _effects(steered, plain, pivot)) for steered, plain, pivot in _together(answers)]
     )
-    frame = frame.reindex(columns=_ALL)
+    frame = frame.reindex(columns=COLUMNS)
     frame["p"] = mcnemar(frame["gained"], frame["lost"])
     frame["held_p"] = mcnemar(frame.pop("held_gained"), frame.pop("held_lost"))
     return frame.sort_values(list(CELL), ignore_index=True)
@@ -86,7 +86,7 @@ def option_shares(answers: Sequence[Answers]) -> pd.DataFrame:
 
 
 def _frame(
-    parts: Sequence[tuple[Sequence[Answers], Mapping[str, Numbers | float]]],
+    parts: Sequence[tuple[Sequence[Answers], Mapping[str, Column | float]]],
 ) -> pd.DataFrame:
     """A row per cell: where it stands, and its numbers, one each or one of all."""
     cells = [one for steered, _ in parts for one in steered]
@@ -161,7 +161,7 @@ def _place(one: Answers, language: str) -> tuple[object, ...]:
 
 def _effects(
     steered: Sequence[Answers], plain: Answers, pivot: Answers | None
-) -> dict[str, Numbers | float]:
+) -> dict[str, Column | float]:
     """The numbers of `effects` [C] of steered cells that were asked what the plain one was."""
     before, after = plain.correct, np.stack([one.correct for one in steered])
     half = in_development(plain.items)
@@ -184,11 +184,11 @@ def _effects(
 def _outcome(
     name: str,
     before: float,
-    after: Numbers | float,
-    change: Numbers | float,
-    low: Numbers | float,
-    high: Numbers | float,
-) -> dict[str, Numbers | float]:
+    after: Column | float,
+    change: Column | float,
+    low: Column | float,
+    high: Column | float,
+) -> dict[str, Column | float]:
     """The columns of one outcome."""
     return {
         f"plain_{name}": before,
@@ -219,7 +219,7 @@ def _common(steered: Answers, plain: Answers, pivot: Answers | None) -> _Pivot |
 
 def _with_pivot(
     steered: Sequence[Answers], plain: Answers, pivot: _Pivot | None
-) -> dict[str, Numbers | float]:
+) -> dict[str, Column | float]:
     """Consistency with the pivot and transfer from it, before and after."""
     if pivot is None:
         nothing = _outcome("consistency", nan, nan, nan, nan, nan)
@@ -234,7 +234,7 @@ def _with_pivot(
     )
 
 
-def _consistency(pivot: _Pivot, after: Reals) -> tuple[float, Numbers, Numbers, Numbers, Numbers]:
+def _consistency(pivot: _Pivot, after: Reals) -> tuple[float, Column, Column, Column, Column]:
     """Both consistencies, their difference and its interval, for rankings of C cells [C, options].
 
     An item's influence on a correlation of standardised x and y is the sum over its options of
