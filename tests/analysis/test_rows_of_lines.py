@@ -4,9 +4,11 @@ import ast
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 from analysis import report
+from analysis.html import queries
 from tests.analysis.test_hostile_names import EVIL, NAMES
 from tests.makers import latent_rows
 from tests.makers.analysis_rows import alignment_rows, follow, item_rows, planted, write_run
@@ -150,3 +152,16 @@ def test_names_are_texts_in_the_code_and_run_nothing(tmp_path: Path) -> None:
         found = page.found(table, row)
         held = table.rows[row][table.heads.index("language")].key
         assert set(found["alignment"]["language"]) <= {held}
+
+
+@pytest.mark.parametrize("rows", [1, 3, 0])
+def test_a_shard_has_the_models_of_its_rows_each_with_its_own_revisions(rows: int) -> None:
+    pairs = [("m/a", "main"), ("m/b", "step-1"), ("m/b", "step-1")][:rows]
+    columns = {
+        name: pa.array([pair[place] for pair in pairs], pa.string()).dictionary_encode()
+        for place, name in enumerate(queries.MODEL)
+    }
+    found = queries._distinct(pa.table(columns))
+    assert found.models == set(pairs)
+    for place, name in enumerate(queries.MODEL):
+        assert found.values[name].to_pylist() == list(dict.fromkeys(pair[place] for pair in pairs))
